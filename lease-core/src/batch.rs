@@ -1,0 +1,192 @@
+use alloc::borrow::Cow;
+use alloc::vec::Vec;
+
+use crate::{Epoch, LeaseId, LeaseRow};
+
+/// Writes that a backend applies together or not at all.
+///
+/// The lessor puts a command's lease rows into it, the host its own rows: its keys, the index of
+/// the applied log entry. Writes are blind: deleting what is not there is no error.
+///
+/// ```
+/// use lease_core::{Table, WriteBatch};
+///
+/// let mut batch = WriteBatch::default();
+/// batch.put(Table::new("meta"), "applied", 17_u64.to_be_bytes());
+/// assert_eq!(batch.len(), 1);
+/// ```
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct WriteBatch {
+    leases: Vec<LeaseWrite>,
+    host: Vec<HostWrite>,
+    epoch: Option<Epoch>,
+}
+
+/// A change of one lease row.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LeaseWrite {
+    /// Insert or replace the row.
+    Put(LeaseRow),
+    /// Remove the row of this id.
+    Delete(LeaseId),
+}
+
+impl LeaseWrite {
+    /// The id of the row.
+    #[must_use]
+    pub const fn id(&self) -> LeaseId {
+        match self {
+            Self::Put(row) => row.id,
+            Self::Delete(id) => *id,
+        }
+    }
+}
+
+/// A change in a table of the host's.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum HostWrite {
+    /// Insert or replace a row.
+    Put {
+        /// Where.
+        table: Table,
+        /// The row's key.
+        key: Vec<u8>,
+        /// The row's value.
+        value: Vec<u8>,
+    },
+    /// Remove a row.
+    Delete {
+        /// Where.
+        table: Table,
+        /// The row's key.
+        key: Vec<u8>,
+    },
+    /// Remove the rows whose key is at least `start` and below `end`.
+    DeleteRange {
+        /// Where.
+        table: Table,
+        /// The first key.
+        start: Vec<u8>,
+        /// Past the last key; `None` is to the end of the table.
+        end: Option<Vec<u8>>,
+    },
+}
+
+/// The name of a host's table in a backend.
+///
+/// The names `lease` and `lease_meta` are the lessor's own.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Table(Cow<'static, str>);
+
+impl Table {
+    /// The table called `name`.
+    ///
+    /// # Panics
+    ///
+    /// If `name` is one of the lessor's own tables.
+    #[must_use]
+    pub fn new(name: impl Into<Cow<'static, str>>) -> Self {
+        let name = name.into();
+        assert!(
+            !LESSOR_TABLES.contains(&&*name),
+            "table {name} belongs to the lessor"
+        );
+        Self(name)
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.0
+    }
+}
+
+const LESSOR_TABLES: [&str; 2] = ["lease", "lease_meta"];
+
+impl WriteBatch {
+    /// Inserts or replaces a row of the host's.
+    pub fn put(&mut self, table: Table, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) {
+        self.host.push(HostWrite::Put {
+            table,
+            key: key.into(),
+            value: value.into(),
+        });
+    }
+
+    /// Removes a row of the host's.
+    pub fn delete(&mut self, table: Table, key: impl Into<Vec<u8>>) {
+        self.host.push(HostWrite::Delete {
+            table,
+            key: key.into(),
+        });
+    }
+
+    /// Removes the rows of the host's from `start` up to but not including `end`.
+    pub fn delete_range(&mut self, table: Table, start: impl Into<Vec<u8>>, end: Option<Vec<u8>>) {
+        self.host.push(HostWrite::DeleteRange {
+            table,
+            start: start.into(),
+            end,
+        });
+    }
+
+    /// Inserts or replaces a lease row.
+    pub fn put_lease(&mut self, row: LeaseRow) {
+        self.leases.push(LeaseWrite::Put(row));
+    }
+
+    /// Removes a lease row.
+    pub fn delete_lease(&mut self, id: LeaseId) {
+        self.leases.push(LeaseWrite::Delete(id));
+    }
+
+    /// Stores the epoch.
+    pub const fn put_epoch(&mut self, epoch: Epoch) {
+        self.epoch = Some(epoch);
+    }
+
+    /// Adds the writes of `other` behind those of this batch and leaves `other` empty.
+    pub fn append(&mut self, other: &mut Self) {
+        self.leases.append(&mut other.leases);
+        self.host.append(&mut other.host);
+        self.epoch = other.epoch.take().or(self.epoch);
+    }
+
+    /// Keeps only the last write of each lease row and sorts them by id, which is the order that
+    /// tree-shaped stores write fastest.
+    pub fn coalesce(&mut self) {
+        self.leases.reverse();
+        self.leases.sort_by_key(LeaseWrite::id);
+        self.leases.dedup_by_key(|write| write.id());
+    }
+
+    /// The writes of lease rows, to be applied in this order.
+    #[must_use]
+    pub fn leases(&self) -> &[LeaseWrite] {
+        &self.leases
+    }
+
+    /// The writes of the host's, to be applied in this order.
+    #[must_use]
+    pub fn host(&self) -> &[HostWrite] {
+        &self.host
+    }
+
+    /// The epoch to store, if any.
+    #[must_use]
+    pub const fn epoch(&self) -> Option<Epoch> {
+        self.epoch
+    }
+
+    /// How many writes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.leases.len() + self.host.len() + usize::from(self.epoch.is_some())
+    }
+
+    /// Whether there is nothing to write.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

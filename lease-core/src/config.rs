@@ -1,0 +1,90 @@
+use core::num::NonZeroU32;
+use core::time::Duration;
+
+use crate::{LeaseError, MAX_LEASE_TTL, Ttl};
+
+/// How a lessor behaves. The defaults are etcd's.
+///
+/// ```
+/// use lease_core::{LessorConfig, Ttl};
+///
+/// let config = LessorConfig {
+///     min_ttl: Ttl::new(5)?,
+///     max_leases: Some(1_000_000),
+///     ..LessorConfig::default()
+/// };
+/// assert_eq!(config.admit_ttl(0)?.as_secs(), 5);
+/// # Ok::<(), lease_core::LeaseError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LessorConfig {
+    /// A grant with a smaller TTL is raised to this one. Default 1 s; etcd's server sets it to a
+    /// bit more than its election timeout.
+    pub min_ttl: Ttl,
+    /// A lease with a longer TTL has its remaining TTL checkpointed this often. Default 5 min.
+    pub checkpoint_interval: Duration,
+    /// An expired lease that was handed out and is still there is handed out again after this
+    /// time. Default 3 s.
+    pub expired_lease_retry_interval: Duration,
+    /// Whether a checkpoint is written to the backend. Default true, as etcd since 3.6.
+    pub checkpoint_persist: bool,
+    /// At most this many leases are handed out as expired in any second; the others live on until
+    /// their turn. `None` is without a limit. Default 1,000.
+    pub revoke_rate_per_sec: Option<NonZeroU32>,
+    /// At most this many leases in one expired batch. Default 500, etcd's revoke rate divided by
+    /// its two batches a second.
+    pub max_expired_batch_size: NonZeroU32,
+    /// At most this many checkpoints are handed out in any second; `None` is without a limit.
+    /// Default 1,000.
+    pub checkpoint_rate_per_sec: Option<NonZeroU32>,
+    /// At most this many records in one checkpoint batch. Default 1,000.
+    pub max_checkpoint_batch_size: NonZeroU32,
+    /// A grant beyond this number of leases is refused. Default `None`, no limit.
+    pub max_leases: Option<usize>,
+    /// An attach beyond this number of items of one lease is refused. Default `None`, no limit.
+    pub max_items_per_lease: Option<usize>,
+    /// How far the clock's answers may lag behind the true time: an expiry is this much later, so
+    /// that it is never early. Default 0; [`BackendLessor`](crate::BackendLessor) sets it from its
+    /// clock.
+    pub clock_lag: Duration,
+    /// Seeds the hash tables. Nothing that the lessor answers depends on it but the order of
+    /// [`LessorCore::page`](crate::LessorCore::page). Choose it at random where clients that are
+    /// not trusted choose ids.
+    pub hash_seed: u64,
+}
+
+impl LessorConfig {
+    /// The TTL that a grant of `secs` seconds gets: raised to [`min_ttl`](Self::min_ttl).
+    ///
+    /// Do this where a command is made, not where it is applied: members with different settings
+    /// would diverge.
+    ///
+    /// # Errors
+    ///
+    /// [`LeaseError::LeaseTtlTooLarge`] above [`MAX_LEASE_TTL`].
+    pub fn admit_ttl(&self, secs: i64) -> Result<Ttl, LeaseError> {
+        if secs > MAX_LEASE_TTL {
+            return Err(LeaseError::LeaseTtlTooLarge);
+        }
+        Ok(Ttl::new(secs).map_or(self.min_ttl, |ttl| ttl.max(self.min_ttl)))
+    }
+}
+
+impl Default for LessorConfig {
+    fn default() -> Self {
+        Self {
+            min_ttl: Ttl::MIN,
+            checkpoint_interval: Duration::from_mins(5),
+            expired_lease_retry_interval: Duration::from_secs(3),
+            checkpoint_persist: true,
+            revoke_rate_per_sec: NonZeroU32::new(1000),
+            max_expired_batch_size: const { NonZeroU32::new(500).expect("not zero") },
+            checkpoint_rate_per_sec: NonZeroU32::new(1000),
+            max_checkpoint_batch_size: const { NonZeroU32::new(1000).expect("not zero") },
+            max_leases: None,
+            max_items_per_lease: None,
+            clock_lag: Duration::ZERO,
+            hash_seed: 0,
+        }
+    }
+}

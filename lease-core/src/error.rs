@@ -1,0 +1,128 @@
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+use core::error::Error;
+use core::fmt;
+
+/// Any error of a host's code.
+pub type BoxError = Box<dyn Error + Send + Sync>;
+
+/// Why a lessor refused or failed.
+///
+/// Where etcd has the same error, the text is etcd's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LeaseError {
+    /// Only the primary lessor renews; this one is not, or not any more.
+    #[error("not a primary lessor")]
+    NotPrimary,
+    /// No lease has this id.
+    #[error("lease not found")]
+    LeaseNotFound,
+    /// The id is in use.
+    #[error("lease already exists")]
+    LeaseExists,
+    /// The TTL is above [`MAX_LEASE_TTL`](crate::MAX_LEASE_TTL).
+    #[error("too large lease TTL")]
+    LeaseTtlTooLarge,
+    /// The TTL is below one second where no minimum raises it.
+    #[error("too small lease TTL")]
+    LeaseTtlTooSmall,
+    /// A checkpoint's remaining TTL is negative or above the lease's TTL.
+    #[error("remaining TTL out of range")]
+    RemainingTtlOutOfRange,
+    /// An incarnation supplied by the host is above
+    /// [`Incarnation::MAX_SUPPLIED`](crate::Incarnation::MAX_SUPPLIED).
+    #[error("lease incarnation out of range")]
+    IncarnationOutOfRange,
+    /// The lease has expired and waits for its revoke; it cannot be renewed.
+    #[error("lease is expiring")]
+    Expiring,
+    /// The configured number of leases exists.
+    #[error("too many leases")]
+    TooManyLeases,
+    /// The lease would have more items than configured.
+    #[error("too many lease items")]
+    TooManyItems,
+    /// The wait for the revoke of an expired lease reached its deadline.
+    #[error("deadline exceeded while waiting for the lease to be revoked")]
+    DeadlineExceeded,
+    /// The lessor was stopped.
+    #[error("lessor stopped")]
+    Stopped,
+    /// The backend failed; the command had no effect.
+    #[error("lease backend failed")]
+    Backend(#[source] BackendError),
+    /// The host's range deleter failed; the lease was not revoked.
+    #[error("range deleter failed")]
+    RangeDeleter(#[source] HostError),
+    /// The host's checkpointer failed; the lease was not renewed.
+    #[error("checkpointer failed")]
+    Checkpointer(#[source] HostError),
+}
+
+/// Why a backend failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BackendError {
+    /// Another process holds the store.
+    #[error("the store is locked by another process: {0}")]
+    Locked(String),
+    /// The store or a row in it does not decode.
+    #[error("the store is damaged: {0}")]
+    Damaged(String),
+    /// The file is not a store of this backend, or of a newer format.
+    #[error("not a store of this kind: {0}")]
+    Foreign(String),
+    /// Reading or writing failed.
+    #[error("input or output failed: {0}")]
+    Io(#[source] HostError),
+    /// The backend failed before and must be opened again.
+    #[error("the store must be opened again after an earlier failure: {0}")]
+    Poisoned(String),
+}
+
+/// A shared error of code that the lessor called: a host's callback or a storage engine.
+///
+/// Two of them are equal when they are the same error, not when they read the same.
+#[derive(Clone)]
+pub struct HostError(Arc<dyn Error + Send + Sync>);
+
+impl HostError {
+    /// Wraps any error.
+    pub fn new(error: impl Into<BoxError>) -> Self {
+        Self(error.into().into())
+    }
+
+    /// The wrapped error.
+    #[must_use]
+    pub fn get_ref(&self) -> &(dyn Error + Send + Sync + 'static) {
+        &*self.0
+    }
+}
+
+impl PartialEq for HostError {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for HostError {}
+
+impl fmt::Debug for HostError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for HostError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Error for HostError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.source()
+    }
+}

@@ -1,0 +1,175 @@
+use core::fmt;
+use core::num::NonZeroI64;
+
+use crate::LeaseError;
+
+/// The number that stands for "no lease" on the wire and in etcd's API.
+///
+/// Inside Rust the absence of a lease is `Option::<LeaseId>::None`.
+pub const NO_LEASE: i64 = 0;
+
+/// The name of a lease: any `i64` but zero, negative numbers included.
+///
+/// `Option<LeaseId>` is as small as `LeaseId`.
+///
+/// ```
+/// use lease_core::{LeaseError, LeaseId};
+///
+/// let id = LeaseId::new(-7).expect("not zero");
+/// assert_eq!(id.get(), -7);
+/// assert_eq!(LeaseId::try_from(0), Err(LeaseError::LeaseNotFound));
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LeaseId(NonZeroI64);
+
+impl LeaseId {
+    /// The id with this number, or `None` for [`NO_LEASE`].
+    #[must_use]
+    pub const fn new(number: i64) -> Option<Self> {
+        match NonZeroI64::new(number) {
+            Some(number) => Some(Self(number)),
+            None => None,
+        }
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn get(self) -> i64 {
+        self.0.get()
+    }
+}
+
+/// Fails with [`LeaseError::LeaseNotFound`] for zero, as etcd answers a grant of id 0.
+impl TryFrom<i64> for LeaseId {
+    type Error = LeaseError;
+
+    fn try_from(number: i64) -> Result<Self, LeaseError> {
+        Self::new(number).ok_or(LeaseError::LeaseNotFound)
+    }
+}
+
+impl From<LeaseId> for i64 {
+    fn from(id: LeaseId) -> i64 {
+        id.get()
+    }
+}
+
+/// In hexadecimal as etcd's tools print a lease id: `694d5765fc71500b`.
+impl fmt::Display for LeaseId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.get())
+    }
+}
+
+impl fmt::Debug for LeaseId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LeaseId({})", self.get())
+    }
+}
+
+/// Which grant of an id this is: a later grant under the same id has another incarnation.
+///
+/// A host with a log supplies the index of the grant's entry, at most [`Incarnation::MAX_SUPPLIED`];
+/// it is persisted and equal on every member. Without one the lessor counts for itself, in a range
+/// of its own, and persists nothing, so that its rows are byte for byte etcd's; what it counts
+/// starts with the replicated epoch, so that it grows across restarts too as long as the lessor is
+/// promoted before it grants.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Incarnation(u64);
+
+impl Incarnation {
+    /// The largest number a host may supply: 2^63 - 1.
+    pub const MAX_SUPPLIED: u64 = Self::COUNTED - 1;
+
+    const COUNTED: u64 = 1 << 63;
+
+    /// An incarnation supplied by the host, or `None` above [`Self::MAX_SUPPLIED`].
+    #[must_use]
+    pub const fn supplied(number: u64) -> Option<Self> {
+        if number <= Self::MAX_SUPPLIED {
+            Some(Self(number))
+        } else {
+            None
+        }
+    }
+
+    /// The `n`-th grant counted by a lessor, in an epoch. It grows with the epoch up to 2^23 and,
+    /// within it, with the number up to 2^40.
+    pub(crate) const fn counted(epoch: Epoch, n: u64) -> Self {
+        const EPOCH_MAX: u64 = (1 << 23) - 1;
+        let epoch = if epoch.0 < EPOCH_MAX {
+            epoch.0
+        } else {
+            EPOCH_MAX
+        };
+        Self(Self::COUNTED | epoch << 40 | n & ((1 << 40) - 1))
+    }
+
+    /// The number as it goes over a wire.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// The incarnation that [`get`](Self::get) gave this number for.
+    #[must_use]
+    pub const fn from_wire(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// The number if a host supplied it, which is when it is persisted.
+    #[must_use]
+    pub const fn as_supplied(self) -> Option<u64> {
+        if self.0 <= Self::MAX_SUPPLIED {
+            Some(self.0)
+        } else {
+            None
+        }
+    }
+}
+
+/// A supplied one as its number, a counted one as `epoch.number`.
+impl fmt::Display for Incarnation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.as_supplied() {
+            Some(number) => number.fmt(f),
+            None => {
+                let (epoch, number) = (self.0 >> 40 & 0x7f_ffff, self.0 & ((1 << 40) - 1));
+                write!(f, "{epoch}.{number}")
+            }
+        }
+    }
+}
+
+/// Which promotion this is: the host's term, or counted up by the lessor. Zero is before the first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Epoch(u64);
+
+impl Epoch {
+    /// Before the first promotion.
+    pub const ZERO: Self = Self(0);
+
+    /// The epoch with this number.
+    #[must_use]
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// The epoch after this one; the last one stays.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

@@ -1,0 +1,85 @@
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::{Epoch, Incarnation, LeaseId, LeaseItem, Ttl};
+
+/// A lease as it was when it was looked at.
+///
+/// A snapshot holds nothing of the lessor and does not change with it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Lease {
+    pub(crate) id: LeaseId,
+    pub(crate) ttl: Ttl,
+    pub(crate) incarnation: Incarnation,
+    // `None` while nothing counts the time down: the lessor is not the primary.
+    pub(crate) remaining: Option<Duration>,
+    pub(crate) checkpointed: Option<Ttl>,
+    // Invariant: sorted, without duplicates.
+    pub(crate) keys: Vec<LeaseItem>,
+}
+
+impl Lease {
+    /// A lease that no lessor counts down: etcd's `NewLease`, for fakes and tests.
+    #[must_use]
+    pub const fn new(id: LeaseId, ttl: Ttl) -> Self {
+        Self {
+            id,
+            ttl,
+            incarnation: Incarnation::counted(Epoch::ZERO, 0),
+            remaining: None,
+            checkpointed: None,
+            keys: Vec::new(),
+        }
+    }
+
+    /// The lease's id.
+    #[must_use]
+    pub const fn id(&self) -> LeaseId {
+        self.id
+    }
+
+    /// The granted TTL.
+    #[must_use]
+    pub const fn ttl(&self) -> Ttl {
+        self.ttl
+    }
+
+    /// Which grant of the id this is. On a lock it is the fencing token: a later holder has a
+    /// larger one.
+    #[must_use]
+    pub const fn incarnation(&self) -> Incarnation {
+        self.incarnation
+    }
+
+    /// The time to expiry, zero once expired; [`Duration::MAX`] while demoted.
+    #[must_use]
+    pub fn remaining(&self) -> Duration {
+        self.remaining.unwrap_or(Duration::MAX)
+    }
+
+    /// Whether the lessor was not the primary, so that the lease could not expire.
+    #[must_use]
+    pub const fn demoted(&self) -> bool {
+        self.remaining.is_none()
+    }
+
+    /// The checkpointed remaining TTL, which a promotion starts from; `None` is the whole TTL.
+    #[must_use]
+    pub const fn checkpointed_remaining(&self) -> Option<Ttl> {
+        self.checkpointed
+    }
+
+    /// The attached items, sorted.
+    #[must_use]
+    pub fn keys(&self) -> &[LeaseItem] {
+        &self.keys
+    }
+
+    /// Adds an item to this snapshot, not to the lessor: etcd's `SetLeaseItem`, for fakes and
+    /// tests.
+    pub fn set_lease_item(&mut self, item: LeaseItem) {
+        if let Err(place) = self.keys.binary_search(&item) {
+            self.keys.insert(place, item);
+        }
+    }
+}

@@ -1,0 +1,234 @@
+use super::isolate::isolate;
+use super::state::{Begun, State};
+use super::{Durability, Shared};
+use crate::observer::RevokeReason;
+use crate::{
+    Answer, Checkpoint, Command, Epoch, Grant, HostError, Incarnation, LeaseError, LeaseId,
+    RangeDeleter, Revocation, Revoked, Revoking, TicketOutcome, WriteBatch,
+};
+
+impl Shared {
+    /// Grants a lease.
+    pub(super) fn grant(&self, grant: &Grant) -> Result<Incarnation, LeaseError> {
+        self.check_backlog()?;
+        let incarnation = match self.options.durability {
+            Durability::Batched { .. } => self.grant_now(grant)?,
+            Durability::EveryCommand => self.grant_then(grant, WriteBatch::default())?,
+        };
+        self.observe(|observer| observer.granted(grant.id, grant.ttl));
+        Ok(incarnation)
+    }
+
+    /// Grants a lease in one critical section.
+    fn grant_now(&self, grant: &Grant) -> Result<Incarnation, LeaseError> {
+        let now = self.clock.now();
+        let (incarnation, is_first, is_full, oversleepers) = self.state.with(|state| {
+            state.check_running()?;
+            let State { core, journal, .. } = state;
+            let incarnation = core.grant(now, grant, &mut journal.pending)?;
+            let is_first = journal.touch(now);
+            let is_full = self.options.is_full(journal.pending.len());
+            Ok::<_, LeaseError>((incarnation, is_first, is_full, state.oversleepers()))
+        })?;
+        if is_first || is_full {
+            self.wakers.wake_writer();
+        }
+        self.wakers.wake(oversleepers);
+        Ok(incarnation)
+    }
+
+    /// Grants a lease with its own or the host's writes before it.
+    fn grant_then(&self, grant: &Grant, mut writes: WriteBatch) -> Result<Incarnation, LeaseError> {
+        let incarnation = self.state.with(|state| {
+            state.check_running()?;
+            state.core.begin_grant(grant, &mut writes)
+        })?;
+        self.commit(writes, vec![Begun::Grant(grant.id)])?;
+        Ok(incarnation)
+    }
+
+    /// Revokes leases in one transaction, each on its own: one that is unknown or stale does not
+    /// stop the others. `writes` is committed with them.
+    pub(super) fn revoke(
+        &self,
+        revocations: &[Revocation],
+        mut writes: WriteBatch,
+    ) -> Result<Vec<Result<Revoked, LeaseError>>, LeaseError> {
+        self.check_backlog()?;
+        let mut answers = Vec::with_capacity(revocations.len());
+        let mut begun = Vec::new();
+        for revocation in revocations {
+            answers.push(match self.begin_revoke(revocation, &mut writes) {
+                Ok(Revoking::Begun) => {
+                    begun.push(revocation.id);
+                    Ok(Revoked::Done)
+                }
+                Ok(_) => Ok(Revoked::Stale),
+                Err(LeaseError::Stopped) => {
+                    self.cancel_revokes(&begun);
+                    return Err(LeaseError::Stopped);
+                }
+                Err(error) => Err(error),
+            });
+        }
+        if let Err(error) = self.delete_items(&begun, &mut writes) {
+            self.cancel_revokes(&begun);
+            return Err(LeaseError::RangeDeleter(error));
+        }
+        if !begun.is_empty() || !writes.is_empty() {
+            self.commit(writes, begun.into_iter().map(Begun::Revoke).collect())?;
+        }
+        for (revocation, answer) in revocations.iter().zip(&answers) {
+            if *answer == Ok(Revoked::Done) {
+                let reason = match revocation.fence {
+                    None => RevokeReason::User,
+                    Some(_) => RevokeReason::Expired,
+                };
+                self.observe(|observer| observer.revoked(revocation.id, reason));
+            }
+        }
+        Ok(answers)
+    }
+
+    /// Applies checkpoints in one transaction. `writes` is committed with them.
+    pub(super) fn checkpoint(
+        &self,
+        checkpoints: &[Checkpoint],
+        mut writes: WriteBatch,
+    ) -> Result<Vec<bool>, LeaseError> {
+        self.check_backlog()?;
+        let _one_at_a_time = self
+            .checkpointing
+            .lock()
+            .expect("a checkpoint command does not panic");
+        let mut answers = Vec::with_capacity(checkpoints.len());
+        let mut begun = Vec::new();
+        self.state.with(|state| {
+            state.check_running()?;
+            for checkpoint in checkpoints {
+                let one = state.core.begin_checkpoint(checkpoint, &mut writes);
+                answers.push(one.is_some());
+                begun.extend(one.map(Begun::Checkpoint));
+            }
+            Ok::<_, LeaseError>(())
+        })?;
+        if !begun.is_empty() || !writes.is_empty() {
+            self.commit(writes, begun)?;
+        }
+        Ok(answers)
+    }
+
+    /// Raises the replicated epoch. `writes` is committed with it.
+    pub(super) fn begin_epoch(
+        &self,
+        epoch: Epoch,
+        mut writes: WriteBatch,
+    ) -> Result<Epoch, LeaseError> {
+        let current = self.state.with(|state| {
+            state.check_running()?;
+            Ok::<_, LeaseError>(state.core.epoch())
+        })?;
+        let mut begun = Vec::new();
+        if epoch > current {
+            writes.put_epoch(epoch);
+            begun.push(Begun::Epoch(epoch));
+        }
+        if !writes.is_empty() {
+            self.commit(writes, begun)?;
+        }
+        Ok(epoch.max(current))
+    }
+
+    /// Applies a replicated command and the host's writes in one transaction.
+    pub(super) fn apply(
+        &self,
+        command: &Command,
+        writes: WriteBatch,
+    ) -> Result<Answer, LeaseError> {
+        Ok(match command {
+            Command::Grant(grant) => Answer::Granted(self.apply_grant(grant, writes)?),
+            Command::Revoke(revocations) => Answer::Revoked(self.revoke(revocations, writes)?),
+            Command::Checkpoint(checkpoints) => {
+                Answer::Checkpointed(self.checkpoint(checkpoints, writes)?)
+            }
+            Command::BeginEpoch(epoch) => Answer::Epoch(self.begin_epoch(*epoch, writes)?),
+        })
+    }
+
+    /// A refused grant is an answer, not an error: the host's writes go to the backend all the
+    /// same.
+    fn apply_grant(
+        &self,
+        grant: &Grant,
+        writes: WriteBatch,
+    ) -> Result<Result<Incarnation, LeaseError>, LeaseError> {
+        self.check_backlog()?;
+        match self.grant_then(grant, writes.clone()) {
+            Ok(incarnation) => {
+                self.observe(|observer| observer.granted(grant.id, grant.ttl));
+                Ok(Ok(incarnation))
+            }
+            Err(error @ (LeaseError::Backend(_) | LeaseError::Stopped)) => Err(error),
+            Err(refusal) => {
+                self.commit(writes, Vec::new())?;
+                Ok(Err(refusal))
+            }
+        }
+    }
+
+    /// Begins a revoke, after any other one of the same lease that is being written.
+    fn begin_revoke(
+        &self,
+        revocation: &Revocation,
+        writes: &mut WriteBatch,
+    ) -> Result<Revoking, LeaseError> {
+        loop {
+            let (answer, waiter) = crossbeam_channel::bounded::<TicketOutcome>(1);
+            let begun = self.state.with(|state| {
+                state.check_running()?;
+                let begun = state.core.begin_revoke(revocation, writes)?;
+                if let Revoking::Busy(ticket) = begun {
+                    state.enlist(ticket, answer);
+                }
+                Ok::<_, LeaseError>(begun)
+            })?;
+            match begun {
+                // Whatever the outcome, the next try sees it; the other revoke's commit bounds it.
+                Revoking::Busy(_) => drop(waiter.recv()),
+                begun => return Ok(begun),
+            }
+        }
+    }
+
+    fn cancel_revokes(&self, begun: &[LeaseId]) {
+        self.state.with(|state| {
+            for id in begun {
+                state.cancel(Begun::Revoke(*id));
+            }
+        });
+        self.wake_oversleepers();
+    }
+
+    /// Has the host delete the items of leases that are being revoked.
+    fn delete_items(&self, leases: &[LeaseId], writes: &mut WriteBatch) -> Result<(), HostError> {
+        let Some(range_deleter) = self.hooks().range_deleter else {
+            return Ok(());
+        };
+        for id in leases {
+            let items = self.state.with(|state| state.core.items(*id));
+            if items.is_empty() {
+                continue;
+            }
+            isolate("range deleter", || {
+                let range_deleter: &dyn RangeDeleter = &*range_deleter;
+                let mut deletes = range_deleter.begin(writes)?;
+                for item in &items {
+                    deletes.delete_range(item.as_bytes(), None)?;
+                }
+                deletes.end()
+            })?
+            .map_err(HostError::new)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,172 @@
+use std::sync::{Arc, OnceLock};
+
+use super::isolate::isolate;
+use super::state::Begun;
+use super::{Durability, Shared};
+use crate::{Backend, BackendError, LeaseError, Timestamp, WriteBatch};
+
+/// The writes that have not been committed yet, in the order of the commands that made them.
+#[derive(Default)]
+pub(super) struct Journal {
+    pub(super) pending: WriteBatch,
+    entries: Vec<Entry>,
+    /// Since when something is pending.
+    pub(super) since: Option<Timestamp>,
+}
+
+/// A command that waits for its commit.
+struct Entry {
+    begun: Vec<Begun>,
+    verdict: Verdict,
+}
+
+type Verdict = Arc<OnceLock<Result<(), BackendError>>>;
+
+impl Journal {
+    fn take(&mut self) -> (WriteBatch, Vec<Entry>) {
+        self.since = None;
+        (
+            std::mem::take(&mut self.pending),
+            std::mem::take(&mut self.entries),
+        )
+    }
+
+    /// Puts writes that could not be committed back in front.
+    fn put_back(&mut self, mut batch: WriteBatch, now: Timestamp) {
+        batch.append(&mut self.pending);
+        self.pending = batch;
+        self.since = Some(now);
+    }
+
+    /// Drops all that is pending; those who wait for it are told so.
+    pub(super) fn abandon(&mut self) {
+        let (_, entries) = self.take();
+        for entry in entries {
+            let text = "the lessor was recovered from a backend".to_owned();
+            let _ = entry.verdict.set(Err(BackendError::Poisoned(text)));
+        }
+    }
+
+    /// Notes that something is pending. Answers whether nothing was before.
+    #[inline]
+    pub(super) fn touch(&mut self, now: Timestamp) -> bool {
+        let is_first = self.since.is_none();
+        if is_first {
+            self.since = Some(now);
+        }
+        is_first
+    }
+}
+
+/// A full journal holds this many times what is committed at once; then commands commit themselves.
+const BACKLOG_FACTOR: usize = 4;
+
+impl Shared {
+    /// Brings the writes of begun commands to the backend, and the commands into effect: at once
+    /// when durability is batched, else when they are committed.
+    pub(super) fn commit(
+        &self,
+        mut writes: WriteBatch,
+        begun: Vec<Begun>,
+    ) -> Result<(), LeaseError> {
+        let now = self.clock.now();
+        match self.options.durability {
+            Durability::Batched { max_writes, .. } => {
+                let (is_first, len) = self.state.with(|state| {
+                    for begun in begun {
+                        state.finish(now, begun);
+                    }
+                    state.journal.pending.append(&mut writes);
+                    let is_first = state.journal.touch(now);
+                    (is_first, state.journal.pending.len())
+                });
+                if is_first || len >= max_writes.get() {
+                    self.wakers.wake_writer();
+                }
+                self.wake_oversleepers();
+                Ok(())
+            }
+            Durability::EveryCommand => {
+                let verdict = Verdict::default();
+                let entry = Entry {
+                    begun,
+                    verdict: Arc::clone(&verdict),
+                };
+                self.state.with(|state| {
+                    state.journal.pending.append(&mut writes);
+                    state.journal.entries.push(entry);
+                });
+                let result = self.await_verdict(&verdict);
+                self.wake_oversleepers();
+                result.map_err(LeaseError::Backend)
+            }
+        }
+    }
+
+    /// Refuses a command while the backend is so far behind that memory would not be bounded.
+    pub(super) fn check_backlog(&self) -> Result<(), LeaseError> {
+        let Durability::Batched { max_writes, .. } = self.options.durability else {
+            return Ok(());
+        };
+        let backlog = self.state.with(|state| state.journal.pending.len());
+        if backlog >= max_writes.get().saturating_mul(BACKLOG_FACTOR) {
+            self.flush().map_err(LeaseError::Backend)?;
+        }
+        Ok(())
+    }
+
+    /// Commits all that is pending.
+    pub(super) fn flush(&self) -> Result<(), BackendError> {
+        let backend = self.lock_backend();
+        self.flush_to(&**backend)
+    }
+
+    /// Waits for the commit of a command. Whoever comes first commits for all who wait behind.
+    fn await_verdict(&self, verdict: &Verdict) -> Result<(), BackendError> {
+        let backend = self.lock_backend();
+        if verdict.get().is_none() {
+            // The verdict tells whether it went well.
+            let _ = self.flush_to(&**backend);
+        }
+        verdict
+            .get()
+            .cloned()
+            .expect("a flush decides over everything that was pending")
+    }
+
+    /// Commits all that is pending; the caller holds the lock of the backend.
+    pub(super) fn flush_to(&self, backend: &dyn Backend) -> Result<(), BackendError> {
+        let (mut batch, entries) = self.state.with(|state| state.journal.take());
+        if batch.is_empty() && entries.is_empty() {
+            return Ok(());
+        }
+        batch.coalesce();
+        let result = if batch.is_empty() {
+            Ok(())
+        } else {
+            isolate("backend", || backend.commit(&batch))
+                .unwrap_or_else(|panic| Err(BackendError::Io(panic)))
+        };
+        let now = self.clock.now();
+        let verdicts = self.state.with(|state| {
+            if result.is_err() && matches!(self.options.durability, Durability::Batched { .. }) {
+                state.journal.put_back(batch, now);
+            }
+            let mut verdicts = Vec::with_capacity(entries.len());
+            for entry in entries {
+                for begun in entry.begun {
+                    match &result {
+                        Ok(()) => state.finish(now, begun),
+                        Err(_) => state.cancel(begun),
+                    }
+                }
+                verdicts.push(entry.verdict);
+            }
+            verdicts
+        });
+        for verdict in verdicts {
+            let _ = verdict.set(result.clone());
+        }
+        result
+    }
+}

@@ -1,0 +1,164 @@
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Mutex, MutexGuard};
+
+use crossbeam_channel::Sender;
+
+use super::journal::Journal;
+use crate::{
+    BegunCheckpoint, Epoch, ExpiredBatch, LeaseId, LessorCore, Retired, Ticket, TicketOutcome,
+};
+use crate::{LeaseError, Timestamp};
+
+/// What the lessor's lock protects.
+pub(super) struct State {
+    pub(super) core: LessorCore,
+    pub(super) journal: Journal,
+    pub(super) outbox: Outbox,
+    pub(super) alarms: Alarms,
+    pub(super) is_stopped: bool,
+    /// What ended promotions have left, to be dropped where nobody waits.
+    pub(super) retired: Vec<Retired>,
+    waiters: BTreeMap<Ticket, Sender<TicketOutcome>>,
+}
+
+/// When the threads wake by themselves. Whatever is due earlier must wake them.
+pub(super) struct Alarms {
+    pub(super) expiry: Timestamp,
+    pub(super) checkpoint: Timestamp,
+}
+
+/// The threads that would sleep past something that is due.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Oversleepers {
+    pub(super) driver: bool,
+    pub(super) checkpointer: bool,
+}
+
+/// The expired batches between the core and the host.
+#[derive(Default)]
+pub(super) struct Outbox {
+    /// A batch that found the channel full.
+    pub(super) waiting: Option<ExpiredBatch>,
+    /// The batches in the channel, oldest first, and the epoch and number of each.
+    pub(super) sent: VecDeque<(Epoch, u64)>,
+}
+
+/// A command whose writes are on their way.
+pub(super) enum Begun {
+    Grant(LeaseId),
+    Revoke(LeaseId),
+    Checkpoint(BegunCheckpoint),
+    Epoch(Epoch),
+}
+
+impl State {
+    /// # Errors
+    ///
+    /// [`LeaseError::Stopped`].
+    pub(super) fn check_running(&self) -> Result<(), LeaseError> {
+        if self.is_stopped {
+            Err(LeaseError::Stopped)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The writes of a command are safe: it takes effect.
+    pub(super) fn finish(&mut self, now: Timestamp, begun: Begun) {
+        match begun {
+            Begun::Grant(id) => self.core.finish_grant(now, id),
+            Begun::Revoke(id) => self.core.finish_revoke(id),
+            Begun::Checkpoint(begun) => self.core.finish_checkpoint(now, begun),
+            Begun::Epoch(epoch) => self.core.begin_epoch(epoch, &mut Default::default()),
+        }
+    }
+
+    /// The writes of a command have failed: it has had no effect.
+    pub(super) fn cancel(&mut self, begun: Begun) {
+        match begun {
+            Begun::Grant(id) => self.core.cancel_grant(id),
+            Begun::Revoke(id) => self.core.cancel_revoke(id),
+            Begun::Checkpoint(_) | Begun::Epoch(_) => {}
+        }
+    }
+
+    pub(super) fn enlist(&mut self, ticket: Ticket, waiter: Sender<TicketOutcome>) {
+        self.waiters.insert(ticket, waiter);
+    }
+
+    /// Ends the wait of somebody who gave up.
+    pub(super) fn dismiss(&mut self, ticket: Ticket) {
+        self.waiters.remove(&ticket);
+        self.core.cancel_ticket(ticket);
+    }
+
+    /// The threads that must be woken, and are expected to be from then on. O(1).
+    pub(super) fn oversleepers(&mut self) -> Oversleepers {
+        let Alarms { expiry, checkpoint } = &mut self.alarms;
+        Oversleepers {
+            driver: bring_forward(expiry, self.core.next_expiry()),
+            checkpointer: bring_forward(checkpoint, self.core.next_checkpoint()),
+        }
+    }
+
+    #[cold]
+    fn answers(&mut self) -> Vec<(Sender<TicketOutcome>, TicketOutcome)> {
+        let mut answers = Vec::new();
+        while let Some((ticket, outcome)) = self.core.poll_ticket() {
+            answers.extend(self.waiters.remove(&ticket).map(|waiter| (waiter, outcome)));
+        }
+        answers
+    }
+}
+
+fn bring_forward(alarm: &mut Timestamp, due: Option<Timestamp>) -> bool {
+    let is_late = due.is_some_and(|due| due < *alarm);
+    if is_late {
+        *alarm = due.unwrap_or(Timestamp::MAX);
+    }
+    is_late
+}
+
+/// The state behind the lessor's lock. Nothing else is locked, and no code of the host's runs,
+/// while it is held.
+pub(super) struct StateCell(Mutex<State>);
+
+impl StateCell {
+    pub(super) fn new(core: LessorCore) -> Self {
+        Self(Mutex::new(State {
+            core,
+            journal: Journal::default(),
+            outbox: Outbox::default(),
+            alarms: Alarms {
+                expiry: Timestamp::MAX,
+                checkpoint: Timestamp::MAX,
+            },
+            is_stopped: false,
+            retired: Vec::new(),
+            waiters: BTreeMap::new(),
+        }))
+    }
+
+    /// Does something with the state and then answers those whose wait it has ended.
+    #[inline]
+    pub(super) fn with<R>(&self, work: impl FnOnce(&mut State) -> R) -> R {
+        let mut state = self.lock();
+        let result = work(&mut state);
+        if state.core.has_ticket_outcomes() {
+            let answers = state.answers();
+            drop(state);
+            for (waiter, outcome) in answers {
+                // A waiter that is gone has given up.
+                let _ = waiter.try_send(outcome);
+            }
+        }
+        result
+    }
+
+    #[inline]
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0
+            .lock()
+            .expect("nothing that runs under the lessor's lock panics")
+    }
+}

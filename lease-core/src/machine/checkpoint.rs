@@ -1,0 +1,212 @@
+use alloc::vec::Vec;
+
+use lease_queue::Timestamp;
+
+use super::LessorCore;
+use super::time::Now;
+use crate::primary::Primary;
+use crate::primary::checkpoints::Verdict;
+use crate::table::record::Phase;
+use crate::table::{LeaseTable, Remainder};
+use crate::{Checkpoint, CheckpointBatch, CheckpointFence, LeaseId, WriteBatch};
+
+/// What became of a batch of proposed checkpoints.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum ProposalOutcome {
+    /// All of them have been applied to this lessor.
+    Applied,
+    /// None of them will ever be applied.
+    Failed,
+    /// Some of them may still be applied.
+    Unknown,
+}
+
+/// How many due leases one call looks at.
+const STEPS_PER_CALL: usize = 2048;
+
+impl LessorCore {
+    /// Applies a checkpoint and puts the changed row into `rows`, unless the configuration keeps
+    /// checkpoints out of the backend. Answers whether it meant anything.
+    ///
+    /// A checkpoint of an unknown lease, or one whose fence does not match, is a no-op on every
+    /// member. The running deadline does not change. O(1).
+    pub fn checkpoint(
+        &mut self,
+        now: Timestamp,
+        checkpoint: &Checkpoint,
+        rows: &mut WriteBatch,
+    ) -> bool {
+        match self.begin_checkpoint(checkpoint, rows) {
+            Some(begun) => {
+                self.finish_checkpoint(now, begun);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// The first half of a checkpoint whose row is written before it takes effect. The host begins
+    /// no other checkpoint before it has called [`finish_checkpoint`](Self::finish_checkpoint) or,
+    /// if the write failed, dropped what this returns.
+    pub fn begin_checkpoint(
+        &mut self,
+        checkpoint: &Checkpoint,
+        rows: &mut WriteBatch,
+    ) -> Option<BegunCheckpoint> {
+        let Some(remainder) = self.table.remainder_after(checkpoint) else {
+            self.stats.stale_checkpoints += 1;
+            return None;
+        };
+        let record = self.table.records.get(checkpoint.id)?;
+        if self.config.checkpoint_persist {
+            rows.put_lease(LeaseTable::row(record, remainder));
+        }
+        Some(BegunCheckpoint {
+            checkpoint: *checkpoint,
+            remainder,
+        })
+    }
+
+    /// The row of a begun checkpoint is written: it takes effect.
+    pub fn finish_checkpoint(&mut self, now: Timestamp, begun: BegunCheckpoint) {
+        let now = self.read_clock(now);
+        let BegunCheckpoint {
+            checkpoint,
+            remainder,
+        } = begun;
+        let id = checkpoint.id;
+        if self.table.remainder_after(&checkpoint) != Some(remainder) {
+            return;
+        }
+        self.stats.checkpoints_applied += 1;
+        if let Some(primary) = &mut self.primary
+            && let Some(record) = self.table.records.get_mut(id)
+        {
+            // The deadline of a lease that is not scheduled yet follows from what remained at the
+            // promotion, not from what this checkpoint says.
+            primary.ensure_scheduled(&self.table.remainders, record);
+            if remainder.remaining.is_none() {
+                primary.checkpoints.close(id);
+            }
+            primary.checkpoints.reschedule(record, now);
+            record.set_marks(record.marks().with_guard(remainder.remaining.is_some()));
+        }
+        self.table.remainders.set(id, remainder);
+    }
+
+    /// Hands out the next checkpoints to propose, or `None` if none is due or this is not the
+    /// primary. Report what became of them to
+    /// [`handle_checkpoints`](Self::handle_checkpoints).
+    ///
+    /// A lease is checkpointed when it is longer than the
+    /// [`checkpoint_interval`](crate::LessorConfig::checkpoint_interval) and was neither renewed
+    /// nor checkpointed within it. A bounded number of steps: while
+    /// [`next_wakeup`](Self::next_wakeup) is not past `now` there may be more, also after a `None`.
+    pub fn poll_checkpoints(&mut self, now: Timestamp) -> Option<CheckpointBatch> {
+        let now = self.read_clock(now);
+        let primary = self.primary.as_mut()?;
+        let limit = self.config.max_checkpoint_batch_size.get() as usize;
+        let mut records = Vec::new();
+        let mut steps = 0;
+        while steps < STEPS_PER_CALL && records.len() < limit {
+            let Some(id) = primary.checkpoints.pop_due(now) else {
+                break;
+            };
+            steps += 1;
+            records.extend(propose(primary, &mut self.table, id, now));
+        }
+        if records.is_empty() {
+            return None;
+        }
+        let number = primary.checkpoints.seal();
+        self.stats.checkpoints_proposed += records.len() as u64;
+        Some(CheckpointBatch { number, records })
+    }
+
+    /// Reports what became of a batch that [`poll_checkpoints`](Self::poll_checkpoints) handed
+    /// out. O(records).
+    ///
+    /// After [`ProposalOutcome::Failed`] the leases are checkpointed again in half an interval. The
+    /// report of a batch of an earlier promotion is ignored.
+    pub fn handle_checkpoints(
+        &mut self,
+        now: Timestamp,
+        batch: &CheckpointBatch,
+        outcome: ProposalOutcome,
+    ) {
+        let now = self.read_clock(now);
+        let Some(primary) = &mut self.primary else {
+            return;
+        };
+        if outcome == ProposalOutcome::Unknown {
+            return;
+        }
+        for checkpoint in &batch.records {
+            let id = checkpoint.id;
+            let epoch = checkpoint.fence.map(|fence| fence.epoch);
+            if epoch != Some(primary.epoch) || !primary.checkpoints.close_batch(id, batch.number) {
+                continue;
+            }
+            if let Some(record) = self.table.records.get_mut(id) {
+                let remaining = self.table.remainders.get(id).remaining;
+                record.set_marks(record.marks().with_guard(remaining.is_some()));
+                if outcome == ProposalOutcome::Failed {
+                    let interval_ms = primary.checkpoints.interval_ms();
+                    let again_ms = now.ceil_ms.saturating_add(interval_ms / 2);
+                    primary.checkpoints.schedule_at(id, again_ms);
+                }
+            }
+        }
+    }
+}
+
+/// A checkpoint whose row is being written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use = "the checkpoint takes effect when it is finished"]
+pub struct BegunCheckpoint {
+    checkpoint: Checkpoint,
+    remainder: Remainder,
+}
+
+/// Enters the lease, whose entry has come up, again, and says what to propose if anything.
+fn propose(
+    primary: &mut Primary,
+    table: &mut LeaseTable,
+    id: LeaseId,
+    now: Now,
+) -> Option<Checkpoint> {
+    let remainder = table.remainders.get(id);
+    let record = table.records.get_mut(id)?;
+    let left = remainder.remaining.unwrap_or(record.ttl());
+    if record.phase() != Phase::Active {
+        primary.checkpoints.reschedule(record, now);
+        return None;
+    }
+    match primary.checkpoints.judge(record, left, now) {
+        Verdict::NotBefore(again_ms) => {
+            primary.checkpoints.schedule_at(id, again_ms);
+            None
+        }
+        Verdict::Propose(remaining) => {
+            let turn_ms = primary.checkpoints.rate.next_turn(now.floor_ms);
+            if turn_ms > now.floor_ms {
+                primary.checkpoints.schedule_at(id, turn_ms);
+                return None;
+            }
+            primary.checkpoints.rate.reserve(now.floor_ms);
+            primary.checkpoints.reschedule(record, now);
+            primary.checkpoints.open(id);
+            record.set_marks(record.marks().with_guard(true));
+            Some(Checkpoint {
+                id,
+                remaining: Some(remaining),
+                fence: Some(CheckpointFence {
+                    incarnation: record.incarnation(),
+                    epoch: primary.epoch,
+                    generation: remainder.generation,
+                }),
+            })
+        }
+    }
+}

@@ -1,0 +1,210 @@
+use alloc::vec::Vec;
+
+use lease_queue::{Position, Timestamp};
+
+use super::LessorCore;
+use super::time::Now;
+use crate::primary::Primary;
+use crate::primary::attempts::Retry;
+use crate::table::record::{Phase, Record};
+use crate::{ExpiredBatch, ExpiredLease, ExpiryFence, LeaseId, LessorConfig, LessorStats};
+
+/// What the host knows of an attempt to revoke an expired lease that did not end in its revoke.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum AttemptOutcome {
+    /// The revoke will certainly never be applied.
+    Failed,
+    /// The revoke may still be applied.
+    Unknown,
+}
+
+/// How many entries of the expiry queue one call looks at: some 100 µs.
+const STEPS_PER_CALL: usize = 2048;
+
+/// How much sooner than a lost attempt one that is known to have failed is followed by the next.
+const FAILED_RETRY_DIVISOR: u64 = 4;
+
+impl LessorCore {
+    /// Hands out the next leases whose time is up, or `None` if none is due, expiry is suspended,
+    /// this is not the primary, or the schedule of its promotion is not complete.
+    ///
+    /// A lease that is handed out cannot be renewed any more. Until it is revoked, or this lessor
+    /// demoted, it is handed out again each
+    /// [`expired_lease_retry_interval`](crate::LessorConfig::expired_lease_retry_interval) after
+    /// the host took the batch, see [`handle_taken`](Self::handle_taken). Leases come in the order
+    /// of their expiry, those of one batch and millisecond in the order of their ids.
+    ///
+    /// A bounded number of steps: while [`next_wakeup`](Self::next_wakeup) is not past `now` there
+    /// may be more, also after a `None`.
+    pub fn poll_expired(&mut self, now: Timestamp) -> Option<ExpiredBatch> {
+        let now = self.read_clock(now);
+        if self.suspended {
+            return None;
+        }
+        let primary = self.primary.as_mut()?;
+        if primary.is_scheduling() {
+            return None;
+        }
+        let mut hand_out = HandOut {
+            now,
+            config: &self.config,
+            retry_ms: self.retry_ms,
+            stats: &mut self.stats,
+            leases: Vec::new(),
+        };
+        let mut keys = Vec::new();
+        let mut steps = 0;
+        while steps < STEPS_PER_CALL && !hand_out.is_full() {
+            keys.clear();
+            let Some(slot) = primary.expiries.pop_chunk(now.floor_ms, &mut keys) else {
+                break;
+            };
+            steps += keys.len();
+            keys.sort_unstable();
+            for key in &keys {
+                let record = self
+                    .table
+                    .records
+                    .get_mut(*key)
+                    .expect("every entry belongs to a lease");
+                record.set_position(Position::NONE);
+                let decided_ms = slot.is_exact().then_some(slot.tick);
+                hand_out.visit(primary, record, decided_ms);
+            }
+        }
+        hand_out.finish(primary)
+    }
+
+    /// The host has taken the batches with a number below `below`: their retry interval starts now.
+    pub fn handle_taken(&mut self, now: Timestamp, below: u64) {
+        let now = self.read_clock(now);
+        if let Some(primary) = &mut self.primary {
+            primary
+                .attempts
+                .take_below(below, now.floor_ms, self.retry_ms);
+        }
+    }
+
+    /// An attempt to revoke an expired lease has ended without its revoke.
+    ///
+    /// Either way the lease stays unrenewable and is handed out again; after
+    /// [`AttemptOutcome::Failed`] sooner, in a quarter of the retry interval. A fence that does not
+    /// match is ignored.
+    pub fn handle_attempt(
+        &mut self,
+        now: Timestamp,
+        id: LeaseId,
+        fence: ExpiryFence,
+        outcome: AttemptOutcome,
+    ) {
+        let now = self.read_clock(now);
+        let Some(primary) = &mut self.primary else {
+            return;
+        };
+        let record = self.table.records.get_mut(id).filter(|record| {
+            record.phase() == Phase::Expiring && record.incarnation() == fence.incarnation
+        });
+        let Some(record) = record else {
+            return;
+        };
+        let is_over = fence.epoch == primary.epoch && outcome == AttemptOutcome::Failed;
+        if is_over && primary.has_scheduled(record) && primary.attempts.give_up(id) {
+            let again_ms = now
+                .ceil_ms
+                .saturating_add(self.retry_ms / FAILED_RETRY_DIVISOR);
+            record.set_deadline_ms(again_ms);
+            primary.reschedule(&mut self.table.records, id);
+        }
+    }
+}
+
+/// The making of one batch.
+struct HandOut<'a> {
+    now: Now,
+    config: &'a LessorConfig,
+    retry_ms: u64,
+    stats: &'a mut LessorStats,
+    // With the deadline that each lease had.
+    leases: Vec<(u64, ExpiredLease)>,
+}
+
+impl HandOut<'_> {
+    fn is_full(&self) -> bool {
+        self.leases.len() >= self.config.max_expired_batch_size.get() as usize
+    }
+
+    /// Decides over a lease whose entry has come up, if its turn in time has come: that is when it
+    /// is due by `decided_ms`, the time up to which no earlier lease can be in the queue. `None`
+    /// while the queue is still sorting.
+    fn visit(&mut self, primary: &mut Primary, record: &mut Record, decided_ms: Option<u64>) {
+        let is_due = decided_ms.is_some_and(|decided_ms| record.deadline_ms() <= decided_ms);
+        if is_due && !self.is_full() {
+            match record.phase() {
+                Phase::Active => self.expire(primary, record, 0),
+                Phase::Expiring => self.retry(primary, record),
+                Phase::Revoking | Phase::Granting => {
+                    let again_ms = self.now.floor_ms.saturating_add(self.retry_ms);
+                    primary.relink_at(record, again_ms);
+                }
+            }
+        } else {
+            primary.relink(record);
+        }
+    }
+
+    fn retry(&mut self, primary: &mut Primary, record: &mut Record) {
+        let now_ms = self.now.floor_ms;
+        match primary.attempts.retry(record.id(), now_ms, self.retry_ms) {
+            Retry::Now(attempt) => self.expire(primary, record, attempt),
+            Retry::NotBefore(again_ms) => {
+                record.set_deadline_ms(again_ms);
+                primary.relink(record);
+            }
+        }
+    }
+
+    /// Hands the lease out, or gives it a later turn if the revoke rate is used up.
+    fn expire(&mut self, primary: &mut Primary, record: &mut Record, attempt: u32) {
+        let now_ms = self.now.floor_ms;
+        let due_ms = record.deadline_ms();
+        if !record.marks().is_postponed() {
+            let turn_ms = primary.revoke_rate.reserve(now_ms);
+            if turn_ms > now_ms {
+                self.stats.postponed += 1;
+                record.set_marks(record.marks().postponed());
+                record.set_deadline_ms(turn_ms);
+                primary.relink(record);
+                return;
+            }
+        }
+        let id = record.id();
+        record.set_marks(record.marks().on_time().with_phase(Phase::Expiring));
+        record.set_deadline_ms(now_ms.saturating_add(self.retry_ms));
+        primary.relink(record);
+        primary.attempts.hand_out(id, attempt);
+        self.stats.expired += 1;
+        let incarnation = record.incarnation();
+        self.leases.push((
+            due_ms,
+            ExpiredLease {
+                id,
+                incarnation,
+                attempt,
+            },
+        ));
+    }
+
+    fn finish(mut self, primary: &mut Primary) -> Option<ExpiredBatch> {
+        if self.leases.is_empty() {
+            return None;
+        }
+        self.leases
+            .sort_unstable_by_key(|(due_ms, lease)| (*due_ms, lease.id));
+        Some(ExpiredBatch {
+            number: primary.attempts.seal(),
+            epoch: primary.epoch,
+            leases: self.leases.into_iter().map(|(_, lease)| lease).collect(),
+        })
+    }
+}

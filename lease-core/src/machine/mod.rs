@@ -1,0 +1,248 @@
+mod apply;
+mod attach;
+mod checkpoint;
+mod expire;
+mod grant;
+mod list;
+mod promote;
+mod recover;
+mod renew;
+mod revoke;
+mod stats;
+pub(crate) mod ticket;
+pub(crate) mod time;
+
+pub use apply::{Answer, Command};
+pub use checkpoint::{BegunCheckpoint, ProposalOutcome};
+pub use expire::AttemptOutcome;
+pub use grant::Grant;
+pub use list::Listing;
+pub use promote::{Promotion, Retired};
+pub use recover::{Recovery, Replaced};
+pub use renew::Renewal;
+pub use revoke::Revoking;
+pub use stats::LessorStats;
+
+use alloc::boxed::Box;
+
+use lease_queue::Timestamp;
+use ticket::{Ticket, TicketOutcome, Tickets};
+use time::{Clockwork, Now};
+
+use crate::primary::Primary;
+use crate::primary::ceil_millis;
+use crate::table::LeaseTable;
+use crate::table::record::Tag;
+use crate::{Epoch, LessorConfig, Ttl};
+
+/// The lessor as a state machine: it is given the time and a command, and returns an answer.
+///
+/// It owns no clock, thread, lock, channel or log. Its methods are of four families, as in a
+/// sans-IO protocol: queries; commands, most of which take `now`; `handle_*`, which reports a
+/// timeout or the outcome of something that the machine asked for; `poll_*`, which takes what the
+/// machine asks for.
+///
+/// # The host's loop
+///
+/// After every command and every `handle_*` call the host
+///
+/// 1. takes the outcomes of waits: [`poll_ticket`](Self::poll_ticket) until `None`;
+/// 2. at [`next_wakeup`](Self::next_wakeup), and not before, calls
+///    [`handle_timeout`](Self::handle_timeout), and then
+/// 3. takes the leases to revoke: [`poll_expired`](Self::poll_expired) until `None`, as long as it
+///    has room for them;
+/// 4. takes the checkpoints to propose: [`poll_checkpoints`](Self::poll_checkpoints) until `None`.
+///
+/// Each call does a bounded amount of work, so that a host that holds a lock around it never holds
+/// it for long; `next_wakeup` answers a time that has passed while more is to be done. A call that
+/// comes early or twice changes nothing.
+///
+/// ```
+/// use lease_core::{Epoch, Grant, LeaseId, LessorConfig, LessorCore, Timestamp, Ttl, WriteBatch};
+/// use std::time::Duration;
+///
+/// let mut lessor = LessorCore::new(LessorConfig::default());
+/// let mut rows = WriteBatch::default(); // for the host's store
+/// lessor.promote(Timestamp::ZERO, Epoch::new(1), Duration::ZERO);
+/// let id = LeaseId::new(7).expect("not zero");
+/// lessor.grant(Timestamp::ZERO, &Grant::new(id, Ttl::new(10)?), &mut rows)?;
+///
+/// let due = lessor.next_wakeup().expect("the lease ends one day");
+/// assert!(due <= Timestamp::from_secs(10));
+/// lessor.handle_timeout(Timestamp::from_secs(10));
+/// let batch = lessor.poll_expired(Timestamp::from_secs(10)).expect("due");
+/// for revocation in batch.revocations() {
+///     lessor.revoke(Timestamp::from_secs(10), &revocation, &mut rows)?;
+/// }
+/// assert!(lessor.is_empty());
+/// # Ok::<(), lease_core::LeaseError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct LessorCore {
+    config: LessorConfig,
+    clock_lag_ms: u64,
+    retry_ms: u64,
+    clock: Clockwork,
+    table: LeaseTable,
+    primary: Option<Box<Primary>>,
+    // The newest epoch that a promotion or demotion has named; an older one comes too late.
+    settled_epoch: Epoch,
+    last_tag: Tag,
+    tickets: Tickets,
+    suspended: bool,
+    stats: LessorStats,
+}
+
+impl LessorCore {
+    /// An empty lessor that is not the primary.
+    #[must_use]
+    pub fn new(config: LessorConfig) -> Self {
+        Self {
+            clock_lag_ms: ceil_millis(config.clock_lag),
+            retry_ms: ceil_millis(config.expired_lease_retry_interval).max(1),
+            clock: Clockwork::default(),
+            table: LeaseTable::new(config.hash_seed),
+            primary: None,
+            settled_epoch: Epoch::ZERO,
+            last_tag: Tag::default(),
+            tickets: Tickets::default(),
+            suspended: false,
+            stats: LessorStats::default(),
+            config,
+        }
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub const fn config(&self) -> &LessorConfig {
+        &self.config
+    }
+
+    /// Whether this lessor is the primary.
+    #[must_use]
+    pub const fn is_primary(&self) -> bool {
+        self.primary.is_some()
+    }
+
+    /// The epoch of the running promotion, `None` on any member but the primary.
+    #[must_use]
+    pub fn primary_epoch(&self) -> Option<Epoch> {
+        self.primary.as_ref().map(|primary| primary.epoch)
+    }
+
+    /// The replicated epoch: the newest that [`begin_epoch`](Self::begin_epoch) has brought.
+    #[must_use]
+    pub const fn epoch(&self) -> Epoch {
+        self.table.epoch()
+    }
+
+    /// The latest time that any call has brought.
+    #[must_use]
+    pub const fn now(&self) -> Timestamp {
+        self.clock.last()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) has something to do, or `None` while nothing
+    /// will ever be due. It may be earlier than the next expiry, never later.
+    ///
+    /// O(1).
+    #[must_use]
+    pub fn next_wakeup(&self) -> Option<Timestamp> {
+        let wakeups = [self.next_expiry(), self.next_checkpoint()];
+        wakeups.into_iter().flatten().min()
+    }
+
+    /// The part of [`next_wakeup`](Self::next_wakeup) that
+    /// [`handle_timeout`](Self::handle_timeout) and [`poll_expired`](Self::poll_expired) see to.
+    #[must_use]
+    pub fn next_expiry(&self) -> Option<Timestamp> {
+        let primary = self.primary.as_ref()?;
+        if primary.is_scheduling() {
+            Some(self.clock.last())
+        } else if self.suspended {
+            None
+        } else {
+            primary.next_expiry()
+        }
+    }
+
+    /// The part of [`next_wakeup`](Self::next_wakeup) that
+    /// [`poll_checkpoints`](Self::poll_checkpoints) sees to.
+    #[must_use]
+    pub fn next_checkpoint(&self) -> Option<Timestamp> {
+        self.primary.as_ref()?.checkpoints.next_due()
+    }
+
+    /// Does what is due by `now` and needs nobody else: a slice of the scheduling that a promotion
+    /// left behind. Early and repeated calls change nothing.
+    pub fn handle_timeout(&mut self, now: Timestamp) {
+        self.clock.read(now);
+        if let Some(primary) = &mut self.primary {
+            primary.schedule_slice(&mut self.table);
+        }
+    }
+
+    /// The next outcome of a wait.
+    pub fn poll_ticket(&mut self) -> Option<(Ticket, TicketOutcome)> {
+        self.tickets.poll()
+    }
+
+    /// Whether [`poll_ticket`](Self::poll_ticket) has something.
+    #[must_use]
+    pub fn has_ticket_outcomes(&self) -> bool {
+        self.tickets.has_resolved()
+    }
+
+    /// Answers everybody who waits that this is not a primary: when the host stops.
+    pub fn release_waiters(&mut self) {
+        self.tickets.resolve_all(TicketOutcome::NotPrimary);
+    }
+
+    /// Ends the wait of a caller who gave up; its outcome will not be polled.
+    pub fn cancel_ticket(&mut self, ticket: Ticket) {
+        self.tickets.cancel(ticket);
+    }
+
+    /// Hands out no lease as expired until [`resume_expiry`](Self::resume_expiry): for a host that
+    /// restores its state and is not ready to revoke. A lease whose time is up meanwhile can still
+    /// be renewed.
+    pub const fn suspend_expiry(&mut self) {
+        self.suspended = true;
+    }
+
+    /// Ends what [`suspend_expiry`](Self::suspend_expiry) began.
+    pub const fn resume_expiry(&mut self) {
+        self.suspended = false;
+    }
+
+    /// Whether expiry is suspended.
+    #[must_use]
+    pub const fn is_expiry_suspended(&self) -> bool {
+        self.suspended
+    }
+
+    /// Checks every invariant that ties the parts together. O(n): for tests and simulations.
+    ///
+    /// # Panics
+    ///
+    /// If one does not hold.
+    pub fn check_invariants(&self) {
+        self.table.check_invariants();
+        if let Some(primary) = &self.primary {
+            primary.check_invariants(&self.table);
+        }
+    }
+
+    #[inline]
+    fn read_clock(&mut self, now: Timestamp) -> Now {
+        self.clock.read(now)
+    }
+
+    /// The deadline of a lease that gets its whole TTL now.
+    #[inline]
+    const fn full_deadline_ms(&self, now: Now, ttl: Ttl) -> u64 {
+        now.ceil_ms
+            .saturating_add(self.clock_lag_ms)
+            .saturating_add(ttl.as_millis())
+    }
+}

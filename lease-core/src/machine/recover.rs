@@ -1,0 +1,68 @@
+use super::{LessorCore, Promotion};
+use crate::table::LeaseTable;
+use crate::{Epoch, LeaseError, LeaseRow};
+
+/// The replicated state that a recovery builds up beside the running one.
+///
+/// ```
+/// use lease_core::{Epoch, LeaseId, LeaseRow, LessorConfig, LessorCore, Ttl};
+///
+/// let mut lessor = LessorCore::new(LessorConfig::default());
+/// let mut recovery = lessor.begin_recovery();
+/// let id = LeaseId::new(-9).expect("not zero");
+/// recovery.insert(&LeaseRow::new(id, Ttl::new(60)?))?;
+/// lessor.finish_recovery(recovery, Epoch::new(4));
+/// assert_eq!(lessor.len(), 1);
+/// # Ok::<(), lease_core::LeaseError>(())
+/// ```
+#[derive(Debug)]
+pub struct Recovery {
+    table: LeaseTable,
+}
+
+impl Recovery {
+    /// Adds the lease of a stored row. O(1).
+    ///
+    /// # Errors
+    ///
+    /// [`LeaseError::LeaseExists`] if another row had the same id.
+    pub fn insert(&mut self, row: &LeaseRow) -> Result<(), LeaseError> {
+        self.table.restore(row)
+    }
+}
+
+impl LessorCore {
+    /// Starts a recovery. The lessor goes on with what it has until
+    /// [`finish_recovery`](Self::finish_recovery).
+    #[must_use]
+    pub fn begin_recovery(&self) -> Recovery {
+        Recovery {
+            table: LeaseTable::new(self.config.hash_seed),
+        }
+    }
+
+    /// Replaces the whole state by the recovered one and the stored epoch. The lessor is no primary
+    /// afterwards; every waiting renewal is answered. Items are attached again by the host as it
+    /// replays its keys.
+    ///
+    /// Unlike in etcd no TTL is raised to the configured minimum: members with different settings
+    /// would diverge.
+    ///
+    /// O(1); what it returns is to be dropped outside any lock.
+    pub fn finish_recovery(&mut self, mut recovery: Recovery, epoch: Epoch) -> Replaced {
+        let retired = self.retire();
+        recovery.table.raise_epoch(epoch);
+        let table = core::mem::replace(&mut self.table, recovery.table);
+        Replaced {
+            _table: table,
+            _promotion: Promotion::Changed(retired),
+        }
+    }
+}
+
+/// What a recovery has replaced. It does nothing but take up memory.
+#[derive(Debug)]
+pub struct Replaced {
+    _table: LeaseTable,
+    _promotion: Promotion,
+}

@@ -1,0 +1,69 @@
+use super::LessorCore;
+
+/// What a lessor has counted since it was made, and how much it holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct LessorStats {
+    /// Leases granted.
+    pub granted: u64,
+    /// Leases revoked, by users and by expiry.
+    pub revoked: u64,
+    /// Renewals.
+    pub renewed: u64,
+    /// Leases handed out as expired, each attempt counted.
+    pub expired: u64,
+    /// Leases whose expiry the revoke rate put off.
+    pub postponed: u64,
+    /// Expiry-revokes that came too late to mean anything.
+    pub stale_revokes: u64,
+    /// Checkpoint records handed out to be proposed.
+    pub checkpoints_proposed: u64,
+    /// Checkpoint records applied.
+    pub checkpoints_applied: u64,
+    /// Checkpoint records that came too late to mean anything.
+    pub stale_checkpoints: u64,
+    /// Times that the clock went back and was held.
+    pub clock_regressions: u64,
+    /// Leases that are there.
+    pub leases: usize,
+    /// Items that are attached.
+    pub items: usize,
+    /// Leases handed out as expired and not revoked yet.
+    pub expiring: usize,
+    /// Callers that wait for what becomes of a lease.
+    pub waiting: usize,
+    /// Entries of the expiry queue: one for each lease of a primary.
+    pub expiry_entries: usize,
+    /// Checkpoint proposals that may still be applied.
+    pub open_checkpoints: usize,
+}
+
+impl LessorCore {
+    /// The counters. O(1).
+    #[must_use]
+    pub fn stats(&self) -> LessorStats {
+        let primary = self.primary.as_ref();
+        LessorStats {
+            clock_regressions: self.clock.regressions(),
+            leases: self.table.records.len(),
+            items: self.table.attachments.len(),
+            expiring: primary.map_or(0, |primary| primary.attempts.len()),
+            waiting: self.tickets.waiting(),
+            expiry_entries: primary.map_or(0, |primary| primary.expiries.len()),
+            open_checkpoints: primary.map_or(0, |primary| primary.checkpoints.open_len()),
+            ..self.stats
+        }
+    }
+
+    /// How many leases there are, those included whose grant or revoke is being written. O(1).
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.table.records.len()
+    }
+
+    /// Whether there is no lease. O(1).
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

@@ -1,0 +1,219 @@
+pub(crate) mod attempts;
+pub(crate) mod checkpoints;
+pub(crate) mod rate;
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use attempts::Attempts;
+use checkpoints::CheckpointSchedule;
+use lease_queue::{BucketWheel, Position, Timestamp};
+use rate::RateWindow;
+
+use crate::machine::time::{Now, reachable, timestamp_of_ms};
+use crate::table::record::{Marks, Phase, Record, Tag};
+use crate::table::records::{Cursor, Records};
+use crate::table::{LeaseTable, Remainders};
+use crate::{Epoch, LeaseId, LessorConfig};
+
+/// The leader's private part: deadlines, the expiry queue, the checkpoint schedule.
+///
+/// It exists while the lessor is primary and is dropped by a demotion, so that on any other member
+/// there is nothing that could expire a lease.
+#[derive(Clone, Debug)]
+pub(crate) struct Primary {
+    pub(crate) epoch: Epoch,
+    pub(crate) tag: Tag,
+    // A lease that is not scheduled yet expires at this time plus what remains of its TTL.
+    base_ms: u64,
+    // Where the scheduling of the leases that were there at the promotion goes on.
+    // Invariant: `None` when every visible record carries `tag`.
+    unscheduled: Option<Cursor>,
+    // Invariant: every scheduled lease has exactly one entry, no later than its deadline.
+    pub(crate) expiries: BucketWheel<LeaseId>,
+    pub(crate) revoke_rate: RateWindow,
+    pub(crate) attempts: Attempts,
+    pub(crate) checkpoints: CheckpointSchedule,
+}
+
+/// How many places of the record table one slice of scheduling looks at: some 100 µs.
+const SLICE_BUCKETS: usize = 4096;
+
+impl Primary {
+    pub(crate) fn new(
+        epoch: Epoch,
+        tag: Tag,
+        now: Now,
+        extend: Duration,
+        config: &LessorConfig,
+    ) -> Self {
+        let extend_ms = ceil_millis(extend).saturating_add(ceil_millis(config.clock_lag));
+        Self {
+            epoch,
+            tag,
+            base_ms: now.ceil_ms.saturating_add(extend_ms),
+            unscheduled: Some(Cursor::default()),
+            expiries: BucketWheel::starting_at(now.floor_ms),
+            revoke_rate: RateWindow::new(config.revoke_rate_per_sec),
+            attempts: Attempts::default(),
+            checkpoints: CheckpointSchedule::new(config),
+        }
+    }
+
+    /// The marks with which a renewal is one store.
+    #[inline]
+    pub(crate) const fn renewable(&self) -> Marks {
+        Marks::renewable(self.tag)
+    }
+
+    /// Whether this promotion has scheduled the lease.
+    pub(crate) fn has_scheduled(&self, record: &Record) -> bool {
+        record.marks().tag() == self.tag
+    }
+
+    /// The lease's deadline, scheduled or not.
+    pub(crate) fn deadline_ms(&self, remainders: &Remainders, record: &Record) -> u64 {
+        if self.has_scheduled(record) {
+            record.deadline_ms()
+        } else {
+            let remaining = remainders.get(record.id()).remaining;
+            let left = remaining.unwrap_or(record.ttl());
+            self.base_ms.saturating_add(left.as_millis())
+        }
+    }
+
+    /// Gives a lease that this promotion has not scheduled its entries.
+    pub(crate) fn schedule(&mut self, record: &mut Record, deadline_ms: u64, guarded: bool) {
+        debug_assert!(!self.has_scheduled(record), "scheduled once");
+        record.set_marks(
+            self.renewable()
+                .with_guard(guarded)
+                .with_phase(record.phase().after_promotion()),
+        );
+        record.set_deadline_ms(deadline_ms);
+        record.set_position(self.expiries.insert(record.id(), record.deadline_ms()));
+        self.checkpoints.schedule(record);
+    }
+
+    /// Schedules a lease that was there at the promotion, if that has not been done yet.
+    pub(crate) fn ensure_scheduled(&mut self, remainders: &Remainders, record: &mut Record) {
+        if !self.has_scheduled(record) && record.phase() != Phase::Granting {
+            let deadline_ms = self.deadline_ms(remainders, record);
+            let guarded = remainders.get(record.id()).remaining.is_some();
+            self.schedule(record, deadline_ms, guarded);
+        }
+    }
+
+    /// Takes a lease that goes out of everything that names it.
+    pub(crate) fn forget(&mut self, records: &mut Records, removed: &Record) {
+        self.attempts.forget(removed.id());
+        self.checkpoints.forget(removed);
+        if self.has_scheduled(removed) && !removed.position().is_none() {
+            self.unlink(records, removed.id(), removed.position());
+        }
+    }
+
+    /// Enters a lease whose entry was taken out, at its deadline.
+    pub(crate) fn relink(&mut self, record: &mut Record) {
+        self.relink_at(record, record.deadline_ms());
+    }
+
+    /// Enters a lease whose entry was taken out, at a time of the caller's.
+    pub(crate) fn relink_at(&mut self, record: &mut Record, at_ms: u64) {
+        record.set_position(self.expiries.insert(record.id(), at_ms));
+    }
+
+    /// Moves the entry of a scheduled lease, wherever it is, to its deadline.
+    pub(crate) fn reschedule(&mut self, records: &mut Records, id: LeaseId) {
+        if let Some(position) = records.get(id).map(Record::position)
+            && !position.is_none()
+        {
+            self.unlink(records, id, position);
+        }
+        if let Some(record) = records.get_mut(id) {
+            self.relink(record);
+        }
+    }
+
+    /// Schedules a bounded number of the leases that were there at the promotion. Answers whether
+    /// there are more.
+    pub(crate) fn schedule_slice(&mut self, table: &mut LeaseTable) -> bool {
+        let Some(mut cursor) = self.unscheduled else {
+            return false;
+        };
+        let LeaseTable {
+            records,
+            remainders,
+            ..
+        } = table;
+        let more = records.walk(&mut cursor, SLICE_BUCKETS, |record| {
+            self.ensure_scheduled(remainders, record);
+        });
+        self.unscheduled = more.then_some(cursor);
+        more
+    }
+
+    pub(crate) const fn is_scheduling(&self) -> bool {
+        self.unscheduled.is_some()
+    }
+
+    /// When the first entry of the expiry queue is due.
+    pub(crate) fn next_expiry(&self) -> Option<Timestamp> {
+        let tick = self.expiries.next_tick()?;
+        reachable(timestamp_of_ms(tick))
+    }
+
+    /// Checks that queues and records agree. O(n).
+    ///
+    /// # Panics
+    ///
+    /// If they do not.
+    pub(crate) fn check_invariants(&self, table: &LeaseTable) {
+        self.expiries.check_invariants();
+        let mut scheduled = Vec::new();
+        for record in table.records.iter() {
+            if self.has_scheduled(record) {
+                let place = self.expiries.key_at(record.position());
+                assert_eq!(place, Some(record.id()), "{} has an entry", record.id());
+                scheduled.push(record);
+            } else {
+                assert!(
+                    self.is_scheduling() || record.phase() == Phase::Granting,
+                    "{} was forgotten by the promotion",
+                    record.id()
+                );
+            }
+        }
+        assert_eq!(scheduled.len(), self.expiries.len(), "no entry is dead");
+        self.attempts.check_invariants(&scheduled);
+        self.checkpoints.check_invariants(&scheduled);
+    }
+
+    /// Takes the entry of a lease out of the queue.
+    fn unlink(&mut self, records: &mut Records, id: LeaseId, position: Position) {
+        let removed = self.expiries.remove(position);
+        let removed = removed.expect("a scheduled lease has an entry");
+        assert_eq!(removed.key, id, "an entry is where its lease says");
+        if let Some(moved) = removed.moved {
+            records
+                .get_mut(moved)
+                .expect("every entry belongs to a lease")
+                .set_position(position);
+        }
+    }
+}
+
+impl Phase {
+    /// What an earlier promotion handed out is alive again; what is being written goes on.
+    const fn after_promotion(self) -> Self {
+        match self {
+            Self::Active | Self::Expiring | Self::Granting => Self::Active,
+            Self::Revoking => Self::Revoking,
+        }
+    }
+}
+
+/// Milliseconds, rounded up.
+pub(crate) fn ceil_millis(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+}

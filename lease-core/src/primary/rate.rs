@@ -1,0 +1,150 @@
+use alloc::collections::VecDeque;
+use core::num::NonZeroU32;
+
+/// Gives out turns so that no window of one second holds more than the rate.
+///
+/// Exact at the resolution of a millisecond. Turns are given out in the order of asking; each is
+/// the earliest that is left.
+#[derive(Clone, Debug)]
+pub(crate) struct RateWindow {
+    // `None` is without a limit.
+    rate: Option<NonZeroU32>,
+    // The turns of the last second before and including the latest: (millisecond, how many).
+    // Invariant: ascending, and the first is less than a second before the last.
+    turns: VecDeque<(u64, u32)>,
+    // Invariant: the sum over `turns`, at most the rate.
+    total: u32,
+}
+
+const WINDOW_MS: u64 = 1000;
+
+impl RateWindow {
+    pub(crate) const fn new(rate: Option<NonZeroU32>) -> Self {
+        Self {
+            rate,
+            turns: VecDeque::new(),
+            total: 0,
+        }
+    }
+
+    /// The earliest millisecond from `wanted_ms` on that has a turn left; takes the turn. Amortised
+    /// O(1).
+    pub(crate) fn reserve(&mut self, wanted_ms: u64) -> u64 {
+        let Some(rate) = self.rate else {
+            return wanted_ms;
+        };
+        let turn = self.earliest(wanted_ms, rate);
+        self.forget_before(turn);
+        match self.turns.back_mut() {
+            Some((latest, count)) if *latest == turn => *count += 1,
+            _ => self.turns.push_back((turn, 1)),
+        }
+        self.total += 1;
+        turn
+    }
+
+    /// Whether a turn is left at `at_ms`.
+    pub(crate) fn has_turn(&self, at_ms: u64) -> bool {
+        self.rate
+            .is_none_or(|rate| self.earliest(at_ms, rate) <= at_ms)
+    }
+
+    /// When the next turn is left, from `wanted_ms` on.
+    pub(crate) fn next_turn(&self, wanted_ms: u64) -> u64 {
+        self.rate
+            .map_or(wanted_ms, |rate| self.earliest(wanted_ms, rate))
+    }
+
+    fn earliest(&self, wanted_ms: u64, rate: NonZeroU32) -> u64 {
+        let latest = self.turns.back().map_or(0, |(at, _)| *at);
+        let wanted_ms = wanted_ms.max(latest);
+        let mut in_window = self.total;
+        let mut turn = wanted_ms;
+        for (at, count) in &self.turns {
+            if at + WINDOW_MS > turn {
+                if in_window < rate.get() {
+                    break;
+                }
+                turn = at + WINDOW_MS;
+            }
+            in_window -= count;
+        }
+        turn
+    }
+
+    fn forget_before(&mut self, turn: u64) {
+        while let Some((at, count)) = self.turns.front().copied()
+            && at + WINDOW_MS <= turn
+        {
+            self.turns.pop_front();
+            self.total -= count;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn turns(rate: u32, wanted: &[u64]) -> Vec<u64> {
+        let mut window = RateWindow::new(NonZeroU32::new(rate));
+        wanted.iter().map(|at| window.reserve(*at)).collect()
+    }
+
+    #[test]
+    fn without_a_rate_every_wish_is_granted() {
+        assert_eq!(turns(0, &[5, 5, 5, 1]), [5, 5, 5, 1]);
+    }
+
+    #[test]
+    fn a_full_second_pushes_on() {
+        assert_eq!(turns(2, &[0, 0, 0, 500, 2000]), [0, 0, 1000, 1000, 2000]);
+    }
+
+    /// 10,000 leases due at 10 s, one at 15 s and 3,000 at 19 s stay under 1,000 in any second;
+    /// etcd's spreading gives 1,500.
+    #[test]
+    fn mixed_ttls_do_not_exceed_the_rate() {
+        let mut wanted = Vec::from([10_000; 10_000]);
+        wanted.push(15_000);
+        wanted.extend([19_000; 3_000]);
+        assert_rate(&turns(1_000, &wanted), &wanted, 1_000);
+    }
+
+    proptest! {
+        #[test]
+        fn no_window_exceeds_the_rate(
+            rate in 1_u32..6,
+            mut wanted in prop::collection::vec(0_u64..6_000, 0..60),
+        ) {
+            wanted.sort_unstable();
+            assert_rate(&turns(rate, &wanted), &wanted, rate as usize);
+        }
+
+        #[test]
+        fn a_turn_that_is_left_is_given(rate in 1_u32..6, wanted in prop::collection::vec(0_u64..6_000, 0..60)) {
+            let mut window = RateWindow::new(NonZeroU32::new(rate));
+            for at in wanted {
+                let left = window.has_turn(at);
+                let next = window.next_turn(at);
+                let turn = window.reserve(at);
+                prop_assert_eq!(left, turn == at);
+                prop_assert_eq!(next, turn);
+            }
+        }
+    }
+
+    fn assert_rate(turns: &[u64], wanted: &[u64], rate: usize) {
+        assert!(turns.is_sorted());
+        for (turn, wanted) in turns.iter().zip(wanted) {
+            assert!(turn >= wanted, "due at {wanted}, turn at {turn}");
+        }
+        for window in turns.windows(rate + 1) {
+            assert!(window[rate] - window[0] >= WINDOW_MS, "{window:?}");
+        }
+    }
+}

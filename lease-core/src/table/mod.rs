@@ -1,0 +1,222 @@
+pub(crate) mod attachments;
+pub(crate) mod record;
+pub(crate) mod records;
+mod remainders;
+
+use alloc::vec::Vec;
+
+use attachments::Attachments;
+use record::{Phase, Record};
+use records::Records;
+pub(crate) use remainders::{Remainder, Remainders};
+
+use crate::{
+    Checkpoint, Epoch, ExpiryFence, Incarnation, LeaseError, LeaseId, LeaseItem, LeaseRow, Ttl,
+};
+
+/// The replicated part of a lessor: ids, TTLs, remaining TTLs, incarnations, attachments and the
+/// epoch.
+///
+/// It is a function of the applied commands alone. It knows no time, no role and no configuration.
+#[derive(Clone, Debug)]
+pub(crate) struct LeaseTable {
+    pub(crate) records: Records,
+    pub(crate) attachments: Attachments,
+    pub(crate) remainders: Remainders,
+    epoch: Epoch,
+    granted: u64,
+}
+
+impl LeaseTable {
+    pub(crate) fn new(hash_seed: u64) -> Self {
+        Self {
+            records: Records::new(hash_seed),
+            attachments: Attachments::new(hash_seed),
+            remainders: Remainders::new(hash_seed),
+            epoch: Epoch::ZERO,
+            granted: 0,
+        }
+    }
+
+    /// The newest epoch that any applied command has named.
+    pub(crate) const fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// Raises the epoch; it never falls.
+    pub(crate) fn raise_epoch(&mut self, epoch: Epoch) {
+        self.epoch = self.epoch.max(epoch);
+    }
+
+    /// Adds a lease.
+    pub(crate) fn grant(
+        &mut self,
+        id: LeaseId,
+        ttl: Ttl,
+        incarnation: Option<Incarnation>,
+    ) -> Result<&mut Record, LeaseError> {
+        if self.records.get(id).is_some() {
+            return Err(LeaseError::LeaseExists);
+        }
+        let incarnation = incarnation.unwrap_or_else(|| self.count_grant());
+        Ok(self.records.insert(Record::new(id, ttl, incarnation)))
+    }
+
+    /// Adds the lease of a stored row.
+    pub(crate) fn restore(&mut self, row: &LeaseRow) -> Result<(), LeaseError> {
+        if self.records.get(row.id).is_some() {
+            return Err(LeaseError::LeaseExists);
+        }
+        let incarnation = row
+            .incarnation
+            .unwrap_or(Incarnation::counted(Epoch::ZERO, 0));
+        self.records
+            .insert(Record::new(row.id, row.ttl, incarnation));
+        self.remainders.set(
+            row.id,
+            Remainder {
+                remaining: row.remaining,
+                generation: row.checkpoint_generation,
+            },
+        );
+        Ok(())
+    }
+
+    /// Removes a lease and detaches its items.
+    pub(crate) fn remove(&mut self, id: LeaseId) -> Option<Record> {
+        let record = self.records.remove(id)?;
+        self.attachments.detach_all(id);
+        self.remainders.remove(id);
+        Some(record)
+    }
+
+    /// The record of a lease that others may see: not one whose grant is still being written.
+    pub(crate) fn visible(&self, id: LeaseId) -> Option<&Record> {
+        self.records
+            .get(id)
+            .filter(|record| record.phase() != Phase::Granting)
+    }
+
+    /// The record of a lease that takes commands: neither its grant nor its revoke is being
+    /// written.
+    pub(crate) fn settled(&self, id: LeaseId) -> Result<&Record, LeaseError> {
+        self.records
+            .get(id)
+            .filter(|record| !matches!(record.phase(), Phase::Granting | Phase::Revoking))
+            .ok_or(LeaseError::LeaseNotFound)
+    }
+
+    pub(crate) fn attach(
+        &mut self,
+        id: LeaseId,
+        items: &[LeaseItem],
+        limit: Option<usize>,
+    ) -> Result<(), LeaseError> {
+        self.settled(id)?;
+        if let Some(limit) = limit {
+            self.check_item_limit(id, items, limit)?;
+        }
+        for item in items {
+            self.attachments.attach(id, item);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn detach(&mut self, id: LeaseId, items: &[LeaseItem]) -> Result<(), LeaseError> {
+        self.settled(id)?;
+        for item in items {
+            self.attachments.detach(id, item.as_bytes());
+        }
+        Ok(())
+    }
+
+    /// Whether an expiry-revoke with this fence still means what it meant when it was handed out.
+    pub(crate) fn admits(&self, record: &Record, fence: Option<ExpiryFence>) -> bool {
+        fence.is_none_or(|fence| {
+            fence.epoch >= self.epoch && fence.incarnation == record.incarnation()
+        })
+    }
+
+    /// What the lease's remainder is after the checkpoint, or `None` if the checkpoint is void.
+    pub(crate) fn remainder_after(&self, checkpoint: &Checkpoint) -> Option<Remainder> {
+        let record = self.settled(checkpoint.id).ok()?;
+        let old = self.remainders.get(checkpoint.id);
+        let is_valid = checkpoint.fence.is_none_or(|fence| {
+            fence.epoch >= self.epoch
+                && fence.incarnation == record.incarnation()
+                && fence.generation == old.generation
+        });
+        let generation = match checkpoint.remaining {
+            None => old.generation.wrapping_add(1),
+            Some(_) => old.generation,
+        };
+        is_valid.then(|| Remainder {
+            remaining: checkpoint.remaining.map(|left| left.min(record.ttl())),
+            generation,
+        })
+    }
+
+    /// The row of a lease with this remainder.
+    pub(crate) fn row(record: &Record, remainder: Remainder) -> LeaseRow {
+        LeaseRow {
+            id: record.id(),
+            ttl: record.ttl(),
+            remaining: remainder.remaining,
+            incarnation: record
+                .incarnation()
+                .as_supplied()
+                .and_then(Incarnation::supplied),
+            checkpoint_generation: remainder.generation,
+        }
+    }
+
+    /// The rows of all leases, by id. O(n log n).
+    pub(crate) fn rows(&self) -> Vec<LeaseRow> {
+        let mut rows: Vec<_> = self
+            .records
+            .iter()
+            .filter(|record| record.phase() != Phase::Granting)
+            .map(|record| Self::row(record, self.remainders.get(record.id())))
+            .collect();
+        rows.sort_unstable_by_key(|row| row.id);
+        rows
+    }
+
+    /// Checks what must hold between the parts. O(n).
+    ///
+    /// # Panics
+    ///
+    /// If it does not.
+    pub(crate) fn check_invariants(&self) {
+        self.attachments
+            .check_invariants(|id| self.visible(id).is_some());
+        assert_eq!(self.records.iter().count(), self.records.len());
+        self.remainders.check_invariants(|id| {
+            let record = self.records.get(id);
+            record.map(Record::ttl)
+        });
+    }
+
+    fn count_grant(&mut self) -> Incarnation {
+        self.granted += 1;
+        Incarnation::counted(self.epoch, self.granted)
+    }
+
+    fn check_item_limit(
+        &self,
+        id: LeaseId,
+        items: &[LeaseItem],
+        limit: usize,
+    ) -> Result<(), LeaseError> {
+        let mut added: Vec<_> = items
+            .iter()
+            .filter(|item| self.attachments.lease_of(item.as_bytes()) != Some(id))
+            .collect();
+        added.sort_unstable();
+        added.dedup();
+        if self.attachments.count(id) + added.len() > limit {
+            return Err(LeaseError::TooManyItems);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,224 @@
+use lease_queue::Position;
+
+use crate::{Incarnation, LeaseId, Ttl};
+
+/// All that the hot paths need of a lease, in half a cache line.
+///
+/// The id, the TTL and the incarnation are replicated. The deadline, the marks and the position are
+/// the primary's: they mean something only while the tag is that of the running promotion. They lie
+/// here, and not in a table of the primary's own, because a renewal must cost one look-up and one
+/// store.
+#[derive(Clone, Debug)]
+#[repr(align(32))]
+pub(crate) struct Record {
+    id: LeaseId,
+    // Invariant: deadline in milliseconds << 19 | marks.
+    when: u64,
+    // Invariant: TTL in seconds << 30 | position in the wheel.
+    span: u64,
+    incarnation: Incarnation,
+}
+
+/// The low bits of a record: the promotion that scheduled it and what stands in the way of a plain
+/// renewal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Marks(u64);
+
+/// Where a lease is in its life.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Phase {
+    /// Alive.
+    Active,
+    /// Handed out as expired; nothing renews it any more.
+    Expiring,
+    /// Its revoke is being written.
+    Revoking,
+    /// Its grant is being written; nobody sees it yet.
+    Granting,
+}
+
+/// Counts promotions, to tell the schedule of the running one from what earlier ones left behind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Tag(u64);
+
+const DEADLINE_SHIFT: u32 = 19;
+const MARKS_MASK: u64 = (1 << DEADLINE_SHIFT) - 1;
+const PHASE_MASK: u64 = 0b11;
+const GUARDED: u64 = 1 << 2;
+const POSTPONED: u64 = 1 << 3;
+const TAG_SHIFT: u32 = 4;
+const TTL_SHIFT: u32 = 30;
+const POSITION_MASK: u64 = (1 << TTL_SHIFT) - 1;
+
+/// The latest deadline, later than any time a [`Timestamp`](lease_queue::Timestamp) can express.
+pub(crate) const FAR_FUTURE_MS: u64 = u64::MAX >> DEADLINE_SHIFT;
+
+impl Record {
+    pub(crate) fn new(id: LeaseId, ttl: Ttl, incarnation: Incarnation) -> Self {
+        let mut record = Self {
+            id,
+            when: 0,
+            span: ttl.as_secs() << TTL_SHIFT,
+            incarnation,
+        };
+        record.set_position(Position::NONE);
+        record
+    }
+
+    pub(crate) const fn id(&self) -> LeaseId {
+        self.id
+    }
+
+    pub(crate) const fn ttl(&self) -> Ttl {
+        Ttl::from_secs_unchecked(self.span >> TTL_SHIFT)
+    }
+
+    pub(crate) const fn incarnation(&self) -> Incarnation {
+        self.incarnation
+    }
+
+    /// Milliseconds. Of a live lease its expiry, of an expiring one the next attempt.
+    pub(crate) const fn deadline_ms(&self) -> u64 {
+        self.when >> DEADLINE_SHIFT
+    }
+
+    pub(crate) const fn marks(&self) -> Marks {
+        Marks(self.when & MARKS_MASK)
+    }
+
+    /// Sets the deadline, at most [`FAR_FUTURE_MS`], and keeps the marks.
+    pub(crate) fn set_deadline_ms(&mut self, deadline_ms: u64) {
+        self.when = deadline_ms.min(FAR_FUTURE_MS) << DEADLINE_SHIFT | self.marks().0;
+    }
+
+    pub(crate) fn set_marks(&mut self, marks: Marks) {
+        self.when = self.when & !MARKS_MASK | marks.0;
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        self.marks().phase()
+    }
+
+    pub(crate) fn set_phase(&mut self, phase: Phase) {
+        self.set_marks(self.marks().with_phase(phase));
+    }
+
+    /// Where the wheel of the running promotion holds the lease.
+    pub(crate) fn position(&self) -> Position {
+        Position::from_bits((self.span & POSITION_MASK) as u32)
+    }
+
+    pub(crate) fn set_position(&mut self, position: Position) {
+        self.span = self.span & !POSITION_MASK | u64::from(position.to_bits());
+    }
+}
+
+impl Marks {
+    /// The marks of a lease that a plain renewal may refresh in the promotion `tag`.
+    pub(crate) const fn renewable(tag: Tag) -> Self {
+        Self(tag.0 << TAG_SHIFT)
+    }
+
+    pub(crate) fn phase(self) -> Phase {
+        match self.0 & PHASE_MASK {
+            0 => Phase::Active,
+            1 => Phase::Expiring,
+            2 => Phase::Revoking,
+            _ => Phase::Granting,
+        }
+    }
+
+    #[must_use]
+    pub(crate) fn with_phase(self, phase: Phase) -> Self {
+        Self(self.0 & !PHASE_MASK | phase as u64)
+    }
+
+    pub(crate) const fn tag(self) -> Tag {
+        Tag(self.0 >> TAG_SHIFT)
+    }
+
+    /// Whether a checkpoint is set or under way, so that a renewal must reset it first.
+    pub(crate) const fn is_guarded(self) -> bool {
+        self.0 & GUARDED != 0
+    }
+
+    #[must_use]
+    pub(crate) const fn with_guard(self, guarded: bool) -> Self {
+        Self(self.0 & !GUARDED | if guarded { GUARDED } else { 0 })
+    }
+
+    /// Whether the deadline is a turn that the revoke rate has given the lease.
+    pub(crate) const fn is_postponed(self) -> bool {
+        self.0 & POSTPONED != 0
+    }
+
+    #[must_use]
+    pub(crate) const fn postponed(self) -> Self {
+        Self(self.0 | POSTPONED)
+    }
+
+    #[must_use]
+    pub(crate) const fn on_time(self) -> Self {
+        Self(self.0 & !POSTPONED)
+    }
+}
+
+impl Tag {
+    /// The tag of the next promotion; `None` when they are used up and all records must be wiped.
+    pub(crate) const fn next(self) -> Option<Self> {
+        if self.0 < MARKS_MASK >> TAG_SHIFT {
+            Some(Self(self.0 + 1))
+        } else {
+            None
+        }
+    }
+
+    pub(crate) const FIRST: Self = Self(1);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Epoch;
+
+    fn record() -> Record {
+        let id = LeaseId::new(-1).expect("not zero");
+        Record::new(id, Ttl::MAX, Incarnation::counted(Epoch::ZERO, 3))
+    }
+
+    #[test]
+    fn fits_half_a_cache_line() {
+        assert_eq!(size_of::<Record>(), 32);
+    }
+
+    #[test]
+    fn fields_do_not_disturb_each_other() {
+        let mut record = record();
+        let marks = Marks::renewable(Tag(0x7fff)).with_guard(true).postponed();
+        record.set_marks(marks.with_phase(Phase::Revoking));
+        record.set_deadline_ms(u64::MAX);
+        record.set_position(Position::from_bits(0x2aaa_aaaa));
+        assert_eq!(record.ttl(), Ttl::MAX);
+        assert_eq!(record.deadline_ms(), FAR_FUTURE_MS);
+        assert_eq!(record.position().to_bits(), 0x2aaa_aaaa);
+        assert_eq!(record.phase(), Phase::Revoking);
+        assert_eq!(record.marks().tag(), Tag(0x7fff));
+        assert!(record.marks().is_guarded() && record.marks().is_postponed());
+        record.set_phase(Phase::Active);
+        assert_eq!(record.marks(), marks);
+    }
+
+    #[test]
+    fn far_future_is_past_every_timestamp() {
+        const {
+            assert!(FAR_FUTURE_MS > u64::MAX / 1_000_000);
+            assert!(FAR_FUTURE_MS > 2 * Ttl::MAX.as_millis());
+        }
+    }
+
+    #[test]
+    fn tags_run_out() {
+        assert_eq!(Tag(0x7ffe).next(), Some(Tag(0x7fff)));
+        assert_eq!(Tag(0x7fff).next(), None);
+    }
+}

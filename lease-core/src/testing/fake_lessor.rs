@@ -1,0 +1,141 @@
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, never};
+
+use crate::{
+    Backend, BackendError, Checkpointer, ExpiredBatch, Lease, LeaseError, LeaseId, LeaseItem,
+    Lessor, RangeDeleter, Renewal, Revoked, Timestamp, Ttl,
+};
+
+/// A lessor that knows which leases there are and nothing else, for tests of code that uses one.
+///
+/// Every call succeeds. Grant and revoke change [`lease_set`](Self::lease_set); a lease never
+/// expires; lookups answer a lease of 10 s, as etcd's fake does not answer at all.
+#[derive(Debug, Default)]
+pub struct FakeLessor {
+    leases: Mutex<BTreeSet<LeaseId>>,
+}
+
+impl FakeLessor {
+    /// The leases that there are.
+    pub fn lease_set(&self) -> MutexGuard<'_, BTreeSet<LeaseId>> {
+        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ttl() -> Ttl {
+        Ttl::new(10).expect("in range")
+    }
+}
+
+impl Lessor for FakeLessor {
+    fn set_range_deleter(&self, _: Arc<dyn RangeDeleter>) {}
+
+    fn set_checkpointer(&self, _: Arc<dyn Checkpointer>) {}
+
+    fn grant(&self, id: LeaseId, ttl: i64) -> Result<Lease, LeaseError> {
+        self.lease_set().insert(id);
+        Ok(Lease::new(id, Ttl::new(ttl).unwrap_or(Ttl::MIN)))
+    }
+
+    fn revoke(&self, id: LeaseId) -> Result<(), LeaseError> {
+        self.lease_set().remove(&id);
+        Ok(())
+    }
+
+    fn revoke_many(&self, ids: &[LeaseId]) -> Result<Vec<Result<(), LeaseError>>, LeaseError> {
+        Ok(ids.iter().map(|id| self.revoke(*id)).collect())
+    }
+
+    fn revoke_expired(
+        &self,
+        batch: &ExpiredBatch,
+    ) -> Result<Vec<Result<Revoked, LeaseError>>, LeaseError> {
+        let revoke = |id| self.revoke(id).map(|()| Revoked::Done);
+        Ok(batch.leases.iter().map(|lease| revoke(lease.id)).collect())
+    }
+
+    fn checkpoint(&self, _: LeaseId, _: i64) -> Result<(), LeaseError> {
+        Ok(())
+    }
+
+    fn attach(&self, _: LeaseId, _: &[LeaseItem]) -> Result<(), LeaseError> {
+        Ok(())
+    }
+
+    fn get_lease(&self, _: &[u8]) -> Option<LeaseId> {
+        None
+    }
+
+    fn detach(&self, _: LeaseId, _: &[LeaseItem]) -> Result<(), LeaseError> {
+        Ok(())
+    }
+
+    fn promote(&self, _: Duration) {}
+
+    fn demote(&self) {}
+
+    fn renew(&self, _: LeaseId) -> Result<Ttl, LeaseError> {
+        Ok(Self::ttl())
+    }
+
+    fn renew_timeout(&self, id: LeaseId, _: Duration) -> Result<Ttl, LeaseError> {
+        self.renew(id)
+    }
+
+    fn try_renew(&self, id: LeaseId) -> Result<Renewal, LeaseError> {
+        self.renew(id).map(Renewal::Renewed)
+    }
+
+    fn renew_many(&self, ids: &[LeaseId]) -> Vec<Result<Renewal, LeaseError>> {
+        ids.iter().map(|id| self.try_renew(*id)).collect()
+    }
+
+    fn lookup(&self, id: LeaseId) -> Option<Lease> {
+        let is_there = self.lease_set().contains(&id);
+        is_there.then(|| Lease::new(id, Self::ttl()))
+    }
+
+    fn leases(&self) -> Vec<Lease> {
+        let leases = self.lease_set();
+        leases
+            .iter()
+            .map(|id| Lease::new(*id, Self::ttl()))
+            .collect()
+    }
+
+    fn page(&self, after: Option<LeaseId>, limit: usize) -> Vec<Lease> {
+        self.leases()
+            .into_iter()
+            .filter(|lease| after.is_none_or(|after| lease.id() > after))
+            .take(limit)
+            .collect()
+    }
+
+    fn expired_leases(&self) -> Receiver<ExpiredBatch> {
+        never()
+    }
+
+    fn recover(
+        &self,
+        _: Arc<dyn Backend>,
+        _: Option<Arc<dyn RangeDeleter>>,
+    ) -> Result<(), LeaseError> {
+        Ok(())
+    }
+
+    fn tick(&self) -> Option<Timestamp> {
+        None
+    }
+
+    fn next_wakeup(&self) -> Option<Timestamp> {
+        None
+    }
+
+    fn flush(&self) -> Result<(), BackendError> {
+        Ok(())
+    }
+
+    fn stop(&self) {}
+}

@@ -1,0 +1,92 @@
+use core::fmt;
+use core::time::Duration;
+
+use crate::LeaseError;
+
+/// The longest TTL: 9,000,000,000 seconds, about 285 years, as in etcd.
+pub const MAX_LEASE_TTL: i64 = 9_000_000_000;
+
+/// A time to live in whole seconds, from 1 to [`MAX_LEASE_TTL`].
+///
+/// ```
+/// use lease_core::{LeaseError, MAX_LEASE_TTL, Ttl};
+///
+/// assert_eq!(Ttl::new(60)?.as_secs(), 60);
+/// assert_eq!(Ttl::new(MAX_LEASE_TTL + 1), Err(LeaseError::LeaseTtlTooLarge));
+/// assert_eq!(Ttl::new(0), Err(LeaseError::LeaseTtlTooSmall));
+/// # Ok::<(), LeaseError>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Ttl(u64);
+
+impl Ttl {
+    /// One second.
+    pub const MIN: Self = Self(1);
+    /// [`MAX_LEASE_TTL`] seconds.
+    pub const MAX: Self = Self(MAX_LEASE_TTL as u64);
+
+    /// A TTL of `secs` seconds.
+    ///
+    /// # Errors
+    ///
+    /// [`LeaseError::LeaseTtlTooLarge`] above [`MAX_LEASE_TTL`] and
+    /// [`LeaseError::LeaseTtlTooSmall`] below 1. A lessor's grant raises a small TTL to its
+    /// minimum instead, see [`LessorConfig::admit_ttl`](crate::LessorConfig::admit_ttl).
+    pub const fn new(secs: i64) -> Result<Self, LeaseError> {
+        if secs > MAX_LEASE_TTL {
+            Err(LeaseError::LeaseTtlTooLarge)
+        } else if secs < 1 {
+            Err(LeaseError::LeaseTtlTooSmall)
+        } else {
+            Ok(Self(secs as u64))
+        }
+    }
+
+    /// The seconds rounded up and brought into range: what a checkpoint carries.
+    pub(crate) fn from_millis_ceil(millis: u64) -> Self {
+        Self(millis.div_ceil(1000)).clamp(Self::MIN, Self::MAX)
+    }
+
+    /// From seconds that are known to be in range.
+    pub(crate) const fn from_secs_unchecked(secs: u64) -> Self {
+        debug_assert!(secs >= 1 && secs <= MAX_LEASE_TTL as u64);
+        Self(secs)
+    }
+
+    /// Seconds.
+    #[must_use]
+    pub const fn as_secs(self) -> u64 {
+        self.0
+    }
+
+    /// Seconds, as etcd's API has them.
+    #[must_use]
+    pub const fn get(self) -> i64 {
+        self.0 as i64
+    }
+
+    /// Milliseconds.
+    pub(crate) const fn as_millis(self) -> u64 {
+        self.0 * 1000
+    }
+
+    /// The same span as a [`Duration`].
+    #[must_use]
+    pub const fn as_duration(self) -> Duration {
+        Duration::from_secs(self.0)
+    }
+}
+
+impl TryFrom<i64> for Ttl {
+    type Error = LeaseError;
+
+    fn try_from(secs: i64) -> Result<Self, LeaseError> {
+        Self::new(secs)
+    }
+}
+
+impl fmt::Display for Ttl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} s", self.0)
+    }
+}

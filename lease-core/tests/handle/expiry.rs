@@ -1,0 +1,157 @@
+//! Leases whose time is up, and those who wait for them.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use lease_core::{
+    BackendLessor, Driver, ExpiryMode, LeaseError, Lessor, LessorConfig, ManualClock, Renewal,
+    Revoked, Ttl,
+};
+
+use crate::{bench, id};
+
+/// A full channel delays a batch, and nothing is lost or handed out twice meanwhile.
+#[test]
+fn f09_a_full_channel_loses_nothing() {
+    let config = LessorConfig {
+        max_expired_batch_size: NonZeroU32::MIN,
+        ..LessorConfig::default()
+    };
+    let bench = bench(|builder| builder.expired_capacity(2).config(config));
+    for number in 1..=10 {
+        bench.lessor.grant(id(number), number).expect("free");
+    }
+    let expired = bench.lessor.expired_leases();
+    bench.advance(100);
+    bench.advance(100);
+    let mut seen = Vec::new();
+    while seen.len() < 10 {
+        let batch = expired.try_recv().expect("there is always a next one");
+        seen.extend(
+            batch
+                .leases
+                .iter()
+                .map(|lease| (lease.id.get(), lease.attempt)),
+        );
+        let answers = bench.lessor.revoke_expired(&batch);
+        assert_eq!(answers, Ok(vec![Ok(Revoked::Done)]));
+        bench.lessor.tick();
+    }
+    assert_eq!(seen, (1..=10).map(|number| (number, 0)).collect::<Vec<_>>());
+    assert!(expired.try_recv().is_err());
+    assert_eq!(bench.lessor.leases(), []);
+}
+
+#[test]
+fn what_the_host_took_and_did_not_revoke_comes_again() {
+    let bench = bench(|builder| builder);
+    bench.lessor.grant(id(1), 10).expect("free");
+    let expired = bench.lessor.expired_leases();
+    bench.advance(10);
+    bench.advance(100);
+    let first = expired.try_recv().expect("due");
+    assert!(expired.try_recv().is_err(), "one attempt at a time");
+    bench.advance(1);
+    bench.advance(2);
+    assert!(expired.try_recv().is_err());
+    bench.advance(1);
+    let second = expired
+        .try_recv()
+        .expect("three seconds after it was taken");
+    assert_eq!(second.leases[0].attempt, first.leases[0].attempt + 1);
+    assert_eq!(
+        bench.lessor.revoke_expired(&first),
+        Ok(vec![Ok(Revoked::Done)])
+    );
+    let late = bench.lessor.revoke_expired(&second);
+    assert_eq!(late, Ok(vec![Err(LeaseError::LeaseNotFound)]));
+}
+
+#[test]
+fn auto_revoke_survives_failures() {
+    let bench = bench(|builder| builder.expiry(ExpiryMode::AutoRevoke));
+    bench.lessor.grant(id(1), 10).expect("free");
+    bench.backend.store().fail_after = Some(0);
+    bench.advance(10);
+    assert!(bench.lessor.lookup(id(1)).is_some(), "the commit failed");
+    assert_eq!(bench.lessor.try_renew(id(1)), Ok(Renewal::Expiring));
+    bench.advance(1);
+    assert_eq!(bench.lessor.lookup(id(1)), None);
+    bench.assert_memory_is_disk();
+}
+
+/// Checkpoints of a lessor without a host's log survive a restart.
+#[test]
+fn f24_a_restart_continues_with_what_remained() {
+    let bench = bench(|builder| builder);
+    bench.lessor.grant(id(1), 1000).expect("free");
+    bench.advance(300);
+    bench.advance(300);
+    let lease = bench.lessor.lookup(id(1)).expect("there");
+    assert_eq!(lease.checkpointed_remaining().map(Ttl::as_secs), Some(400));
+    let restarted = BackendLessor::builder(bench.backend.clone())
+        .clock(Arc::new(ManualClock::default()))
+        .driver(Driver::Manual)
+        .build()
+        .expect("readable");
+    assert!(restarted.lookup(id(1)).expect("recovered").demoted());
+    restarted.promote(Duration::from_secs(1));
+    let lease = restarted.lookup(id(1)).expect("recovered");
+    assert_eq!(lease.remaining(), Duration::from_secs(401));
+    assert!(restarted.primary_epoch() > bench.lessor.primary_epoch());
+    assert_eq!(restarted.renew(id(1)).map(Ttl::as_secs), Ok(1000));
+    let before = bench.lessor.grant(id(2), 1).expect("free").incarnation();
+    let after = restarted.grant(id(2), 1).expect("free").incarnation();
+    assert!(after > before, "a fencing token grows across a restart");
+}
+
+#[test]
+fn f10_a_blocking_renewal_ends_by_its_deadline_or_with_the_lease() {
+    let bench = bench(|builder| builder);
+    for number in 1..=4 {
+        bench.lessor.grant(id(number), 10).expect("free");
+    }
+    bench.advance(10);
+    let timeout = Duration::from_millis(10);
+    let late = bench.lessor.renew_timeout(id(1), timeout);
+    assert_eq!(late, Err(LeaseError::DeadlineExceeded));
+    assert_eq!(bench.lessor.stats().waiting, 0);
+
+    let answer_after = |number: i64, end: &dyn Fn()| {
+        thread::scope(|scope| {
+            let renewal = scope.spawn(|| bench.lessor.renew(id(number)));
+            while bench.lessor.stats().waiting == 0 {
+                thread::yield_now();
+            }
+            end();
+            renewal.join().expect("no panic")
+        })
+    };
+    let revoked = answer_after(2, &|| bench.lessor.revoke(id(2)).expect("there"));
+    assert_eq!(revoked, Err(LeaseError::LeaseNotFound));
+    let demoted = answer_after(3, &|| bench.lessor.demote());
+    assert_eq!(demoted, Err(LeaseError::NotPrimary));
+    bench.lessor.promote(Duration::ZERO);
+    bench.advance(10);
+    let stopped = answer_after(4, &|| bench.lessor.stop());
+    assert_eq!(stopped, Err(LeaseError::NotPrimary));
+}
+
+#[test]
+fn renew_many_answers_for_each() {
+    let bench = bench(|builder| builder);
+    let ids: Vec<_> = (1..=600).map(id).collect();
+    for id in &ids[1..] {
+        bench.lessor.grant(*id, 60).expect("free");
+    }
+    let answers = bench.lessor.renew_many(&ids);
+    assert_eq!(answers.len(), 600);
+    assert_eq!(answers[0], Err(LeaseError::LeaseNotFound));
+    assert!(
+        answers[1..]
+            .iter()
+            .all(|one| matches!(one, Ok(Renewal::Renewed(_))))
+    );
+}

@@ -1,0 +1,160 @@
+//! The host's code that the lessor calls: it may fail, panic and call back.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::thread;
+use std::time::Duration;
+
+use lease_core::testing::FakeTxnDelete;
+use lease_core::{
+    BackendLessor, BoxError, Checkpoint, Command, LeaseError, LeaseId, Lessor, Observer,
+    RangeDeleter, Renewal, RevokeReason, Ttl, TxnDelete, WriteBatch,
+};
+
+use crate::support::TestBackend;
+use crate::{bench, id, items};
+
+#[test]
+fn a_range_deleter_that_fails_or_panics_leaves_the_lease() {
+    struct Panics;
+    impl RangeDeleter for Panics {
+        fn begin<'t>(&'t self, _: &'t mut WriteBatch) -> Result<Box<dyn TxnDelete + 't>, BoxError> {
+            panic!("this range deleter panics")
+        }
+    }
+    let bench = bench(|builder| builder);
+    bench.lessor.grant(id(1), 60).expect("free");
+    bench.lessor.attach(id(1), &items(&["a"])).expect("there");
+    let deleters: [Arc<dyn RangeDeleter>; 2] =
+        [Arc::new(FakeTxnDelete::failing()), Arc::new(Panics)];
+    for deleter in deleters {
+        bench.lessor.set_range_deleter(deleter);
+        let error = bench.lessor.revoke(id(1)).expect_err("the deleter fails");
+        assert!(matches!(error, LeaseError::RangeDeleter(_)), "{error}");
+        assert_eq!(bench.lessor.renew(id(1)).map(Ttl::as_secs), Ok(60));
+        bench.assert_memory_is_disk();
+    }
+    let works = FakeTxnDelete::default();
+    bench.lessor.set_range_deleter(Arc::new(works.clone()));
+    bench.lessor.revoke(id(1)).expect("the lease is as it was");
+    assert_eq!(works.deleted(), [b"a".to_vec()]);
+}
+
+/// #10492, #14080: a lock of the lessor's and one of the host's taken in two orders.
+#[test]
+fn f11_the_host_may_call_back() {
+    struct CallsBack(OnceLock<Weak<BackendLessor>>, AtomicUsize);
+    impl CallsBack {
+        fn call(&self) {
+            if let Some(lessor) = self.0.get().and_then(Weak::upgrade) {
+                lessor.leases();
+                lessor.get_lease(b"a");
+                let _ = lessor.attach(id(2), &items(&["moved"]));
+                self.1.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+    impl Observer for CallsBack {
+        fn revoked(&self, _: LeaseId, _: RevokeReason) {
+            self.call();
+        }
+    }
+    impl RangeDeleter for CallsBack {
+        fn begin<'t>(
+            &'t self,
+            batch: &'t mut WriteBatch,
+        ) -> Result<Box<dyn TxnDelete + 't>, BoxError> {
+            self.call();
+            let _ = batch;
+            Err("enough".into())
+        }
+    }
+    let host = Arc::new(CallsBack(OnceLock::new(), AtomicUsize::new(0)));
+    let lessor = BackendLessor::builder(Arc::new(TestBackend::default()))
+        .observer(host.clone())
+        .range_deleter(host.clone())
+        .build()
+        .map(Arc::new)
+        .expect("empty");
+    host.0.set(Arc::downgrade(&lessor)).expect("once");
+    lessor.promote(Duration::ZERO);
+    for number in 1..=3 {
+        lessor.grant(id(number), 60).expect("free");
+    }
+    lessor.attach(id(1), &items(&["a"])).expect("there");
+    lessor.revoke(id(1)).expect_err("the deleter fails");
+    lessor.revoke(id(3)).expect("it has no items");
+    assert_eq!(host.1.load(Ordering::Relaxed), 2);
+    let checkpointer = {
+        let lessor = Arc::downgrade(&lessor);
+        move |records: &[Checkpoint], _| {
+            let lessor = lessor.upgrade().ok_or("gone")?;
+            lessor.apply(
+                &Command::Checkpoint(records.to_vec()),
+                WriteBatch::default(),
+            )?;
+            Ok(())
+        }
+    };
+    lessor.set_checkpointer(Arc::new(checkpointer));
+    lessor.checkpoint(id(2), 5).expect("there");
+    assert_eq!(lessor.renew(id(2)).map(Ttl::as_secs), Ok(60));
+    let lease = lessor.lookup(id(2)).expect("there");
+    assert_eq!(
+        lease.checkpointed_remaining(),
+        None,
+        "the renewal has reset it"
+    );
+}
+
+/// When the reset fails and the failure is swallowed, the renewed lease is short after a failover.
+#[test]
+fn f06_a_renewal_whose_reset_fails_is_not_acknowledged() {
+    let bench = bench(|builder| builder);
+    bench.lessor.grant(id(1), 60).expect("free");
+    bench.lessor.checkpoint(id(1), 5).expect("there");
+    let fails = |_: &[Checkpoint], _: Duration| -> Result<(), BoxError> { Err("no leader".into()) };
+    bench.lessor.set_checkpointer(Arc::new(fails));
+    let error = bench.lessor.renew(id(1)).expect_err("not reset");
+    assert!(matches!(error, LeaseError::Checkpointer(_)), "{error}");
+    assert!(matches!(
+        bench.lessor.try_renew(id(1)),
+        Ok(Renewal::Reset(_))
+    ));
+    let panics = |_: &[Checkpoint], _: Duration| -> Result<(), BoxError> { panic!("no log") };
+    bench.lessor.set_checkpointer(Arc::new(panics));
+    let error = bench.lessor.renew(id(1)).expect_err("not reset");
+    assert!(matches!(error, LeaseError::Checkpointer(_)), "{error}");
+    // One that answers well without having applied anything must not make the caller spin.
+    bench
+        .lessor
+        .set_checkpointer(Arc::new(|_: &[Checkpoint], _: Duration| Ok(())));
+    let clock = bench.clock.clone();
+    let idle = thread::scope(|scope| {
+        scope.spawn(move || {
+            for _ in 0..50 {
+                thread::sleep(Duration::from_millis(1));
+                clock.advance(Duration::from_millis(1));
+            }
+        });
+        bench.lessor.renew_timeout(id(1), Duration::from_millis(20))
+    });
+    assert_eq!(idle, Err(LeaseError::DeadlineExceeded));
+}
+
+#[test]
+fn observers_that_panic_are_ignored() {
+    struct Panics;
+    impl Observer for Panics {
+        fn granted(&self, _: LeaseId, _: Ttl) {
+            panic!("this observer panics")
+        }
+        fn renewed(&self, _: LeaseId, _: Ttl) {
+            panic!("this observer panics")
+        }
+    }
+    let bench = bench(|builder| builder.observer(Arc::new(Panics)));
+    bench.lessor.grant(id(1), 60).expect("free");
+    bench.lessor.renew(id(1)).expect("there");
+    bench.assert_memory_is_disk();
+}

@@ -1,0 +1,108 @@
+//! Several threads, the lessor's own among them.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier};
+use std::thread;
+use std::time::Duration;
+
+use lease_core::{BackendLessor, ExpiredBatch, LeaseError, Lessor, LessorConfig, Observer};
+
+use crate::support::TestBackend;
+use crate::{BATCHED, bench, id};
+
+/// Revoking at the same time from several threads, and stopping twice, closes a channel twice.
+#[test]
+fn f18_concurrent_revokes_and_repeated_stops() {
+    let bench = bench(|builder| builder);
+    for round in 1..=200 {
+        bench.lessor.grant(id(round), 60).expect("free");
+        let start = Barrier::new(3);
+        let done: usize = thread::scope(|scope| {
+            let tries = [(); 3].map(|()| {
+                scope.spawn(|| {
+                    start.wait();
+                    bench.lessor.revoke(id(round))
+                })
+            });
+            let answers = tries.map(|one| one.join().expect("no panic"));
+            answers.iter().filter(|answer| answer.is_ok()).count()
+        });
+        assert_eq!(done, 1);
+    }
+    bench.lessor.stop();
+    bench.lessor.stop();
+    assert_eq!(bench.lessor.grant(id(1), 1), Err(LeaseError::Stopped));
+    assert_eq!(bench.lessor.renew(id(1)), Err(LeaseError::Stopped));
+    assert_eq!(bench.lessor.revoke(id(1)), Err(LeaseError::Stopped));
+    assert_eq!(bench.lessor.attach(id(1), &[]), Err(LeaseError::Stopped));
+    assert_eq!(bench.lessor.checkpoint(id(1), 0), Err(LeaseError::Stopped));
+}
+
+/// An expiry comes when it is due, without anybody asking.
+#[test]
+fn threads_deliver_in_time() {
+    let lessor = BackendLessor::builder(Arc::new(TestBackend::default()))
+        .durability(BATCHED)
+        .build()
+        .expect("empty");
+    lessor.promote(Duration::ZERO);
+    let expired = lessor.expired_leases();
+    for number in 1..=3 {
+        lessor.grant(id(number), 1).expect("free");
+    }
+    let batch = expired
+        .recv_timeout(Duration::from_secs(10))
+        .expect("due after a second");
+    let lease = lessor.lookup(batch.leases[0].id).expect("not revoked yet");
+    assert!(lease.remaining().is_zero());
+}
+
+/// A lease that is granted while the threads sleep is checkpointed when it must be.
+#[test]
+fn threads_checkpoint_in_time() {
+    let config = LessorConfig {
+        checkpoint_interval: Duration::from_millis(20),
+        ..LessorConfig::default()
+    };
+    let backend = Arc::new(TestBackend::default());
+    let lessor = BackendLessor::builder(backend.clone())
+        .config(config)
+        .build()
+        .expect("empty");
+    lessor.promote(Duration::ZERO);
+    lessor.grant(id(1), 1000).expect("free");
+    let has_checkpoint = || backend.rows()[0].remaining.is_some();
+    for _ in 0..1000 {
+        if has_checkpoint() {
+            break;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    assert!(has_checkpoint());
+}
+
+/// A host that is stuck in the lessor's call does not keep it from stopping.
+#[test]
+fn stop_is_bounded() {
+    struct Stuck(Barrier, AtomicBool);
+    impl Observer for Stuck {
+        fn expired(&self, _: &ExpiredBatch) {
+            self.0.wait();
+            while !self.1.load(Ordering::Relaxed) {
+                thread::yield_now();
+            }
+        }
+    }
+    let host = Arc::new(Stuck(Barrier::new(2), AtomicBool::new(false)));
+    let lessor = BackendLessor::builder(Arc::new(TestBackend::default()))
+        .observer(host.clone())
+        .stop_timeout(Duration::from_millis(20))
+        .build()
+        .expect("empty");
+    lessor.promote(Duration::ZERO);
+    lessor.grant(id(1), 1).expect("free");
+    host.0.wait();
+    lessor.stop();
+    drop(lessor);
+    host.1.store(true, Ordering::Relaxed);
+}

@@ -1,0 +1,586 @@
+//! The failures of etcd's and Xline's lease code, each as a test of the state machine that would
+//! have caught it. The numbers are those of docs/etcd-parity.md; `#n` is an issue of etcd.
+
+use std::collections::BTreeSet;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use lease_core::{
+    Checkpoint, Command, Epoch, ExpiredBatch, Grant, Incarnation, LeaseError, LeaseId, LeaseRow,
+    LessorConfig, LessorCore, Promotion, ProposalOutcome, Renewal, Revocation, Revoked, Timestamp,
+    Ttl, WriteBatch,
+};
+
+fn id(number: i64) -> LeaseId {
+    LeaseId::new(number).expect("not zero")
+}
+
+fn ttl(secs: i64) -> Ttl {
+    Ttl::new(secs).expect("in range")
+}
+
+fn at(secs: u64) -> Timestamp {
+    Timestamp::from_secs(secs)
+}
+
+fn grant(lessor: &mut LessorCore, now: Timestamp, number: i64, secs: i64) -> Incarnation {
+    let grant = Grant::new(id(number), ttl(secs));
+    lessor
+        .grant(now, &grant, &mut WriteBatch::default())
+        .expect("the id is free")
+}
+
+fn primary(config: LessorConfig) -> LessorCore {
+    let mut lessor = LessorCore::new(config);
+    promote(&mut lessor, Timestamp::ZERO, 1);
+    lessor
+}
+
+fn promote(lessor: &mut LessorCore, now: Timestamp, epoch: u64) {
+    lessor.begin_epoch(Epoch::new(epoch), &mut WriteBatch::default());
+    let promotion = lessor.promote(now, Epoch::new(epoch), Duration::ZERO);
+    assert!(matches!(promotion, Promotion::Changed(_)));
+}
+
+/// Everything that is due at `now`.
+fn expired(lessor: &mut LessorCore, now: Timestamp) -> Vec<ExpiredBatch> {
+    let mut batches = Vec::new();
+    loop {
+        lessor.handle_timeout(now);
+        batches.extend(lessor.poll_expired(now));
+        if lessor.next_expiry().is_none_or(|next| next > now) {
+            return batches;
+        }
+    }
+}
+
+fn ids(batches: &[ExpiredBatch]) -> Vec<i64> {
+    let leases = batches.iter().flat_map(|batch| &batch.leases);
+    leases.map(|lease| lease.id.get()).collect()
+}
+
+fn revoke(lessor: &mut LessorCore, revocation: &Revocation) -> Result<Revoked, LeaseError> {
+    lessor.revoke(lessor.now(), revocation, &mut WriteBatch::default())
+}
+
+fn checkpoint(lessor: &mut LessorCore, checkpoint: &Checkpoint) -> bool {
+    lessor.checkpoint(lessor.now(), checkpoint, &mut WriteBatch::default())
+}
+
+/// #12528, #15247: a stalled primary's expiries commit after another has taken over and renewed.
+#[test]
+fn f01_a_stale_primary_expires_nothing() {
+    let mut old = primary(LessorConfig::default());
+    let mut new = LessorCore::new(LessorConfig::default());
+    for member in [&mut old, &mut new] {
+        let grant = Grant {
+            incarnation: Incarnation::supplied(7),
+            ..Grant::new(id(1), ttl(10))
+        };
+        member.apply(
+            Timestamp::ZERO,
+            &Command::Grant(grant),
+            &mut WriteBatch::default(),
+        );
+    }
+    let stale = expired(&mut old, at(10));
+    assert_eq!(ids(&stale), [1]);
+
+    promote(&mut new, at(9), 2);
+    assert_eq!(new.renew(at(9), id(1)), Ok(Renewal::Renewed(ttl(10))));
+    old.apply(
+        at(11),
+        &Command::BeginEpoch(Epoch::new(2)),
+        &mut WriteBatch::default(),
+    );
+    for member in [&mut old, &mut new] {
+        for revocation in stale[0].revocations() {
+            assert_eq!(revoke(member, &revocation), Ok(Revoked::Stale));
+        }
+        assert_eq!(member.len(), 1);
+    }
+}
+
+/// A promote that is decided before a demote and runs after it leaves a primary for ever.
+#[test]
+fn f02_a_late_promote_changes_nothing() {
+    let mut lessor = LessorCore::new(LessorConfig::default());
+    lessor.demote(Epoch::new(3));
+    for epoch in [1, 3] {
+        let late = lessor.promote(at(1), Epoch::new(epoch), Duration::ZERO);
+        assert!(matches!(late, Promotion::Ignored));
+    }
+    assert!(!lessor.is_primary());
+    promote(&mut lessor, at(1), 5);
+    assert!(matches!(lessor.demote(Epoch::new(4)), Promotion::Ignored));
+    assert!(lessor.is_primary());
+}
+
+/// A late duplicate of a revoke or checkpoint hits the lease that has the id by now.
+#[test]
+fn f03_a_reused_id_is_another_lease() {
+    let mut lessor = primary(LessorConfig::default());
+    grant(&mut lessor, at(0), 1, 1000);
+    lessor.handle_timeout(at(900));
+    let checkpoints = lessor.poll_checkpoints(at(900)).expect("due");
+    let batches = expired(&mut lessor, at(1000));
+    let revocation = batches[0].revocations().next().expect("one");
+    assert_eq!(revoke(&mut lessor, &revocation), Ok(Revoked::Done));
+
+    grant(&mut lessor, at(1001), 1, 1000);
+    assert_eq!(revoke(&mut lessor, &revocation), Ok(Revoked::Stale));
+    assert!(!checkpoint(&mut lessor, &checkpoints.records[0]));
+    let lease = lessor.lookup(at(1001), id(1)).expect("alive");
+    assert_eq!(lease.checkpointed_remaining(), None);
+}
+
+/// #20590, #21389: a renewal is acknowledged for a lease whose revoke is on its way.
+#[test]
+fn f04_a_lease_that_was_handed_out_is_not_renewed() {
+    let mut lessor = primary(LessorConfig::default());
+    grant(&mut lessor, at(0), 1, 10);
+    let batches = expired(&mut lessor, at(10));
+    assert_eq!(lessor.renew(at(10), id(1)), Ok(Renewal::Expiring));
+    let revocation = batches[0].revocations().next().expect("one");
+    assert_eq!(revoke(&mut lessor, &revocation), Ok(Revoked::Done));
+    assert_eq!(lessor.renew(at(10), id(1)), Err(LeaseError::LeaseNotFound));
+}
+
+/// A renewal that had to wait does not look whether it is still on the primary.
+#[test]
+fn f05_a_renewal_that_goes_on_asks_again_who_is_primary() {
+    let mut lessor = primary(LessorConfig::default());
+    grant(&mut lessor, at(0), 1, 1000);
+    checkpoint(&mut lessor, &Checkpoint::new(id(1), Some(ttl(5))));
+    assert!(matches!(lessor.renew(at(1), id(1)), Ok(Renewal::Reset(_))));
+    lessor.demote(Epoch::new(1));
+    checkpoint(&mut lessor, &Checkpoint::new(id(1), None));
+    assert_eq!(lessor.renew(at(1), id(1)), Err(LeaseError::NotPrimary));
+}
+
+/// A checkpoint computed before a renewal, applied after it, shortens the lease at a failover.
+#[test]
+fn f06_a_renewal_outlives_every_checkpoint_that_was_computed_before() {
+    let mut lessor = primary(LessorConfig::default());
+    grant(&mut lessor, at(0), 1, 301);
+    lessor.handle_timeout(at(300));
+    let late = lessor.poll_checkpoints(at(300)).expect("due").records[0];
+    assert_eq!(late.remaining, Some(ttl(1)));
+
+    // The proposal is under way: the renewal is not acknowledged before it is voided.
+    let Ok(Renewal::Reset(reset)) = lessor.renew(at(300), id(1)) else {
+        panic!("renewed although a checkpoint is on its way");
+    };
+    assert!(checkpoint(&mut lessor, &reset));
+    assert_eq!(lessor.renew(at(300), id(1)), Ok(Renewal::Renewed(ttl(301))));
+    assert!(
+        !checkpoint(&mut lessor, &late),
+        "it comes too late to mean anything"
+    );
+
+    promote(&mut lessor, at(300), 2);
+    assert!(expired(&mut lessor, at(600)).is_empty());
+    assert_eq!(ids(&expired(&mut lessor, at(601))), [1]);
+}
+
+/// With an unkeyed schedule, a lease of 3,600 s renewed each minute causes 47,000 records a day.
+#[test]
+fn f07_renewals_do_not_multiply_checkpoints() {
+    let mut lessor = primary(LessorConfig::default());
+    grant(&mut lessor, at(0), 1, 3600);
+    for minute in 1..=24 * 60 {
+        let now = at(minute * 60);
+        assert!(expired(&mut lessor, now).is_empty());
+        assert_eq!(lessor.poll_checkpoints(now), None, "it is always fresh");
+        assert_eq!(lessor.renew(now, id(1)), Ok(Renewal::Renewed(ttl(3600))));
+        lessor.check_invariants();
+    }
+    assert_eq!(lessor.stats().checkpoints_proposed, 0);
+}
+
+/// A lease of 900 s renewed every 300 s is never checkpointed again after one skipped record, nor
+/// one whose proposal failed once.
+#[test]
+fn f08_a_checkpoint_that_was_skipped_or_failed_comes_again() {
+    let mut lessor = primary(LessorConfig::default());
+    grant(&mut lessor, at(0), 1, 900);
+    for renewal in 1..=3 {
+        lessor.handle_timeout(at(renewal * 300));
+        assert_eq!(
+            lessor.renew(at(renewal * 300), id(1)),
+            Ok(Renewal::Renewed(ttl(900)))
+        );
+        assert_eq!(lessor.poll_checkpoints(at(renewal * 300)), None);
+    }
+    let first = lessor
+        .poll_checkpoints(at(1200))
+        .expect("renewed 300 s ago");
+    assert_eq!(first.records[0].remaining, Some(ttl(600)));
+    lessor.handle_checkpoints(at(1201), &first, ProposalOutcome::Failed);
+    let second = lessor
+        .poll_checkpoints(at(1351))
+        .expect("half an interval later");
+    assert_eq!(second.records[0].remaining, Some(ttl(449)));
+}
+
+/// #9935, #10693: an expired lease whose revoke fails is dropped; and retries pile up.
+#[test]
+fn f09_an_expired_lease_is_handed_out_until_it_is_revoked_and_never_twice_at_once() {
+    let mut lessor = primary(LessorConfig::default());
+    grant(&mut lessor, at(0), 1, 10);
+    let first = expired(&mut lessor, at(10));
+    assert_eq!(ids(&first), [1]);
+    for untaken in [13, 16, 100] {
+        assert!(
+            expired(&mut lessor, at(untaken)).is_empty(),
+            "it still waits for the host"
+        );
+    }
+    lessor.handle_taken(at(100), first[0].number + 1);
+    assert!(expired(&mut lessor, at(102)).is_empty());
+    let second = expired(&mut lessor, at(103));
+    assert_eq!(second[0].leases[0].attempt, 1);
+}
+
+/// A renewal of an expired lease waits without end, or past a demotion.
+#[test]
+fn f10_every_wait_ends() {
+    let mut lessor = primary(LessorConfig::default());
+    grant(&mut lessor, at(0), 1, 10);
+    expired(&mut lessor, at(10));
+    let [first, second, third] = [(); 3].map(|()| lessor.wait_for(id(1)).expect("it is there"));
+    lessor.cancel_ticket(second);
+    lessor.demote(Epoch::new(1));
+    let outcomes: Vec<_> = std::iter::from_fn(|| lessor.poll_ticket()).collect();
+    assert_eq!(
+        outcomes
+            .iter()
+            .map(|(ticket, _)| *ticket)
+            .collect::<Vec<_>>(),
+        [first, third]
+    );
+    assert_eq!(lessor.stats().waiting, 0);
+}
+
+/// #9496, #9699: promoting millions of leases takes longer than an election.
+#[test]
+fn f12_a_promotion_is_built_in_slices_and_serves_at_once() {
+    let mut lessor = LessorCore::new(LessorConfig::default());
+    for number in 1..=100_000 {
+        grant(&mut lessor, at(0), number, 10);
+    }
+    promote(&mut lessor, at(0), 1);
+    assert_eq!(
+        lessor.stats().expiry_entries,
+        0,
+        "nothing was done for any lease yet"
+    );
+    assert_eq!(
+        lessor.renew(at(5), id(99_999)),
+        Ok(Renewal::Renewed(ttl(10)))
+    );
+    let mut slices = 0;
+    while lessor.next_wakeup().is_some_and(|next| next <= at(5)) {
+        let before = lessor.stats().expiry_entries;
+        lessor.handle_timeout(at(5));
+        assert!(lessor.stats().expiry_entries - before <= 4096);
+        slices += 1;
+    }
+    assert!(slices > 20);
+    lessor.check_invariants();
+    assert_eq!(lessor.stats().expiry_entries, 100_000);
+    lessor.demote(Epoch::new(1));
+    assert_eq!(lessor.stats().expiry_entries, 0);
+}
+
+/// #8096, #8097, and the spreading that gives 1,500 a second at a limit of 1,000.
+#[test]
+fn f13_a_pile_up_after_a_promotion_is_spread_exactly() {
+    let config = LessorConfig {
+        max_expired_batch_size: NonZeroU32::MAX,
+        ..LessorConfig::default()
+    };
+    let mut lessor = LessorCore::new(config);
+    let ttls = [
+        (10, 1..=10_000),
+        (15, 10_001..=10_001),
+        (19, 10_002..=13_001),
+    ];
+    for (secs, numbers) in ttls {
+        for number in numbers {
+            grant(&mut lessor, at(0), number, secs);
+        }
+    }
+    promote(&mut lessor, at(0), 1);
+    let mut due = Vec::new();
+    let mut now = at(0);
+    while due.len() < 13_001 {
+        for batch in expired(&mut lessor, now) {
+            for lease in &batch.leases {
+                let own = if lease.id.get() <= 10_000 { 10 } else { 15 };
+                assert!(now >= at(own), "{} before its own expiry", lease.id);
+                due.push(now);
+            }
+            for revocation in batch.revocations() {
+                assert_eq!(revoke(&mut lessor, &revocation), Ok(Revoked::Done));
+            }
+        }
+        now = lessor.next_wakeup().unwrap_or(now).max(now);
+    }
+    for window in due.windows(1001) {
+        let span = window[1000].saturating_duration_since(window[0]);
+        assert!(
+            span >= Duration::from_secs(1),
+            "1,001 leases within {span:?}"
+        );
+    }
+    assert_eq!(due.last(), Some(&at(23)), "no slower than the rate either");
+}
+
+/// #12535, #13676: negative ids are lost at recovery. #9374: TTLs overflow.
+#[test]
+fn f16_any_id_and_any_ttl_survive_recovery_and_the_end_of_time() {
+    let mut lessor = LessorCore::new(LessorConfig::default());
+    for number in [i64::MIN, -1, 1, i64::MAX] {
+        grant(&mut lessor, Timestamp::MAX, number, 9_000_000_000);
+    }
+    let mut recovery = lessor.begin_recovery();
+    let rows = lessor.rows();
+    assert_eq!(rows.len(), 4);
+    for row in &rows {
+        recovery.insert(row).expect("each once");
+    }
+    assert_eq!(recovery.insert(&rows[0]), Err(LeaseError::LeaseExists));
+    lessor.finish_recovery(recovery, Epoch::ZERO);
+    assert_eq!(lessor.rows(), rows);
+    promote(&mut lessor, Timestamp::MAX, 1);
+    assert!(expired(&mut lessor, Timestamp::MAX).is_empty());
+    assert!(matches!(
+        lessor.renew(Timestamp::MAX, id(-1)),
+        Ok(Renewal::Renewed(_))
+    ));
+    lessor.check_invariants();
+}
+
+/// Attach does not detach from the lease that had the item: revoking that one deletes it.
+#[test]
+fn f17_a_moved_item_belongs_to_one_lease() {
+    let mut lessor = LessorCore::new(LessorConfig::default());
+    grant(&mut lessor, at(0), 1, 10);
+    grant(&mut lessor, at(0), 2, 10);
+    let item = ["key".into()];
+    lessor.attach(id(1), &item).expect("there");
+    lessor.attach(id(2), &item).expect("there");
+    lessor
+        .detach(id(1), &item)
+        .expect("there, and without effect");
+    assert_eq!(lessor.items(id(1)), []);
+    assert_eq!(
+        revoke(&mut lessor, &Revocation::by_user(id(1))),
+        Ok(Revoked::Done)
+    );
+    assert_eq!(lessor.get_lease(b"key"), Some(id(2)));
+    lessor.check_invariants();
+}
+
+/// Recovering a primary keeps its old queues and waiters.
+#[test]
+fn f18_recovery_starts_from_nothing() {
+    let mut lessor = primary(LessorConfig::default());
+    grant(&mut lessor, at(0), 1, 10);
+    expired(&mut lessor, at(10));
+    lessor.wait_for(id(1)).expect("there");
+    let mut recovery = lessor.begin_recovery();
+    recovery
+        .insert(&LeaseRow::new(id(2), ttl(5)))
+        .expect("once");
+    lessor.finish_recovery(recovery, Epoch::new(9));
+    assert!(lessor.poll_ticket().is_some(), "the waiter was answered");
+    assert!(!lessor.is_primary());
+    assert_eq!(lessor.next_wakeup(), None);
+    assert_eq!(lessor.len(), 1);
+    assert!(matches!(
+        lessor.promote(at(11), Epoch::new(8), Duration::ZERO),
+        Promotion::Ignored
+    ));
+    lessor.check_invariants();
+}
+
+/// A minimum TTL that is applied by each member from its own configuration makes them diverge.
+#[test]
+fn f19_members_with_different_minimums_hold_the_same_leases() {
+    let small = LessorConfig::default();
+    let large = LessorConfig {
+        min_ttl: ttl(60),
+        ..LessorConfig::default()
+    };
+    assert_eq!(large.admit_ttl(-5), Ok(ttl(60)));
+    let command = Command::Grant(Grant::new(id(1), small.admit_ttl(5).expect("in range")));
+    let rows = [small, large].map(|config| {
+        let mut member = LessorCore::new(config);
+        let mut rows = WriteBatch::default();
+        member.apply(at(0), &command, &mut rows);
+        let mut recovery = member.begin_recovery();
+        recovery.insert(&member.rows()[0]).expect("once");
+        member.finish_recovery(recovery, Epoch::ZERO);
+        (rows, member.rows())
+    });
+    assert_eq!(rows[0], rows[1]);
+}
+
+/// #11495: a lease that is gone keeps its entries until they are due.
+#[test]
+fn f20_churn_leaves_nothing_behind() {
+    let mut lessor = primary(LessorConfig::default());
+    for number in 1..=20_000 {
+        let now = Timestamp::from_millis(number as u64);
+        grant(&mut lessor, now, number, 3600);
+        lessor.attach(id(number), &["key".into()]).expect("there");
+        assert_eq!(
+            revoke(&mut lessor, &Revocation::by_user(id(number))),
+            Ok(Revoked::Done)
+        );
+    }
+    lessor.handle_timeout(at(20));
+    let stats = lessor.stats();
+    assert_eq!((stats.leases, stats.items, stats.expiry_entries), (0, 0, 0));
+    assert_eq!(lessor.next_wakeup(), None);
+}
+
+/// #6700, #12291: a clock that jumps; a deadline that overflows.
+#[test]
+fn f21_time_goes_neither_back_nor_round() {
+    let mut lessor = primary(LessorConfig::default());
+    grant(&mut lessor, at(100), 1, 10);
+    assert!(expired(&mut lessor, at(1)).is_empty());
+    let lease = lessor.lookup(at(1), id(1)).expect("there");
+    assert_eq!(
+        lease.remaining(),
+        Duration::from_secs(10),
+        "time stood still"
+    );
+    assert!(lessor.stats().clock_regressions > 0);
+    grant(&mut lessor, Timestamp::MAX, 2, 9_000_000_000);
+    assert_eq!(ids(&expired(&mut lessor, Timestamp::MAX)), [1]);
+}
+
+/// gardener/etcd-backup-restore#1045: leases expire while their keys are still being restored.
+#[test]
+fn f23_nothing_expires_before_the_host_is_ready() {
+    let mut lessor = LessorCore::new(LessorConfig::default());
+    grant(&mut lessor, at(0), 1, 1);
+    assert_eq!(
+        lessor.next_wakeup(),
+        None,
+        "a member that is no primary has no time"
+    );
+    lessor.suspend_expiry();
+    promote(&mut lessor, at(0), 1);
+    assert!(expired(&mut lessor, at(1000)).is_empty());
+    assert_eq!(lessor.next_expiry(), None);
+    assert_eq!(lessor.renew(at(1000), id(1)), Ok(Renewal::Renewed(ttl(1))));
+    lessor.resume_expiry();
+    assert_eq!(ids(&expired(&mut lessor, at(1001))), [1]);
+}
+
+/// Xline: the row of a lease without keys outlives it, and the remaining TTL does not outlive a
+/// restart.
+#[test]
+fn f24_rows_tell_the_truth() {
+    let mut lessor = primary(LessorConfig::default());
+    let mut rows = WriteBatch::default();
+    for number in [1, 2] {
+        grant(&mut lessor, at(0), number, 1000);
+    }
+    lessor
+        .revoke(at(1), &Revocation::by_user(id(1)), &mut rows)
+        .expect("there");
+    lessor.checkpoint(at(1), &Checkpoint::new(id(2), Some(ttl(400))), &mut rows);
+    let writes: Vec<_> = rows.leases().iter().map(|write| write.id()).collect();
+    assert_eq!(writes, [id(1), id(2)]);
+
+    let mut restarted = LessorCore::new(LessorConfig::default());
+    let mut recovery = restarted.begin_recovery();
+    recovery.insert(&lessor.rows()[0]).expect("once");
+    restarted.finish_recovery(recovery, Epoch::ZERO);
+    promote(&mut restarted, at(0), 1);
+    assert!(expired(&mut restarted, at(399)).is_empty());
+    assert_eq!(ids(&expired(&mut restarted, at(400))), [2]);
+}
+
+/// Bad input is answered, not paniced over.
+#[test]
+fn bad_input_gets_a_clear_error() {
+    let mut lessor = primary(LessorConfig {
+        max_leases: Some(1),
+        max_items_per_lease: Some(1),
+        ..LessorConfig::default()
+    });
+    let rows = &mut WriteBatch::default();
+    assert_eq!(LeaseId::try_from(0), Err(LeaseError::LeaseNotFound));
+    assert_eq!(
+        lessor.config().admit_ttl(9_000_000_001),
+        Err(LeaseError::LeaseTtlTooLarge)
+    );
+    assert_eq!(lessor.config().admit_ttl(i64::MIN), Ok(Ttl::MIN));
+    let counted = Grant {
+        incarnation: Some(Incarnation::from_wire(u64::MAX)),
+        ..Grant::new(id(1), Ttl::MIN)
+    };
+    assert_eq!(
+        lessor.grant(at(0), &counted, rows),
+        Err(LeaseError::IncarnationOutOfRange)
+    );
+    grant(&mut lessor, at(0), 1, 10);
+    let again = Grant::new(id(1), Ttl::MIN);
+    assert_eq!(
+        lessor.grant(at(0), &again, rows),
+        Err(LeaseError::LeaseExists)
+    );
+    let more = Grant::new(id(2), Ttl::MIN);
+    assert_eq!(
+        lessor.grant(at(0), &more, rows),
+        Err(LeaseError::TooManyLeases)
+    );
+    assert_eq!(lessor.attach(id(1), &[]), Ok(()));
+    assert_eq!(lessor.attach(id(1), &["".into(), "".into()]), Ok(()));
+    assert_eq!(
+        lessor.attach(id(1), &["x".into()]),
+        Err(LeaseError::TooManyItems)
+    );
+    assert_eq!(lessor.get_lease(b"x"), None, "all or nothing");
+    for unknown in [id(7), id(-7)] {
+        let not_found = Err(LeaseError::LeaseNotFound);
+        assert_eq!(lessor.attach(unknown, &["a".into()]), not_found);
+        assert_eq!(lessor.detach(unknown, &["a".into()]), not_found);
+        assert_eq!(
+            revoke(&mut lessor, &Revocation::by_user(unknown)).map(drop),
+            not_found
+        );
+        assert_eq!(lessor.renew(at(0), unknown).map(drop), not_found);
+        assert_eq!(lessor.lookup(at(0), unknown), None);
+        assert!(!checkpoint(&mut lessor, &Checkpoint::new(unknown, None)));
+        assert_eq!(lessor.wait_for(unknown), None);
+    }
+}
+
+/// The order of a listing by pages depends on nothing but the ids.
+#[test]
+fn pages_cover_all_leases_once() {
+    let mut lessor = LessorCore::new(LessorConfig::default());
+    for number in 1..=1000 {
+        grant(&mut lessor, at(0), number, 10);
+    }
+    let mut seen = BTreeSet::new();
+    let mut after = None;
+    loop {
+        let page = lessor.page(at(0), after, 64);
+        let Some(last) = page.last() else { break };
+        after = Some(last.id());
+        for lease in &page {
+            assert!(seen.insert(lease.id()), "{} twice", lease.id());
+        }
+    }
+    assert_eq!(seen.len(), 1000);
+    assert!(lessor.page(at(0), None, 0).is_empty());
+}

@@ -1,0 +1,595 @@
+//! Random histories of commands, time and roles: the lessor answers as the reference does, step by
+//! step, and every invariant holds after each.
+
+#[path = "reference/mod.rs"]
+mod reference;
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use lease_core::{
+    AttemptOutcome, Checkpoint, CheckpointBatch, Epoch, ExpiredBatch, ExpiryFence, Grant,
+    Incarnation, LeaseId, LeaseItem, LessorConfig, LessorCore, Promotion, ProposalOutcome,
+    Revocation, Revoking, Ticket, TicketOutcome, Timestamp, Ttl, WriteBatch,
+};
+use proptest::prelude::*;
+use reference::Reference;
+
+#[derive(Clone, Debug)]
+enum Op {
+    Grant {
+        id: usize,
+        ttl: usize,
+        supplied: bool,
+    },
+    BeginGrant {
+        id: usize,
+        ttl: usize,
+    },
+    EndGrant {
+        fails: bool,
+    },
+    Revoke {
+        id: usize,
+    },
+    BeginRevoke {
+        id: usize,
+    },
+    EndRevoke {
+        fails: bool,
+    },
+    RevokeExpired {
+        which: usize,
+    },
+    Renew {
+        id: usize,
+    },
+    Attach {
+        id: usize,
+        items: Vec<u8>,
+    },
+    Detach {
+        id: usize,
+        items: Vec<u8>,
+    },
+    Advance {
+        ms: u64,
+    },
+    ClockBack,
+    Promote {
+        epoch: u64,
+        extend_ms: u64,
+    },
+    Demote {
+        epoch: u64,
+    },
+    BeginEpoch {
+        epoch: u64,
+    },
+    Poll,
+    Take {
+        batches: usize,
+    },
+    AttemptFailed {
+        which: usize,
+    },
+    PollCheckpoints,
+    ApplyCheckpoint {
+        which: usize,
+    },
+    ApplyReset {
+        which: usize,
+    },
+    CheckpointOutcome {
+        which: usize,
+        failed: bool,
+    },
+    Suspend,
+    Resume,
+    Wait {
+        id: usize,
+    },
+    GiveUp {
+        which: usize,
+    },
+    Recover,
+}
+
+const IDS: [i64; 6] = [i64::MIN, -1, 1, 2, 300, i64::MAX];
+const TTLS: [i64; 6] = [1, 2, 5, 30, 100, 9_000_000_000];
+
+fn op() -> impl Strategy<Value = Op> {
+    let id = 0..IDS.len();
+    let ttl = 0..TTLS.len();
+    let items = prop::collection::vec(0_u8..4, 0..4);
+    prop_oneof![
+        8 => (id.clone(), ttl.clone(), any::<bool>())
+            .prop_map(|(id, ttl, supplied)| Op::Grant { id, ttl, supplied }),
+        1 => (id.clone(), ttl).prop_map(|(id, ttl)| Op::BeginGrant { id, ttl }),
+        1 => any::<bool>().prop_map(|fails| Op::EndGrant { fails }),
+        2 => id.clone().prop_map(|id| Op::Revoke { id }),
+        1 => id.clone().prop_map(|id| Op::BeginRevoke { id }),
+        1 => any::<bool>().prop_map(|fails| Op::EndRevoke { fails }),
+        4 => any::<usize>().prop_map(|which| Op::RevokeExpired { which }),
+        8 => id.clone().prop_map(|id| Op::Renew { id }),
+        3 => (id.clone(), items.clone()).prop_map(|(id, items)| Op::Attach { id, items }),
+        1 => (id.clone(), items).prop_map(|(id, items)| Op::Detach { id, items }),
+        8 => prop_oneof![0_u64..20, 0_u64..3_000, 0_u64..40_000].prop_map(|ms| Op::Advance { ms }),
+        1 => Just(Op::ClockBack),
+        3 => (0_u64..8, 0_u64..3_000)
+            .prop_map(|(epoch, extend_ms)| Op::Promote { epoch, extend_ms }),
+        1 => (0_u64..8).prop_map(|epoch| Op::Demote { epoch }),
+        1 => (0_u64..8).prop_map(|epoch| Op::BeginEpoch { epoch }),
+        8 => Just(Op::Poll),
+        3 => (0_usize..4).prop_map(|batches| Op::Take { batches }),
+        1 => any::<usize>().prop_map(|which| Op::AttemptFailed { which }),
+        6 => Just(Op::PollCheckpoints),
+        4 => any::<usize>().prop_map(|which| Op::ApplyCheckpoint { which }),
+        4 => any::<usize>().prop_map(|which| Op::ApplyReset { which }),
+        2 => (any::<usize>(), any::<bool>())
+            .prop_map(|(which, failed)| Op::CheckpointOutcome { which, failed }),
+        1 => Just(Op::Suspend),
+        1 => Just(Op::Resume),
+        1 => id.prop_map(|id| Op::Wait { id }),
+        1 => any::<usize>().prop_map(|which| Op::GiveUp { which }),
+        1 => Just(Op::Recover),
+    ]
+}
+
+fn config() -> impl Strategy<Value = LessorConfig> {
+    let rate = prop_oneof![Just(None), (1_u32..4).prop_map(NonZeroU32::new)];
+    (rate.clone(), rate, 1_u32..4, any::<u64>(), any::<bool>()).prop_map(
+        |(revoke_rate, checkpoint_rate, batch, hash_seed, limited)| LessorConfig {
+            checkpoint_interval: Duration::from_secs(10),
+            revoke_rate_per_sec: revoke_rate,
+            checkpoint_rate_per_sec: checkpoint_rate,
+            max_expired_batch_size: NonZeroU32::new(batch).expect("not zero"),
+            max_checkpoint_batch_size: NonZeroU32::new(batch).expect("not zero"),
+            max_leases: limited.then_some(4),
+            max_items_per_lease: limited.then_some(2),
+            hash_seed,
+            ..LessorConfig::default()
+        },
+    )
+}
+
+struct Run {
+    lessor: LessorCore,
+    reference: Reference,
+    rows: WriteBatch,
+    granted: u64,
+    granting: Option<(LeaseId, Ttl, Incarnation)>,
+    revoking: Option<LeaseId>,
+    handed_out: Vec<Revocation>,
+    batches: u64,
+    checkpoints: Vec<CheckpointBatch>,
+    checkpoint_batches: u64,
+    resets: Vec<Checkpoint>,
+    waiting: Vec<Ticket>,
+}
+
+impl Run {
+    fn new(config: LessorConfig) -> Self {
+        Self {
+            reference: Reference::new(config.clone()),
+            lessor: LessorCore::new(config),
+            rows: WriteBatch::default(),
+            granted: 0,
+            granting: None,
+            revoking: None,
+            handed_out: Vec::new(),
+            batches: 0,
+            checkpoints: Vec::new(),
+            checkpoint_batches: 0,
+            resets: Vec::new(),
+            waiting: Vec::new(),
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.reference.now_ms)
+    }
+
+    fn step(&mut self, op: Op) {
+        let now = self.now();
+        match op {
+            Op::Grant { id, ttl, supplied } => self.grant(id, ttl, supplied),
+            Op::BeginGrant { id, ttl } => self.begin_grant(id, ttl),
+            Op::EndGrant { fails } => self.end_grant(fails),
+            Op::Revoke { id } => self.revoke(&Revocation::by_user(lease_id(id))),
+            Op::BeginRevoke { id } => self.begin_revoke(id),
+            Op::EndRevoke { fails } => self.end_revoke(fails),
+            Op::RevokeExpired { which } => {
+                if let Some(revocation) = pick(&self.handed_out, which) {
+                    self.revoke(&revocation);
+                }
+            }
+            Op::Renew { id } => self.renew(id),
+            Op::Attach { id, items } => {
+                let (id, items) = (lease_id(id), lease_items(&items));
+                if !self.is_granting(id) {
+                    let expected = self.reference.attach(id, &items);
+                    assert_eq!(self.lessor.attach(id, &items), expected);
+                }
+            }
+            Op::Detach { id, items } => {
+                let (id, items) = (lease_id(id), lease_items(&items));
+                let expected = self.reference.detach(id, &items);
+                assert_eq!(self.lessor.detach(id, &items), expected);
+            }
+            Op::Advance { ms } => self.reference.now_ms += ms,
+            Op::ClockBack => self.lessor.handle_timeout(Timestamp::ZERO),
+            Op::Promote { epoch, extend_ms } => self.promote(epoch, extend_ms),
+            Op::Demote { epoch } => {
+                let changed =
+                    matches!(self.lessor.demote(Epoch::new(epoch)), Promotion::Changed(_));
+                assert_eq!(changed, self.reference.demote(Epoch::new(epoch)));
+            }
+            Op::BeginEpoch { epoch } => {
+                self.lessor.begin_epoch(Epoch::new(epoch), &mut self.rows);
+                self.reference.begin_epoch(Epoch::new(epoch));
+            }
+            Op::Poll => self.poll(),
+            Op::Take { batches } => {
+                let below = self.batches.min(batches as u64);
+                self.lessor.handle_taken(now, below);
+                self.reference.taken(below);
+            }
+            Op::AttemptFailed { which } => {
+                if let Some(Revocation {
+                    id,
+                    fence: Some(fence),
+                }) = pick(&self.handed_out, which)
+                {
+                    self.attempt_failed(id, fence);
+                }
+            }
+            Op::PollCheckpoints => self.poll_checkpoints(),
+            Op::ApplyCheckpoint { which } => {
+                if let Some(batch) = pick(&self.checkpoints, which) {
+                    batch.records.iter().for_each(|one| self.checkpoint(one));
+                }
+            }
+            Op::ApplyReset { which } => {
+                if let Some(reset) = pick(&self.resets, which) {
+                    self.checkpoint(&reset);
+                }
+            }
+            Op::CheckpointOutcome { which, failed } => self.checkpoint_outcome(which, failed),
+            Op::Suspend => {
+                self.lessor.suspend_expiry();
+                self.reference.suspended = true;
+            }
+            Op::Resume => {
+                self.lessor.resume_expiry();
+                self.reference.suspended = false;
+            }
+            Op::Wait { id } => self.wait(lease_id(id)),
+            Op::GiveUp { which } => {
+                if let Some(ticket) = pick(&self.waiting, which) {
+                    self.waiting.retain(|waiting| *waiting != ticket);
+                    self.lessor.cancel_ticket(ticket);
+                }
+            }
+            Op::Recover => self.recover(),
+        }
+        self.compare();
+    }
+
+    fn grant(&mut self, id: usize, ttl: usize, supplied: bool) {
+        let (id, ttl) = (lease_id(id), lease_ttl(ttl));
+        self.granted += 1;
+        let incarnation = supplied
+            .then(|| Incarnation::supplied(self.granted))
+            .flatten();
+        let grant = Grant {
+            id,
+            ttl,
+            incarnation,
+        };
+        let granted = self.lessor.grant(self.now(), &grant, &mut self.rows);
+        if self.is_granting(id) || self.is_full_with_granting(id) {
+            assert!(granted.is_err());
+            return;
+        }
+        let incarnation = granted.clone().unwrap_or(Incarnation::from_wire(0));
+        let expected = self.reference.grant(id, ttl, incarnation);
+        assert_eq!(granted.map(drop), expected);
+    }
+
+    fn begin_grant(&mut self, id: usize, ttl: usize) {
+        let (id, ttl) = (lease_id(id), lease_ttl(ttl));
+        if self.granting.is_none() {
+            let grant = Grant::new(id, ttl);
+            if let Ok(incarnation) = self.lessor.begin_grant(&grant, &mut self.rows) {
+                self.granting = Some((id, ttl, incarnation));
+            }
+        }
+    }
+
+    fn end_grant(&mut self, fails: bool) {
+        if let Some((id, ttl, incarnation)) = self.granting.take() {
+            if fails {
+                self.lessor.cancel_grant(id);
+            } else {
+                self.lessor.finish_grant(self.now(), id);
+                assert_eq!(self.reference.grant(id, ttl, incarnation), Ok(()));
+            }
+        }
+    }
+
+    fn revoke(&mut self, revocation: &Revocation) {
+        let revoked = self.lessor.revoke(self.now(), revocation, &mut self.rows);
+        assert_eq!(revoked, self.reference.revoke(revocation));
+    }
+
+    fn begin_revoke(&mut self, id: usize) {
+        let id = lease_id(id);
+        let begun = self
+            .lessor
+            .begin_revoke(&Revocation::by_user(id), &mut self.rows);
+        match self.reference.leases.get_mut(&id) {
+            None => assert!(begun.is_err()),
+            Some(lease) if lease.revoking => {
+                let Ok(Revoking::Busy(ticket)) = begun else {
+                    panic!("{begun:?}, but a revoke is under way");
+                };
+                self.waiting.push(ticket);
+            }
+            Some(_) if self.revoking.is_some() => {
+                assert_eq!(begun, Ok(Revoking::Begun));
+                self.lessor.cancel_revoke(id);
+            }
+            Some(lease) => {
+                assert_eq!(begun, Ok(Revoking::Begun));
+                lease.revoking = true;
+                self.revoking = Some(id);
+            }
+        }
+    }
+
+    fn end_revoke(&mut self, fails: bool) {
+        if let Some(id) = self.revoking.take() {
+            if let Some(lease) = self.reference.leases.get_mut(&id) {
+                lease.revoking = false;
+            }
+            if fails {
+                self.lessor.cancel_revoke(id);
+            } else {
+                self.lessor.finish_revoke(id);
+                self.reference.leases.remove(&id);
+            }
+        }
+    }
+
+    fn renew(&mut self, id: usize) {
+        let id = lease_id(id);
+        let renewal = self.lessor.renew(self.now(), id);
+        assert_eq!(renewal, self.reference.renew(id));
+        if let Ok(lease_core::Renewal::Reset(reset)) = renewal {
+            self.resets.push(reset);
+        }
+    }
+
+    fn promote(&mut self, epoch: u64, extend_ms: u64) {
+        let epoch = Epoch::new(epoch);
+        let extend = Duration::from_millis(extend_ms);
+        let promotion = self.lessor.promote(self.now(), epoch, extend);
+        let changed = self.reference.promote(epoch, extend_ms);
+        assert_eq!(matches!(promotion, Promotion::Changed(_)), changed);
+        if changed {
+            self.batches = 0;
+            self.checkpoint_batches = 0;
+        }
+    }
+
+    fn poll(&mut self) {
+        let mut batches = Vec::new();
+        self.drive(|run, now| match run.lessor.poll_expired(now) {
+            None => run.lessor.next_expiry(),
+            Some(batch) => {
+                batches.push(batch);
+                Some(Timestamp::ZERO)
+            }
+        });
+        for batch in &batches {
+            assert_eq!(Some(batch.epoch), self.reference.primary);
+            assert_eq!(batch.number, self.batches);
+            self.batches += 1;
+            self.handed_out.extend(batch.revocations());
+        }
+        let flat = |batch: &ExpiredBatch| -> Vec<_> {
+            let leases = batch.leases.iter();
+            leases
+                .map(|lease| (lease.id, lease.incarnation, lease.attempt))
+                .collect()
+        };
+        let batches: Vec<_> = batches.iter().map(flat).collect();
+        assert_eq!(batches, self.reference.poll_expired());
+    }
+
+    fn attempt_failed(&mut self, id: LeaseId, fence: ExpiryFence) {
+        let failed = AttemptOutcome::Failed;
+        self.lessor.handle_attempt(self.now(), id, fence, failed);
+        self.reference.attempt_failed(id, fence);
+    }
+
+    fn poll_checkpoints(&mut self) {
+        let mut batches = Vec::new();
+        self.drive(|run, now| match run.lessor.poll_checkpoints(now) {
+            None => run.lessor.next_checkpoint(),
+            Some(batch) => {
+                batches.push(batch);
+                Some(Timestamp::ZERO)
+            }
+        });
+        let records: Vec<_> = batches.iter().map(|batch| batch.records.clone()).collect();
+        let expected = self.reference.poll_checkpoints(self.checkpoint_batches);
+        assert_eq!(records, expected);
+        for batch in batches {
+            assert_eq!(batch.number, self.checkpoint_batches);
+            self.checkpoint_batches += 1;
+            self.checkpoints.push(batch);
+        }
+    }
+
+    /// Does what a driver does until nothing is due any more, in bounded time.
+    fn drive(&mut self, mut poll: impl FnMut(&mut Self, Timestamp) -> Option<Timestamp>) {
+        let now = self.now();
+        for _ in 0..1_000 {
+            self.lessor.handle_timeout(now);
+            if poll(self, now).is_none_or(|next| next > now) {
+                return;
+            }
+        }
+        panic!("something is due for ever");
+    }
+
+    fn checkpoint(&mut self, checkpoint: &Checkpoint) {
+        let meant = self
+            .lessor
+            .checkpoint(self.now(), checkpoint, &mut self.rows);
+        assert_eq!(meant, self.reference.checkpoint(checkpoint));
+    }
+
+    fn checkpoint_outcome(&mut self, which: usize, failed: bool) {
+        if let Some(batch) = pick(&self.checkpoints, which) {
+            let outcome = if failed {
+                ProposalOutcome::Failed
+            } else {
+                ProposalOutcome::Applied
+            };
+            self.lessor.handle_checkpoints(self.now(), &batch, outcome);
+            self.reference
+                .checkpoints_over(batch.number, &batch.records, failed);
+        }
+    }
+
+    fn wait(&mut self, id: LeaseId) {
+        let ticket = self.lessor.wait_for(id);
+        assert_eq!(ticket.is_some(), self.reference.leases.contains_key(&id));
+        self.waiting.extend(ticket);
+    }
+
+    fn recover(&mut self) {
+        // What is being written ends first: the host's lock sees to that.
+        self.end_grant(true);
+        self.end_revoke(true);
+        let mut recovery = self.lessor.begin_recovery();
+        for row in self.lessor.rows() {
+            recovery.insert(&row).expect("each id once");
+        }
+        let epoch = self.lessor.epoch();
+        self.lessor.finish_recovery(recovery, epoch);
+        self.reference.recover();
+        for (id, lease) in &mut self.reference.leases {
+            let now = Timestamp::from_millis(self.reference.now_ms);
+            let recovered = self.lessor.lookup(now, *id).expect("recovered");
+            if lease.incarnation.as_supplied().is_some() {
+                assert_eq!(recovered.incarnation(), lease.incarnation);
+            }
+            lease.incarnation = recovered.incarnation();
+        }
+    }
+
+    fn compare(&mut self) {
+        let now = self.now();
+        self.lessor.check_invariants();
+        assert_eq!(self.lessor.rows(), self.reference.rows());
+        assert_eq!(self.lessor.primary_epoch(), self.reference.primary);
+        assert_eq!(self.lessor.epoch(), self.reference.epoch);
+        for id in (0..IDS.len()).map(lease_id) {
+            self.compare_lease(now, id);
+        }
+        for item in lease_items(&[0, 1, 2, 3]) {
+            let lease = self.lessor.get_lease(item.as_bytes());
+            assert_eq!(lease, self.reference.get_lease(&item));
+        }
+        let listed = self.lessor.leases(now);
+        assert_eq!(listed.len(), self.reference.leases.len());
+        self.settle_tickets();
+    }
+
+    fn compare_lease(&self, now: Timestamp, id: LeaseId) {
+        let lease = self.lessor.lookup(now, id);
+        let expected = self.reference.leases.get(&id);
+        assert_eq!(lease.is_some(), expected.is_some(), "{id}");
+        let Some((lease, expected)) = lease.zip(expected) else {
+            return;
+        };
+        assert_eq!(lease.ttl(), expected.ttl);
+        assert_eq!(lease.incarnation(), expected.incarnation);
+        assert_eq!(lease.checkpointed_remaining(), expected.remaining);
+        assert!(lease.keys().iter().eq(&expected.items));
+        let remaining = self.reference.remaining_ms(id);
+        assert_eq!(lease.demoted(), remaining.is_none());
+        if let Some(remaining) = remaining {
+            assert_eq!(lease.remaining(), Duration::from_millis(remaining), "{id}");
+        }
+    }
+
+    /// Every wait ends when it must, with the right answer, and none before.
+    fn settle_tickets(&mut self) {
+        while let Some((ticket, outcome)) = self.lessor.poll_ticket() {
+            let place = self.waiting.iter().position(|waiting| *waiting == ticket);
+            self.waiting.remove(place.expect("answered once"));
+            match outcome {
+                TicketOutcome::Revoked | TicketOutcome::Retry => {}
+                TicketOutcome::NotPrimary => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        for ticket in &self.waiting {
+            assert!(
+                self.reference.leases.contains_key(&ticket.lease()),
+                "somebody waits for a lease that is gone"
+            );
+        }
+        assert_eq!(self.lessor.stats().waiting, self.waiting.len());
+    }
+
+    fn is_granting(&self, id: LeaseId) -> bool {
+        self.granting.is_some_and(|(granting, ..)| granting == id)
+    }
+
+    /// A lease that is being granted counts towards the limit, which the reference does not know.
+    fn is_full_with_granting(&self, id: LeaseId) -> bool {
+        self.granting.is_some()
+            && !self.reference.leases.contains_key(&id)
+            && (self.lessor.config().max_leases)
+                .is_some_and(|max| self.reference.leases.len() + 1 >= max)
+    }
+}
+
+fn lease_id(index: usize) -> LeaseId {
+    LeaseId::new(IDS[index]).expect("not zero")
+}
+
+fn lease_ttl(index: usize) -> Ttl {
+    Ttl::new(TTLS[index]).expect("in range")
+}
+
+fn lease_items(names: &[u8]) -> Vec<LeaseItem> {
+    names.iter().map(|name| LeaseItem::new([*name])).collect()
+}
+
+fn pick<T: Clone>(from: &[T], which: usize) -> Option<T> {
+    which
+        .checked_rem(from.len())
+        .map(|index| from[index].clone())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 1_500 } else { 20_000 }))]
+
+    #[test]
+    fn the_lessor_is_the_reference(
+        config in config(),
+        ops in prop::collection::vec(op(), 1..120),
+    ) {
+        let mut run = Run::new(config);
+        for op in ops {
+            run.step(op);
+        }
+    }
+}

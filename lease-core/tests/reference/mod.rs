@@ -1,0 +1,497 @@
+//! The lessor as the obvious program: everything in one sorted map, every question answered by
+//! looking at every lease. What the real one must be observably equal to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lease_core::{
+    Checkpoint, CheckpointFence, Epoch, ExpiryFence, Incarnation, LeaseError, LeaseId, LeaseItem,
+    LeaseRow, LessorConfig, Renewal, Revocation, Revoked, Ttl,
+};
+
+#[derive(Clone, Debug)]
+pub(crate) struct Reference {
+    config: LessorConfig,
+    pub(crate) now_ms: u64,
+    pub(crate) leases: BTreeMap<LeaseId, RefLease>,
+    pub(crate) epoch: Epoch,
+    settled_epoch: Epoch,
+    pub(crate) primary: Option<Epoch>,
+    pub(crate) suspended: bool,
+    revoke_turns: Vec<u64>,
+    checkpoint_turns: Vec<u64>,
+    // For each batch of this promotion when the host took it.
+    batches: Vec<Option<u64>>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct RefLease {
+    pub(crate) ttl: Ttl,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) remaining: Option<Ttl>,
+    pub(crate) generation: u32,
+    pub(crate) items: BTreeSet<LeaseItem>,
+    pub(crate) revoking: bool,
+    // The rest means something on a primary only.
+    pub(crate) deadline_ms: u64,
+    postponed: bool,
+    expiring: Option<Attempt>,
+    open_checkpoint: Option<u64>,
+    checkpoint_ms: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Attempt {
+    number: u32,
+    batch: Option<u64>,
+    again_ms: u64,
+}
+
+/// id, incarnation, attempt
+pub(crate) type HandedOut = (LeaseId, Incarnation, u32);
+
+impl Reference {
+    pub(crate) fn new(config: LessorConfig) -> Self {
+        Self {
+            config,
+            now_ms: 0,
+            leases: BTreeMap::new(),
+            epoch: Epoch::ZERO,
+            settled_epoch: Epoch::ZERO,
+            primary: None,
+            suspended: false,
+            revoke_turns: Vec::new(),
+            checkpoint_turns: Vec::new(),
+            batches: Vec::new(),
+        }
+    }
+
+    pub(crate) fn grant(
+        &mut self,
+        id: LeaseId,
+        ttl: Ttl,
+        incarnation: Incarnation,
+    ) -> Result<(), LeaseError> {
+        let is_new = !self.leases.contains_key(&id);
+        if is_new
+            && self
+                .config
+                .max_leases
+                .is_some_and(|max| self.leases.len() >= max)
+        {
+            return Err(LeaseError::TooManyLeases);
+        }
+        if !is_new {
+            return Err(LeaseError::LeaseExists);
+        }
+        let mut lease = RefLease::new(ttl, incarnation);
+        if self.primary.is_some() {
+            lease.start(self.now_ms + ttl.as_secs() * 1000, self.interval_ms());
+        }
+        self.leases.insert(id, lease);
+        Ok(())
+    }
+
+    pub(crate) fn revoke(&mut self, revocation: &Revocation) -> Result<Revoked, LeaseError> {
+        let lease = self.settled(revocation.id)?;
+        if !self.admits(lease, revocation.fence) {
+            return Ok(Revoked::Stale);
+        }
+        self.leases.remove(&revocation.id);
+        Ok(Revoked::Done)
+    }
+
+    pub(crate) fn admits(&self, lease: &RefLease, fence: Option<ExpiryFence>) -> bool {
+        fence
+            .is_none_or(|fence| fence.incarnation == lease.incarnation && fence.epoch >= self.epoch)
+    }
+
+    pub(crate) fn renew(&mut self, id: LeaseId) -> Result<Renewal, LeaseError> {
+        let Some(epoch) = self.primary else {
+            return Err(LeaseError::NotPrimary);
+        };
+        let now_ms = self.now_ms;
+        let has_turn = self.turn(&self.revoke_turns, self.config.revoke_rate_per_sec) <= now_ms;
+        let suspended = self.suspended;
+        let lease = self.leases.get_mut(&id).ok_or(LeaseError::LeaseNotFound)?;
+        let is_overdue = lease.deadline_ms <= now_ms && !suspended && has_turn;
+        if lease.revoking || lease.expiring.is_some() || is_overdue {
+            return Ok(Renewal::Expiring);
+        }
+        if lease.remaining.is_some() || lease.open_checkpoint.is_some() {
+            return Ok(Renewal::Reset(Checkpoint {
+                id,
+                remaining: None,
+                fence: Some(CheckpointFence {
+                    incarnation: lease.incarnation,
+                    epoch,
+                    generation: lease.generation,
+                }),
+            }));
+        }
+        lease.postponed = false;
+        lease.deadline_ms = lease.deadline_ms.max(now_ms + lease.ttl.as_secs() * 1000);
+        Ok(Renewal::Renewed(lease.ttl))
+    }
+
+    pub(crate) fn attach(&mut self, id: LeaseId, items: &[LeaseItem]) -> Result<(), LeaseError> {
+        let mut after = self.settled(id)?.items.clone();
+        after.extend(items.iter().cloned());
+        let max = self.config.max_items_per_lease;
+        if max.is_some_and(|max| after.len() > max) {
+            return Err(LeaseError::TooManyItems);
+        }
+        for lease in self.leases.values_mut() {
+            lease.items.retain(|item| !items.contains(item));
+        }
+        if let Some(lease) = self.leases.get_mut(&id) {
+            lease.items = after;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn detach(&mut self, id: LeaseId, items: &[LeaseItem]) -> Result<(), LeaseError> {
+        self.settled(id)?;
+        if let Some(lease) = self.leases.get_mut(&id) {
+            lease.items.retain(|item| !items.contains(item));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn get_lease(&self, item: &LeaseItem) -> Option<LeaseId> {
+        let owner = |lease: &RefLease| lease.items.contains(item);
+        self.leases
+            .iter()
+            .find_map(|(id, lease)| owner(lease).then_some(*id))
+    }
+
+    pub(crate) fn promote(&mut self, epoch: Epoch, extend_ms: u64) -> bool {
+        if epoch <= self.settled_epoch || epoch < self.epoch {
+            return false;
+        }
+        self.settled_epoch = epoch;
+        self.primary = Some(epoch);
+        self.revoke_turns.clear();
+        self.checkpoint_turns.clear();
+        self.batches.clear();
+        let (now_ms, interval_ms) = (self.now_ms, self.interval_ms());
+        for lease in self.leases.values_mut() {
+            let left = lease.remaining.unwrap_or(lease.ttl);
+            lease.start(now_ms + extend_ms + left.as_secs() * 1000, interval_ms);
+        }
+        true
+    }
+
+    pub(crate) fn demote(&mut self, epoch: Epoch) -> bool {
+        self.settled_epoch = self.settled_epoch.max(epoch);
+        let is_running = self.primary.is_some_and(|running| running <= epoch);
+        if is_running {
+            self.primary = None;
+        }
+        is_running
+    }
+
+    pub(crate) fn begin_epoch(&mut self, epoch: Epoch) {
+        self.epoch = self.epoch.max(epoch);
+    }
+
+    /// Everything that is due, in batches.
+    pub(crate) fn poll_expired(&mut self) -> Vec<Vec<HandedOut>> {
+        if self.primary.is_none() || self.suspended {
+            return Vec::new();
+        }
+        let mut batches = Vec::new();
+        let mut batch = Vec::new();
+        while let Some((_, id)) = self.next_due() {
+            if let Some(attempt) = self.decide(id) {
+                batch.push((id, self.leases[&id].incarnation, attempt));
+                if batch.len() == self.config.max_expired_batch_size.get() as usize {
+                    self.batches.push(None);
+                    batches.push(std::mem::take(&mut batch));
+                }
+            }
+        }
+        if !batch.is_empty() {
+            self.batches.push(None);
+            batches.push(batch);
+        }
+        batches
+    }
+
+    pub(crate) fn taken(&mut self, below: u64) {
+        if self.primary.is_some() {
+            for batch in self.batches.iter_mut().take(below as usize) {
+                batch.get_or_insert(self.now_ms);
+            }
+        }
+    }
+
+    pub(crate) fn attempt_failed(&mut self, id: LeaseId, fence: ExpiryFence) {
+        let (now_ms, retry_ms) = (self.now_ms, self.retry_ms());
+        let Some(lease) = self.leases.get_mut(&id) else {
+            return;
+        };
+        if self.primary == Some(fence.epoch)
+            && lease.incarnation == fence.incarnation
+            && !lease.revoking
+            && let Some(attempt) = &mut lease.expiring
+        {
+            attempt.batch = None;
+            attempt.again_ms = now_ms + retry_ms / 4;
+        }
+    }
+
+    /// Answers whether the checkpoint meant anything.
+    pub(crate) fn checkpoint(&mut self, checkpoint: &Checkpoint) -> bool {
+        let next_ms = self.now_ms + self.interval_ms();
+        let Ok(lease) = self.settled(checkpoint.id) else {
+            return false;
+        };
+        let is_valid = checkpoint.fence.is_none_or(|fence| {
+            fence.epoch >= self.epoch
+                && fence.incarnation == lease.incarnation
+                && fence.generation == lease.generation
+        });
+        if is_valid && let Some(lease) = self.leases.get_mut(&checkpoint.id) {
+            lease.remaining = checkpoint.remaining.map(|left| left.min(lease.ttl));
+            if checkpoint.remaining.is_none() {
+                lease.generation = lease.generation.wrapping_add(1);
+                lease.open_checkpoint = None;
+            }
+            if let Some(at_ms) = &mut lease.checkpoint_ms {
+                *at_ms = next_ms;
+            }
+        }
+        is_valid
+    }
+
+    /// Everything that is due, in batches.
+    pub(crate) fn poll_checkpoints(&mut self, mut number: u64) -> Vec<Vec<Checkpoint>> {
+        let mut batches = Vec::new();
+        let mut batch = Vec::new();
+        if self.primary.is_none() {
+            return batches;
+        }
+        while let Some(id) = self.next_checkpoint_due() {
+            if let Some(checkpoint) = self.propose(id, number) {
+                batch.push(checkpoint);
+                if batch.len() == self.config.max_checkpoint_batch_size.get() as usize {
+                    number += 1;
+                    batches.push(std::mem::take(&mut batch));
+                }
+            }
+        }
+        if !batch.is_empty() {
+            batches.push(batch);
+        }
+        batches
+    }
+
+    /// None of a batch's records will be applied, or all have been.
+    pub(crate) fn checkpoints_over(&mut self, number: u64, records: &[Checkpoint], failed: bool) {
+        let again_ms = self.now_ms + self.interval_ms() / 2;
+        let primary = self.primary;
+        for checkpoint in records {
+            let is_ours = checkpoint.fence.map(|fence| fence.epoch) == primary;
+            if let Some(lease) = self.leases.get_mut(&checkpoint.id)
+                && is_ours
+                && lease.open_checkpoint == Some(number)
+            {
+                lease.open_checkpoint = None;
+                if failed {
+                    lease.checkpoint_ms = Some(again_ms);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn remaining_ms(&self, id: LeaseId) -> Option<u64> {
+        let lease = &self.leases[&id];
+        self.primary?;
+        Some(if lease.expiring.is_some() {
+            0
+        } else {
+            lease.deadline_ms.saturating_sub(self.now_ms)
+        })
+    }
+
+    pub(crate) fn rows(&self) -> Vec<LeaseRow> {
+        let row = |(id, lease): (&LeaseId, &RefLease)| LeaseRow {
+            id: *id,
+            ttl: lease.ttl,
+            remaining: lease.remaining,
+            incarnation: lease
+                .incarnation
+                .as_supplied()
+                .and_then(Incarnation::supplied),
+            checkpoint_generation: lease.generation,
+        };
+        self.leases.iter().map(row).collect()
+    }
+
+    pub(crate) fn recover(&mut self) {
+        self.primary = None;
+        for lease in self.leases.values_mut() {
+            let mut fresh = RefLease::new(lease.ttl, lease.incarnation);
+            fresh.remaining = lease.remaining;
+            fresh.generation = lease.generation;
+            *lease = fresh;
+        }
+    }
+
+    fn settled(&self, id: LeaseId) -> Result<&RefLease, LeaseError> {
+        let lease = self.leases.get(&id).filter(|lease| !lease.revoking);
+        lease.ok_or(LeaseError::LeaseNotFound)
+    }
+
+    fn next_due(&self) -> Option<(u64, LeaseId)> {
+        self.leases
+            .iter()
+            .filter(|(_, lease)| !lease.revoking)
+            .map(|(id, lease)| (lease.event_ms(), *id))
+            .filter(|(at_ms, _)| *at_ms <= self.now_ms)
+            .min()
+    }
+
+    fn decide(&mut self, id: LeaseId) -> Option<u32> {
+        let (now_ms, retry_ms) = (self.now_ms, self.retry_ms());
+        let number = match self.leases[&id].expiring {
+            None => 0,
+            Some(attempt) => {
+                let over_ms = match attempt.batch.map(|batch| self.batches[batch as usize]) {
+                    None => now_ms,
+                    Some(None) => now_ms + retry_ms,
+                    Some(Some(taken)) => taken + retry_ms,
+                };
+                if over_ms > now_ms {
+                    self.attempt(id)?.again_ms = over_ms;
+                    return None;
+                }
+                attempt.number + 1
+            }
+        };
+        let turn_ms = self.turn(&self.revoke_turns, self.config.revoke_rate_per_sec);
+        let batch = self.batches.len() as u64;
+        let lease = self.leases.get_mut(&id)?;
+        if !std::mem::take(&mut lease.postponed) {
+            self.revoke_turns.push(turn_ms);
+            if turn_ms > now_ms {
+                lease.postponed = true;
+                match &mut lease.expiring {
+                    Some(attempt) => attempt.again_ms = turn_ms,
+                    None => lease.deadline_ms = turn_ms,
+                }
+                return None;
+            }
+        }
+        lease.expiring = Some(Attempt {
+            number,
+            batch: Some(batch),
+            again_ms: now_ms + retry_ms,
+        });
+        Some(number)
+    }
+
+    fn attempt(&mut self, id: LeaseId) -> Option<&mut Attempt> {
+        self.leases.get_mut(&id)?.expiring.as_mut()
+    }
+
+    fn next_checkpoint_due(&self) -> Option<LeaseId> {
+        self.leases
+            .iter()
+            .filter_map(|(id, lease)| Some((lease.checkpoint_ms?, *id)))
+            .filter(|(at_ms, _)| *at_ms <= self.now_ms)
+            .min()
+            .map(|(_, id)| id)
+    }
+
+    fn propose(&mut self, id: LeaseId, number: u64) -> Option<Checkpoint> {
+        let (now_ms, interval_ms) = (self.now_ms, self.interval_ms());
+        let turn_ms = self.turn(&self.checkpoint_turns, self.config.checkpoint_rate_per_sec);
+        let epoch = self.primary?;
+        let lease = self.leases.get_mut(&id)?;
+        let left = lease.remaining.unwrap_or(lease.ttl);
+        let counted_from_ms = lease.deadline_ms.saturating_sub(left.as_secs() * 1000);
+        let left_ms = lease.deadline_ms.saturating_sub(now_ms);
+        let is_quiet = lease.revoking || lease.expiring.is_some();
+        let next_ms = if is_quiet {
+            now_ms + interval_ms
+        } else if now_ms < counted_from_ms + interval_ms {
+            counted_from_ms + interval_ms
+        } else if left_ms == 0 || left_ms.div_ceil(1000) >= left.as_secs() {
+            now_ms + interval_ms
+        } else if turn_ms > now_ms {
+            turn_ms
+        } else {
+            self.checkpoint_turns.push(turn_ms);
+            lease.checkpoint_ms = Some(now_ms + interval_ms);
+            lease.open_checkpoint = Some(number);
+            return Some(Checkpoint {
+                id,
+                remaining: Ttl::new(left_ms.div_ceil(1000) as i64).ok(),
+                fence: Some(CheckpointFence {
+                    incarnation: lease.incarnation,
+                    epoch,
+                    generation: lease.generation,
+                }),
+            });
+        };
+        lease.checkpoint_ms = Some(next_ms);
+        None
+    }
+
+    /// The earliest millisecond, not before the last turn, whose second has room for one more.
+    fn turn(&self, turns: &[u64], rate: Option<std::num::NonZeroU32>) -> u64 {
+        let Some(rate) = rate else {
+            return self.now_ms;
+        };
+        let first = turns.last().copied().unwrap_or(0).max(self.now_ms);
+        let in_second = |at: u64| turns.iter().filter(|turn| **turn + 1000 > at).count();
+        (first..)
+            .find(|at| in_second(*at) < rate.get() as usize)
+            .expect("a second later there is room")
+    }
+
+    fn retry_ms(&self) -> u64 {
+        self.config.expired_lease_retry_interval.as_millis() as u64
+    }
+
+    fn interval_ms(&self) -> u64 {
+        self.config.checkpoint_interval.as_millis() as u64
+    }
+}
+
+impl RefLease {
+    fn new(ttl: Ttl, incarnation: Incarnation) -> Self {
+        Self {
+            ttl,
+            incarnation,
+            remaining: None,
+            generation: 0,
+            items: BTreeSet::new(),
+            revoking: false,
+            deadline_ms: 0,
+            postponed: false,
+            expiring: None,
+            open_checkpoint: None,
+            checkpoint_ms: None,
+        }
+    }
+
+    fn start(&mut self, deadline_ms: u64, interval_ms: u64) {
+        self.deadline_ms = deadline_ms;
+        self.postponed = false;
+        self.expiring = None;
+        self.open_checkpoint = None;
+        let ttl_ms = self.ttl.as_secs() * 1000;
+        self.checkpoint_ms = (ttl_ms > interval_ms).then(|| {
+            deadline_ms
+                .saturating_sub(ttl_ms)
+                .saturating_add(interval_ms)
+        });
+    }
+
+    fn event_ms(&self) -> u64 {
+        self.expiring
+            .map_or(self.deadline_ms, |attempt| attempt.again_ms)
+    }
+}
