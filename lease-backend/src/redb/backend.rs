@@ -1,0 +1,201 @@
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use lease_core::{Backend, BackendError, Epoch, LeaseRow, Table, WriteBatch};
+use redb::{Database, ReadableDatabase, StorageBackend, WriteTransaction};
+
+use super::apply::apply_recording;
+use super::failure::Failure;
+use super::open::Place;
+use super::options::{IntegrityCheck, RedbOptions, RepairMode};
+use super::read;
+use super::undo::Undo;
+
+/// Rows in a redb file: the embedded default.
+///
+/// Each commit is one durable transaction. Reads work on the last committed state and neither wait
+/// for commits nor hold them up.
+///
+/// # After a failure
+///
+/// redb refuses to work on after its storage has failed once. This backend then opens the database
+/// again with the next call, so that one call fails with its cause and the next one works if the
+/// storage does. A commit that failed at its very end may be in the file all the same; it is taken
+/// back before anything else is done. Only a crash before that can bring it back, which is the
+/// unknown outcome that any database has.
+///
+/// ```
+/// use lease_backend::RedbBackend;
+/// use lease_core::{Backend, Epoch, WriteBatch};
+///
+/// let dir = tempfile::tempdir()?;
+/// let backend = RedbBackend::open(dir.path().join("leases.redb"))?;
+/// let mut batch = WriteBatch::default();
+/// batch.put_epoch(Epoch::new(3));
+/// backend.commit(&batch)?;
+/// assert_eq!(backend.load(&mut |_| {})?, Epoch::new(3));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct RedbBackend {
+    place: Place,
+    options: RedbOptions,
+    slot: Mutex<Slot>,
+}
+
+enum Slot {
+    Open(Arc<Database>),
+    Failed {
+        cause: BackendError,
+        undo: Option<Undo>,
+    },
+}
+
+impl RedbBackend {
+    /// Opens the file at `path` with the default [`RedbOptions`], and creates it if there is none.
+    ///
+    /// # Errors
+    ///
+    /// See [`RedbOptions::open`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, BackendError> {
+        RedbOptions::new().open(path)
+    }
+
+    /// Opens or creates a store on any storage, see [`RedbOptions::create_with_storage`].
+    ///
+    /// # Errors
+    ///
+    /// See [`RedbOptions::open`].
+    pub fn create_with_storage<S>(storage: S) -> Result<Self, BackendError>
+    where
+        S: StorageBackend + Clone,
+    {
+        RedbOptions::new().create_with_storage(storage)
+    }
+
+    pub(super) fn open_with(options: RedbOptions, place: Place) -> Result<Self, BackendError> {
+        let database = place.open(options)?;
+        Ok(Self {
+            place,
+            options,
+            slot: Mutex::new(Slot::Open(Arc::new(database))),
+        })
+    }
+
+    fn commit_recording(
+        &self,
+        database: &Database,
+        batch: &WriteBatch,
+        undo: &mut Option<Undo>,
+    ) -> Result<(), Failure> {
+        let transaction = self.begin_write(database)?;
+        let mut recorded = Some(Undo::default());
+        apply_recording(&transaction, batch, &mut recorded)?;
+        // From here on the outcome of a failure is unknown.
+        *undo = recorded;
+        Ok(transaction.commit()?)
+    }
+
+    fn begin_write(&self, database: &Database) -> Result<WriteTransaction, Failure> {
+        let mut transaction = database.begin_write()?;
+        transaction.set_quick_repair(self.options.repair == RepairMode::Quick);
+        Ok(transaction)
+    }
+
+    fn read<T>(
+        &self,
+        read: impl FnOnce(&redb::ReadTransaction) -> Result<T, Failure>,
+    ) -> Result<T, BackendError> {
+        let database = self.database()?;
+        let result = database
+            .begin_read()
+            .map_err(Failure::from)
+            .and_then(|transaction| read(&transaction));
+        result.map_err(|failure| self.note(failure, &database, None))
+    }
+
+    /// The open database, opened again if it has failed.
+    fn database(&self) -> Result<Arc<Database>, BackendError> {
+        let mut slot = self.lock();
+        let (cause, undo) = match &*slot {
+            Slot::Open(database) => return Ok(Arc::clone(database)),
+            Slot::Failed { cause, undo } => (cause, undo),
+        };
+        // The file was verified when it was opened at first, and redb repairs it now.
+        let options = self.options.integrity_check(IntegrityCheck::AfterCrash);
+        let database = match self.place.open(options) {
+            // A reader that began before the failure still holds the lock.
+            Err(BackendError::Locked(_)) => return Err(BackendError::Poisoned(cause.to_string())),
+            opened => opened?,
+        };
+        if let Some(undo) = undo {
+            self.take_back(&database, undo)
+                .map_err(|failure| failure.error)?;
+        }
+        let database = Arc::new(database);
+        *slot = Slot::Open(Arc::clone(&database));
+        Ok(database)
+    }
+
+    fn take_back(&self, database: &Database, undo: &Undo) -> Result<(), Failure> {
+        let transaction = self.begin_write(database)?;
+        undo.apply(&transaction)?;
+        Ok(transaction.commit()?)
+    }
+
+    /// Gives up `failed` if its failure says so, unless another call has done it before.
+    fn note(&self, failure: Failure, failed: &Arc<Database>, undo: Option<Undo>) -> BackendError {
+        let mut slot = self.lock();
+        match &mut *slot {
+            Slot::Open(database) if failure.must_reopen && Arc::ptr_eq(database, failed) => {
+                *slot = Slot::Failed {
+                    cause: failure.error.clone(),
+                    undo,
+                };
+            }
+            // A reader was first to see the failure of the storage that this commit ran into.
+            Slot::Failed { undo: pending, .. } if undo.is_some() => *pending = undo,
+            _ => {}
+        }
+        failure.error
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Slot> {
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Backend for RedbBackend {
+    /// O(log n) for each write, and one write of a page of 4 KiB for each leaf of the tree that is
+    /// touched.
+    fn commit(&self, batch: &WriteBatch) -> Result<(), BackendError> {
+        let database = self.database()?;
+        let mut undo = None;
+        self.commit_recording(&database, batch, &mut undo)
+            .map_err(|failure| self.note(failure, &database, undo))
+    }
+
+    /// O(n).
+    fn load(&self, visit: &mut dyn FnMut(LeaseRow)) -> Result<Epoch, BackendError> {
+        self.read(|transaction| read::load_rows(transaction, visit))
+    }
+
+    /// O(log n).
+    fn get(&self, table: &Table, key: &[u8]) -> Result<Option<Vec<u8>>, BackendError> {
+        self.read(|transaction| read::get(transaction, table, key))
+    }
+
+    /// O(n).
+    fn scan(&self, table: &Table, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), BackendError> {
+        self.read(|transaction| read::scan(transaction, table, visit))
+    }
+}
+
+impl std::fmt::Debug for Slot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Open(_) => f.write_str("open"),
+            Self::Failed { cause, .. } => write!(f, "failed: {cause}"),
+        }
+    }
+}

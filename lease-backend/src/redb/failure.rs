@@ -1,0 +1,112 @@
+use std::io;
+
+use lease_core::{BackendError, HostError};
+use redb::{CommitError, DatabaseError, StorageError, TableError, TransactionError};
+
+/// Why an operation on an open database failed, and what that means for the handle.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) error: BackendError,
+    /// redb refuses everything after the first failure of its storage until it is opened again.
+    pub(super) must_reopen: bool,
+}
+
+impl Failure {
+    /// A request that the database cannot do, and which leaves it as it was.
+    pub(super) fn refused(text: impl Into<String>) -> Self {
+        Self::harmless(BackendError::Io(HostError::new(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            text.into(),
+        ))))
+    }
+
+    pub(super) const fn harmless(error: BackendError) -> Self {
+        Self {
+            error,
+            must_reopen: false,
+        }
+    }
+}
+
+/// The error of a row or a table, found by reading alone.
+impl From<BackendError> for Failure {
+    fn from(error: BackendError) -> Self {
+        Self::harmless(error)
+    }
+}
+
+impl From<StorageError> for Failure {
+    fn from(error: StorageError) -> Self {
+        Self {
+            must_reopen: !matches!(error, StorageError::ValueTooLarge(_)),
+            error: storage_error(error),
+        }
+    }
+}
+
+impl From<TableError> for Failure {
+    fn from(error: TableError) -> Self {
+        match error {
+            TableError::Storage(error) => error.into(),
+            TableError::TableTypeMismatch { .. }
+            | TableError::TypeDefinitionChanged { .. }
+            | TableError::TableIsMultimap(_) => {
+                Self::harmless(BackendError::Foreign(error.to_string()))
+            }
+            error => Self::harmless(BackendError::Io(HostError::new(error))),
+        }
+    }
+}
+
+impl From<TransactionError> for Failure {
+    fn from(error: TransactionError) -> Self {
+        match error {
+            TransactionError::Storage(error) => error.into(),
+            error => Self::harmless(BackendError::Io(HostError::new(error))),
+        }
+    }
+}
+
+impl From<CommitError> for Failure {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Storage(error) => error.into(),
+            error => Self {
+                error: BackendError::Io(HostError::new(error)),
+                must_reopen: true,
+            },
+        }
+    }
+}
+
+/// The error of opening a database.
+pub(super) fn open_error(error: DatabaseError) -> BackendError {
+    match error {
+        DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
+            BackendError::Locked(error.to_string())
+        }
+        DatabaseError::UpgradeRequired(_) => BackendError::Foreign(error.to_string()),
+        // This kind is redb's word for a file that does not begin as its files do.
+        DatabaseError::Storage(StorageError::Io(error))
+            if error.kind() == io::ErrorKind::InvalidData =>
+        {
+            BackendError::Foreign(error.to_string())
+        }
+        DatabaseError::Storage(error) => storage_error(error),
+        error => BackendError::Damaged(error.to_string()),
+    }
+}
+
+fn storage_error(error: StorageError) -> BackendError {
+    match error {
+        StorageError::Corrupted(text) => BackendError::Damaged(text),
+        StorageError::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            BackendError::Damaged("the file is shorter than its contents".to_owned())
+        }
+        StorageError::Io(error) => BackendError::Io(HostError::new(error)),
+        StorageError::PreviousIo | StorageError::DatabaseClosed | StorageError::LockPoisoned(_) => {
+            BackendError::Poisoned(error.to_string())
+        }
+        error => BackendError::Io(HostError::new(error)),
+    }
+}

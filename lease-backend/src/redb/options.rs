@@ -1,0 +1,117 @@
+use std::path::Path;
+
+use lease_core::BackendError;
+use redb::StorageBackend;
+
+use super::RedbBackend;
+
+/// How a [`RedbBackend`] is opened.
+///
+/// Every commit is durable when it returns. Batching is the lessor's business, see
+/// `Durability` in `lease-core`.
+///
+/// ```
+/// use lease_backend::{RedbOptions, RepairMode};
+///
+/// let options = RedbOptions::new().cache_size(16 << 20).repair(RepairMode::Quick);
+/// let dir = tempfile::tempdir()?;
+/// let backend = options.open(dir.path().join("leases.redb"))?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RedbOptions {
+    pub(super) cache_size: usize,
+    pub(super) repair: RepairMode,
+    pub(super) integrity_check: IntegrityCheck,
+}
+
+/// What opening a file costs after a crash, against what each commit costs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum RepairMode {
+    /// Opening after a crash reads the whole file: about 50 ms for a million leases. A commit waits
+    /// for one sync.
+    #[default]
+    Full,
+    /// Opening after a crash takes about a millisecond. A commit waits for two syncs.
+    Quick,
+}
+
+/// When the checksums of the whole file are verified.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum IntegrityCheck {
+    /// Each time the file is opened, which reads all of it: about 50 ms for a million leases,
+    /// less than loading them. Wrong bytes anywhere are [`BackendError::Damaged`].
+    #[default]
+    EveryOpen,
+    /// Only when the file was not closed properly, and not with [`RepairMode::Quick`]. For a host
+    /// whose own rows make the file large. If somebody has altered the file, redb may panic or
+    /// answer wrongly when it comes to the page.
+    AfterCrash,
+}
+
+impl RedbOptions {
+    /// 64 MiB of cache, full repair, a check whenever the file is opened.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            cache_size: 64 << 20,
+            repair: RepairMode::Full,
+            integrity_check: IntegrityCheck::EveryOpen,
+        }
+    }
+
+    /// How many bytes of pages redb keeps in memory, half of them at most for uncommitted ones.
+    #[must_use]
+    pub const fn cache_size(mut self, bytes: usize) -> Self {
+        self.cache_size = bytes;
+        self
+    }
+
+    /// What opening after a crash costs.
+    #[must_use]
+    pub const fn repair(mut self, mode: RepairMode) -> Self {
+        self.repair = mode;
+        self
+    }
+
+    /// When the whole file is verified.
+    #[must_use]
+    pub const fn integrity_check(mut self, when: IntegrityCheck) -> Self {
+        self.integrity_check = when;
+        self
+    }
+
+    /// Opens the file at `path`, and creates it if there is none or it is empty.
+    ///
+    /// # Errors
+    ///
+    /// - [`BackendError::Locked`]: a process, perhaps this one, has it open.
+    /// - [`BackendError::Foreign`]: it is no redb file, a redb file of somebody else, or one of a
+    ///   newer format.
+    /// - [`BackendError::Damaged`]: it is cut short or its checksums are wrong.
+    /// - [`BackendError::Io`]: everything else that the system says.
+    pub fn open(self, path: impl AsRef<Path>) -> Result<RedbBackend, BackendError> {
+        RedbBackend::open_with(self, super::open::Place::File(path.as_ref().to_owned()))
+    }
+
+    /// Opens or creates a store on any storage, such as a simulated disk.
+    ///
+    /// A clone of `storage` must be the same storage: it is what the store is opened on again
+    /// after a failure.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`].
+    pub fn create_with_storage<S>(self, storage: S) -> Result<RedbBackend, BackendError>
+    where
+        S: StorageBackend + Clone,
+    {
+        RedbBackend::open_with(self, super::open::Place::storage(storage))
+    }
+}
+
+impl Default for RedbOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,36 @@
+use lease_core::Table;
+use redb::TableDefinition;
+
+use super::failure::Failure;
+
+pub(super) const LEASE: TableDefinition<'static, [u8; 8], &'static [u8]> =
+    TableDefinition::new("lease");
+
+pub(super) const META: TableDefinition<'static, &'static str, u64> =
+    TableDefinition::new("lease_meta");
+
+/// The row of [`META`] that says how to read the other tables.
+pub(super) const FORMAT: &str = "format";
+
+/// The row of [`META`] with the epoch, absent before the first promotion.
+pub(super) const EPOCH: &str = "epoch";
+
+/// The value of [`FORMAT`] that this version writes, and the newest that it reads.
+pub(super) const FORMAT_VERSION: u64 = 1;
+
+/// The first key of a negative id; in a table ordered by unsigned bytes they come last.
+pub(super) const FIRST_NEGATIVE: [u8; 8] = i64::MIN.to_be_bytes();
+
+/// How redb calls a host's table.
+///
+/// # Errors
+///
+/// redb has no table without a name.
+pub(super) fn host_table(
+    table: &Table,
+) -> Result<TableDefinition<'_, &'static [u8], &'static [u8]>, Failure> {
+    match table.name() {
+        "" => Err(Failure::refused("a table needs a name")),
+        name => Ok(TableDefinition::new(name)),
+    }
+}
