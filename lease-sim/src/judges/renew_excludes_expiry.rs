@@ -1,0 +1,86 @@
+use std::collections::BTreeSet;
+
+use lease_core::Epoch;
+
+use super::{Event, Judge, Name};
+
+/// INV-2: what a primary has handed out as expired it does not renew, and after a renewal nothing
+/// that was handed out before takes effect.
+#[derive(Default)]
+pub struct RenewExcludesExpiry {
+    handed_out: BTreeSet<(Name, Epoch)>,
+    // Hand-outs that a renewal has since made void.
+    void: BTreeSet<(Name, Epoch)>,
+}
+
+impl Judge for RenewExcludesExpiry {
+    fn name(&self) -> &'static str {
+        "INV-2 renew excludes expiry"
+    }
+
+    fn hear(&mut self, _: u64, event: &Event) -> Option<String> {
+        match event {
+            Event::HandedOut { epoch, name } => {
+                self.handed_out.insert((*name, *epoch));
+                None
+            }
+            Event::Renewed { epoch, name } => {
+                let before = self
+                    .handed_out
+                    .range((*name, Epoch::ZERO)..=(*name, Epoch::new(u64::MAX)));
+                self.void.extend(before.copied());
+                self.handed_out
+                    .contains(&(*name, *epoch))
+                    .then(|| format!("{name:?} was renewed in epoch {epoch}, which had expired it"))
+            }
+            Event::Revoked {
+                name,
+                by: Some(epoch),
+            } => self
+                .void
+                .contains(&(*name, *epoch))
+                .then(|| format!("{name:?} was expired by epoch {epoch} although renewed since")),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judges::testing::{name, objects};
+
+    fn handed_out(epoch: u64) -> Event {
+        Event::HandedOut {
+            epoch: Epoch::new(epoch),
+            name: name(1, 1),
+        }
+    }
+
+    fn renewed(epoch: u64) -> Event {
+        Event::Renewed {
+            epoch: Epoch::new(epoch),
+            name: name(1, 1),
+        }
+    }
+
+    #[test]
+    fn objects_to_a_renewal_after_the_hand_out() {
+        let judge = RenewExcludesExpiry::default;
+        assert!(objects(judge(), &[(0, handed_out(1)), (1, renewed(1))]));
+        assert!(!objects(judge(), &[(0, renewed(1)), (1, handed_out(1))]));
+        assert!(!objects(judge(), &[(0, handed_out(1)), (1, renewed(2))]));
+    }
+
+    #[test]
+    fn objects_to_an_old_expiry_after_a_new_renewal() {
+        let revoked = Event::Revoked {
+            name: name(1, 1),
+            by: Some(Epoch::new(1)),
+        };
+        let judge = RenewExcludesExpiry::default;
+        let history = [(0, handed_out(1)), (1, renewed(2)), (2, revoked.clone())];
+        assert!(objects(judge(), &history));
+        assert!(!objects(judge(), &[(0, handed_out(1)), (2, revoked)]));
+    }
+}
