@@ -1,0 +1,50 @@
+//! What the benchmarks have in common: leases in a random order that is the same in every run.
+//!
+//! `cargo bench -p lease-bench` times the operations; `cargo run --release -p lease-bench --bin
+//! memory` prints what a lease and an attached key cost in bytes.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lease_core::{Backend, BackendLessor, Durability, LeaseId, Lessor, LessorConfig};
+
+/// The ids 1 to `n`, shuffled by a fixed seed.
+#[must_use]
+pub fn shuffled_ids(n: usize) -> Vec<LeaseId> {
+    let mut ids: Vec<_> = (1..=n as i64).filter_map(LeaseId::new).collect();
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    for last in (1..ids.len()).rev() {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        ids.swap(last, (state % (last as u64 + 1)) as usize);
+    }
+    ids
+}
+
+/// A primary that holds these leases, each of 60 s; its writes are batched and its expiries not
+/// limited by a rate.
+///
+/// # Panics
+///
+/// If the backend fails or an id is twice there.
+#[must_use]
+pub fn primary_with(backend: Arc<dyn Backend>, ids: &[LeaseId]) -> BackendLessor {
+    let lessor = BackendLessor::builder(backend)
+        .config(LessorConfig {
+            revoke_rate_per_sec: None,
+            ..LessorConfig::default()
+        })
+        .durability(Durability::Batched {
+            interval: Duration::from_millis(100),
+            max_writes: NonZeroUsize::new(10_000).expect("not zero"),
+        })
+        .build()
+        .expect("the backend is sound");
+    lessor.promote(Duration::ZERO);
+    for id in ids {
+        lessor.grant(*id, 60).expect("each id once");
+    }
+    lessor
+}
