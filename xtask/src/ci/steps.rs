@@ -1,0 +1,188 @@
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use super::features::feature_sets;
+use crate::invocation::Invocation;
+use crate::workspace::Workspace;
+use crate::{codegen, sim, tidy};
+
+/// A step of `ci`.
+#[derive(Debug)]
+pub(super) struct Step {
+    pub(super) name: &'static str,
+    pub(super) about: &'static str,
+    /// What is to be done, in this order.
+    pub(super) tasks: fn(&Workspace) -> Result<Vec<Task>>,
+}
+
+/// A part of a step.
+#[derive(Debug)]
+pub(super) enum Task {
+    /// Run a program.
+    Run(Invocation),
+    /// Run code of this tool; `line` repeats it.
+    Own {
+        line: &'static str,
+        run: fn(&Workspace) -> Result<()>,
+    },
+    /// Say why there is nothing to do.
+    Note(String),
+}
+
+/// The steps, the fastest first.
+pub(super) const STEPS: &[Step] = &[
+    Step {
+        name: "fmt",
+        about: "the code is formatted",
+        tasks: |_| cargo("fmt --all -- --check"),
+    },
+    Step {
+        name: "tidy",
+        about: "manifests, text and links keep the rules",
+        tasks: |_| own("cargo xtask tidy", tidy::check),
+    },
+    Step {
+        name: "codegen",
+        about: "generated files are up to date",
+        tasks: |_| own("cargo xtask codegen --check", codegen::check),
+    },
+    Step {
+        name: "clippy",
+        about: "no warning in any target",
+        tasks: |_| {
+            let mut tasks =
+                cargo("clippy --workspace --all-targets --all-features -- -D warnings")?;
+            tasks.extend(own(sim::LINT_LINE, sim::lint)?);
+            Ok(tasks)
+        },
+    },
+    Step {
+        name: "features",
+        about: "each crate builds alone, with few features and with many",
+        tasks: |workspace| Ok(features(workspace)),
+    },
+    Step {
+        name: "no-std",
+        about: "the core builds where there is no std",
+        tasks: |workspace| no_std(&workspace.root),
+    },
+    Step {
+        name: "test",
+        about: "unit and integration tests",
+        tasks: |_| cargo("test --workspace --all-features --lib --bins --tests --examples"),
+    },
+    Step {
+        name: "doctest",
+        about: "the examples of the documentation",
+        tasks: |_| cargo("test --workspace --all-features --doc"),
+    },
+    Step {
+        name: "doc",
+        about: "the documentation builds without a warning",
+        tasks: |_| {
+            let doc = Invocation::cargo_line("doc --workspace --no-deps --all-features");
+            Ok(vec![Task::Run(doc.env("RUSTDOCFLAGS", "-D warnings"))])
+        },
+    },
+    Step {
+        name: "sim",
+        about: "a short simulation",
+        tasks: |_| own(sim::SHORT_RUN_LINE, sim::run_short),
+    },
+];
+
+fn cargo(line: &str) -> Result<Vec<Task>> {
+    Ok(vec![Task::Run(Invocation::cargo_line(line))])
+}
+
+fn own(line: &'static str, run: fn(&Workspace) -> Result<()>) -> Result<Vec<Task>> {
+    Ok(vec![Task::Own { line, run }])
+}
+
+// Clippy does what `cargo check` does and can fail on what is unused with few features.
+fn features(workspace: &Workspace) -> Vec<Task> {
+    let of_member = |name: &str, flags: &[&str]| {
+        let words = ["clippy", "--package", name].into_iter();
+        let denied = ["--", "-D", "warnings"];
+        Task::Run(Invocation::cargo(
+            words.chain(flags.iter().copied()).chain(denied),
+        ))
+    };
+    workspace
+        .members
+        .iter()
+        .flat_map(|member| {
+            let sets = feature_sets(member).into_iter();
+            sets.map(move |flags| of_member(&member.name, flags))
+        })
+        .collect()
+}
+
+fn no_std(root: &Path) -> Result<Vec<Task>> {
+    let Some(target) = installed_no_std_target(root)? else {
+        return Ok(vec![Task::Note(format!(
+            "skipped: none of these targets is installed: {}",
+            NO_STD_TARGETS.join(", ")
+        ))]);
+    };
+    let packages = "--package lease-queue --package lease-core --package lease-pb";
+    cargo(&format!(
+        "check {packages} --no-default-features --target {target}"
+    ))
+}
+
+// The likeliest first; all of them have the atomics that `Arc` needs.
+const NO_STD_TARGETS: [&str; 4] = [
+    "x86_64-unknown-none",
+    "aarch64-unknown-none",
+    "riscv64gc-unknown-none-elf",
+    "thumbv7em-none-eabihf",
+];
+
+fn installed_no_std_target(root: &Path) -> Result<Option<&'static str>> {
+    for target in NO_STD_TARGETS {
+        if is_installed(root, target)? {
+            return Ok(Some(target));
+        }
+    }
+    Ok(None)
+}
+
+fn is_installed(root: &Path, target: &str) -> Result<bool> {
+    let output = Command::new("rustc")
+        .args(["--print", "target-libdir", "--target", target])
+        .current_dir(root)
+        .output()
+        .context("cannot start rustc")?;
+    let folder = String::from_utf8(output.stdout)?;
+    Ok(output.status.success() && Path::new(folder.trim()).is_dir())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_rustc_has_a_library_for_is_installed() {
+        let here = Path::new(".");
+        assert!(!is_installed(here, "no-such-target").expect("rustc starts"));
+    }
+
+    #[test]
+    fn every_member_is_built_alone() {
+        let workspace = Workspace::load().expect("the manifests parse");
+        let lines: Vec<_> = features(&workspace)
+            .iter()
+            .map(|task| match task {
+                Task::Run(invocation) => invocation.to_string(),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        for member in &workspace.members {
+            let alone = format!("cargo clippy --package {} ", member.name);
+            assert!(lines.iter().any(|line| line.starts_with(&alone)));
+        }
+    }
+}

@@ -1,0 +1,122 @@
+use std::env;
+use std::fmt;
+use std::path::Path;
+use std::process::{Command, ExitStatus};
+
+use anyhow::{Context, Result, bail};
+
+/// A program, its arguments and what it adds to the environment.
+///
+/// It displays as the line that repeats it in a shell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Invocation {
+    program: &'static str,
+    args: Vec<String>,
+    envs: Vec<(&'static str, String)>,
+}
+
+impl Invocation {
+    /// Cargo with these arguments.
+    pub(crate) fn cargo<S: Into<String>>(args: impl IntoIterator<Item = S>) -> Self {
+        Self {
+            program: "cargo",
+            args: args.into_iter().map(Into::into).collect(),
+            envs: Vec::new(),
+        }
+    }
+
+    /// Cargo with the arguments that are the words of `line`.
+    pub(crate) fn cargo_line(line: &str) -> Self {
+        Self::cargo(line.split_whitespace())
+    }
+
+    /// Adds a variable to the environment.
+    pub(crate) fn env(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.envs.push((name, value.into()));
+        self
+    }
+
+    /// Runs it in the folder `dir` and waits for its end.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be started. A program that runs and fails is no error here.
+    pub(crate) fn status(&self, dir: &Path) -> Result<ExitStatus> {
+        Command::new(self.executable())
+            .args(&self.args)
+            .envs(self.envs.iter().map(|(name, value)| (name, value)))
+            .current_dir(dir)
+            .status()
+            .with_context(|| format!("cannot start {}", self.program))
+    }
+
+    /// Runs it in the folder `dir`.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be started or fails.
+    pub(crate) fn run(&self, dir: &Path) -> Result<()> {
+        let status = self.status(dir)?;
+        if !status.success() {
+            bail!("{} ended with {status}", self.program);
+        }
+        Ok(())
+    }
+
+    // The cargo that runs this tool, so that a chosen toolchain stays chosen.
+    fn executable(&self) -> String {
+        if self.program == "cargo" {
+            env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned())
+        } else {
+            self.program.to_owned()
+        }
+    }
+}
+
+impl fmt::Display for Invocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, value) in &self.envs {
+            write!(f, "{name}={} ", quoted(value))?;
+        }
+        f.write_str(self.program)?;
+        for arg in &self.args {
+            write!(f, " {}", quoted(arg))?;
+        }
+        Ok(())
+    }
+}
+
+// Quotes a word for a shell, if need be.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./,:+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_invocation_reads_like_a_shell_line() {
+        let doc = Invocation::cargo_line("doc --no-deps").env("RUSTDOCFLAGS", "-D warnings");
+        assert_eq!(
+            doc.to_string(),
+            "RUSTDOCFLAGS='-D warnings' cargo doc --no-deps"
+        );
+        let run = Invocation::cargo(["run", "--", "it's", ""]);
+        assert_eq!(run.to_string(), r"cargo run -- 'it'\''s' ''");
+    }
+
+    #[test]
+    fn a_program_that_fails_is_an_error_of_run() {
+        let bad = Invocation::cargo(["no-such-command-of-cargo"]);
+        let here = Path::new(".");
+        assert!(!bad.status(here).expect("cargo starts").success());
+        assert!(bad.run(here).is_err());
+        assert!(Invocation::cargo(["--version"]).run(here).is_ok());
+    }
+}

@@ -1,0 +1,80 @@
+//! The project's own commands, run as `cargo xtask COMMAND`.
+//!
+//! A command is a file with its `Args` and a `run`; to add one, write the file and a line in each
+//! of the two lists below.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a command-line tool reads the environment and measures seconds; the bans are for the libraries"
+)]
+#![expect(
+    clippy::print_stdout,
+    reason = "what a command-line tool has to say goes to standard output"
+)]
+
+mod ci;
+mod codegen;
+mod invocation;
+mod sim;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::workspace::Workspace;
+
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask", about = "The project's own commands")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Ci(ci::Args),
+    Codegen(codegen::Args),
+    Sim(sim::Args),
+    Tidy(tidy::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    run(cli.command).unwrap_or_else(|error| {
+        // Without the stack trace that anyhow takes: the text is for whoever broke a rule.
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    let workspace = Workspace::load()?;
+    match command {
+        Command::Ci(args) => ci::run(&workspace, &args),
+        Command::Codegen(args) => codegen::run(&workspace, &args),
+        Command::Sim(args) => sim::run(&workspace, &args),
+        Command::Tidy(args) => tidy::run(&workspace, &args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn sim_takes_every_argument_behind_it() {
+        let cli = Cli::parse_from(["xtask", "sim", "--seed", "7", "--help", "--", "-x"]);
+        let Command::Sim(args) = cli.command else {
+            panic!("not the sim command");
+        };
+        assert_eq!(args.args, ["--seed", "7", "--help", "--", "-x"]);
+    }
+}

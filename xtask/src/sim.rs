@@ -1,0 +1,139 @@
+use std::env;
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::invocation::Invocation;
+use crate::workspace::Workspace;
+
+/// Run the simulation; every argument goes to its binary.
+#[derive(clap::Args)]
+#[command(disable_help_flag = true)]
+pub(crate) struct Args {
+    /// Arguments of the binary `lease-sim`.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) args: Vec<String>,
+}
+
+/// Builds the simulation beside the ordinary build, runs it and passes its exit code on.
+///
+/// # Errors
+///
+/// If cargo cannot be started.
+pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
+    let status = invocation(&args.args).status(&workspace.root)?;
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+/// The short run that `ci` makes.
+///
+/// # Errors
+///
+/// If cargo cannot be started, the build fails or the simulation finds something.
+pub(crate) fn run_short(workspace: &Workspace) -> Result<()> {
+    invocation(&SHORT_RUN.map(str::to_owned)).run(&workspace.root)
+}
+
+/// Lints what only the simulation's build compiles.
+///
+/// # Errors
+///
+/// If cargo cannot be started or there is a warning.
+pub(crate) fn lint(workspace: &Workspace) -> Result<()> {
+    simulated(LINT.split_whitespace().map(str::to_owned)).run(&workspace.root)
+}
+
+/// The line that repeats [`lint`].
+pub(crate) const LINT_LINE: &str = "RUSTFLAGS='--cfg madsim' cargo clippy --package lease-sim \
+    --all-targets --target-dir target-sim -- -D warnings";
+
+const LINT: &str =
+    "clippy --package lease-sim --all-targets --target-dir target-sim -- -D warnings";
+
+/// The line that repeats [`run_short`].
+pub(crate) const SHORT_RUN_LINE: &str = "cargo xtask sim --time 10";
+
+const SHORT_RUN: [&str; 2] = ["--time", "10"];
+
+fn invocation(args: &[String]) -> Invocation {
+    let build = "run --release --package lease-sim --bin lease-sim --target-dir target-sim --";
+    let words = build.split_whitespace().map(str::to_owned);
+    simulated(words.chain(args.iter().cloned()))
+}
+
+// Cargo with these arguments, in the simulation's build.
+fn simulated(words: impl Iterator<Item = String>) -> Invocation {
+    let (name, flags) = extended_flags(
+        env::var("CARGO_ENCODED_RUSTFLAGS").ok(),
+        env::var("RUSTFLAGS").ok(),
+    );
+    Invocation::cargo(words).env(name, flags)
+}
+
+// The variable that cargo heeds, with the switch to madsim's virtual world behind what it holds.
+fn extended_flags(encoded: Option<String>, plain: Option<String>) -> (&'static str, String) {
+    // Cargo looks at the encoded variable first, and then not at the other one.
+    match (encoded, plain) {
+        (Some(flags), _) => ("CARGO_ENCODED_RUSTFLAGS", joined(&flags, "\x1f")),
+        (None, flags) => ("RUSTFLAGS", joined(&flags.unwrap_or_default(), " ")),
+    }
+}
+
+fn joined(flags: &str, separator: &str) -> String {
+    let madsim = ["--cfg", "madsim"].join(separator);
+    if flags.is_empty() {
+        madsim
+    } else {
+        format!("{flags}{separator}{madsim}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inherited_flags_are_extended() {
+        let some = |flags: &str| Some(flags.to_owned());
+        let cases = [
+            (None, None, "RUSTFLAGS", "--cfg madsim"),
+            (None, some(""), "RUSTFLAGS", "--cfg madsim"),
+            (
+                None,
+                some("-C debuginfo=0"),
+                "RUSTFLAGS",
+                "-C debuginfo=0 --cfg madsim",
+            ),
+            (
+                some("-C\x1fx=y z"),
+                some("-D warnings"),
+                "CARGO_ENCODED_RUSTFLAGS",
+                "-C\x1fx=y z\x1f--cfg\x1fmadsim",
+            ),
+        ];
+        for (encoded, plain, name, flags) in cases {
+            assert_eq!(extended_flags(encoded, plain), (name, flags.to_owned()));
+        }
+    }
+
+    #[test]
+    fn the_line_of_the_short_run_is_the_short_run() {
+        assert_eq!(
+            SHORT_RUN_LINE,
+            format!("cargo xtask sim {}", SHORT_RUN.join(" "))
+        );
+    }
+
+    #[test]
+    fn the_line_of_the_lint_is_the_lint() {
+        assert!(LINT_LINE.ends_with(&format!("cargo {LINT}")));
+    }
+
+    #[test]
+    fn the_simulation_has_a_target_folder_of_its_own() {
+        let line = invocation(&["--seed".to_owned(), "7".to_owned()]).to_string();
+        assert!(line.contains("--target-dir target-sim"), "{line}");
+        assert!(line.ends_with("-- --seed 7"), "{line}");
+    }
+}
