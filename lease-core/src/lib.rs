@@ -1,5 +1,47 @@
 //! A deterministic lessor: time-limited leases over arbitrary resources, with the semantics of
 //! etcd's `server/v3/lease`.
+//!
+//! ```
+//! use lease_core::{BackendLessor, ExpiryMode, LeaseId, Lessor, NullBackend};
+//! use std::{sync::Arc, time::Duration};
+//!
+//! let lessor = BackendLessor::builder(Arc::new(NullBackend))
+//!     .expiry(ExpiryMode::AutoRevoke)
+//!     .build()?;
+//! lessor.promote(Duration::ZERO);
+//! let id = LeaseId::try_from(7)?;
+//! lessor.grant(id, 60)?;
+//! lessor.attach(id, &["services/web/1".into()])?;
+//! assert_eq!(lessor.get_lease(b"services/web/1"), Some(id));
+//! assert_eq!(lessor.renew(id)?.as_secs(), 60);
+//! # Ok::<(), lease_core::LeaseError>(())
+//! ```
+//!
+//! # A state machine and a handle
+//!
+//! [`LessorCore`] is the lessor without a clock, a thread, a lock or a log: it is given the time and
+//! a command and returns an answer. It needs no `std`. [`BackendLessor`] (feature `std`, on by
+//! default) is what most people embed: the state machine behind a lock and over a [`Backend`], driven
+//! by threads that sleep until something is due, or by hand.
+//!
+//! # One member or many
+//!
+//! Alone, a lessor promotes itself ([`Lessor::promote`]), revokes expired leases by itself
+//! ([`ExpiryMode::AutoRevoke`]) and applies its own checkpoints. Behind a consensus log every member
+//! applies the same commands with [`BackendLessor::apply`]; the leader's is promoted
+//! ([`BackendLessor::promote_to`]), and what it wants, revocations of
+//! [expired leases](Lessor::expired_leases) and [checkpoints](Checkpointer), goes through the log.
+//!
+//! # Never early, never twice
+//!
+//! A lease that was acknowledged with a TTL does not expire before it has passed. A lease that is
+//! handed out as expired cannot be renewed any more, and names its grant ([`Incarnation`]) and the
+//! promotion that saw it expire ([`Epoch`]), so that a late or stale revoke is a no-op.
+//!
+//! # Features
+//!
+//! - `std` (default): the handle. Without it the crate is `no_std` and needs `alloc`.
+//! - `testing`: fakes for tests of code that uses a lessor.
 #![cfg_attr(not(feature = "std"), no_std)]
 
 extern crate alloc;
