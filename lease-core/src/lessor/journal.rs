@@ -72,14 +72,18 @@ impl Shared {
         let now = self.clock.now();
         match self.options.durability {
             Durability::Batched { max_writes, .. } => {
-                let (is_first, len) = self.state.with(|state| {
+                let (is_first, len, is_stopped) = self.state.with(|state| {
                     for begun in begun {
                         state.finish(now, begun);
                     }
                     state.journal.pending.append(&mut writes);
                     let is_first = state.journal.touch(now);
-                    (is_first, state.journal.pending.len())
+                    (is_first, state.journal.pending.len(), state.is_stopped)
                 });
+                if is_stopped {
+                    // The writer has ended while this command was under way.
+                    return self.flush().map_err(LeaseError::Backend);
+                }
                 if is_first || len >= max_writes.get() {
                     self.wakers.wake_writer();
                 }
