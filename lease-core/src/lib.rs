@@ -42,6 +42,8 @@
 //!
 //! - `std` (default): the handle. Without it the crate is `no_std` and needs `alloc`.
 //! - `testing`: fakes for tests of code that uses a lessor.
+//! - `prometheus-client`, `metrics`, `tracing`: observers that feed the crates of these names, in
+//!   the module `metrics`.
 #![cfg_attr(not(feature = "std"), no_std)]
 
 extern crate alloc;
@@ -61,6 +63,12 @@ mod lessor;
 #[cfg(feature = "std")]
 mod lessor_trait;
 mod machine;
+#[cfg(any(
+    feature = "metrics",
+    feature = "prometheus-client",
+    feature = "tracing"
+))]
+pub mod metrics;
 mod null_backend;
 #[cfg(feature = "std")]
 mod observer;

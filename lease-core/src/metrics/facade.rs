@@ -1,0 +1,84 @@
+use std::fmt;
+
+use metrics::{Counter, Histogram, Unit};
+
+use super::names::{FAILURES, GRANTED, Name, RENEWED, REVOKED, TTL};
+use crate::{LeaseError, LeaseId, Observer, RevokeReason, Ttl};
+
+/// Counts what happens in a lessor through the `metrics` facade, under etcd's names.
+///
+/// It counts where the recorder is that was installed when it was made: install the recorder
+/// first. An event costs what the recorder's counter costs, without a look-up of its name.
+///
+/// The facade knows no buckets: where a recorder wants them, give it
+/// [`TTL_BUCKETS_SECS`](super::TTL_BUCKETS_SECS) for `etcd_debugging_lease_ttl_total`.
+///
+/// ```
+/// use lease_core::metrics::FacadeMetrics;
+/// use lease_core::{BackendLessor, NullBackend};
+/// use std::sync::Arc;
+///
+/// // After the program has installed its recorder:
+/// let lessor = BackendLessor::builder(Arc::new(NullBackend))
+///     .observer(Arc::new(FacadeMetrics::new()))
+///     .build()?;
+/// # Ok::<(), lease_core::LeaseError>(())
+/// ```
+pub struct FacadeMetrics {
+    granted: Counter,
+    revoked: Counter,
+    renewed: Counter,
+    failures: Counter,
+    ttl: Histogram,
+}
+
+impl FacadeMetrics {
+    /// Describes the metrics to the installed recorder and registers them with it.
+    #[must_use]
+    pub fn new() -> Self {
+        metrics::describe_histogram!(TTL.name, Unit::Seconds, TTL.help);
+        Self {
+            granted: counter(&GRANTED),
+            revoked: counter(&REVOKED),
+            renewed: counter(&RENEWED),
+            failures: counter(&FAILURES),
+            ttl: metrics::histogram!(TTL.name),
+        }
+    }
+}
+
+impl Default for FacadeMetrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Observer for FacadeMetrics {
+    fn granted(&self, _: LeaseId, ttl: Ttl) {
+        self.granted.increment(1);
+        self.ttl.record(ttl.as_secs() as f64);
+    }
+
+    fn revoked(&self, _: LeaseId, _: RevokeReason) {
+        self.revoked.increment(1);
+    }
+
+    fn renewed(&self, _: LeaseId, _: Ttl) {
+        self.renewed.increment(1);
+    }
+
+    fn failed(&self, _: &LeaseError) {
+        self.failures.increment(1);
+    }
+}
+
+impl fmt::Debug for FacadeMetrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FacadeMetrics").finish_non_exhaustive()
+    }
+}
+
+fn counter(name: &Name) -> Counter {
+    metrics::describe_counter!(name.name, name.help);
+    metrics::counter!(name.name)
+}

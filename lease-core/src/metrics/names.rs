@@ -1,0 +1,54 @@
+/// The upper bounds of the TTL histogram's buckets: 1, 2, 4 … 2^23 seconds, about three months, as
+/// in etcd.
+///
+/// `PrometheusMetrics` has them. The `metrics` facade leaves
+/// buckets to the recorder, which is given these for the histogram `etcd_debugging_lease_ttl_total`.
+///
+/// ```
+/// use lease_core::metrics::TTL_BUCKETS_SECS;
+///
+/// assert_eq!(TTL_BUCKETS_SECS[..4], [1.0, 2.0, 4.0, 8.0]);
+/// assert_eq!(TTL_BUCKETS_SECS.last(), Some(&8_388_608.0));
+/// ```
+pub const TTL_BUCKETS_SECS: [f64; 24] = {
+    let mut bounds = [1.0; 24];
+    let mut at = 1;
+    while at < bounds.len() {
+        bounds[at] = 2.0 * bounds[at - 1];
+        at += 1;
+    }
+    bounds
+};
+
+/// A metric as a scrape shows it.
+pub(super) struct Name {
+    pub(super) name: &'static str,
+    pub(super) help: &'static str,
+}
+
+// The names and texts of the first four are those of etcd's server/lease/metrics.go.
+
+pub(super) const GRANTED: Name = Name {
+    name: "etcd_debugging_lease_granted_total",
+    help: "The total number of granted leases.",
+};
+
+pub(super) const REVOKED: Name = Name {
+    name: "etcd_debugging_lease_revoked_total",
+    help: "The total number of revoked leases.",
+};
+
+pub(super) const RENEWED: Name = Name {
+    name: "etcd_debugging_lease_renewed_total",
+    help: "The number of renewed leases seen by the leader.",
+};
+
+pub(super) const TTL: Name = Name {
+    name: "etcd_debugging_lease_ttl_total",
+    help: "Bucketed histogram of lease TTLs.",
+};
+
+pub(super) const FAILURES: Name = Name {
+    name: "lessor_failures_total",
+    help: "Work that nobody waits for and that failed: batched commits, automatic revokes, checkpoints.",
+};
