@@ -74,6 +74,10 @@ mod null_backend;
 mod observer;
 mod ports;
 mod primary;
+#[cfg(all(madsim, feature = "std"))]
+pub mod probe;
+#[cfg(not(all(madsim, feature = "std")))]
+mod probe;
 mod row;
 mod table;
 #[cfg(feature = "testing")]
@@ -103,7 +107,9 @@ pub use ttl::{MAX_LEASE_TTL, Ttl};
 #[cfg(feature = "std")]
 pub use {
     clock::{Clock, ManualClock, SystemClock},
-    lessor::{BackendLessor, BackendLessorBuilder, CheckpointMode, Driver, Durability, ExpiryMode},
+    lessor::{
+        BackendLessor, BackendLessorBuilder, CheckpointMode, Driver, Durability, ExpiryMode, Wait,
+    },
     lessor_trait::Lessor,
     observer::{Observer, RevokeReason},
 };

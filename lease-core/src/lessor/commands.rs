@@ -1,7 +1,9 @@
 use super::isolate::isolate;
 use super::state::{Begun, State};
+use super::wait::tell;
 use super::{Durability, Shared};
 use crate::observer::RevokeReason;
+use crate::probe::planted;
 use crate::{
     Answer, Checkpoint, Command, Epoch, Grant, HostError, Incarnation, LeaseError, LeaseId,
     RangeDeleter, Revocation, Revoked, Revoking, TicketOutcome, WriteBatch,
@@ -163,7 +165,13 @@ impl Shared {
         writes: WriteBatch,
     ) -> Result<Result<Incarnation, LeaseError>, LeaseError> {
         self.check_backlog()?;
-        match self.grant_then(grant, writes.clone()) {
+        let mut grant = *grant;
+        if planted!("min-ttl-at-apply") {
+            grant.ttl = grant
+                .ttl
+                .max(self.state.with(|state| state.core.config().min_ttl));
+        }
+        match self.grant_then(&grant, writes.clone()) {
             Ok(incarnation) => {
                 self.observe(|observer| observer.granted(grant.id, grant.ttl));
                 Ok(Ok(incarnation))
@@ -188,7 +196,7 @@ impl Shared {
                 state.check_running()?;
                 let begun = state.core.begin_revoke(revocation, writes)?;
                 if let Revoking::Busy(ticket) = begun {
-                    state.enlist(ticket, answer);
+                    state.enlist(ticket, tell(answer));
                 }
                 Ok::<_, LeaseError>(begun)
             })?;

@@ -3,6 +3,7 @@ use std::sync::{Arc, OnceLock};
 use super::isolate::isolate;
 use super::state::Begun;
 use super::{Durability, Shared};
+use crate::probe::{planted, sometimes};
 use crate::{Backend, BackendError, LeaseError, Timestamp, WriteBatch};
 
 /// The writes that have not been committed yet, in the order of the commands that made them.
@@ -148,20 +149,24 @@ impl Shared {
         let result = if batch.is_empty() {
             Ok(())
         } else {
-            isolate("backend", || backend.commit(&batch))
+            isolate("backend", || commit(backend, &batch))
                 .unwrap_or_else(|panic| Err(BackendError::Io(panic)))
         };
         let now = self.clock.now();
         let verdicts = self.state.with(|state| {
             if result.is_err() && matches!(self.options.durability, Durability::Batched { .. }) {
-                state.journal.put_back(batch, now);
+                sometimes!("core: a batch that failed is kept");
+                if !planted!("failed-batch-dropped") {
+                    state.journal.put_back(batch, now);
+                }
             }
             let mut verdicts = Vec::with_capacity(entries.len());
             for entry in entries {
                 for begun in entry.begun {
-                    match &result {
-                        Ok(()) => state.finish(now, begun),
-                        Err(_) => state.cancel(begun),
+                    if result.is_ok() || planted!("failed-commit-takes-effect") {
+                        state.finish(now, begun);
+                    } else {
+                        state.cancel(begun);
                     }
                 }
                 verdicts.push(entry.verdict);
@@ -172,5 +177,22 @@ impl Shared {
             let _ = verdict.set(result.clone());
         }
         result
+    }
+}
+
+#[cfg(not(madsim))]
+fn commit(backend: &dyn Backend, batch: &WriteBatch) -> Result<(), BackendError> {
+    backend.commit(batch)
+}
+
+/// One transaction, unless the bug is planted that makes it two.
+#[cfg(madsim)]
+fn commit(backend: &dyn Backend, batch: &WriteBatch) -> Result<(), BackendError> {
+    if planted!("two-transactions") {
+        let (first, second) = batch.clone().split();
+        backend.commit(&first)?;
+        backend.commit(&second)
+    } else {
+        backend.commit(batch)
     }
 }

@@ -8,8 +8,10 @@ mod recovery;
 mod renew;
 mod state;
 mod surface;
+mod wait;
 
 pub use builder::{BackendLessorBuilder, CheckpointMode, Driver, Durability, ExpiryMode};
+pub use wait::Wait;
 
 use std::sync::{Arc, Mutex};
 

@@ -3,6 +3,7 @@ use std::time::Duration;
 use crossbeam_channel::Receiver;
 
 use super::isolate::isolate;
+use super::wait::tell;
 use super::{CheckpointMode, Shared};
 use crate::{Checkpoint, HostError, LeaseError, LeaseId, Renewal, Ticket, TicketOutcome, Ttl};
 
@@ -84,7 +85,7 @@ impl Shared {
                 Renewal::Expiring => {
                     let ticket = state.core.wait_for(id).ok_or(LeaseError::LeaseNotFound)?;
                     let (answer, outcome) = crossbeam_channel::bounded(1);
-                    state.enlist(ticket, answer);
+                    state.enlist(ticket, tell(answer));
                     Step::Wait(ticket, outcome)
                 }
             })

@@ -1,8 +1,6 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard};
 
-use crossbeam_channel::Sender;
-
 use super::journal::Journal;
 use crate::{
     BegunCheckpoint, Epoch, ExpiredBatch, LeaseId, LessorCore, Retired, Ticket, TicketOutcome,
@@ -18,8 +16,11 @@ pub(super) struct State {
     pub(super) is_stopped: bool,
     /// What ended promotions have left, to be dropped where nobody waits.
     pub(super) retired: Vec<Retired>,
-    waiters: BTreeMap<Ticket, Sender<TicketOutcome>>,
+    waiters: BTreeMap<Ticket, Waiter>,
 }
+
+/// What is called, without the lock, when a wait has ended.
+pub(super) type Waiter = Box<dyn FnOnce(TicketOutcome) + Send>;
 
 /// When the threads wake by themselves. Whatever is due earlier must wake them.
 pub(super) struct Alarms {
@@ -82,8 +83,12 @@ impl State {
         }
     }
 
-    pub(super) fn enlist(&mut self, ticket: Ticket, waiter: Sender<TicketOutcome>) {
-        self.waiters.insert(ticket, waiter);
+    pub(super) fn enlist(
+        &mut self,
+        ticket: Ticket,
+        waiter: impl FnOnce(TicketOutcome) + Send + 'static,
+    ) {
+        self.waiters.insert(ticket, Box::new(waiter));
     }
 
     /// Ends the wait of somebody who gave up.
@@ -102,7 +107,7 @@ impl State {
     }
 
     #[cold]
-    fn answers(&mut self) -> Vec<(Sender<TicketOutcome>, TicketOutcome)> {
+    fn answers(&mut self) -> Vec<(Waiter, TicketOutcome)> {
         let mut answers = Vec::new();
         while let Some((ticket, outcome)) = self.core.poll_ticket() {
             answers.extend(self.waiters.remove(&ticket).map(|waiter| (waiter, outcome)));
@@ -148,8 +153,7 @@ impl StateCell {
             let answers = state.answers();
             drop(state);
             for (waiter, outcome) in answers {
-                // A waiter that is gone has given up.
-                let _ = waiter.try_send(outcome);
+                waiter(outcome);
             }
         }
         result

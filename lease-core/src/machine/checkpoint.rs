@@ -6,6 +6,7 @@ use super::LessorCore;
 use super::time::Now;
 use crate::primary::Primary;
 use crate::primary::checkpoints::Verdict;
+use crate::probe::{planted, sometimes};
 use crate::table::record::Phase;
 use crate::table::{LeaseTable, Remainder};
 use crate::{Checkpoint, CheckpointBatch, CheckpointFence, LeaseId, WriteBatch};
@@ -56,6 +57,7 @@ impl LessorCore {
     ) -> Option<BegunCheckpoint> {
         let Some(remainder) = self.table.remainder_after(checkpoint) else {
             self.stats.stale_checkpoints += 1;
+            sometimes!("core: a checkpoint is stale");
             return None;
         };
         let record = self.table.records.get(checkpoint.id)?;
@@ -152,6 +154,7 @@ impl LessorCore {
                 let remaining = self.table.remainders.get(id).remaining;
                 record.set_marks(record.marks().with_guard(remaining.is_some()));
                 if outcome == ProposalOutcome::Failed {
+                    sometimes!("core: a failed checkpoint is scheduled again");
                     let interval_ms = primary.checkpoints.interval_ms();
                     let again_ms = now.ceil_ms.saturating_add(interval_ms / 2);
                     primary.checkpoints.schedule_at(id, again_ms);
@@ -185,7 +188,10 @@ fn propose(
     }
     match primary.checkpoints.judge(record, left, now) {
         Verdict::NotBefore(again_ms) => {
-            primary.checkpoints.schedule_at(id, again_ms);
+            sometimes!("core: a due checkpoint says nothing new");
+            if !planted!("skipped-checkpoint-forgotten") {
+                primary.checkpoints.schedule_at(id, again_ms);
+            }
             None
         }
         Verdict::Propose(remaining) => {

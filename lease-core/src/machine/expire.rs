@@ -6,6 +6,7 @@ use super::LessorCore;
 use super::time::Now;
 use crate::primary::Primary;
 use crate::primary::attempts::Retry;
+use crate::probe::{planted, sometimes};
 use crate::table::record::{Phase, Record};
 use crate::{ExpiredBatch, ExpiredLease, ExpiryFence, LeaseId, LessorConfig, LessorStats};
 
@@ -113,6 +114,7 @@ impl LessorCore {
             let again_ms = now
                 .ceil_ms
                 .saturating_add(self.retry_ms / FAILED_RETRY_DIVISOR);
+            sometimes!("core: a failed attempt is retried sooner");
             record.set_deadline_ms(again_ms);
             primary.reschedule(&mut self.table.records, id);
         }
@@ -138,17 +140,21 @@ impl HandOut<'_> {
     /// is due by `decided_ms`, the time up to which no earlier lease can be in the queue. `None`
     /// while the queue is still sorting.
     fn visit(&mut self, primary: &mut Primary, record: &mut Record, decided_ms: Option<u64>) {
-        let is_due = decided_ms.is_some_and(|decided_ms| record.deadline_ms() <= decided_ms);
+        let is_due = decided_ms.is_some_and(|decided_ms| {
+            record.deadline_ms() <= decided_ms || planted!("expiry-ignores-renewal")
+        });
         if is_due && !self.is_full() {
             match record.phase() {
                 Phase::Active => self.expire(primary, record, 0),
                 Phase::Expiring => self.retry(primary, record),
                 Phase::Revoking | Phase::Granting => {
+                    sometimes!("core: a lease is due while its revoke is written");
                     let again_ms = self.now.floor_ms.saturating_add(self.retry_ms);
                     primary.relink_at(record, again_ms);
                 }
             }
         } else {
+            sometimes!("core: an entry is put back at the true deadline");
             primary.relink(record);
         }
     }
@@ -172,6 +178,7 @@ impl HandOut<'_> {
             let turn_ms = primary.revoke_rate.reserve(now_ms);
             if turn_ms > now_ms {
                 self.stats.postponed += 1;
+                sometimes!("core: the revoke rate puts an expiry off");
                 record.set_marks(record.marks().postponed());
                 record.set_deadline_ms(turn_ms);
                 primary.relink(record);
@@ -180,7 +187,13 @@ impl HandOut<'_> {
         }
         let id = record.id();
         record.set_marks(record.marks().on_time().with_phase(Phase::Expiring));
+        if attempt > 0 {
+            sometimes!("core: a lease is handed out again");
+        }
         record.set_deadline_ms(now_ms.saturating_add(self.retry_ms));
+        if planted!("expired-never-retried") {
+            record.set_deadline_ms(u64::MAX);
+        }
         primary.relink(record);
         primary.attempts.hand_out(id, attempt);
         self.stats.expired += 1;

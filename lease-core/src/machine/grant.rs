@@ -2,6 +2,7 @@ use lease_queue::Timestamp;
 
 use super::LessorCore;
 use super::time::Now;
+use crate::probe::sometimes;
 use crate::table::LeaseTable;
 use crate::table::record::{Phase, Record};
 use crate::{Incarnation, LeaseError, LeaseId, Ttl, WriteBatch};
@@ -79,6 +80,7 @@ impl LessorCore {
     /// The row of a begun grant could not be written: the id is free again.
     pub fn cancel_grant(&mut self, id: LeaseId) {
         if self.end_granting(id) {
+            sometimes!("core: a grant is cancelled");
             self.table.remove(id);
         }
     }

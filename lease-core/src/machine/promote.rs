@@ -7,6 +7,7 @@ use lease_queue::Timestamp;
 use super::LessorCore;
 use super::ticket::TicketOutcome;
 use crate::primary::Primary;
+use crate::probe::{planted, sometimes};
 use crate::table::record::{Marks, Tag};
 use crate::{Epoch, WriteBatch};
 
@@ -42,7 +43,9 @@ impl LessorCore {
     /// expiry-revoke among them would else hit a lease after it was renewed here.
     pub fn promote(&mut self, now: Timestamp, epoch: Epoch, extend: Duration) -> Promotion {
         let now = self.read_clock(now);
-        if epoch <= self.settled_epoch || epoch < self.table.epoch() {
+        let is_late = epoch <= self.settled_epoch || epoch < self.table.epoch();
+        if is_late && !planted!("promote-after-demote") {
+            sometimes!("core: a promotion comes too late");
             return Promotion::Ignored;
         }
         self.settled_epoch = epoch;
@@ -65,8 +68,11 @@ impl LessorCore {
     /// [`Promotion::Ignored`]. Afterwards no promotion of `epoch` can come any more.
     pub fn demote(&mut self, epoch: Epoch) -> Promotion {
         self.settled_epoch = self.settled_epoch.max(epoch);
-        let is_running = |primary: &Primary| primary.epoch <= epoch;
+        let is_running = |primary: &Primary| primary.epoch <= epoch || planted!("demote-any-epoch");
         if !self.primary.as_deref().is_some_and(is_running) {
+            if self.primary.is_some() {
+                sometimes!("core: a demotion comes too late");
+            }
             return Promotion::Ignored;
         }
         Promotion::Changed(self.retire())
@@ -90,7 +96,9 @@ impl LessorCore {
 
     pub(super) fn retire(&mut self) -> Option<Retired> {
         let primary = self.primary.take()?;
-        self.tickets.resolve_all(TicketOutcome::NotPrimary);
+        if !planted!("waiters-survive-demotion") {
+            self.tickets.resolve_all(TicketOutcome::NotPrimary);
+        }
         Some(Retired { _primary: primary })
     }
 

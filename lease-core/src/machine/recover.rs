@@ -1,4 +1,5 @@
 use super::{LessorCore, Promotion};
+use crate::probe::planted;
 use crate::table::LeaseTable;
 use crate::{Epoch, LeaseError, LeaseRow};
 
@@ -50,7 +51,11 @@ impl LessorCore {
     ///
     /// O(1); what it returns is to be dropped outside any lock.
     pub fn finish_recovery(&mut self, mut recovery: Recovery, epoch: Epoch) -> Replaced {
-        let retired = self.retire();
+        let retired = if planted!("recover-stays-primary") {
+            None
+        } else {
+            self.retire()
+        };
         recovery.table.raise_epoch(epoch);
         let table = core::mem::replace(&mut self.table, recovery.table);
         Replaced {

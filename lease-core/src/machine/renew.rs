@@ -2,6 +2,7 @@ use lease_queue::Timestamp;
 
 use super::LessorCore;
 use super::time::Now;
+use crate::probe::{planted, sometimes};
 use crate::table::record::Phase;
 use crate::{Checkpoint, CheckpointFence, LeaseError, LeaseId, Ttl};
 
@@ -69,10 +70,17 @@ impl LessorCore {
         let may_live = record.deadline_ms() > now.floor_ms
             || self.suspended
             || !primary.revoke_rate.has_turn(now.floor_ms);
-        if record.phase() != Phase::Active || !may_live {
+        if planted!("renew-expiring") && record.phase() == Phase::Expiring {
+            primary.attempts.forget(id);
+        } else if record.phase() != Phase::Active || !may_live {
+            sometimes!("core: a renewal comes too late");
             return Ok(Renewal::Expiring);
         }
-        if record.marks().is_guarded() {
+        if record.deadline_ms() <= now.floor_ms {
+            sometimes!("core: a renewal saves a lease whose time is up");
+        }
+        if record.marks().is_guarded() && !planted!("renew-without-reset") {
+            sometimes!("core: a renewal needs a reset");
             return Ok(Renewal::Reset(Checkpoint {
                 id,
                 remaining: None,

@@ -4,6 +4,7 @@ use lease_queue::Timestamp;
 
 use super::LessorCore;
 use super::ticket::{Ticket, TicketOutcome};
+use crate::probe::{planted, sometimes};
 use crate::table::record::Phase;
 use crate::{LeaseError, LeaseId, LeaseItem, Revocation, Revoked, WriteBatch};
 
@@ -62,6 +63,7 @@ impl LessorCore {
         let record = self.table.visible(id).ok_or(LeaseError::LeaseNotFound)?;
         if !self.table.admits(record, revocation.fence) {
             self.stats.stale_revokes += 1;
+            sometimes!("core: an expiry is stale");
             return Ok(Revoking::Stale);
         }
         if record.phase() == Phase::Revoking {
@@ -70,7 +72,9 @@ impl LessorCore {
         if let Some(record) = self.table.records.get_mut(id) {
             record.set_phase(Phase::Revoking);
         }
-        rows.delete_lease(id);
+        if !planted!("row-of-a-revoked-lease-stays") || self.has_items(id) {
+            rows.delete_lease(id);
+        }
         Ok(Revoking::Begun)
     }
 
@@ -86,6 +90,7 @@ impl LessorCore {
         if !self.is_revoking(id) {
             return;
         }
+        sometimes!("core: a revoke is cancelled");
         if let Some(record) = self.table.records.get_mut(id) {
             record.set_phase(Phase::Active);
             if let Some(primary) = &mut self.primary
@@ -127,7 +132,9 @@ impl LessorCore {
 
     fn remove(&mut self, id: LeaseId) {
         if let Some(removed) = self.table.remove(id) {
-            if let Some(primary) = &mut self.primary {
+            if let Some(primary) = &mut self.primary
+                && !planted!("dead-entries-stay")
+            {
                 primary.forget(&mut self.table.records, &removed);
             }
             self.stats.revoked += 1;

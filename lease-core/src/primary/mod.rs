@@ -11,6 +11,7 @@ use lease_queue::{BucketWheel, Position, Timestamp};
 use rate::RateWindow;
 
 use crate::machine::time::{Now, reachable, timestamp_of_ms};
+use crate::probe::{planted, sometimes};
 use crate::table::record::{Marks, Phase, Record, Tag};
 use crate::table::records::{Cursor, Records};
 use crate::table::{LeaseTable, Remainders};
@@ -73,7 +74,8 @@ impl Primary {
 
     /// The lease's deadline, scheduled or not.
     pub(crate) fn deadline_ms(&self, remainders: &Remainders, record: &Record) -> u64 {
-        if self.has_scheduled(record) {
+        let is_old = planted!("old-deadlines-survive") && record.deadline_ms() > 0;
+        if self.has_scheduled(record) || is_old {
             record.deadline_ms()
         } else {
             let remaining = remainders.get(record.id()).remaining;
@@ -100,6 +102,9 @@ impl Primary {
         if !self.has_scheduled(record) && record.phase() != Phase::Granting {
             let deadline_ms = self.deadline_ms(remainders, record);
             let guarded = remainders.get(record.id()).remaining.is_some();
+            if guarded {
+                sometimes!("core: a promotion starts from a checkpoint");
+            }
             self.schedule(record, deadline_ms, guarded);
         }
     }

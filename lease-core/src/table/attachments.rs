@@ -5,6 +5,7 @@ use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashTable};
 use slab::Slab;
 
+use crate::probe::{planted, sometimes};
 use crate::{LeaseId, LeaseItem};
 
 /// Which item belongs to which lease, both ways.
@@ -74,7 +75,9 @@ impl Attachments {
     pub(crate) fn attach(&mut self, lease: LeaseId, item: &LeaseItem) {
         match self.find(item.as_bytes()) {
             Some(node) if self.nodes[node as usize].lease == lease => {}
+            Some(_) if planted!("attach-without-move") => {}
             Some(node) => {
+                sometimes!("core: an item moves to another lease");
                 self.unlink(node);
                 self.link(node, lease);
             }
@@ -85,7 +88,9 @@ impl Attachments {
     /// Detaches `item` if it belongs to `lease`, and answers whether it did. O(1).
     pub(crate) fn detach(&mut self, lease: LeaseId, item: &[u8]) -> bool {
         match self.find(item) {
-            Some(node) if self.nodes[node as usize].lease == lease => {
+            Some(node)
+                if self.nodes[node as usize].lease == lease || planted!("detach-by-anyone") =>
+            {
                 self.unlink(node);
                 self.remove(node);
                 true

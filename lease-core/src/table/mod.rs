@@ -10,6 +10,7 @@ use record::{Phase, Record};
 use records::Records;
 pub(crate) use remainders::{Remainder, Remainders};
 
+use crate::probe::planted;
 use crate::{
     Checkpoint, Epoch, ExpiryFence, Incarnation, LeaseError, LeaseId, LeaseItem, LeaseRow, Ttl,
 };
@@ -67,6 +68,9 @@ impl LeaseTable {
         if self.records.get(row.id).is_some() {
             return Err(LeaseError::LeaseExists);
         }
+        if planted!("negative-ids-lost") && row.id.get() < 0 {
+            return Ok(());
+        }
         let incarnation = row
             .incarnation
             .unwrap_or(Incarnation::counted(Epoch::ZERO, 0));
@@ -75,7 +79,7 @@ impl LeaseTable {
         self.remainders.set(
             row.id,
             Remainder {
-                remaining: row.remaining,
+                remaining: row.remaining.filter(|_| !planted!("remaining-lost")),
                 generation: row.checkpoint_generation,
             },
         );
@@ -133,7 +137,9 @@ impl LeaseTable {
     /// Whether an expiry-revoke with this fence still means what it meant when it was handed out.
     pub(crate) fn admits(&self, record: &Record, fence: Option<ExpiryFence>) -> bool {
         fence.is_none_or(|fence| {
-            fence.epoch >= self.epoch && fence.incarnation == record.incarnation()
+            let is_current = fence.epoch >= self.epoch || planted!("epoch-unfenced");
+            let is_same = fence.incarnation == record.incarnation();
+            is_current && (is_same || planted!("incarnation-unfenced"))
         })
     }
 
@@ -144,7 +150,7 @@ impl LeaseTable {
         let is_valid = checkpoint.fence.is_none_or(|fence| {
             fence.epoch >= self.epoch
                 && fence.incarnation == record.incarnation()
-                && fence.generation == old.generation
+                && (fence.generation == old.generation || planted!("checkpoint-overtakes-renew"))
         });
         let generation = match checkpoint.remaining {
             None => old.generation.wrapping_add(1),

@@ -10,6 +10,7 @@ mod host;
 #[path = "../support/mod.rs"]
 mod support;
 mod threads;
+mod wait;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;

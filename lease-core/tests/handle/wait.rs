@@ -1,0 +1,75 @@
+//! The wait of an async host.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use lease_core::{Lessor, Renewal, TicketOutcome};
+
+use crate::{Bench, bench, id};
+
+#[derive(Default)]
+struct Count(AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn expiring() -> Bench {
+    let bench = bench(|builder| builder);
+    bench.lessor.grant(id(1), 10).expect("free");
+    bench.advance(10);
+    assert_eq!(bench.lessor.try_renew(id(1)), Ok(Renewal::Expiring));
+    bench
+}
+
+#[test]
+fn a_wait_is_woken_by_the_revoke() {
+    let bench = expiring();
+    let count = Arc::new(Count::default());
+    let waker = Waker::from(count.clone());
+    let mut wait = pin!(bench.lessor.wait(id(1)).expect("it is there"));
+    let mut cx = Context::from_waker(&waker);
+    assert_eq!(wait.as_mut().poll(&mut cx), Poll::Pending);
+    bench.lessor.revoke(id(1)).expect("it is there");
+    assert_eq!(count.0.load(Ordering::Relaxed), 1);
+    let outcome = TicketOutcome::Revoked;
+    assert_eq!(wait.as_mut().poll(&mut cx), Poll::Ready(outcome));
+    assert_eq!(wait.try_outcome(), Some(outcome));
+}
+
+#[test]
+fn no_wait_survives_a_demotion_a_recovery_or_a_stop() {
+    let ends: [fn(&Bench); 3] = [
+        |bench| bench.lessor.demote(),
+        |bench| {
+            let backend = bench.backend.clone();
+            bench.lessor.recover(backend, None).expect("it is read");
+        },
+        |bench| bench.lessor.stop(),
+    ];
+    for end in ends {
+        let bench = expiring();
+        let wait = bench.lessor.wait(id(1)).expect("it is there");
+        end(&bench);
+        assert_eq!(wait.try_outcome(), Some(TicketOutcome::NotPrimary));
+        assert!(bench.lessor.wait(id(1)).is_none());
+        assert_eq!(bench.lessor.stats().waiting, 0);
+    }
+}
+
+#[test]
+fn a_wait_that_is_dropped_leaves_nothing() {
+    let bench = expiring();
+    let wait = bench.lessor.wait(id(1)).expect("it is there");
+    assert_eq!(bench.lessor.stats().waiting, 1);
+    drop(wait);
+    assert_eq!(bench.lessor.stats().waiting, 0);
+    assert!(bench.lessor.wait(id(2)).is_none(), "no lease has the id");
+    bench.lessor.promote(Duration::ZERO);
+}
