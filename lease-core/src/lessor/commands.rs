@@ -9,6 +9,9 @@ use crate::{
     RangeDeleter, Revocation, Revoked, Revoking, TicketOutcome, WriteBatch,
 };
 
+/// One for each revocation, in their order.
+type RevokeAnswers = Vec<Result<Revoked, LeaseError>>;
+
 impl Shared {
     /// Grants a lease.
     pub(super) fn grant(&self, grant: &Grant) -> Result<Incarnation, LeaseError> {
@@ -55,24 +58,9 @@ impl Shared {
         &self,
         revocations: &[Revocation],
         mut writes: WriteBatch,
-    ) -> Result<Vec<Result<Revoked, LeaseError>>, LeaseError> {
+    ) -> Result<RevokeAnswers, LeaseError> {
         self.check_backlog()?;
-        let mut answers = Vec::with_capacity(revocations.len());
-        let mut begun = Vec::new();
-        for revocation in revocations {
-            answers.push(match self.begin_revoke(revocation, &mut writes) {
-                Ok(Revoking::Begun) => {
-                    begun.push(revocation.id);
-                    Ok(Revoked::Done)
-                }
-                Ok(_) => Ok(Revoked::Stale),
-                Err(LeaseError::Stopped) => {
-                    self.cancel_revokes(&begun);
-                    return Err(LeaseError::Stopped);
-                }
-                Err(error) => Err(error),
-            });
-        }
+        let (answers, begun) = self.begin_revokes(revocations, &mut writes)?;
         if let Err(error) = self.delete_items(&begun, &mut writes) {
             self.cancel_revokes(&begun);
             return Err(LeaseError::RangeDeleter(error));
@@ -182,6 +170,40 @@ impl Shared {
                 Ok(Err(refusal))
             }
         }
+    }
+
+    /// Begins the revokes in the order of the ids, so that of two callers who wait for each other's
+    /// leases one has what it waits for. Answers in the order of the revocations.
+    fn begin_revokes(
+        &self,
+        revocations: &[Revocation],
+        writes: &mut WriteBatch,
+    ) -> Result<(RevokeAnswers, Vec<LeaseId>), LeaseError> {
+        let mut order: Vec<_> = (0..revocations.len()).collect();
+        order.sort_by_key(|at| revocations[*at].id);
+        let mut answers = vec![Ok(Revoked::Stale); revocations.len()];
+        let mut begun = Vec::new();
+        for at in order {
+            let revocation = &revocations[at];
+            if begun.last() == Some(&revocation.id) {
+                // An earlier one of these revocations takes the lease away.
+                answers[at] = Err(LeaseError::LeaseNotFound);
+                continue;
+            }
+            match self.begin_revoke(revocation, writes) {
+                Ok(Revoking::Begun) => {
+                    begun.push(revocation.id);
+                    answers[at] = Ok(Revoked::Done);
+                }
+                Ok(_) => {}
+                Err(LeaseError::Stopped) => {
+                    self.cancel_revokes(&begun);
+                    return Err(LeaseError::Stopped);
+                }
+                Err(error) => answers[at] = Err(error),
+            }
+        }
+        Ok((answers, begun))
     }
 
     /// Begins a revoke, after any other one of the same lease that is being written.

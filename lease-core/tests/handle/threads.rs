@@ -38,6 +38,36 @@ fn f18_concurrent_revokes_and_repeated_stops() {
     assert_eq!(bench.lessor.checkpoint(id(1), 0), Err(LeaseError::Stopped));
 }
 
+/// Two callers who revoke the same leases in opposite orders wait for each other for ever.
+#[test]
+fn revokes_of_the_same_leases_in_opposite_orders_end() {
+    let bench = Arc::new(bench(|builder| builder));
+    for round in 0..20 {
+        let forth: Vec<_> = (1..=200).map(|number| id(round * 200 + number)).collect();
+        let back: Vec<_> = forth.iter().rev().copied().collect();
+        for id in &forth {
+            bench.lessor.grant(*id, 60).expect("free");
+        }
+        let start = Arc::new(Barrier::new(2));
+        let (done, answers) = crossbeam_channel::bounded(2);
+        for ids in [forth, back] {
+            let (bench, start, done) = (Arc::clone(&bench), Arc::clone(&start), done.clone());
+            thread::spawn(move || {
+                start.wait();
+                let answers = bench.lessor.revoke_many(&ids).expect("the backend works");
+                let revoked = answers.iter().filter(|answer| answer.is_ok()).count();
+                done.send(revoked).expect("the test waits");
+            });
+        }
+        let revoked: usize = (0..2)
+            .map(|_| answers.recv_timeout(Duration::from_secs(10)))
+            .map(|answer| answer.expect("nobody waits for ever"))
+            .sum();
+        assert_eq!(revoked, 200);
+    }
+    bench.assert_memory_is_disk();
+}
+
 /// An expiry comes when it is due, without anybody asking.
 #[test]
 fn threads_deliver_in_time() {

@@ -155,3 +155,18 @@ fn the_table_deleter_deletes_a_key_or_a_range() {
     expected.delete_range(kv(), "b", Some(b"d".to_vec()));
     assert_eq!(batch, expected);
 }
+
+/// The second revoke of a lease must not wait for the first, which waits for it.
+#[test]
+fn no_leases_and_the_same_lease_twice_are_fine() {
+    let bench = primary(|builder| builder);
+    let commits = bench.backend.store().commits.len();
+    assert_eq!(bench.lessor.revoke_many(&[]), Ok(Vec::new()));
+    assert_eq!(bench.backend.store().commits.len(), commits);
+    bench.grant(1, 60);
+    bench.grant(2, 60);
+    let answers = bench.lessor.revoke_many(&[id(2), id(1), id(2), id(3)]);
+    let not_found = || Err(LeaseError::LeaseNotFound);
+    assert_eq!(answers, Ok(vec![Ok(()), Ok(()), not_found(), not_found()]));
+    bench.assert_memory_is_disk();
+}
