@@ -217,7 +217,7 @@ impl BackendLessorBuilder {
         let shared = Arc::new(Shared {
             state: StateCell::new(core),
             backend: Mutex::new(Arc::clone(&self.backend)),
-            checkpointing: Mutex::new(()),
+            updating: Mutex::new(()),
             hooks: Mutex::new(self.hooks),
             clock: self.clock,
             observer: self.observer,

@@ -1,3 +1,5 @@
+use std::sync::MutexGuard;
+
 use super::isolate::isolate;
 use super::state::{Begun, State};
 use super::wait::tell;
@@ -65,9 +67,7 @@ impl Shared {
             self.cancel_revokes(&begun);
             return Err(LeaseError::RangeDeleter(error));
         }
-        if !begun.is_empty() || !writes.is_empty() {
-            self.commit(writes, begun.into_iter().map(Begun::Revoke).collect())?;
-        }
+        self.commit(writes, begun.into_iter().map(Begun::Revoke).collect())?;
         for (revocation, answer) in revocations.iter().zip(&answers) {
             if *answer == Ok(Revoked::Done) {
                 let reason = match revocation.fence {
@@ -84,27 +84,18 @@ impl Shared {
     pub(super) fn checkpoint(
         &self,
         checkpoints: &[Checkpoint],
-        mut writes: WriteBatch,
+        writes: WriteBatch,
     ) -> Result<Vec<bool>, LeaseError> {
         self.check_backlog()?;
-        let _one_at_a_time = self
-            .checkpointing
-            .lock()
-            .expect("a checkpoint command does not panic");
-        let mut answers = Vec::with_capacity(checkpoints.len());
-        let mut begun = Vec::new();
-        self.state.with(|state| {
+        let _one_at_a_time = self.lock_updating();
+        let mut answers = Vec::new();
+        self.begin_and_commit(writes, |state, writes| {
             state.check_running()?;
-            for checkpoint in checkpoints {
-                let one = state.core.begin_checkpoint(checkpoint, &mut writes);
-                answers.push(one.is_some());
-                begun.extend(one.map(Begun::Checkpoint));
-            }
-            Ok::<_, LeaseError>(())
+            let begun = state.core.begin_checkpoints(checkpoints, writes);
+            answers.extend(begun.iter().map(Option::is_some));
+            let begun = begun.into_iter().flatten();
+            Ok(begun.map(Begun::Checkpoint).collect())
         })?;
-        if !begun.is_empty() || !writes.is_empty() {
-            self.commit(writes, begun)?;
-        }
         Ok(answers)
     }
 
@@ -112,20 +103,19 @@ impl Shared {
     pub(super) fn begin_epoch(
         &self,
         epoch: Epoch,
-        mut writes: WriteBatch,
+        writes: WriteBatch,
     ) -> Result<Epoch, LeaseError> {
-        let current = self.state.with(|state| {
+        let _one_at_a_time = self.lock_updating();
+        let mut current = epoch;
+        self.begin_and_commit(writes, |state, writes| {
             state.check_running()?;
-            Ok::<_, LeaseError>(state.core.epoch())
-        })?;
-        let mut begun = Vec::new();
-        if epoch > current {
+            current = state.core.epoch();
+            if epoch <= current {
+                return Ok(Vec::new());
+            }
             writes.put_epoch(epoch);
-            begun.push(Begun::Epoch(epoch));
-        }
-        if !writes.is_empty() {
-            self.commit(writes, begun)?;
-        }
+            Ok(vec![Begun::Epoch(epoch)])
+        })?;
         Ok(epoch.max(current))
     }
 
@@ -228,6 +218,12 @@ impl Shared {
                 begun => return Ok(begun),
             }
         }
+    }
+
+    fn lock_updating(&self) -> MutexGuard<'_, ()> {
+        self.updating
+            .lock()
+            .expect("nothing that runs under this lock panics")
     }
 
     fn cancel_revokes(&self, begun: &[LeaseId]) {

@@ -1,7 +1,7 @@
 use std::sync::{Arc, OnceLock};
 
 use super::isolate::isolate;
-use super::state::Begun;
+use super::state::{Begun, State};
 use super::{Durability, Shared};
 use crate::probe::{planted, sometimes};
 use crate::{Backend, BackendError, LeaseError, Timestamp, WriteBatch};
@@ -65,22 +65,33 @@ const BACKLOG_FACTOR: usize = 4;
 impl Shared {
     /// Brings the writes of begun commands to the backend, and the commands into effect: at once
     /// when durability is batched, else when they are committed.
-    pub(super) fn commit(
+    pub(super) fn commit(&self, writes: WriteBatch, begun: Vec<Begun>) -> Result<(), LeaseError> {
+        self.begin_and_commit(writes, |_, _| Ok(begun))
+    }
+
+    /// Begins commands that keep no other command away, and brings them to the backend and into
+    /// effect with `writes`.
+    ///
+    /// They begin in the critical section in which their rows join the journal. Else a revoke could
+    /// come in between, and a checkpoint's row behind its delete: the lease would be back after a
+    /// restart.
+    pub(super) fn begin_and_commit(
         &self,
         mut writes: WriteBatch,
-        begun: Vec<Begun>,
+        begin: impl FnOnce(&mut State, &mut WriteBatch) -> Result<Vec<Begun>, LeaseError>,
     ) -> Result<(), LeaseError> {
         let now = self.clock.now();
         match self.options.durability {
             Durability::Batched { max_writes, .. } => {
                 let (is_first, len, is_stopped) = self.state.with(|state| {
-                    for begun in begun {
+                    for begun in begin(state, &mut writes)? {
                         state.finish(now, begun);
                     }
+                    let is_first = !writes.is_empty() && state.journal.touch(now);
                     state.journal.pending.append(&mut writes);
-                    let is_first = state.journal.touch(now);
-                    (is_first, state.journal.pending.len(), state.is_stopped)
-                });
+                    let len = state.journal.pending.len();
+                    Ok::<_, LeaseError>((is_first, len, state.is_stopped))
+                })?;
                 if is_stopped {
                     // The writer has ended while this command was under way.
                     return self.flush().map_err(LeaseError::Backend);
@@ -93,14 +104,21 @@ impl Shared {
             }
             Durability::EveryCommand => {
                 let verdict = Verdict::default();
-                let entry = Entry {
-                    begun,
-                    verdict: Arc::clone(&verdict),
-                };
-                self.state.with(|state| {
+                let is_waiting = self.state.with(|state| {
+                    let begun = begin(state, &mut writes)?;
+                    if begun.is_empty() && writes.is_empty() {
+                        return Ok(false);
+                    }
                     state.journal.pending.append(&mut writes);
-                    state.journal.entries.push(entry);
-                });
+                    state.journal.entries.push(Entry {
+                        begun,
+                        verdict: Arc::clone(&verdict),
+                    });
+                    Ok::<_, LeaseError>(true)
+                })?;
+                if !is_waiting {
+                    return Ok(());
+                }
                 let result = self.await_verdict(&verdict);
                 self.wake_oversleepers();
                 result.map_err(LeaseError::Backend)

@@ -56,8 +56,9 @@ pub(crate) struct Shared {
     state: StateCell,
     // Held by whoever writes to the backend; taken before the state's lock.
     backend: Mutex<Arc<dyn Backend>>,
-    // One durable checkpoint command at a time, see `LessorCore::begin_checkpoint`.
-    checkpointing: Mutex<()>,
+    // Held from begin to finish by a command whose row follows from what is there and that keeps no
+    // other command away meanwhile: checkpoints, see `LessorCore::begin_checkpoints`, and epochs.
+    updating: Mutex<()>,
     hooks: Mutex<Hooks>,
     clock: Arc<dyn Clock>,
     observer: Option<Arc<dyn Observer>>,

@@ -1,3 +1,4 @@
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use lease_queue::Timestamp;
@@ -38,7 +39,8 @@ impl LessorCore {
         checkpoint: &Checkpoint,
         rows: &mut WriteBatch,
     ) -> bool {
-        match self.begin_checkpoint(checkpoint, rows) {
+        let old = self.table.remainders.get(checkpoint.id);
+        match self.begin_checkpoint(old, checkpoint, rows) {
             Some(begun) => {
                 self.finish_checkpoint(now, begun);
                 true
@@ -47,15 +49,36 @@ impl LessorCore {
         }
     }
 
-    /// The first half of a checkpoint whose row is written before it takes effect. The host begins
-    /// no other checkpoint before it has called [`finish_checkpoint`](Self::finish_checkpoint) or,
-    /// if the write failed, dropped what this returns.
-    pub fn begin_checkpoint(
+    /// The first half of checkpoints whose rows are written before they take effect; `None` for one
+    /// that means nothing. Of one lease each sees what those before it in the list did.
+    ///
+    /// The host begins no others before it has called
+    /// [`finish_checkpoint`](Self::finish_checkpoint) with each, in their order, or, if the write
+    /// failed, dropped what this returns.
+    pub fn begin_checkpoints(
         &mut self,
+        checkpoints: &[Checkpoint],
+        rows: &mut WriteBatch,
+    ) -> Vec<Option<BegunCheckpoint>> {
+        let mut begun = BTreeMap::new();
+        let mut begin = |checkpoint: &Checkpoint| {
+            let id = checkpoint.id;
+            let before = begun.get(&id).copied();
+            let old = before.unwrap_or_else(|| self.table.remainders.get(id));
+            let one = self.begin_checkpoint(old, checkpoint, rows)?;
+            begun.insert(id, one.remainder);
+            Some(one)
+        };
+        checkpoints.iter().map(&mut begin).collect()
+    }
+
+    fn begin_checkpoint(
+        &mut self,
+        old: Remainder,
         checkpoint: &Checkpoint,
         rows: &mut WriteBatch,
     ) -> Option<BegunCheckpoint> {
-        let Some(remainder) = self.table.remainder_after(checkpoint) else {
+        let Some(remainder) = self.table.remainder_after(old, checkpoint) else {
             self.stats.stale_checkpoints += 1;
             sometimes!("core: a checkpoint is stale");
             return None;
@@ -78,7 +101,8 @@ impl LessorCore {
             remainder,
         } = begun;
         let id = checkpoint.id;
-        if self.table.remainder_after(&checkpoint) != Some(remainder) {
+        let old = self.table.remainders.get(id);
+        if self.table.remainder_after(old, &checkpoint) != Some(remainder) {
             return;
         }
         self.stats.checkpoints_applied += 1;

@@ -143,10 +143,14 @@ impl LeaseTable {
         })
     }
 
-    /// What the lease's remainder is after the checkpoint, or `None` if the checkpoint is void.
-    pub(crate) fn remainder_after(&self, checkpoint: &Checkpoint) -> Option<Remainder> {
+    /// What the lease's remainder is after the checkpoint if it was `old` before, or `None` if the
+    /// checkpoint is void.
+    pub(crate) fn remainder_after(
+        &self,
+        old: Remainder,
+        checkpoint: &Checkpoint,
+    ) -> Option<Remainder> {
         let record = self.settled(checkpoint.id).ok()?;
-        let old = self.remainders.get(checkpoint.id);
         let is_valid = checkpoint.fence.is_none_or(|fence| {
             fence.epoch >= self.epoch
                 && fence.incarnation == record.incarnation()

@@ -1,11 +1,12 @@
 //! Commands and their commits: what fails has had no effect, what succeeds is on disk.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
 
 use lease_core::{
-    Answer, Backend, Checkpoint, Command, Epoch, Grant, Incarnation, LeaseError, Lessor,
-    Revocation, Table, TableDeleter, Timestamp, Ttl, WriteBatch,
+    Answer, Backend, BackendLessor, Checkpoint, Clock, Command, Driver, Durability, Epoch, Grant,
+    Incarnation, LeaseError, Lessor, Revocation, Table, TableDeleter, Timestamp, Ttl, WriteBatch,
 };
 
 use crate::support::TestBackend;
@@ -262,6 +263,63 @@ fn concurrent_commands_keep_memory_and_disk_equal() {
     bench.assert_memory_is_disk();
     let commits = bench.backend.store().commits.len();
     assert!(commits > 0);
+}
+
+/// A clock is the host's code too, and is read in the middle of a command.
+#[test]
+fn a_checkpoint_does_not_bring_the_row_of_a_revoked_lease_back() {
+    #[derive(Default)]
+    struct Meddler(OnceLock<Weak<BackendLessor>>, AtomicBool);
+    impl Clock for Meddler {
+        fn now(&self) -> Timestamp {
+            if self.1.swap(false, Ordering::Relaxed)
+                && let Some(lessor) = self.0.get().and_then(Weak::upgrade)
+            {
+                lessor.revoke(id(1)).expect("there");
+            }
+            Timestamp::ZERO
+        }
+    }
+    for durability in [Durability::EveryCommand, BATCHED] {
+        let (clock, backend) = (Arc::new(Meddler::default()), TestBackend::default());
+        let backend = Arc::new(backend);
+        let lessor = BackendLessor::builder(backend.clone())
+            .clock(clock.clone())
+            .driver(Driver::Manual)
+            .durability(durability)
+            .build()
+            .map(Arc::new)
+            .expect("empty");
+        clock.0.set(Arc::downgrade(&lessor)).expect("once");
+        lessor.grant(id(1), 1000).expect("free");
+        clock.1.store(true, Ordering::Relaxed);
+        lessor.checkpoint(id(1), 5).expect("gone is no error");
+        assert!(!clock.1.load(Ordering::Relaxed), "it was revoked meanwhile");
+        lessor.flush().expect("works");
+        assert_eq!(lessor.rows(), []);
+        assert_eq!(backend.rows(), []);
+    }
+}
+
+#[test]
+fn the_stored_epoch_never_falls() {
+    let bench = bench(|builder| builder);
+    thread::scope(|scope| {
+        for parity in 0..2 {
+            let lessor = &bench.lessor;
+            scope.spawn(move || {
+                for round in 1..=1000 {
+                    let epoch = Epoch::new(2 * round + parity);
+                    let answer = lessor.apply(&Command::BeginEpoch(epoch), WriteBatch::default());
+                    assert!(matches!(answer, Ok(Answer::Epoch(now)) if now >= epoch));
+                }
+            });
+        }
+    });
+    let store = bench.backend.store();
+    let epochs = store.commits.iter().filter_map(WriteBatch::epoch);
+    assert!(epochs.is_sorted(), "a restart would go back");
+    assert_eq!(store.epoch, Epoch::new(2001));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lease_core::{
-    Checkpoint, Command, LeaseError, Lessor, LessorConfig, Observer, Ttl, WriteBatch,
+    Answer, Checkpoint, Command, LeaseError, Lessor, LessorConfig, Observer, Ttl, WriteBatch,
 };
 
 use crate::{Bench, id, member, primary};
@@ -158,6 +158,21 @@ fn a_checkpointer_that_fails_or_panics_is_asked_again() {
     bench.at_secs(900);
     assert_eq!(log.take()[0][0].remaining.map(Ttl::get), Some(1100));
     assert_eq!(bench.checkpointed_secs(1), Some(1100));
+}
+
+/// A log entry may name a lease more than once: each record sees what the one before it did.
+#[test]
+fn two_checkpoints_of_one_lease_in_one_command_apply_in_order() {
+    let bench = primary(|builder| builder);
+    bench.grant(1, 1000);
+    let secs = |secs| Checkpoint::new(id(1), Some(Ttl::new(secs).expect("in range")));
+    let records = vec![secs(7), Checkpoint::new(id(1), None), secs(5)];
+    let answer = bench
+        .lessor
+        .apply(&Command::Checkpoint(records), WriteBatch::default());
+    assert_eq!(answer, Ok(Answer::Checkpointed(vec![true; 3])));
+    assert_eq!(bench.checkpointed_secs(1), Some(5));
+    bench.assert_memory_is_disk();
 }
 
 #[test]
