@@ -100,7 +100,7 @@ impl LessorCore {
         Self {
             clock_lag_ms: ceil_millis(config.clock_lag),
             retry_ms: ceil_millis(config.expired_lease_retry_interval).max(1),
-            clock: Clockwork::default(),
+            clock: Clockwork::new(config.clock_lag),
             table: LeaseTable::new(config.hash_seed),
             primary: None,
             settled_epoch: Epoch::ZERO,

@@ -1,9 +1,14 @@
+use core::time::Duration;
+
 use lease_queue::Timestamp;
 
 /// Keeps the time that callers bring from going back.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Clockwork {
     last: Timestamp,
+    // A reading that is behind by no more than this is an ordinary one of a coarse clock after a
+    // precise one.
+    lag: Duration,
     regressions: u64,
 }
 
@@ -19,11 +24,22 @@ pub(crate) struct Now {
 const NANOS_PER_MS: u64 = 1_000_000;
 
 impl Clockwork {
-    /// A reading that goes back is taken as the latest one before it, and counted.
+    /// Nothing has been read; the clock's answers may lag behind by `lag`.
+    pub(crate) const fn new(lag: Duration) -> Self {
+        Self {
+            last: Timestamp::ZERO,
+            lag,
+            regressions: 0,
+        }
+    }
+
+    /// A reading that goes back is taken as the latest one before it, and counted if the clock's
+    /// lag does not explain it.
     #[inline]
     pub(crate) fn read(&mut self, now: Timestamp) -> Now {
         if now < self.last {
-            self.regressions += 1;
+            let behind = self.last.saturating_duration_since(now);
+            self.regressions += u64::from(behind > self.lag);
         } else {
             self.last = now;
         }
@@ -79,10 +95,20 @@ mod tests {
 
     #[test]
     fn time_does_not_go_back() {
-        let mut clock = Clockwork::default();
+        let mut clock = Clockwork::new(Duration::ZERO);
         clock.read(Timestamp::from_nanos(5_000_000));
         let now = clock.read(Timestamp::from_nanos(3_000_000));
         assert_eq!(now.floor_ms, 5);
+        assert_eq!(clock.regressions(), 1);
+    }
+
+    #[test]
+    fn a_coarse_reading_behind_a_precise_one_is_no_regression() {
+        let mut clock = Clockwork::new(Duration::from_millis(4));
+        clock.read(Timestamp::from_millis(100));
+        let now = clock.read(Timestamp::from_millis(96));
+        assert_eq!((now.floor_ms, clock.regressions()), (100, 0));
+        clock.read(Timestamp::from_nanos(95_999_999));
         assert_eq!(clock.regressions(), 1);
     }
 }

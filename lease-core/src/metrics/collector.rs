@@ -27,12 +27,12 @@ use crate::{BackendLessor, Lessor, LessorStats};
 /// | `lessor_checkpoints_proposed_total` | counter | checkpoint records handed out |
 /// | `lessor_checkpoints_applied_total` | counter | checkpoint records applied |
 /// | `lessor_stale_checkpoints_total` | counter | checkpoint records that came too late |
-/// | `lessor_clock_regressions_total` | counter | readings of the clock behind an earlier one |
+/// | `lessor_clock_regressions_total` | counter | readings of the clock behind an earlier one by more than its lag |
 ///
 /// `lessor_expiring_leases` that stays high is a host that revokes too slowly or not at all;
 /// `lessor_expired_batches` at the capacity of the channel is one that does not even take them.
-/// Threads that read the clock at the same time make a few clock regressions; many are a clock that
-/// is wrong.
+/// A thread that is interrupted between its reading of the clock and the lessor's lock makes a clock
+/// regression now and then; many are a clock that is wrong.
 ///
 /// ```
 /// use lease_core::metrics::PrometheusCollector;
@@ -150,7 +150,7 @@ fn counters(stats: &LessorStats) -> [(&'static str, &'static str, u64); 7] {
         ),
         (
             "lessor_clock_regressions",
-            "Readings of the clock that were behind an earlier one.",
+            "Readings of the clock that were behind an earlier one by more than its lag.",
             stats.clock_regressions,
         ),
     ]

@@ -92,7 +92,7 @@ fn a_scrape_is_text_for_text_this() {
         # HELP lessor_stale_checkpoints Checkpoint records that came too late to mean anything.
         # TYPE lessor_stale_checkpoints counter
         lessor_stale_checkpoints_total 1
-        # HELP lessor_clock_regressions Readings of the clock that were behind an earlier one.
+        # HELP lessor_clock_regressions Readings of the clock that were behind an earlier one by more than its lag.
         # TYPE lessor_clock_regressions counter
         lessor_clock_regressions_total 1
         # EOF
