@@ -189,7 +189,7 @@ fn flipped_bytes_are_noticed() {
                 harmless += 1;
             }
             Err(BackendError::Damaged(_) | BackendError::Foreign(_)) => noticed += 1,
-            Err(error) => panic!("byte {position}: {error}"),
+            Err(error) => panic!("byte {position}: {error:?}"),
         }
     }
     assert!(noticed > 10 && harmless > 10, "{noticed} {harmless}");

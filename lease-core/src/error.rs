@@ -75,7 +75,7 @@ pub enum BackendError {
     #[error("not a store of this kind: {0}")]
     Foreign(String),
     /// Reading or writing failed.
-    #[error("input or output failed: {0}")]
+    #[error("input or output failed")]
     Io(#[source] HostError),
     /// The backend failed before and must be opened again.
     #[error("the store must be opened again after an earlier failure: {0}")]

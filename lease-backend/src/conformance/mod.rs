@@ -139,7 +139,7 @@ impl Case<'_> {
     /// The value of a call that must not fail.
     #[track_caller]
     fn ok<T>(&self, what: &str, result: Result<T, BackendError>) -> T {
-        result.unwrap_or_else(|error| panic!("{}: {what} failed: {error}", self.name))
+        result.unwrap_or_else(|error| panic!("{}: {what} failed: {error:?}", self.name))
     }
 
     #[track_caller]
