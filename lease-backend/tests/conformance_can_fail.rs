@@ -331,7 +331,7 @@ impl Backend for Broken {
             return Err(error());
         }
         let batch = self.distort(batch);
-        let is_refused = |write: &HostWrite| matches!(write, HostWrite::Put { table, .. } if table.name().is_empty());
+        let is_refused = |write: &HostWrite| matches!(write, HostWrite::Put { key, .. } if key.len() > usize::from(u16::MAX));
         if self.makes(LeavesHalfOfARefusedBatch) && batch.host().iter().any(is_refused) {
             let mut half = WriteBatch::default();
             self.distort_leases(batch.leases(), &mut half);

@@ -74,8 +74,16 @@ pub enum HostWrite {
 
 /// The name of a host's table in a backend.
 ///
-/// The names `lease` and `lease_meta` are the lessor's own.
+/// It is not empty, because not every engine has a table without a name. The names `lease` and
+/// `lease_meta` are the lessor's own.
+///
+/// ```
+/// use lease_core::Table;
+///
+/// assert_eq!(Table::new("keys").name(), "keys");
+/// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+// Invariant: not empty, and none of `LESSOR_TABLES`.
 pub struct Table(Cow<'static, str>);
 
 impl Table {
@@ -83,10 +91,11 @@ impl Table {
     ///
     /// # Panics
     ///
-    /// If `name` is one of the lessor's own tables.
+    /// If `name` is empty or one of the lessor's own tables.
     #[must_use]
     pub fn new(name: impl Into<Cow<'static, str>>) -> Self {
         let name = name.into();
+        assert!(!name.is_empty(), "a table needs a name");
         assert!(
             !LESSOR_TABLES.contains(&&*name),
             "table {name} belongs to the lessor"
@@ -203,5 +212,22 @@ impl WriteBatch {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[should_panic(expected = "a table needs a name")]
+    fn a_table_needs_a_name() {
+        let _ = Table::new("");
+    }
+
+    #[test]
+    #[should_panic(expected = "belongs to the lessor")]
+    fn the_lessors_tables_are_its_own() {
+        let _ = Table::new("lease");
     }
 }

@@ -97,7 +97,7 @@ fn apply_host(
         | HostWrite::Delete { table, .. }
         | HostWrite::DeleteRange { table, .. }) = write;
         if !tables.contains_key(table.name()) {
-            let opened = transaction.open_table(host_table(table)?)?;
+            let opened = transaction.open_table(host_table(table))?;
             tables.insert(table.name(), opened);
         }
         let rows = tables

@@ -12,14 +12,6 @@ pub(super) struct Failure {
 }
 
 impl Failure {
-    /// A request that the database cannot do, and which leaves it as it was.
-    pub(super) fn refused(text: impl Into<String>) -> Self {
-        Self::harmless(BackendError::Io(HostError::new(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            text.into(),
-        ))))
-    }
-
     pub(super) const fn harmless(error: BackendError) -> Self {
         Self {
             error,

@@ -45,7 +45,7 @@ pub(super) fn get(
     table: &Table,
     key: &[u8],
 ) -> Result<Option<Vec<u8>>, Failure> {
-    let Some(rows) = existing(transaction.open_table(host_table(table)?))? else {
+    let Some(rows) = existing(transaction.open_table(host_table(table)))? else {
         return Ok(None);
     };
     Ok(rows.get(key)?.map(|value| value.value().to_vec()))
@@ -56,7 +56,7 @@ pub(super) fn scan(
     table: &Table,
     visit: &mut dyn FnMut(&[u8], &[u8]),
 ) -> Result<(), Failure> {
-    let Some(rows) = existing(transaction.open_table(host_table(table)?))? else {
+    let Some(rows) = existing(transaction.open_table(host_table(table)))? else {
         return Ok(());
     };
     for entry in rows.iter()? {

@@ -1,8 +1,6 @@
 use lease_core::Table;
 use redb::TableDefinition;
 
-use super::failure::Failure;
-
 pub(super) const LEASE: TableDefinition<'static, [u8; 8], &'static [u8]> =
     TableDefinition::new("lease");
 
@@ -21,16 +19,7 @@ pub(super) const FORMAT_VERSION: u64 = 1;
 /// The first key of a negative id; in a table ordered by unsigned bytes they come last.
 pub(super) const FIRST_NEGATIVE: [u8; 8] = i64::MIN.to_be_bytes();
 
-/// How redb calls a host's table.
-///
-/// # Errors
-///
-/// redb has no table without a name.
-pub(super) fn host_table(
-    table: &Table,
-) -> Result<TableDefinition<'_, &'static [u8], &'static [u8]>, Failure> {
-    match table.name() {
-        "" => Err(Failure::refused("a table needs a name")),
-        name => Ok(TableDefinition::new(name)),
-    }
+/// How redb calls a host's table, whose name is not empty: redb has no table without one.
+pub(super) fn host_table(table: &Table) -> TableDefinition<'_, &'static [u8], &'static [u8]> {
+    TableDefinition::new(table.name())
 }

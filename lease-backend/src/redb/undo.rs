@@ -41,7 +41,7 @@ impl Undo {
             };
         }
         for (table, key, old) in self.host.iter().rev() {
-            let mut rows = transaction.open_table(host_table(table)?)?;
+            let mut rows = transaction.open_table(host_table(table))?;
             match old {
                 Some(old) => rows.insert(key.as_slice(), old.as_slice())?,
                 None => rows.remove(key.as_slice())?,
