@@ -401,7 +401,10 @@ impl Run {
         let flat = |batch: &ExpiredBatch| -> Vec<_> {
             let leases = batch.leases.iter();
             leases
-                .map(|lease| (lease.id, lease.incarnation, lease.attempt))
+                .map(|lease| {
+                    let lag_ms = lease.lag.as_millis() as u64;
+                    (lease.id, lease.incarnation, lease.attempt, lag_ms)
+                })
                 .collect()
         };
         let batches: Vec<_> = batches.iter().map(flat).collect();
@@ -505,6 +508,7 @@ impl Run {
             let lease = self.lessor.get_lease(item.as_bytes());
             assert_eq!(lease, self.reference.get_lease(&item));
         }
+        assert_eq!(self.lessor.stats().backlog, self.reference.backlog());
         let listed = self.lessor.leases(now);
         assert_eq!(listed.len(), self.reference.leases.len());
         self.settle_tickets();

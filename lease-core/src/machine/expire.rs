@@ -1,4 +1,5 @@
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use lease_queue::{Position, Timestamp};
 
@@ -179,6 +180,7 @@ impl HandOut<'_> {
             if turn_ms > now_ms {
                 self.stats.postponed += 1;
                 sometimes!("core: the revoke rate puts an expiry off");
+                primary.postponed.insert(record.id(), due_ms);
                 record.set_marks(record.marks().postponed());
                 record.set_deadline_ms(turn_ms);
                 primary.relink(record);
@@ -186,6 +188,7 @@ impl HandOut<'_> {
             }
         }
         let id = record.id();
+        let own_ms = primary.forget_postponed(record).unwrap_or(due_ms);
         record.set_marks(record.marks().on_time().with_phase(Phase::Expiring));
         if attempt > 0 {
             sometimes!("core: a lease is handed out again");
@@ -204,6 +207,7 @@ impl HandOut<'_> {
                 id,
                 incarnation,
                 attempt,
+                lag: Duration::from_millis(now_ms.saturating_sub(own_ms)),
             },
         ));
     }

@@ -95,6 +95,7 @@ impl LessorCore {
             .ceil_ms
             .saturating_add(self.clock_lag_ms)
             .saturating_add(record.ttl().as_millis());
+        primary.forget_postponed(record);
         record.set_marks(primary.renewable());
         record.set_deadline_ms(full_ms.max(record.deadline_ms()));
         self.stats.renewed += 1;

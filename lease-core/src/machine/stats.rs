@@ -28,7 +28,9 @@ pub struct LessorStats {
     pub leases: usize,
     /// Items that are attached.
     pub items: usize,
-    /// Leases handed out as expired and not revoked yet.
+    /// Leases whose time is up and that wait for a turn which the revoke rate has given them.
+    pub backlog: usize,
+    /// Leases handed out as expired and not revoked yet: the revokes in flight.
     pub expiring: usize,
     /// Callers that wait for what becomes of a lease.
     pub waiting: usize,
@@ -47,6 +49,7 @@ impl LessorCore {
             clock_regressions: self.clock.regressions(),
             leases: self.table.records.len(),
             items: self.table.attachments.len(),
+            backlog: primary.map_or(0, |primary| primary.postponed.len()),
             expiring: primary.map_or(0, |primary| primary.attempts.len()),
             waiting: self.tickets.waiting(),
             expiry_entries: primary.map_or(0, |primary| primary.expiries.len()),

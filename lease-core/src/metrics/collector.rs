@@ -17,7 +17,8 @@ use crate::{BackendLessor, Lessor, LessorStats};
 /// |---|---|---|
 /// | `lessor_leases` | gauge | leases that are there |
 /// | `lessor_items` | gauge | items that are attached |
-/// | `lessor_expiring_leases` | gauge | leases handed out as expired and not revoked yet |
+/// | `lessor_backlog_leases` | gauge | leases whose time is up and that the revoke rate has put off |
+/// | `lessor_expiring_leases` | gauge | leases handed out as expired and not revoked yet: the revokes in flight |
 /// | `lessor_expired_batches` | gauge | expired batches that the host has not taken yet |
 /// | `lessor_waiting_callers` | gauge | renewals and revokes that wait for a revoke to end |
 /// | `lessor_open_checkpoints` | gauge | checkpoint proposals that may still be applied |
@@ -31,6 +32,7 @@ use crate::{BackendLessor, Lessor, LessorStats};
 ///
 /// `lessor_expiring_leases` that stays high is a host that revokes too slowly or not at all;
 /// `lessor_expired_batches` at the capacity of the channel is one that does not even take them.
+/// `lessor_backlog_leases` that grows is a revoke rate below that at which leases expire.
 /// A thread that is interrupted between its reading of the clock and the lessor's lock makes a clock
 /// regression now and then; many are a clock that is wrong.
 ///
@@ -88,10 +90,15 @@ impl Collector for PrometheusCollector {
     }
 }
 
-fn gauges(stats: &LessorStats, batches: usize) -> [(&'static str, &'static str, usize); 6] {
+fn gauges(stats: &LessorStats, batches: usize) -> [(&'static str, &'static str, usize); 7] {
     [
         ("lessor_leases", "Leases that are there.", stats.leases),
         ("lessor_items", "Items that are attached.", stats.items),
+        (
+            "lessor_backlog_leases",
+            "Leases whose time is up and that the revoke rate has put off.",
+            stats.backlog,
+        ),
         (
             "lessor_expiring_leases",
             "Leases handed out as expired and not revoked yet.",

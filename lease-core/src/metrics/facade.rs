@@ -2,8 +2,8 @@ use std::fmt;
 
 use metrics::{Counter, Histogram, Unit};
 
-use super::names::{FAILURES, GRANTED, Name, RENEWED, REVOKED, TTL};
-use crate::{LeaseError, LeaseId, Observer, RevokeReason, Ttl};
+use super::names::{EXPIRY_LAG, FAILURES, GRANTED, Name, RENEWED, REVOKED, TTL, first_lags};
+use crate::{ExpiredBatch, LeaseError, LeaseId, Observer, RevokeReason, Ttl};
 
 /// Counts what happens in a lessor through the `metrics` facade, under etcd's names.
 ///
@@ -11,7 +11,8 @@ use crate::{LeaseError, LeaseId, Observer, RevokeReason, Ttl};
 /// first. An event costs what the recorder's counter costs, without a look-up of its name.
 ///
 /// The facade knows no buckets: where a recorder wants them, give it
-/// [`TTL_BUCKETS_SECS`](super::TTL_BUCKETS_SECS) for `etcd_debugging_lease_ttl_total`.
+/// [`TTL_BUCKETS_SECS`](super::TTL_BUCKETS_SECS) for `etcd_debugging_lease_ttl_total` and
+/// [`EXPIRY_LAG_BUCKETS_SECS`](super::EXPIRY_LAG_BUCKETS_SECS) for `lessor_expiry_lag_seconds`.
 ///
 /// ```
 /// use lease_core::metrics::FacadeMetrics;
@@ -30,19 +31,20 @@ pub struct FacadeMetrics {
     renewed: Counter,
     failures: Counter,
     ttl: Histogram,
+    expiry_lag: Histogram,
 }
 
 impl FacadeMetrics {
     /// Describes the metrics to the installed recorder and registers them with it.
     #[must_use]
     pub fn new() -> Self {
-        metrics::describe_histogram!(TTL.name, Unit::Seconds, TTL.help);
         Self {
             granted: counter(&GRANTED),
             revoked: counter(&REVOKED),
             renewed: counter(&RENEWED),
             failures: counter(&FAILURES),
-            ttl: metrics::histogram!(TTL.name),
+            ttl: histogram(&TTL),
+            expiry_lag: histogram(&EXPIRY_LAG),
         }
     }
 }
@@ -67,6 +69,10 @@ impl Observer for FacadeMetrics {
         self.renewed.increment(1);
     }
 
+    fn expired(&self, batch: &ExpiredBatch) {
+        first_lags(batch).for_each(|secs| self.expiry_lag.record(secs));
+    }
+
     fn failed(&self, _: &LeaseError) {
         self.failures.increment(1);
     }
@@ -81,4 +87,9 @@ impl fmt::Debug for FacadeMetrics {
 fn counter(name: &Name) -> Counter {
     metrics::describe_counter!(name.name, name.help);
     metrics::counter!(name.name)
+}
+
+fn histogram(name: &Name) -> Histogram {
+    metrics::describe_histogram!(name.name, Unit::Seconds, name.help);
+    metrics::histogram!(name.name)
 }

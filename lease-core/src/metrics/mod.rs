@@ -22,8 +22,9 @@
 //! | `etcd_debugging_lease_ttl_total` | histogram | the TTLs of the grants, in seconds |
 //!
 //! What it does not count begins with `lessor_`: `lessor_failures_total` is what
-//! [`Observer::failed`](crate::Observer::failed) was told, the others are
-//! `PrometheusCollector`'s.
+//! [`Observer::failed`](crate::Observer::failed) was told, `lessor_expiry_lag_seconds` a histogram of
+//! how late expired leases were handed out ([`ExpiredLease::lag`](crate::ExpiredLease::lag), first
+//! attempts alone), the others are `PrometheusCollector`'s.
 
 #[cfg(feature = "prometheus-client")]
 mod collector;
@@ -41,6 +42,6 @@ pub use self::tracing::TracingObserver;
 #[cfg(feature = "metrics")]
 pub use facade::FacadeMetrics;
 #[cfg(any(feature = "metrics", feature = "prometheus-client"))]
-pub use names::TTL_BUCKETS_SECS;
+pub use names::{EXPIRY_LAG_BUCKETS_SECS, TTL_BUCKETS_SECS};
 #[cfg(feature = "prometheus-client")]
 pub use {collector::PrometheusCollector, prometheus::PrometheusMetrics};

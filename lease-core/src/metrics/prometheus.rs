@@ -2,15 +2,18 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 
-use super::names::{FAILURES, GRANTED, Name, RENEWED, REVOKED, TTL, TTL_BUCKETS_SECS};
-use crate::{LeaseError, LeaseId, Observer, RevokeReason, Ttl};
+use super::names::{
+    EXPIRY_LAG, EXPIRY_LAG_BUCKETS_SECS, FAILURES, GRANTED, Name, RENEWED, REVOKED, TTL,
+    TTL_BUCKETS_SECS, first_lags,
+};
+use crate::{ExpiredBatch, LeaseError, LeaseId, Observer, RevokeReason, Ttl};
 
 /// Counts for Prometheus what happens in a lessor, under etcd's names.
 ///
 /// A clone counts on in the same metrics. Lessors that share one are counted together. What a
 /// lessor holds is read by a [`PrometheusCollector`](super::PrometheusCollector) instead.
 ///
-/// A grant takes a short lock of the histogram's, everything else is an atomic addition.
+/// A grant and an expiry take a short lock of a histogram's, everything else is an atomic addition.
 ///
 /// ```
 /// use lease_core::metrics::PrometheusMetrics;
@@ -38,6 +41,7 @@ pub struct PrometheusMetrics {
     renewed: Counter,
     failures: Counter,
     ttl: Histogram,
+    expiry_lag: Histogram,
 }
 
 impl PrometheusMetrics {
@@ -50,6 +54,7 @@ impl PrometheusMetrics {
             renewed: Counter::default(),
             failures: Counter::default(),
             ttl: Histogram::new(TTL_BUCKETS_SECS),
+            expiry_lag: Histogram::new(EXPIRY_LAG_BUCKETS_SECS),
         }
     }
 
@@ -61,6 +66,12 @@ impl PrometheusMetrics {
         register_counter(registry, &REVOKED, &self.revoked);
         register_counter(registry, &RENEWED, &self.renewed);
         register(registry, TTL.name, &TTL, self.ttl.clone());
+        register(
+            registry,
+            EXPIRY_LAG.name,
+            &EXPIRY_LAG,
+            self.expiry_lag.clone(),
+        );
         register_counter(registry, &FAILURES, &self.failures);
     }
 }
@@ -83,6 +94,10 @@ impl Observer for PrometheusMetrics {
 
     fn renewed(&self, _: LeaseId, _: Ttl) {
         self.renewed.inc();
+    }
+
+    fn expired(&self, batch: &ExpiredBatch) {
+        first_lags(batch).for_each(|secs| self.expiry_lag.observe(secs));
     }
 
     fn failed(&self, _: &LeaseError) {

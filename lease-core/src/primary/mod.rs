@@ -2,6 +2,7 @@ pub(crate) mod attempts;
 pub(crate) mod checkpoints;
 pub(crate) mod rate;
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -33,6 +34,10 @@ pub(crate) struct Primary {
     // Invariant: every scheduled lease has exactly one entry, no later than its deadline.
     pub(crate) expiries: BucketWheel<LeaseId>,
     pub(crate) revoke_rate: RateWindow,
+    // When the leases were due that wait for a turn which the revoke rate has given them.
+    // Invariant: exactly the scheduled leases that are marked as postponed. A tree, because a hash
+    // table that grows with a pile-up would stop everybody.
+    pub(crate) postponed: BTreeMap<LeaseId, u64>,
     pub(crate) attempts: Attempts,
     pub(crate) checkpoints: CheckpointSchedule,
 }
@@ -56,6 +61,7 @@ impl Primary {
             unscheduled: Some(Cursor::default()),
             expiries: BucketWheel::starting_at(now.floor_ms),
             revoke_rate: RateWindow::new(config.revoke_rate_per_sec),
+            postponed: BTreeMap::new(),
             attempts: Attempts::default(),
             checkpoints: CheckpointSchedule::new(config),
         }
@@ -113,9 +119,19 @@ impl Primary {
     pub(crate) fn forget(&mut self, records: &mut Records, removed: &Record) {
         self.attempts.forget(removed.id());
         self.checkpoints.forget(removed);
+        self.forget_postponed(removed);
         if self.has_scheduled(removed) && !removed.position().is_none() {
             self.unlink(records, removed.id(), removed.position());
         }
+    }
+
+    /// Takes the lease, if it was put off, from those that wait for their turn, and answers when it
+    /// was due. The caller takes the mark from the record.
+    pub(crate) fn forget_postponed(&mut self, record: &Record) -> Option<u64> {
+        if !record.marks().is_postponed() {
+            return None;
+        }
+        self.postponed.remove(&record.id())
     }
 
     /// Enters a lease whose entry was taken out, at its deadline.
@@ -176,10 +192,14 @@ impl Primary {
     pub(crate) fn check_invariants(&self, table: &LeaseTable) {
         self.expiries.check_invariants();
         let mut scheduled = Vec::new();
+        let mut postponed = 0;
         for record in table.records.iter() {
             if self.has_scheduled(record) {
                 let place = self.expiries.key_at(record.position());
                 assert_eq!(place, Some(record.id()), "{} has an entry", record.id());
+                let waits = self.postponed.contains_key(&record.id());
+                assert_eq!(waits, record.marks().is_postponed(), "{}", record.id());
+                postponed += usize::from(waits);
                 scheduled.push(record);
             } else {
                 assert!(
@@ -190,6 +210,7 @@ impl Primary {
             }
         }
         assert_eq!(scheduled.len(), self.expiries.len(), "no entry is dead");
+        assert_eq!(postponed, self.postponed.len(), "nobody waits who is gone");
         self.attempts.check_invariants(&scheduled);
         self.checkpoints.check_invariants(&scheduled);
     }

@@ -69,6 +69,33 @@ fn what_the_host_took_and_did_not_revoke_comes_again() {
     assert_eq!(late, Ok(vec![Err(LeaseError::LeaseNotFound)]));
 }
 
+/// How late a lease is handed out counts from its own expiry, whatever made it late.
+#[test]
+fn a_lease_that_the_revoke_rate_puts_off_is_backlog_and_late() {
+    let config = LessorConfig {
+        revoke_rate_per_sec: Some(NonZeroU32::MIN),
+        ..LessorConfig::default()
+    };
+    let bench = bench(|builder| builder.config(config));
+    for number in 1..=4 {
+        bench.lessor.grant(id(number), 10).expect("free");
+    }
+    bench.advance(10);
+    assert_eq!(bench.lessor.stats().backlog, 3);
+    bench.lessor.renew(id(2)).expect("it waits for its turn");
+    bench.lessor.revoke(id(3)).expect("there");
+    assert_eq!(bench.lessor.stats().backlog, 1);
+    bench.advance(5);
+    let batches = bench.lessor.expired_leases();
+    let lags: Vec<_> = batches
+        .try_iter()
+        .flat_map(|batch| batch.leases)
+        .map(|lease| (lease.id.get(), lease.lag.as_secs()))
+        .collect();
+    assert_eq!(lags, [(1, 0), (4, 5)]);
+    assert_eq!(bench.lessor.stats().backlog, 0);
+}
+
 #[test]
 fn auto_revoke_survives_failures() {
     let bench = bench(|builder| builder.expiry(ExpiryMode::AutoRevoke));

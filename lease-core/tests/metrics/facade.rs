@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use expect_test::expect;
-use lease_core::metrics::{FacadeMetrics, TTL_BUCKETS_SECS};
+use lease_core::metrics::{EXPIRY_LAG_BUCKETS_SECS, FacadeMetrics, TTL_BUCKETS_SECS};
 use metrics::{
     Counter, CounterFn, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder,
     SharedString, Unit, with_local_recorder,
@@ -102,6 +102,10 @@ fn the_recorder_is_told_every_event() {
             4
             9000000000
             60
+        lessor_expiry_lag_seconds
+            histogram, Some(Seconds): How long after their expiry leases were handed out for the first time.
+            0
+            2
         lessor_failures_total
             counter, None: Work that nobody waits for and that failed: batched commits, automatic revokes, checkpoints.
             +1
@@ -109,7 +113,9 @@ fn the_recorder_is_told_every_event() {
 }
 
 #[test]
-fn the_buckets_are_powers_of_two() {
+fn the_buckets_double() {
     let powers: Vec<_> = (0..24).map(|power| f64::from(1 << power)).collect();
     assert_eq!(TTL_BUCKETS_SECS[..], powers);
+    let millis: Vec<_> = powers[..20].iter().map(|power| power * 0.001).collect();
+    assert_eq!(EXPIRY_LAG_BUCKETS_SECS[..], millis);
 }

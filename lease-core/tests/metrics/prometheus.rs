@@ -53,6 +53,31 @@ fn a_scrape_is_text_for_text_this() {
         etcd_debugging_lease_ttl_total_bucket{le="4194304.0"} 4
         etcd_debugging_lease_ttl_total_bucket{le="8388608.0"} 4
         etcd_debugging_lease_ttl_total_bucket{le="+Inf"} 5
+        # HELP lessor_expiry_lag_seconds How long after their expiry leases were handed out for the first time.
+        # TYPE lessor_expiry_lag_seconds histogram
+        lessor_expiry_lag_seconds_sum 2.0
+        lessor_expiry_lag_seconds_count 2
+        lessor_expiry_lag_seconds_bucket{le="0.001"} 1
+        lessor_expiry_lag_seconds_bucket{le="0.002"} 1
+        lessor_expiry_lag_seconds_bucket{le="0.004"} 1
+        lessor_expiry_lag_seconds_bucket{le="0.008"} 1
+        lessor_expiry_lag_seconds_bucket{le="0.016"} 1
+        lessor_expiry_lag_seconds_bucket{le="0.032"} 1
+        lessor_expiry_lag_seconds_bucket{le="0.064"} 1
+        lessor_expiry_lag_seconds_bucket{le="0.128"} 1
+        lessor_expiry_lag_seconds_bucket{le="0.256"} 1
+        lessor_expiry_lag_seconds_bucket{le="0.512"} 1
+        lessor_expiry_lag_seconds_bucket{le="1.024"} 1
+        lessor_expiry_lag_seconds_bucket{le="2.048"} 2
+        lessor_expiry_lag_seconds_bucket{le="4.096"} 2
+        lessor_expiry_lag_seconds_bucket{le="8.192"} 2
+        lessor_expiry_lag_seconds_bucket{le="16.384"} 2
+        lessor_expiry_lag_seconds_bucket{le="32.768"} 2
+        lessor_expiry_lag_seconds_bucket{le="65.536"} 2
+        lessor_expiry_lag_seconds_bucket{le="131.072"} 2
+        lessor_expiry_lag_seconds_bucket{le="262.144"} 2
+        lessor_expiry_lag_seconds_bucket{le="524.288"} 2
+        lessor_expiry_lag_seconds_bucket{le="+Inf"} 2
         # HELP lessor_failures Work that nobody waits for and that failed: batched commits, automatic revokes, checkpoints.
         # TYPE lessor_failures counter
         lessor_failures_total 1
@@ -62,6 +87,9 @@ fn a_scrape_is_text_for_text_this() {
         # HELP lessor_items Items that are attached.
         # TYPE lessor_items gauge
         lessor_items 4
+        # HELP lessor_backlog_leases Leases whose time is up and that the revoke rate has put off.
+        # TYPE lessor_backlog_leases gauge
+        lessor_backlog_leases 0
         # HELP lessor_expiring_leases Leases handed out as expired and not revoked yet.
         # TYPE lessor_expiring_leases gauge
         lessor_expiring_leases 1

@@ -33,7 +33,8 @@ pub(crate) struct RefLease {
     pub(crate) revoking: bool,
     // The rest means something on a primary only.
     pub(crate) deadline_ms: u64,
-    postponed: bool,
+    // When it was due, if the revoke rate has given it a later turn.
+    postponed: Option<u64>,
     expiring: Option<Attempt>,
     open_checkpoint: Option<u64>,
     checkpoint_ms: Option<u64>,
@@ -46,8 +47,8 @@ struct Attempt {
     again_ms: u64,
 }
 
-/// id, incarnation, attempt
-pub(crate) type HandedOut = (LeaseId, Incarnation, u32);
+/// id, incarnation, attempt, lag in milliseconds
+pub(crate) type HandedOut = (LeaseId, Incarnation, u32, u64);
 
 impl Reference {
     pub(crate) fn new(config: LessorConfig) -> Self {
@@ -128,7 +129,7 @@ impl Reference {
                 }),
             }));
         }
-        lease.postponed = false;
+        lease.postponed = None;
         lease.deadline_ms = lease.deadline_ms.max(now_ms + lease.ttl.as_secs() * 1000);
         Ok(Renewal::Renewed(lease.ttl))
     }
@@ -202,8 +203,8 @@ impl Reference {
         let mut batches = Vec::new();
         let mut batch = Vec::new();
         while let Some((_, id)) = self.next_due() {
-            if let Some(attempt) = self.decide(id) {
-                batch.push((id, self.leases[&id].incarnation, attempt));
+            if let Some((attempt, lag_ms)) = self.decide(id) {
+                batch.push((id, self.leases[&id].incarnation, attempt, lag_ms));
                 if batch.len() == self.config.max_expired_batch_size.get() as usize {
                     self.batches.push(None);
                     batches.push(std::mem::take(&mut batch));
@@ -215,6 +216,13 @@ impl Reference {
             batches.push(batch);
         }
         batches
+    }
+
+    /// How many leases wait for their turn.
+    pub(crate) fn backlog(&self) -> usize {
+        let waits = |lease: &&RefLease| lease.postponed.is_some();
+        let waiting = self.leases.values().filter(waits).count();
+        self.primary.map_or(0, |_| waiting)
     }
 
     pub(crate) fn taken(&mut self, below: u64) {
@@ -352,7 +360,8 @@ impl Reference {
             .min()
     }
 
-    fn decide(&mut self, id: LeaseId) -> Option<u32> {
+    /// The number of the attempt and how late it is, if the lease goes out now.
+    fn decide(&mut self, id: LeaseId) -> Option<(u32, u64)> {
         let (now_ms, retry_ms) = (self.now_ms, self.retry_ms());
         let number = match self.leases[&id].expiring {
             None => 0,
@@ -372,10 +381,11 @@ impl Reference {
         let turn_ms = self.turn(&self.revoke_turns, self.config.revoke_rate_per_sec);
         let batch = self.batches.len() as u64;
         let lease = self.leases.get_mut(&id)?;
-        if !std::mem::take(&mut lease.postponed) {
+        let due_ms = lease.postponed.take();
+        if due_ms.is_none() {
             self.revoke_turns.push(turn_ms);
             if turn_ms > now_ms {
-                lease.postponed = true;
+                lease.postponed = Some(lease.event_ms());
                 match &mut lease.expiring {
                     Some(attempt) => attempt.again_ms = turn_ms,
                     None => lease.deadline_ms = turn_ms,
@@ -383,12 +393,13 @@ impl Reference {
                 return None;
             }
         }
+        let lag_ms = now_ms - due_ms.unwrap_or(lease.event_ms());
         lease.expiring = Some(Attempt {
             number,
             batch: Some(batch),
             again_ms: now_ms + retry_ms,
         });
-        Some(number)
+        Some((number, lag_ms))
     }
 
     fn attempt(&mut self, id: LeaseId) -> Option<&mut Attempt> {
@@ -470,7 +481,7 @@ impl RefLease {
             items: BTreeSet::new(),
             revoking: false,
             deadline_ms: 0,
-            postponed: false,
+            postponed: None,
             expiring: None,
             open_checkpoint: None,
             checkpoint_ms: None,
@@ -479,7 +490,7 @@ impl RefLease {
 
     fn start(&mut self, deadline_ms: u64, interval_ms: u64) {
         self.deadline_ms = deadline_ms;
-        self.postponed = false;
+        self.postponed = None;
         self.expiring = None;
         self.open_checkpoint = None;
         let ttl_ms = self.ttl.as_secs() * 1000;
