@@ -68,7 +68,6 @@ fn empty_and_huge_lists_and_items_are_fine() {
     bench.lessor.check_invariants();
 }
 
-/// A revoked lease takes its items with it; etcd leaves them in its map.
 #[test]
 fn a_revoke_frees_the_items() {
     let bench = member(|builder| builder);

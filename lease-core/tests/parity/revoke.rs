@@ -37,7 +37,7 @@ fn the_range_deleter_gets_the_keys_in_sorted_order() {
     bench.assert_memory_is_disk();
 }
 
-/// In etcd the lease is gone from memory then, its row stays and comes back at a restart.
+/// etcd deletes nothing then.
 #[test]
 fn without_a_range_deleter_the_lease_and_its_row_go() {
     let bench = primary(|builder| builder);
