@@ -21,7 +21,7 @@ pub(super) fn dangling(root: &Path, file: &SourceFile) -> Vec<Problem> {
 }
 
 // The lines outside of code blocks.
-fn prose(file: &SourceFile) -> impl Iterator<Item = (usize, &str)> {
+pub(super) fn prose(file: &SourceFile) -> impl Iterator<Item = (usize, &str)> {
     let mut fence = None;
     file.lines().filter(move |(_, line)| {
         let start = line.trim_start();

@@ -1,6 +1,8 @@
 mod arrows;
+mod citations;
 mod links;
 mod manifests;
+mod parity;
 mod pins;
 mod text;
 mod tree;
@@ -13,7 +15,7 @@ use anyhow::{Result, bail};
 use crate::workspace::Workspace;
 use tree::{SourceFile, read_tree};
 
-/// Check manifests, text and links against the project's rules.
+/// Check manifests, text, links and citations against the project's rules.
 #[derive(clap::Args)]
 pub(crate) struct Args {}
 
@@ -67,8 +69,11 @@ impl fmt::Display for Problem {
     }
 }
 
+/// Looks at something and answers which rules it breaks.
+type Check<T> = fn(&T) -> Vec<Problem>;
+
 /// What is checked on the manifests.
-const WORKSPACE_CHECKS: &[fn(&Workspace) -> Vec<Problem>] = &[
+const WORKSPACE_CHECKS: &[Check<Workspace>] = &[
     arrows::known_crates,
     arrows::forbidden_arrows,
     manifests::not_inherited,
@@ -79,7 +84,7 @@ const WORKSPACE_CHECKS: &[fn(&Workspace) -> Vec<Problem>] = &[
 ];
 
 /// What is checked on each file.
-const FILE_CHECKS: &[fn(&SourceFile) -> Vec<Problem>] = &[
+const FILE_CHECKS: &[Check<SourceFile>] = &[
     text::too_long,
     text::unkempt_lines,
     text::open_end,
@@ -87,14 +92,20 @@ const FILE_CHECKS: &[fn(&SourceFile) -> Vec<Problem>] = &[
     text::machine_paths,
 ];
 
+/// What is checked on all files together.
+const TREE_CHECKS: &[Check<[SourceFile]>] =
+    &[citations::stale, parity::missing_rows, parity::empty_claims];
+
 fn find_problems(workspace: &Workspace) -> Result<Vec<Problem>> {
     let files = read_tree(&workspace.root)?;
     let of_workspace = WORKSPACE_CHECKS.iter().flat_map(|check| check(workspace));
     let of_files = files
         .iter()
         .flat_map(|file| FILE_CHECKS.iter().flat_map(|check| check(file)));
+    let of_tree = TREE_CHECKS.iter().flat_map(|check| check(&files));
     let of_links = files
         .iter()
         .flat_map(|file| links::dangling(&workspace.root, file));
-    Ok(of_workspace.chain(of_files).chain(of_links).collect())
+    let of_text = of_files.chain(of_tree).chain(of_links);
+    Ok(of_workspace.chain(of_text).collect())
 }

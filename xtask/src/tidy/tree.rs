@@ -54,7 +54,7 @@ pub(super) fn read_tree(root: &Path) -> Result<Vec<SourceFile>> {
     Ok(files)
 }
 
-const EXTENSIONS: [&str; 4] = ["md", "proto", "rs", "toml"];
+const EXTENSIONS: [&str; 5] = ["md", "proto", "rs", "toml", "txt"];
 
 // What cargo and its helpers write.
 const SKIPPED_DIRS: [&str; 3] = ["target", "target-sim", "mutants.out"];
