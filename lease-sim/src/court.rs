@@ -1,80 +1,113 @@
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::judges::{Event, Judge, all};
+use crate::event::{Event, Glance};
+use crate::judges::{Judge, all};
+use crate::plan::Parameters;
 
 /// Hears what happens in a run: lets the judges look at it, and keeps the trace.
 pub struct Court {
     judges: Vec<Box<dyn Judge>>,
     violations: Vec<Violation>,
     events: u64,
-    // FNV-1a over the events, to tell two runs apart.
-    hash: u64,
-    sometimes: BTreeMap<&'static str, u64>,
+    hasher: DefaultHasher,
+    trace: Option<Vec<Traced>>,
 }
 
 /// A property that did not hold.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Violation {
     /// Virtual milliseconds from the start.
     pub at_ms: u64,
     /// The property.
-    pub property: &'static str,
+    pub property: String,
     /// What happened.
     pub message: String,
 }
 
+/// An event and its time.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Traced {
+    /// Virtual milliseconds from the start.
+    pub at_ms: u64,
+    /// What happened.
+    pub event: Event,
+}
+
 /// What is left of a run.
-#[derive(Clone, PartialEq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Report {
-    /// The seed.
+    /// The seed of the plan.
     pub seed: u64,
     /// How long it took in virtual time.
     pub virtual_ms: u64,
     /// How many events the judges heard.
     pub events: u64,
-    /// The hash of all events: equal for two runs of a seed.
+    /// The hash of all events: equal for two runs of a plan.
     pub hash: u64,
     /// What did not hold.
     pub violations: Vec<Violation>,
     /// How often each interesting thing happened.
-    pub sometimes: BTreeMap<&'static str, u64>,
-}
-
-impl Default for Court {
-    fn default() -> Self {
-        Self {
-            judges: all(),
-            violations: Vec::new(),
-            events: 0,
-            hash: 0xcbf2_9ce4_8422_2325,
-            sometimes: BTreeMap::new(),
-        }
-    }
+    pub sometimes: BTreeMap<String, u64>,
+    /// All events, if the run was to be traced.
+    pub trace: Vec<Traced>,
+    /// The members at the end, in words; only if the run was to be traced.
+    pub members: Vec<String>,
 }
 
 impl Court {
-    /// Tells all judges.
-    pub fn hear(&mut self, at_ms: u64, event: &Event) {
-        self.events += 1;
-        for byte in format!("{at_ms}{event:?}").bytes() {
-            self.hash = (self.hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    /// A court over a run with these parameters.
+    #[must_use]
+    pub fn new(parameters: &Parameters, is_traced: bool) -> Self {
+        Self {
+            judges: all(parameters),
+            violations: Vec::new(),
+            events: 0,
+            hasher: DefaultHasher::new(),
+            trace: is_traced.then(Vec::new),
         }
+    }
+
+    /// Tells all judges.
+    pub fn hear(&mut self, at_ms: u64, event: Event) {
+        self.events += 1;
+        (at_ms, &event).hash(&mut self.hasher);
         for judge in &mut self.judges {
-            if let Some(message) = judge.hear(at_ms, event) {
-                self.violations.push(Violation {
-                    at_ms,
-                    property: judge.name(),
-                    message,
-                });
+            if let Some(message) = judge.hear(at_ms, &event) {
+                self.violations.push(violation(at_ms, &**judge, message));
+            }
+        }
+        self.note(at_ms, event);
+    }
+
+    /// Lets all judges look at a member.
+    pub fn look(&mut self, at_ms: u64, glance: &Glance) {
+        for judge in &mut self.judges {
+            if let Some(message) = judge.look(at_ms, glance) {
+                self.violations.push(violation(at_ms, &**judge, message));
             }
         }
     }
 
-    /// Notes that something interesting has happened.
-    pub fn sometimes(&mut self, what: &'static str) {
-        *self.sometimes.entry(what).or_default() += 1;
+    /// Puts what the judges need not hear into the trace.
+    pub fn note(&mut self, at_ms: u64, event: Event) {
+        if let Some(trace) = &mut self.trace {
+            trace.push(Traced { at_ms, event });
+        }
+    }
+
+    /// Whether there is a trace.
+    #[must_use]
+    pub const fn is_traced(&self) -> bool {
+        self.trace.is_some()
+    }
+
+    /// Whether a property has been violated.
+    #[must_use]
+    pub const fn has_objected(&self) -> bool {
+        !self.violations.is_empty()
     }
 
     /// Closes the run.
@@ -84,9 +117,18 @@ impl Court {
             seed,
             virtual_ms,
             events: self.events,
-            hash: self.hash,
+            hash: self.hasher.finish(),
             violations: self.violations,
-            sometimes: self.sometimes,
+            trace: self.trace.unwrap_or_default(),
+            ..Report::default()
         }
+    }
+}
+
+fn violation(at_ms: u64, judge: &dyn Judge, message: String) -> Violation {
+    Violation {
+        at_ms,
+        property: judge.name().to_owned(),
+        message,
     }
 }

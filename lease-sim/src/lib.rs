@@ -1,29 +1,50 @@
 //! Deterministic worlds of lessors: members with the production lessor over simulated disks, a
-//! hostile model of a consensus log, clients, and the judges over them, in virtual time.
+//! hostile model of a consensus log, a network, clocks, clients, and the judges over them, in
+//! virtual time.
 //!
-//! A [`Plan`] is drawn from a seed; `run_seed` runs it and returns a [`Report`]. The same seed
-//! gives the same run, event by event. The world, and with it `run_seed`, exists only in a build
-//! with `--cfg madsim`, which `cargo xtask sim` makes.
+//! A [`Plan`] is drawn from a seed; `run` runs it and returns a [`Report`]. The same plan gives the
+//! same run, event by event. The world, and with it `run`, exists only in a build with
+//! `--cfg madsim`, which `cargo xtask sim` makes.
 
+mod bugs;
 mod court;
-mod judges;
+mod event;
+pub mod judges;
+mod marks;
 mod plan;
+mod spec;
 mod wire;
 #[cfg(madsim)]
 mod world;
 
-pub use court::{Court, Report, Violation};
-pub use judges::{
-    EarlyLoss, Event, Fencing, Judge, Liveness, Name, OnePrimary, RenewExcludesExpiry, SameState,
-};
-pub use plan::{Action, Parameters, Plan, Timed};
-pub use wire::{Entry, Request};
+pub use bugs::{BUGS, Bug};
+pub use court::{Court, Report, Traced, Violation};
+pub use event::{Event, Exit, Glance, Name};
+pub use judges::Judge;
+pub use marks::MARKS;
+pub use plan::{Action, End, Parameters, Plan, Profile, Timed};
 
-/// Runs the plan of a seed. Blocks the thread, which must not have run another world before.
+/// How a plan is run.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// The bug that is planted into the production code or the host.
+    pub bug: Option<&'static Bug>,
+    /// Whether the report has the trace.
+    pub trace: bool,
+}
+
+/// Runs a plan. Blocks the thread, which must not have run another world before.
+///
+/// # Panics
+///
+/// If the plan is not sound, see [`Plan::check`], or if the code under test panics.
 #[cfg(madsim)]
 #[must_use]
-pub fn run_seed(seed: u64) -> Report {
+pub fn run(plan: &Plan, options: Options) -> Report {
+    plan.check().expect("the plan is sound");
+    lease_core::probe::plant(options.bug.map(|bug| bug.name));
     let config = madsim::Config::default();
-    let runtime = madsim::runtime::Runtime::with_seed_and_config(seed, config);
-    runtime.block_on(world::run(Plan::draw(seed)))
+    let mut runtime = madsim::runtime::Runtime::with_seed_and_config(plan.noise, config);
+    runtime.set_time_limit(std::time::Duration::from_secs(24 * 60 * 60));
+    runtime.block_on(world::run(plan.clone(), options))
 }

@@ -1,0 +1,253 @@
+use std::fmt;
+
+use lease_core::{Incarnation, LeaseId};
+use serde::{Deserialize, Serialize};
+
+use crate::plan::End;
+
+/// A lease and which grant of its id it is: no two leases of a run have the same.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Name {
+    /// The id.
+    pub lease: i64,
+    /// The index of the entry that granted it.
+    pub incarnation: u64,
+}
+
+impl Name {
+    /// The name of a lease whose incarnation the log has supplied.
+    #[must_use]
+    pub fn new(lease: LeaseId, incarnation: Incarnation) -> Self {
+        Self {
+            lease: lease.get(),
+            incarnation: incarnation.as_supplied().unwrap_or(0),
+        }
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "lease {} of entry {}", self.lease, self.incarnation)
+    }
+}
+
+/// What happens in a run, as the judges hear it. Epochs and indexes are those of the log; times are
+/// virtual milliseconds.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// The log made a member the leader of a term.
+    Elected {
+        /// Which.
+        node: usize,
+        /// The term.
+        epoch: u64,
+    },
+    /// A member has started, or has installed a snapshot, and this is what it has.
+    Recovered {
+        /// Which.
+        node: usize,
+        /// The last entry that it had applied.
+        index: u64,
+        /// Its replicated state.
+        digest: u64,
+        /// Whether it comes from its own disk.
+        from_disk: bool,
+    },
+    /// A member's process has ended.
+    Ended {
+        /// Which.
+        node: usize,
+        /// The last entry that it had applied.
+        index: u64,
+        /// Why.
+        how: Exit,
+    },
+    /// A member stands still.
+    Paused {
+        /// Which.
+        node: usize,
+    },
+    /// A member goes on.
+    Resumed {
+        /// Which.
+        node: usize,
+    },
+    /// A member became the primary.
+    Promoted {
+        /// Which.
+        node: usize,
+        /// In which epoch.
+        epoch: u64,
+    },
+    /// A member is no primary any more.
+    Demoted {
+        /// Which.
+        node: usize,
+    },
+    /// What the replicated state must be after an entry.
+    Specified {
+        /// The entry.
+        index: u64,
+        /// The state.
+        digest: u64,
+    },
+    /// A member has applied an entry.
+    Applied {
+        /// Which.
+        node: usize,
+        /// The entry.
+        index: u64,
+        /// Its replicated state after it.
+        digest: u64,
+    },
+    /// An epoch began: the first member has applied its entry.
+    Began {
+        /// The epoch.
+        epoch: u64,
+    },
+    /// A lease was granted: the first member has applied the entry.
+    Granted {
+        /// The lease.
+        name: Name,
+        /// Its TTL.
+        ttl_ms: u64,
+    },
+    /// A lease was revoked: the first member has applied the entry.
+    Revoked {
+        /// The lease.
+        name: Name,
+        /// The epoch that expired it; `None` if a client revoked it.
+        by: Option<u64>,
+    },
+    /// A primary has asked the log for a checkpoint.
+    CheckpointProposed {
+        /// Which.
+        node: usize,
+        /// Its epoch.
+        epoch: u64,
+        /// The lease.
+        name: Name,
+        /// What remains of its TTL.
+        remaining_ms: u64,
+    },
+    /// A checkpoint took effect: the first member has applied the entry.
+    Checkpointed {
+        /// The lease.
+        name: Name,
+        /// What remains of its TTL; `None` if the checkpoint is taken back.
+        remaining_ms: Option<u64>,
+        /// When it was asked for.
+        proposed_ms: u64,
+    },
+    /// A primary has renewed a lease; the client does not know it yet.
+    Renewed {
+        /// Which.
+        node: usize,
+        /// Its epoch.
+        epoch: u64,
+        /// The lease.
+        name: Name,
+    },
+    /// A primary has handed out a lease as expired.
+    HandedOut {
+        /// Which.
+        node: usize,
+        /// Its epoch.
+        epoch: u64,
+        /// The lease.
+        name: Name,
+        /// How many times it had been handed out before.
+        attempt: u32,
+    },
+    /// A client holds the answer that its lease lives for a TTL.
+    Acknowledged {
+        /// The lease.
+        name: Name,
+        /// When it asked.
+        asked_ms: u64,
+        /// The TTL.
+        ttl_ms: u64,
+    },
+    /// A primary has answered how long a lease has.
+    ToldTimeToLive {
+        /// Which.
+        node: usize,
+        /// The last entry that it had applied.
+        index: u64,
+        /// The lease that was asked for.
+        lease: i64,
+        /// The answer: the lease, what remains and its TTL; `None` is "not found".
+        answer: Option<(Name, u64, u64)>,
+    },
+    /// A renewal waits for the end of an expired lease.
+    WaitBegan {
+        /// Where.
+        node: usize,
+        /// Which wait.
+        wait: u64,
+        /// When it ends at the latest.
+        until_ms: u64,
+    },
+    /// Such a wait is over.
+    WaitEnded {
+        /// Where.
+        node: usize,
+        /// Which wait.
+        wait: u64,
+    },
+    /// Something that holds in every state does not.
+    Broken {
+        /// Where.
+        node: usize,
+        /// What.
+        message: String,
+    },
+    /// The run is over.
+    Over {
+        /// The leases that are still there, and where.
+        left: Vec<(usize, i64)>,
+        /// The healed members that have not applied the whole log.
+        behind: Vec<usize>,
+    },
+    /// A message has arrived, or was lost. Only in a trace.
+    Message {
+        /// From where.
+        from: End,
+        /// To where.
+        to: End,
+        /// When it was sent.
+        sent_ms: u64,
+        /// What it was.
+        what: String,
+        /// Whether it arrived.
+        arrived: bool,
+    },
+}
+
+/// How a member's process ends.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Exit {
+    /// It lost power.
+    PowerLost,
+    /// It was shut down in order: nothing that it had applied may be lost.
+    Stopped,
+}
+
+/// What can be seen of a member between two things that it does.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Glance {
+    /// Which member.
+    pub node: usize,
+    /// The epoch that it is the primary of.
+    pub primary: Option<u64>,
+    /// The newest epoch that it has applied.
+    pub epoch: u64,
+    /// How many callers wait inside of the lessor.
+    pub waiting: usize,
+    /// Whether it hands out expired leases: nothing suspends that, and the host takes them.
+    pub expires: bool,
+    /// Its leases by id: the name, what remains (`None` while it is no primary), and the TTL.
+    pub leases: Vec<(Name, Option<u64>, u64)>,
+}

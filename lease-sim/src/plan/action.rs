@@ -1,0 +1,261 @@
+use serde::{Deserialize, Serialize};
+
+/// What a plan can do.
+///
+/// A fault lasts for a time of its own and then ends by itself, so that each can be left out of a
+/// plan alone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// A member becomes the leader of a new term; the old leader learns of it from the log.
+    Elect {
+        /// Which.
+        node: usize,
+    },
+    /// The leader steps down and a member becomes the leader of a new term.
+    Transfer {
+        /// Which.
+        node: usize,
+    },
+    /// A member loses power at once.
+    Crash {
+        /// Which.
+        node: usize,
+        /// Until it starts again from its disk.
+        for_ms: u64,
+    },
+    /// A member loses power in the middle of an operation of its disk.
+    PowerCut {
+        /// Which.
+        node: usize,
+        /// The operation, counted from now.
+        after_operations: u64,
+        /// Until it starts again from its disk.
+        for_ms: u64,
+    },
+    /// A member is shut down in order.
+    Stop {
+        /// Which.
+        node: usize,
+        /// Until it starts again.
+        for_ms: u64,
+    },
+    /// The process of a member stands still, and goes on as if nothing had been.
+    Pause {
+        /// Which.
+        node: usize,
+        /// For how long.
+        for_ms: u64,
+    },
+    /// Nothing that one end sends reaches the other; the way back is open.
+    Cut {
+        /// From here.
+        from: End,
+        /// To here.
+        to: End,
+        /// For how long.
+        for_ms: u64,
+    },
+    /// A member hears nothing and nobody hears it.
+    Isolate {
+        /// Which.
+        node: usize,
+        /// For how long.
+        for_ms: u64,
+    },
+    /// What is sent to a member is held up, and comes all at once at the end.
+    Clog {
+        /// Which.
+        node: usize,
+        /// For how long.
+        for_ms: u64,
+    },
+    /// A member's clock goes back.
+    ClockBack {
+        /// Whose.
+        node: usize,
+        /// By how much.
+        by_ms: u64,
+    },
+    /// An operation of a member's disk fails; the next ones work.
+    DiskError {
+        /// Whose.
+        node: usize,
+        /// The operation, counted from now.
+        after_operations: u64,
+    },
+    /// A member's disk has no room.
+    DiskFull {
+        /// Whose.
+        node: usize,
+        /// For how long.
+        for_ms: u64,
+    },
+    /// A member's disk is slow.
+    DiskSlow {
+        /// Whose.
+        node: usize,
+        /// How long an entry takes to apply.
+        by_ms: u64,
+        /// For how long.
+        for_ms: u64,
+    },
+    /// A member gets a snapshot of another one's state in the place of the log.
+    Snapshot {
+        /// Which.
+        node: usize,
+    },
+    /// A member does not take its expired leases.
+    Linger {
+        /// Which.
+        node: usize,
+        /// For how long.
+        for_ms: u64,
+    },
+    /// A member suspends the expiry of leases.
+    Suspend {
+        /// Which.
+        node: usize,
+        /// For how long.
+        for_ms: u64,
+    },
+    /// A client asks for a lease.
+    Grant {
+        /// The id.
+        lease: i64,
+        /// Seconds.
+        ttl: i64,
+    },
+    /// A client asks for a lease and keeps it alive; then it goes away without a word.
+    Hold {
+        /// The id.
+        lease: i64,
+        /// Seconds.
+        ttl: i64,
+        /// The time between two renewals.
+        every_ms: u64,
+        /// How many renewals.
+        times: u32,
+    },
+    /// A client renews a lease, which need not be its own.
+    Renew {
+        /// The id.
+        lease: i64,
+    },
+    /// A client revokes a lease.
+    Revoke {
+        /// The id.
+        lease: i64,
+    },
+    /// A client puts a key, with a lease or without: attaches, moves or detaches it.
+    Put {
+        /// The key.
+        key: u8,
+        /// The lease that it is attached to.
+        lease: Option<i64>,
+    },
+    /// A client asks how long a lease has.
+    TimeToLive {
+        /// The id.
+        lease: i64,
+    },
+}
+
+/// One end of a link.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    /// A member.
+    Node(usize),
+    /// The consensus log.
+    Log,
+    /// The clients.
+    Clients,
+}
+
+impl Action {
+    /// The member that it happens to.
+    #[must_use]
+    pub const fn node(&self) -> Option<usize> {
+        match self {
+            Self::Elect { node }
+            | Self::Transfer { node }
+            | Self::Crash { node, .. }
+            | Self::PowerCut { node, .. }
+            | Self::Stop { node, .. }
+            | Self::Pause { node, .. }
+            | Self::Isolate { node, .. }
+            | Self::Clog { node, .. }
+            | Self::ClockBack { node, .. }
+            | Self::DiskError { node, .. }
+            | Self::DiskFull { node, .. }
+            | Self::DiskSlow { node, .. }
+            | Self::Snapshot { node }
+            | Self::Linger { node, .. }
+            | Self::Suspend { node, .. } => Some(*node),
+            Self::Cut { from, to, .. } => match (from, to) {
+                (End::Node(node), _) | (_, End::Node(node)) => Some(*node),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// How long it lasts.
+    #[must_use]
+    pub const fn for_ms(&self) -> Option<u64> {
+        match self {
+            Self::Crash { for_ms, .. }
+            | Self::PowerCut { for_ms, .. }
+            | Self::Stop { for_ms, .. }
+            | Self::Pause { for_ms, .. }
+            | Self::Cut { for_ms, .. }
+            | Self::Isolate { for_ms, .. }
+            | Self::Clog { for_ms, .. }
+            | Self::DiskFull { for_ms, .. }
+            | Self::DiskSlow { for_ms, .. }
+            | Self::Linger { for_ms, .. }
+            | Self::Suspend { for_ms, .. } => Some(*for_ms),
+            _ => None,
+        }
+    }
+
+    /// Whether it is something that a client does.
+    #[must_use]
+    pub const fn is_of_client(&self) -> bool {
+        self.lease().is_some() || matches!(self, Self::Put { .. })
+    }
+
+    pub(super) fn check(&self, nodes: usize) -> Result<(), String> {
+        if let Self::Cut { from, to, .. } = self
+            && (from == to || self.node().is_none())
+        {
+            return Err(format!("{self:?} names no link"));
+        }
+        if self.node().is_some_and(|node| node >= nodes) {
+            return Err(format!("{self:?} names none of {nodes} members"));
+        }
+        if self.lease() == Some(0) {
+            return Err(format!("{self:?} names no lease"));
+        }
+        match self {
+            Self::Grant { ttl, .. } | Self::Hold { ttl, .. } if *ttl < 1 => {
+                Err(format!("{self:?} has no legal TTL"))
+            }
+            Self::Hold { every_ms: 0, .. } => Err(format!("{self:?} renews without a pause")),
+            _ => Ok(()),
+        }
+    }
+
+    const fn lease(&self) -> Option<i64> {
+        match self {
+            Self::Grant { lease, .. }
+            | Self::Hold { lease, .. }
+            | Self::Renew { lease }
+            | Self::Revoke { lease }
+            | Self::TimeToLive { lease } => Some(*lease),
+            Self::Put { lease, .. } => *lease,
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,329 @@
+use std::fmt;
+use std::str::FromStr;
+
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use super::{Action, End, Parameters, Plan, Timed};
+
+/// How much a drawn plan holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Profile {
+    /// Three members, a short time, no faults of disks.
+    Lite,
+    /// Three to five members, a minute, and of each family of faults and operations either many or
+    /// none.
+    #[default]
+    Swarm,
+    /// Up to seven members, five minutes, a thousand operations.
+    Heavy,
+}
+
+impl Profile {
+    const NAMES: [(Self, &str); 3] = [
+        (Self::Lite, "lite"),
+        (Self::Swarm, "swarm"),
+        (Self::Heavy, "heavy"),
+    ];
+}
+
+impl fmt::Display for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = Self::NAMES.iter().find(|(profile, _)| profile == self);
+        f.write_str(name.map_or("", |(_, name)| name))
+    }
+}
+
+impl FromStr for Profile {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let named = Self::NAMES.iter().find(|(_, name)| *name == text);
+        named
+            .map(|(profile, _)| *profile)
+            .ok_or_else(|| format!("no profile {text}; there are lite, swarm and heavy"))
+    }
+}
+
+/// A family of actions that a plan has or has not.
+type Family = fn(&mut ChaCha8Rng, &Parameters) -> Action;
+
+/// The faults, and whether the lite profile has them.
+const FAULTS: [(Family, bool); 16] = [
+    (elect, true),
+    (transfer, true),
+    (crash, true),
+    (power_cut, false),
+    (stop, true),
+    (pause, true),
+    (cut, true),
+    (cut_from_log, true),
+    (isolate, true),
+    (clog, true),
+    (clock_back, true),
+    (disk_error, false),
+    (disk_full, false),
+    (disk_slow, false),
+    (snapshot, true),
+    (linger_or_suspend, true),
+];
+
+pub(super) fn draw(seed: u64, profile: Profile) -> Plan {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let rng = &mut rng;
+    let parameters = draw_parameters(rng, profile);
+    let mut actions = Vec::new();
+    draw_faults(rng, &parameters, profile, &mut actions);
+    draw_clients(rng, &parameters, profile, &mut actions);
+    actions.sort_by_key(|timed| timed.at_ms);
+    Plan {
+        seed,
+        noise: rng.random(),
+        parameters,
+        actions,
+    }
+}
+
+fn one_of<T: Copy>(rng: &mut impl Rng, choices: &[T]) -> T {
+    choices[rng.random_range(0..choices.len())]
+}
+
+fn draw_parameters(rng: &mut impl Rng, profile: Profile) -> Parameters {
+    let nodes = match profile {
+        Profile::Lite => 3,
+        Profile::Swarm => rng.random_range(3..=5),
+        Profile::Heavy => rng.random_range(3..=7),
+    };
+    let fastest = rng.random_range(0..5);
+    let drift = one_of(rng, &[0, 0, 200, 20_000]);
+    let has_own_minimum = rng.random_bool(0.3);
+    Parameters {
+        nodes,
+        core: rng.random_range(nodes / 2 + 1..=nodes),
+        faulty_ms: match profile {
+            Profile::Lite => 20_000,
+            Profile::Swarm => 45_000,
+            Profile::Heavy => 270_000,
+        },
+        longest_ttl: one_of(rng, &[2, 5, 12, 20]),
+        latency_ms: (fastest, fastest + one_of(rng, &[1, 10, 60])),
+        apply_lag_ms: one_of(rng, &[0, 20, 300, 2_000]),
+        lost_per_mille: one_of(rng, &[0, 0, 10, 100]),
+        repeated_per_mille: one_of(rng, &[0, 0, 20, 200]),
+        duplicated_per_mille: one_of(rng, &[0, 20, 200]),
+        promotion_lag_ms: one_of(rng, &[0, 0, 50, 3_000]),
+        extend_ms: one_of(rng, &[0, 500, 2_000]),
+        drift_ppm: (0..nodes)
+            .map(|_| rng.random_range(-drift..=drift))
+            .collect(),
+        min_ttl: (0..nodes)
+            .map(|_| {
+                if has_own_minimum {
+                    rng.random_range(1..4)
+                } else {
+                    1
+                }
+            })
+            .collect(),
+        checkpoint_interval_ms: one_of(rng, &[1_000, 2_000, 5_000, 300_000]),
+        revoke_rate_per_sec: one_of(rng, &[0, 1, 3, 1_000]),
+        retry_interval_ms: one_of(rng, &[500, 3_000]),
+        expired_batch: one_of(rng, &[1, 3, 500]),
+        expired_capacity: one_of(rng, &[1, 16]),
+        durable: rng.random_bool(0.4),
+    }
+}
+
+/// Swarm testing: each family of faults is in the plan or not, so that some plans are full of what
+/// others lack.
+fn draw_faults(
+    rng: &mut ChaCha8Rng,
+    parameters: &Parameters,
+    profile: Profile,
+    actions: &mut Vec<Timed>,
+) {
+    let mut families: Vec<Family> = Vec::new();
+    let likely = one_of(rng, &[0.15, 0.5]);
+    for (family, in_lite) in FAULTS {
+        if rng.random_bool(likely) && (in_lite || profile != Profile::Lite) {
+            families.push(family);
+        }
+    }
+    if families.is_empty() {
+        return;
+    }
+    let pause = one_of(rng, &[1_500, 4_000, 15_000]);
+    let mut at_ms = rng.random_range(200..pause);
+    while at_ms < parameters.faulty_ms {
+        let family = families[rng.random_range(0..families.len())];
+        let action = family(rng, parameters);
+        actions.push(Timed { at_ms, action });
+        at_ms += rng.random_range(50..pause);
+    }
+}
+
+fn node(rng: &mut ChaCha8Rng, parameters: &Parameters) -> usize {
+    rng.random_range(0..parameters.nodes)
+}
+
+fn span(rng: &mut ChaCha8Rng) -> u64 {
+    let longest = one_of(rng, &[500, 4_000, 12_000]);
+    rng.random_range(50..longest)
+}
+
+fn elect(rng: &mut ChaCha8Rng, parameters: &Parameters) -> Action {
+    let node = node(rng, parameters);
+    Action::Elect { node }
+}
+
+fn transfer(rng: &mut ChaCha8Rng, parameters: &Parameters) -> Action {
+    let node = node(rng, parameters);
+    Action::Transfer { node }
+}
+
+fn crash(rng: &mut ChaCha8Rng, parameters: &Parameters) -> Action {
+    let (node, for_ms) = (node(rng, parameters), span(rng));
+    Action::Crash { node, for_ms }
+}
+
+fn power_cut(rng: &mut ChaCha8Rng, parameters: &Parameters) -> Action {
+    Action::PowerCut {
+        node: node(rng, parameters),
+        after_operations: rng.random_range(0..40),
+        for_ms: span(rng),
+    }
+}
+
+fn stop(rng: &mut ChaCha8Rng, parameters: &Parameters) -> Action {
+    let (node, for_ms) = (node(rng, parameters), span(rng));
+    Action::Stop { node, for_ms }
+}
+
+fn pause(rng: &mut ChaCha8Rng, parameters: &Parameters) -> Action {
+    let (node, for_ms) = (node(rng, parameters), span(rng));
+    Action::Pause { node, for_ms }
+}
+
+fn cut(rng: &mut ChaCha8Rng, parameters: &Parameters) -> Action {
+    let node = End::Node(node(rng, parameters));
+    let other = one_of(rng, &[End::Log, End::Clients]);
+    let (from, to) = one_of(rng, &[(node, other), (other, node)]);
+    let for_ms = span(rng);
+    Action::Cut { from, to, for_ms }
+}
+
+/// What makes a leader that its clients still reach and the log does not.
+fn cut_from_log(rng: &mut ChaCha8Rng, parameters: &Parameters) -> Action {
+    let to = End::Node(node(rng, parameters));
+    let (from, for_ms) = (End::Log, 2 * span(rng));
+    Action::Cut { from, to, for_ms }
+}
+
+fn isolate(rng: &mut ChaCha8Rng, parameters: &Parameters) -> Action {
+    let (node, for_ms) = (node(rng, parameters), span(rng));
+    Action::Isolate { node, for_ms }
+}
+
+fn clog(rng: &mut ChaCha8Rng, parameters: &Parameters) -> Action {
+    let (node, for_ms) = (node(rng, parameters), span(rng));
+    Action::Clog { node, for_ms }
+}
+
+fn clock_back(rng: &mut ChaCha8Rng, parameters: &Parameters) -> Action {
+    Action::ClockBack {
+        node: node(rng, parameters),
+        by_ms: rng.random_range(1..3_000),
+    }
+}
+
+fn disk_error(rng: &mut ChaCha8Rng, parameters: &Parameters) -> Action {
+    Action::DiskError {
+        node: node(rng, parameters),
+        after_operations: rng.random_range(1..40),
+    }
+}
+
+fn disk_full(rng: &mut ChaCha8Rng, parameters: &Parameters) -> Action {
+    let (node, for_ms) = (node(rng, parameters), span(rng));
+    Action::DiskFull { node, for_ms }
+}
+
+fn disk_slow(rng: &mut ChaCha8Rng, parameters: &Parameters) -> Action {
+    Action::DiskSlow {
+        node: node(rng, parameters),
+        by_ms: rng.random_range(1..200),
+        for_ms: span(rng),
+    }
+}
+
+fn snapshot(rng: &mut ChaCha8Rng, parameters: &Parameters) -> Action {
+    let node = node(rng, parameters);
+    Action::Snapshot { node }
+}
+
+fn linger_or_suspend(rng: &mut ChaCha8Rng, parameters: &Parameters) -> Action {
+    let (node, for_ms) = (node(rng, parameters), span(rng));
+    if rng.random_bool(0.5) {
+        Action::Linger { node, for_ms }
+    } else {
+        Action::Suspend { node, for_ms }
+    }
+}
+
+fn draw_clients(
+    rng: &mut ChaCha8Rng,
+    parameters: &Parameters,
+    profile: Profile,
+    actions: &mut Vec<Timed>,
+) {
+    let leases: Vec<i64> = (0..rng.random_range(1..12))
+        .map(|n| if n % 3 == 0 { -n - 1 } else { n + 1 })
+        .collect();
+    let operations = match profile {
+        Profile::Lite => rng.random_range(10..60),
+        Profile::Swarm => rng.random_range(20..150),
+        Profile::Heavy => rng.random_range(200..1_000),
+    };
+    // The weights of: grant, hold, renew, revoke, attach, detach, time to live.
+    let mut weights: [u32; 7] = std::array::from_fn(|_| one_of(rng, &[0, 1, 4]));
+    if weights[0] + weights[1] == 0 {
+        weights[1] = 1;
+    }
+    for _ in 0..operations {
+        let at_ms = rng.random_range(0..parameters.faulty_ms);
+        let lease = leases[rng.random_range(0..leases.len())];
+        let key = rng.random_range(0..6);
+        let ttl = rng.random_range(1..=parameters.longest_ttl);
+        let action = match weighted(rng, &weights) {
+            0 => Action::Grant { lease, ttl },
+            1 => Action::Hold {
+                lease,
+                ttl,
+                every_ms: rng.random_range(100..3_000),
+                times: rng.random_range(1..15),
+            },
+            2 => Action::Renew { lease },
+            3 => Action::Revoke { lease },
+            4 => Action::Put {
+                key,
+                lease: Some(lease),
+            },
+            5 => Action::Put { key, lease: None },
+            _ => Action::TimeToLive { lease },
+        };
+        actions.push(Timed { at_ms, action });
+    }
+}
+
+fn weighted(rng: &mut impl Rng, weights: &[u32]) -> usize {
+    let mut left = rng.random_range(0..weights.iter().sum());
+    for (which, weight) in weights.iter().enumerate() {
+        if left < *weight {
+            return which;
+        }
+        left -= weight;
+    }
+    unreachable!("the weights have been summed up")
+}

@@ -1,0 +1,102 @@
+mod action;
+mod draw;
+mod parameters;
+
+pub use action::{Action, End};
+pub use draw::Profile;
+pub use parameters::Parameters;
+
+use serde::{Deserialize, Serialize};
+
+/// Everything that a run does: parameters, and actions at their times.
+///
+/// A plan is data: it is drawn from a seed, and can be written down, cut down and run again.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Plan {
+    /// The seed that it was drawn from.
+    pub seed: u64,
+    /// Seeds what is not planned: delays and losses of messages, and the order of what happens at
+    /// the same time.
+    pub noise: u64,
+    /// What holds for the whole run.
+    pub parameters: Parameters,
+    /// What happens, by time.
+    pub actions: Vec<Timed>,
+}
+
+/// An action and its time.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Timed {
+    /// Virtual milliseconds from the start.
+    pub at_ms: u64,
+    /// What happens.
+    pub action: Action,
+}
+
+impl Plan {
+    /// The plan of a seed.
+    #[must_use]
+    pub fn draw(seed: u64, profile: Profile) -> Self {
+        draw::draw(seed, profile)
+    }
+
+    /// Whether every number in the plan is one that a world can be made of.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, for a plan that was written by hand.
+    pub fn check(&self) -> Result<(), String> {
+        self.parameters.check()?;
+        if !self.actions.is_sorted_by_key(|timed| timed.at_ms) {
+            return Err("the actions are not in the order of their times".into());
+        }
+        for Timed { at_ms, action } in &self.actions {
+            let is_late = *at_ms >= self.parameters.faulty_ms;
+            if is_late {
+                return Err(format!("{action:?} comes after the end of the faults"));
+            }
+            action.check(self.parameters.nodes)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_is_data() {
+        let plan = Plan::draw(7, Profile::Swarm);
+        let text = serde_json::to_string(&plan).expect("plain data");
+        assert_eq!(serde_json::from_str::<Plan>(&text).expect("the same"), plan);
+        assert_eq!(Plan::draw(7, Profile::Swarm), plan);
+        assert_ne!(Plan::draw(8, Profile::Swarm).actions, plan.actions);
+    }
+
+    #[test]
+    fn every_drawn_plan_is_sound() {
+        for profile in [Profile::Lite, Profile::Swarm, Profile::Heavy] {
+            for seed in 0..300 {
+                let plan = Plan::draw(seed, profile);
+                assert_eq!(plan.check(), Ok(()), "seed {seed}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_plan_that_no_world_can_run_is_refused() {
+        let mut plan = Plan::draw(7, Profile::Lite);
+        plan.actions = vec![Timed {
+            at_ms: 0,
+            action: Action::Elect { node: 99 },
+        }];
+        assert!(plan.check().is_err());
+        plan.actions[0].action = Action::Revoke { lease: 0 };
+        assert!(plan.check().is_err());
+        plan.actions[0].action = Action::Revoke { lease: 1 };
+        assert_eq!(plan.check(), Ok(()));
+        plan.actions[0].at_ms = u64::MAX;
+        assert!(plan.check().is_err());
+    }
+}

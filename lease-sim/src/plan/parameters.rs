@@ -1,0 +1,82 @@
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// What holds for a whole run.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Parameters {
+    /// How many members.
+    pub nodes: usize,
+    /// How many of them, the first ones, are whole again when the faults are over.
+    pub core: usize,
+    /// How long the part with faults takes.
+    pub faulty_ms: u64,
+    /// The longest TTL that the plan asks for; says how long the healed world gets.
+    pub longest_ttl: i64,
+    /// The shortest and longest delay of a message.
+    pub latency_ms: (u64, u64),
+    /// How far a member applies behind the log at most.
+    pub apply_lag_ms: u64,
+    /// How many in a thousand messages are lost.
+    pub lost_per_mille: u32,
+    /// How many in a thousand messages come twice.
+    pub repeated_per_mille: u32,
+    /// How many in a thousand proposals come into the log a second time, later.
+    pub duplicated_per_mille: u32,
+    /// How late a member learns that it leads, at most, after it has applied the entry that says so.
+    pub promotion_lag_ms: u64,
+    /// How much a promotion adds to each lease.
+    pub extend_ms: u64,
+    /// How much each member's clock runs fast, in parts per million; slow if negative.
+    pub drift_ppm: Vec<i32>,
+    /// The members' own minimum TTLs, in seconds.
+    pub min_ttl: Vec<i64>,
+    /// The lessors' checkpoint interval.
+    pub checkpoint_interval_ms: u64,
+    /// The lessors' revoke rate; zero is without a limit.
+    pub revoke_rate_per_sec: u32,
+    /// The lessors' retry interval.
+    pub retry_interval_ms: u64,
+    /// The largest batch of expired leases.
+    pub expired_batch: u32,
+    /// How many such batches may wait for the host.
+    pub expired_capacity: usize,
+    /// Whether every command is durable, or writes are batched and a crash loses the last of them.
+    pub durable: bool,
+}
+
+impl Parameters {
+    /// As a [`Duration`].
+    #[must_use]
+    pub const fn extend(&self) -> Duration {
+        Duration::from_millis(self.extend_ms)
+    }
+
+    /// How much earlier than promised a lease of `ttl_ms` may expire because of the clocks. A lease
+    /// may be counted by two members one after the other, each with its own error.
+    #[must_use]
+    pub fn clock_error_ms(&self, ttl_ms: u64) -> u64 {
+        let drift = |ppm: &i32| u64::from(ppm.unsigned_abs());
+        let largest = self.drift_ppm.iter().map(drift).max().unwrap_or(0);
+        (2 * ttl_ms * largest).div_ceil(1_000_000)
+    }
+
+    pub(super) fn check(&self) -> Result<(), String> {
+        let is_sound = (1..=9).contains(&self.nodes)
+            && (1..=self.nodes).contains(&self.core)
+            && self.drift_ppm.len() == self.nodes
+            && self.drift_ppm.iter().all(|ppm| ppm.abs() <= 500_000)
+            && self.min_ttl.len() == self.nodes
+            && self.min_ttl.iter().all(|ttl| (1..=1000).contains(ttl))
+            && self.latency_ms.0 <= self.latency_ms.1
+            && self.faulty_ms <= 3_600_000
+            && self.longest_ttl <= 100_000
+            && self.expired_batch > 0
+            && self.retry_interval_ms > 0;
+        if is_sound {
+            Ok(())
+        } else {
+            Err(format!("no world has these parameters: {self:?}"))
+        }
+    }
+}
