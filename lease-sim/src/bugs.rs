@@ -37,7 +37,6 @@ pub const BUGS: &[Bug] = &[
     bug("stop-forgets-writes", "a stop does not write what is pending"),
     bug("min-ttl-at-apply", "each member applies its own minimum TTL"),
     bug("host-unconfirmed-renewal", "the host acknowledges renewals without asking whether it still leads"),
-    bug("host-confirms-too-early", "the host asks whether it leads, and renews later"),
     bug("host-promotes-too-early", "the host promotes before it has applied the log"),
     bug("host-acknowledges-before-reset", "the host acknowledges a renewal before its reset is applied"),
     bug("host-applied-index-apart", "the host writes its applied index in a transaction of its own"),

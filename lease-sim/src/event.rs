@@ -135,6 +135,8 @@ pub enum Event {
     Checkpointed {
         /// The lease.
         name: Name,
+        /// The epoch that asked for it.
+        epoch: u64,
         /// What remains of its TTL; `None` if the checkpoint is taken back.
         remaining_ms: Option<u64>,
         /// When it was asked for.

@@ -1,13 +1,28 @@
 use std::collections::BTreeMap;
 
-use super::{Event, Judge, Name};
+use super::Judge;
+use crate::event::{Event, Name};
+use crate::plan::Parameters;
 
 /// INV-1: after a grant or renewal with TTL T was acknowledged, no expiry takes effect before T has
-/// passed since the client asked.
-#[derive(Default)]
+/// passed since the client asked, up to the error of the clocks.
+#[derive(Debug)]
 pub struct EarlyLoss {
+    parameters: Parameters,
     promised_until_ms: BTreeMap<Name, u64>,
     expired_at_ms: BTreeMap<Name, u64>,
+}
+
+impl EarlyLoss {
+    /// A judge that allows for the drift of the clocks.
+    #[must_use]
+    pub fn new(parameters: &Parameters) -> Self {
+        Self {
+            parameters: parameters.clone(),
+            promised_until_ms: BTreeMap::new(),
+            expired_at_ms: BTreeMap::new(),
+        }
+    }
 }
 
 impl Judge for EarlyLoss {
@@ -22,7 +37,7 @@ impl Judge for EarlyLoss {
                 asked_ms,
                 ttl_ms,
             } => {
-                let until_ms = asked_ms + ttl_ms;
+                let until_ms = asked_ms + ttl_ms - self.parameters.clock_error_ms(*ttl_ms);
                 let promised = self.promised_until_ms.entry(*name).or_default();
                 *promised = until_ms.max(*promised);
                 let expired_ms = *self.expired_at_ms.get(name)?;
@@ -47,10 +62,12 @@ impl Judge for EarlyLoss {
 
 #[cfg(test)]
 mod tests {
-    use lease_core::Epoch;
-
     use super::*;
-    use crate::judges::testing::{name, objects};
+    use crate::judges::testing::{name, objects, parameters};
+
+    fn judge() -> EarlyLoss {
+        EarlyLoss::new(&parameters())
+    }
 
     fn promise(asked_ms: u64, ttl_ms: u64) -> Event {
         Event::Acknowledged {
@@ -60,35 +77,35 @@ mod tests {
         }
     }
 
-    fn revoked(by: Option<Epoch>) -> Event {
-        Event::Revoked {
-            name: name(1, 1),
-            by,
-        }
+    fn revoked(by: Option<u64>) -> Event {
+        let name = name(1, 1);
+        Event::Revoked { name, by }
     }
 
     #[test]
     fn objects_to_an_early_expiry_in_either_order() {
-        let expired = revoked(Some(Epoch::new(1)));
-        assert!(objects(
-            EarlyLoss::default(),
-            &[(5, promise(0, 100)), (99, expired.clone())]
-        ));
-        assert!(objects(
-            EarlyLoss::default(),
-            &[(99, expired.clone()), (120, promise(90, 100))]
-        ));
-        assert!(!objects(
-            EarlyLoss::default(),
-            &[(5, promise(0, 100)), (100, expired)]
-        ));
+        let expired = revoked(Some(1));
+        let history = [(5, promise(0, 100)), (99, expired.clone())];
+        assert!(objects(judge(), &history));
+        let history = [(99, expired.clone()), (120, promise(90, 100))];
+        assert!(objects(judge(), &history));
+        let history = [(5, promise(0, 100)), (100, expired)];
+        assert!(!objects(judge(), &history));
     }
 
     #[test]
     fn a_user_may_revoke() {
-        assert!(!objects(
-            EarlyLoss::default(),
-            &[(5, promise(0, 100)), (50, revoked(None))]
-        ));
+        let history = [(5, promise(0, 100)), (50, revoked(None))];
+        assert!(!objects(judge(), &history));
+    }
+
+    #[test]
+    fn clocks_may_err_twice() {
+        let mut parameters = parameters();
+        parameters.drift_ppm = vec![0, -10_000, 0];
+        let history = |at_ms| [(5, promise(0, 1000)), (at_ms, revoked(Some(1)))];
+        let judge = || EarlyLoss::new(&parameters);
+        assert!(!objects(judge(), &history(980)));
+        assert!(objects(judge(), &history(979)));
     }
 }

@@ -1,15 +1,15 @@
 use std::collections::BTreeMap;
 
-use lease_core::{Epoch, Incarnation, LeaseId};
+use super::Judge;
+use crate::event::{Event, Name};
 
-use super::{Event, Judge};
-
-/// INV-3: an expiry takes effect only on the incarnation that it names and in the epoch that
-/// ordered it.
-#[derive(Default)]
+/// INV-3: an expiry takes effect only on the grant of the id, and in the epoch, that it was handed
+/// out for; and there is one lease of an id at a time.
+#[derive(Debug, Default)]
 pub struct Fencing {
-    epoch: Epoch,
-    alive: BTreeMap<LeaseId, Incarnation>,
+    live: BTreeMap<i64, u64>,
+    epoch: u64,
+    handed_out: BTreeMap<(Name, u64), u64>,
 }
 
 impl Judge for Fencing {
@@ -17,30 +17,34 @@ impl Judge for Fencing {
         "INV-3 fenced expiry"
     }
 
-    fn hear(&mut self, _: u64, event: &Event) -> Option<String> {
+    fn hear(&mut self, at_ms: u64, event: &Event) -> Option<String> {
         match event {
             Event::Began { epoch } => {
                 self.epoch = self.epoch.max(*epoch);
                 None
             }
-            Event::Granted {
-                name: (id, incarnation),
-            } => self
-                .alive
-                .insert(*id, *incarnation)
-                .map(|old| format!("{id} was granted while {old:?} was alive")),
-            Event::Revoked {
-                name: (id, incarnation),
-                by,
-            } => {
-                let alive = self.alive.remove(id);
-                if alive != Some(*incarnation) {
+            Event::Granted { name, .. } => {
+                let before = self.live.insert(name.lease, name.incarnation);
+                before.map(|before| format!("{name:?} was granted while entry {before}'s is there"))
+            }
+            Event::HandedOut { epoch, name, .. } => {
+                self.handed_out.entry((*name, *epoch)).or_insert(at_ms);
+                None
+            }
+            Event::Revoked { name, by } => {
+                let granted = self.live.remove(&name.lease);
+                if granted != Some(name.incarnation) {
+                    return Some(format!("{name:?} was revoked, but the lease is {granted:?}"));
+                }
+                let by = (*by)?;
+                if by < self.epoch {
                     return Some(format!(
-                        "{id} {incarnation:?} was revoked, alive was {alive:?}"
+                        "{name:?} was expired by epoch {by} in epoch {}",
+                        self.epoch
                     ));
                 }
-                by.filter(|by| *by < self.epoch)
-                    .map(|by| format!("{id} was expired by epoch {by} in epoch {}", self.epoch))
+                (!self.handed_out.contains_key(&(*name, by)))
+                    .then(|| format!("epoch {by} expired {name:?} without handing it out"))
             }
             _ => None,
         }
@@ -54,30 +58,43 @@ mod tests {
 
     fn granted(incarnation: u64) -> (u64, Event) {
         let name = name(1, incarnation);
-        (0, Event::Granted { name })
+        (0, Event::Granted { name, ttl_ms: 1 })
+    }
+
+    fn handed_out(incarnation: u64, epoch: u64) -> (u64, Event) {
+        let event = Event::HandedOut {
+            node: 0,
+            epoch,
+            name: name(1, incarnation),
+            attempt: 0,
+        };
+        (0, event)
     }
 
     fn revoked(incarnation: u64, by: u64) -> (u64, Event) {
-        let (name, by) = (name(1, incarnation), Some(Epoch::new(by)));
+        let (name, by) = (name(1, incarnation), Some(by));
         (0, Event::Revoked { name, by })
     }
 
     fn began(epoch: u64) -> (u64, Event) {
-        let epoch = Epoch::new(epoch);
         (0, Event::Began { epoch })
     }
 
     #[test]
     fn objects_to_another_incarnation_and_to_an_old_epoch() {
-        assert!(!objects(
-            Fencing::default(),
-            &[began(2), granted(5), revoked(5, 2)]
-        ));
-        assert!(objects(Fencing::default(), &[granted(5), revoked(4, 1)]));
-        assert!(objects(
-            Fencing::default(),
-            &[granted(5), began(2), revoked(5, 1)]
-        ));
-        assert!(objects(Fencing::default(), &[granted(5), granted(6)]));
+        let judge = Fencing::default;
+        let sound = [began(2), granted(5), handed_out(5, 2), revoked(5, 2)];
+        assert!(!objects(judge(), &sound));
+        let old_grant = [granted(5), handed_out(4, 1), revoked(4, 1)];
+        assert!(objects(judge(), &old_grant));
+        let old_epoch = [granted(5), handed_out(5, 1), began(2), revoked(5, 1)];
+        assert!(objects(judge(), &old_epoch));
+        assert!(objects(judge(), &[granted(5), granted(6)]));
+    }
+
+    #[test]
+    fn objects_to_an_expiry_out_of_nothing() {
+        let history = [granted(5), handed_out(4, 1), revoked(5, 1)];
+        assert!(objects(Fencing::default(), &history));
     }
 }

@@ -1,137 +1,69 @@
-//! What must hold in every run, one judge a file. A judge is told what happens and raises
-//! objections; it knows nothing of the code that it judges.
+//! The properties, a file each. A judge hears every event and looks at the members; it says what is
+//! wrong, in words, as soon as it is.
 
+mod bounded_stop;
+mod bounded_waits;
+mod checkpoint_budget;
+mod checkpoint_freshness;
 mod early_loss;
+mod expiry_liveness;
 mod fencing;
-mod liveness;
+mod honest_ttl;
 mod one_primary;
 mod renew_excludes_expiry;
+mod revoke_rate;
 mod same_state;
+mod sound;
+#[cfg(test)]
+mod testing;
 
+pub use bounded_stop::BoundedStop;
+pub use bounded_waits::BoundedWaits;
+pub use checkpoint_budget::CheckpointBudget;
+pub use checkpoint_freshness::CheckpointFreshness;
 pub use early_loss::EarlyLoss;
+pub use expiry_liveness::ExpiryLiveness;
 pub use fencing::Fencing;
-pub use liveness::Liveness;
+pub use honest_ttl::HonestTtl;
 pub use one_primary::OnePrimary;
 pub use renew_excludes_expiry::RenewExcludesExpiry;
+pub use revoke_rate::RevokeRate;
 pub use same_state::SameState;
+pub use sound::Sound;
 
-use lease_core::{Epoch, Incarnation, LeaseId};
+use crate::event::{Event, Glance};
+use crate::plan::Parameters;
 
-/// Which grant of which id.
-pub type Name = (LeaseId, Incarnation);
-
-/// What the judges are told.
-#[derive(Clone, PartialEq, Debug)]
-pub enum Event {
-    /// A client was told that its grant or renewal succeeded; it asked at `asked_ms`.
-    Acknowledged {
-        /// Which lease.
-        name: Name,
-        /// When the client asked.
-        asked_ms: u64,
-        /// The TTL that it was promised.
-        ttl_ms: u64,
-    },
-    /// A member renewed a lease.
-    Renewed {
-        /// The member's epoch.
-        epoch: Epoch,
-        /// Which lease.
-        name: Name,
-    },
-    /// A member handed a lease out as expired.
-    HandedOut {
-        /// The member's epoch.
-        epoch: Epoch,
-        /// Which lease.
-        name: Name,
-    },
-    /// A grant took effect.
-    Granted {
-        /// Which lease.
-        name: Name,
-    },
-    /// A revoke took effect, by expiry if an epoch ordered it.
-    Revoked {
-        /// Which lease.
-        name: Name,
-        /// The epoch that ordered it.
-        by: Option<Epoch>,
-    },
-    /// An epoch began.
-    Began {
-        /// Which.
-        epoch: Epoch,
-    },
-    /// A member became the primary.
-    Promoted {
-        /// Which member.
-        node: usize,
-        /// The epoch.
-        epoch: Epoch,
-    },
-    /// A member has applied the log up to an index.
-    Applied {
-        /// Which member.
-        node: usize,
-        /// The index.
-        index: u64,
-        /// The digest of its replicated state.
-        digest: u64,
-    },
-    /// A member failed its own check of its invariants, or paniced.
-    Broken {
-        /// Which member.
-        node: usize,
-        /// What it said.
-        message: String,
-    },
-    /// The run has ended with everything healed for long enough.
-    Ended {
-        /// The leases that are left on a member.
-        left: Vec<(usize, LeaseId)>,
-        /// The members that have not applied the whole log.
-        behind: Vec<usize>,
-    },
-}
-
-/// One property.
+/// A property and what it has seen of the run.
 pub trait Judge: Send {
-    /// Its name, as in docs/invariants.
+    /// Which property, as INVARIANTS calls it.
     fn name(&self) -> &'static str;
 
-    /// Looks at an event at a virtual time, and objects if it must not have happened.
+    /// Hears an event, and answers what is wrong with it.
     fn hear(&mut self, at_ms: u64, event: &Event) -> Option<String>;
+
+    /// Looks at a member, and answers what is wrong with it.
+    fn look(&mut self, _at_ms: u64, _glance: &Glance) -> Option<String> {
+        None
+    }
 }
 
-/// All judges.
-pub(crate) fn all() -> Vec<Box<dyn Judge>> {
+/// All judges, for a run with these parameters.
+#[must_use]
+pub fn all(parameters: &Parameters) -> Vec<Box<dyn Judge>> {
     vec![
-        Box::new(EarlyLoss::default()),
+        Box::new(EarlyLoss::new(parameters)),
         Box::new(RenewExcludesExpiry::default()),
         Box::new(Fencing::default()),
         Box::new(OnePrimary::default()),
+        Box::new(BoundedWaits::default()),
         Box::new(SameState::default()),
-        Box::new(Liveness),
+        Box::new(Sound),
+        Box::new(ExpiryLiveness::new(parameters)),
+        Box::new(CheckpointFreshness::default()),
+        Box::new(CheckpointBudget::new(parameters)),
+        Box::new(RevokeRate::new(parameters)),
+        Box::new(HonestTtl::new(parameters)),
+        Box::new(BoundedStop::new(parameters)),
     ]
-}
-
-#[cfg(test)]
-pub(crate) mod testing {
-    use lease_core::{Incarnation, LeaseId};
-
-    use super::{Event, Judge, Name};
-
-    pub(crate) fn name(id: i64, incarnation: u64) -> Name {
-        let id = LeaseId::new(id).expect("not zero");
-        (id, Incarnation::supplied(incarnation).expect("small"))
-    }
-
-    /// Whether the judge objects to any of the events, each at its time.
-    pub(crate) fn objects(mut judge: impl Judge, events: &[(u64, Event)]) -> bool {
-        let objections = events
-            .iter()
-            .filter_map(|(at_ms, event)| judge.hear(*at_ms, event));
-        objections.count() > 0
-    }
 }

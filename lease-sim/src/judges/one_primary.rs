@@ -1,13 +1,13 @@
 use std::collections::BTreeMap;
 
-use lease_core::Epoch;
+use super::Judge;
+use crate::event::{Event, Glance};
 
-use super::{Event, Judge};
-
-/// INV-4: at most one member is the primary of an epoch.
-#[derive(Default)]
+/// INV-4: at most one member is the primary of an epoch, it becomes so once, and a member that has
+/// applied a newer epoch is not the primary of an older one.
+#[derive(Debug, Default)]
 pub struct OnePrimary {
-    of: BTreeMap<Epoch, usize>,
+    promoted: BTreeMap<u64, usize>,
 }
 
 impl Judge for OnePrimary {
@@ -19,29 +19,42 @@ impl Judge for OnePrimary {
         let Event::Promoted { node, epoch } = event else {
             return None;
         };
-        let first = *self.of.entry(*epoch).or_insert(*node);
-        (first != *node).then(|| format!("{first} and {node} are primaries of epoch {epoch}"))
+        let first = self.promoted.insert(*epoch, *node)?;
+        Some(format!(
+            "node {node} was promoted to epoch {epoch}, as node {first} before"
+        ))
+    }
+
+    fn look(&mut self, _: u64, glance: &Glance) -> Option<String> {
+        let primary = glance.primary?;
+        (primary < glance.epoch).then(|| {
+            format!(
+                "node {} has applied epoch {} and is the primary of epoch {primary}",
+                glance.node, glance.epoch
+            )
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judges::testing::objects;
+    use crate::judges::testing::{objects, primary, verdict};
 
     #[test]
-    fn objects_to_a_second_primary() {
-        let promoted = |node, epoch| {
-            let epoch = Epoch::new(epoch);
-            (0, Event::Promoted { node, epoch })
-        };
-        assert!(objects(
-            OnePrimary::default(),
-            &[promoted(0, 1), promoted(1, 1)]
-        ));
-        assert!(!objects(
-            OnePrimary::default(),
-            &[promoted(0, 1), promoted(1, 2)]
-        ));
+    fn objects_to_a_second_promotion() {
+        let promoted = |node, epoch| (0, Event::Promoted { node, epoch });
+        let judge = OnePrimary::default;
+        assert!(objects(judge(), &[promoted(0, 1), promoted(1, 1)]));
+        assert!(objects(judge(), &[promoted(0, 1), promoted(0, 1)]));
+        assert!(!objects(judge(), &[promoted(0, 1), promoted(1, 2)]));
+    }
+
+    #[test]
+    fn objects_to_a_primary_of_the_past() {
+        let of_epoch = |epoch| Glance { epoch, ..primary() };
+        let judge = OnePrimary::default;
+        assert!(verdict(judge(), [(0, of_epoch(1).into())]).is_none());
+        assert!(verdict(judge(), [(0, of_epoch(2).into())]).is_some());
     }
 }

@@ -1,16 +1,15 @@
 use std::collections::BTreeSet;
 
-use lease_core::Epoch;
-
-use super::{Event, Judge, Name};
+use super::Judge;
+use crate::event::{Event, Name};
 
 /// INV-2: what a primary has handed out as expired it does not renew, and after a renewal nothing
 /// that was handed out before takes effect.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct RenewExcludesExpiry {
-    handed_out: BTreeSet<(Name, Epoch)>,
-    // Hand-outs that a renewal has since made void.
-    void: BTreeSet<(Name, Epoch)>,
+    handed_out: BTreeSet<(Name, u64)>,
+    // Hand-outs that a renewal by a later primary has since made void.
+    void: BTreeSet<(Name, u64)>,
 }
 
 impl Judge for RenewExcludesExpiry {
@@ -20,14 +19,12 @@ impl Judge for RenewExcludesExpiry {
 
     fn hear(&mut self, _: u64, event: &Event) -> Option<String> {
         match event {
-            Event::HandedOut { epoch, name } => {
+            Event::HandedOut { epoch, name, .. } => {
                 self.handed_out.insert((*name, *epoch));
                 None
             }
-            Event::Renewed { epoch, name } => {
-                let before = self
-                    .handed_out
-                    .range((*name, Epoch::ZERO)..=(*name, Epoch::new(u64::MAX)));
+            Event::Renewed { epoch, name, .. } => {
+                let before = self.handed_out.range((*name, 0)..(*name, *epoch));
                 self.void.extend(before.copied());
                 self.handed_out
                     .contains(&(*name, *epoch))
@@ -52,14 +49,17 @@ mod tests {
 
     fn handed_out(epoch: u64) -> Event {
         Event::HandedOut {
-            epoch: Epoch::new(epoch),
+            node: 0,
+            epoch,
             name: name(1, 1),
+            attempt: 0,
         }
     }
 
     fn renewed(epoch: u64) -> Event {
         Event::Renewed {
-            epoch: Epoch::new(epoch),
+            node: 0,
+            epoch,
             name: name(1, 1),
         }
     }
@@ -76,7 +76,7 @@ mod tests {
     fn objects_to_an_old_expiry_after_a_new_renewal() {
         let revoked = Event::Revoked {
             name: name(1, 1),
-            by: Some(Epoch::new(1)),
+            by: Some(1),
         };
         let judge = RenewExcludesExpiry::default;
         let history = [(0, handed_out(1)), (1, renewed(2)), (2, revoked.clone())];

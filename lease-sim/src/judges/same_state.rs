@@ -1,12 +1,13 @@
 use std::collections::BTreeMap;
 
-use super::{Event, Judge};
+use super::Judge;
+use crate::event::Event;
 
-/// INV-6 and INV-18: the replicated state at an index of the log is the same on every member,
-/// whatever it went through to get there.
-#[derive(Default)]
+/// INV-6, INV-7, INV-15 and INV-18: the replicated state after an entry is what the specification
+/// says, on every member, whatever it went through to get there.
+#[derive(Debug, Default)]
 pub struct SameState {
-    digests: BTreeMap<u64, u64>,
+    specified: BTreeMap<u64, u64>,
 }
 
 impl Judge for SameState {
@@ -16,15 +17,27 @@ impl Judge for SameState {
 
     fn hear(&mut self, _: u64, event: &Event) -> Option<String> {
         match event {
+            Event::Specified { index, digest } => {
+                self.specified.insert(*index, *digest);
+                None
+            }
             Event::Applied {
                 node,
                 index,
                 digest,
+            } => (self.specified.get(index) != Some(digest))
+                .then(|| format!("node {node} holds another state after entry {index}")),
+            Event::Recovered {
+                node,
+                index,
+                digest,
+                from_disk,
             } => {
-                let first = *self.digests.entry(*index).or_insert(*digest);
-                (first != *digest).then(|| format!("node {node} differs at index {index}"))
+                let from = if *from_disk { "its disk" } else { "a snapshot" };
+                (*index > 0 && self.specified.get(index) != Some(digest)).then(|| {
+                    format!("node {node} came back from {from} with another state at entry {index}")
+                })
             }
-            Event::Broken { node, message } => Some(format!("node {node}: {message}")),
             _ => None,
         }
     }
@@ -37,21 +50,29 @@ mod tests {
 
     #[test]
     fn objects_to_a_member_that_differs() {
+        let specified = |index, digest| (0, Event::Specified { index, digest });
         let applied = |node, index, digest| {
-            (
-                0,
-                Event::Applied {
-                    node,
-                    index,
-                    digest,
-                },
-            )
+            let event = Event::Applied {
+                node,
+                index,
+                digest,
+            };
+            (0, event)
+        };
+        let recovered = |index, digest| {
+            let event = Event::Recovered {
+                node: 0,
+                index,
+                digest,
+                from_disk: true,
+            };
+            (0, event)
         };
         let judge = SameState::default;
-        assert!(objects(judge(), &[applied(0, 1, 7), applied(1, 1, 8)]));
-        assert!(!objects(
-            judge(),
-            &[applied(0, 1, 7), applied(1, 1, 7), applied(0, 2, 9)]
-        ));
+        assert!(objects(judge(), &[specified(1, 7), applied(1, 1, 8)]));
+        assert!(objects(judge(), &[applied(1, 1, 8)]));
+        assert!(!objects(judge(), &[specified(1, 7), applied(0, 1, 7)]));
+        assert!(objects(judge(), &[specified(1, 7), recovered(1, 8)]));
+        assert!(!objects(judge(), &[recovered(0, 8)]));
     }
 }

@@ -4,16 +4,16 @@ use prost::Message;
 
 /// What the simulated log carries, as encoded bytes.
 #[derive(Clone, PartialEq, Debug)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// Names the proposal; a duplicate has the same number.
-    pub proposal: u64,
+    pub(crate) proposal: u64,
     /// What it asks for.
-    pub request: Request,
+    pub(crate) request: Request,
 }
 
 /// What a log entry asks for.
 #[derive(Clone, PartialEq, Debug)]
-pub enum Request {
+pub(crate) enum Request {
     /// A grant; its incarnation is the index of the entry.
     Grant {
         /// The id.
@@ -64,7 +64,7 @@ struct EntryMessage {
 impl Entry {
     /// The bytes.
     #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut message = EntryMessage {
             proposal: self.proposal,
             ..EntryMessage::default()
@@ -100,7 +100,7 @@ impl Entry {
     ///
     /// On any other bytes: the simulated network does not corrupt them.
     #[must_use]
-    pub fn decode(bytes: &[u8]) -> Self {
+    pub(crate) fn decode(bytes: &[u8]) -> Self {
         let message = EntryMessage::decode(bytes).expect("the network does not corrupt");
         let proposal = message.proposal;
         let request = if let Some(grant) = message.grant {
@@ -130,7 +130,7 @@ impl Entry {
 
     /// The lessor's command, unless the entry is the host's own.
     #[must_use]
-    pub fn command(&self, index: u64) -> Option<Command> {
+    pub(crate) fn command(&self, index: u64) -> Option<Command> {
         Some(match &self.request {
             Request::Grant { id, ttl } => Command::Grant(Grant {
                 id: *id,

@@ -1,0 +1,165 @@
+use std::collections::BTreeMap;
+
+use super::Judge;
+use crate::event::{Event, Glance, Name};
+use crate::plan::Parameters;
+
+/// INV-9: on a primary that can expire leases, one whose time is up is handed out, again and again
+/// until it is revoked; and when all is whole again every lease that nobody keeps alive goes.
+#[derive(Debug)]
+pub struct ExpiryLiveness {
+    retry_ms: u64,
+    rate: u64,
+    // Since when a lease is due on a member, or when it was handed out last.
+    due_since_ms: BTreeMap<(usize, Name), Due>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Due {
+    since_ms: u64,
+    handed_out: bool,
+}
+
+/// What a member may take on top of what follows from rate and retry interval.
+const SLACK_MS: u64 = 2_000;
+
+impl ExpiryLiveness {
+    /// A judge that knows how fast leases may be revoked.
+    #[must_use]
+    pub fn new(parameters: &Parameters) -> Self {
+        Self {
+            retry_ms: parameters.retry_interval_ms,
+            rate: u64::from(parameters.revoke_rate_per_sec),
+            due_since_ms: BTreeMap::new(),
+        }
+    }
+
+    fn bound_ms(&self, leases: usize, due: Due) -> u64 {
+        let turns_ms = (1000 * leases as u64).checked_div(self.rate);
+        let retry_ms = if due.handed_out { self.retry_ms } else { 0 };
+        // Members count with clocks of their own, off by 2 % at most.
+        (turns_ms.unwrap_or(0) + retry_ms) * 11 / 10 + SLACK_MS
+    }
+}
+
+impl Judge for ExpiryLiveness {
+    fn name(&self) -> &'static str {
+        "INV-9 expiry liveness"
+    }
+
+    fn hear(&mut self, at_ms: u64, event: &Event) -> Option<String> {
+        match event {
+            Event::HandedOut { node, name, .. } => {
+                let due = Due {
+                    since_ms: at_ms,
+                    handed_out: true,
+                };
+                self.due_since_ms.insert((*node, *name), due);
+                None
+            }
+            Event::Paused { node } | Event::Ended { node, .. } | Event::Demoted { node } => {
+                self.due_since_ms.retain(|(of, _), _| of != node);
+                None
+            }
+            Event::Over { left, behind } if !left.is_empty() || !behind.is_empty() => {
+                Some(format!("left: {left:?}, behind: {behind:?}"))
+            }
+            _ => None,
+        }
+    }
+
+    fn look(&mut self, at_ms: u64, glance: &Glance) -> Option<String> {
+        let node = glance.node;
+        if glance.primary.is_none() || !glance.expires {
+            self.due_since_ms.retain(|(of, _), _| *of != node);
+            return None;
+        }
+        let is_due = |name: &Name| {
+            let lease = glance.leases.iter().find(|(other, ..)| other == name);
+            lease.is_some_and(|(_, left_ms, _)| *left_ms == Some(0))
+        };
+        self.due_since_ms
+            .retain(|(of, name), _| *of != node || is_due(name));
+        for (name, left_ms, _) in &glance.leases {
+            if *left_ms == Some(0) {
+                let due = Due {
+                    since_ms: at_ms,
+                    handed_out: false,
+                };
+                let due = *self.due_since_ms.entry((node, *name)).or_insert(due);
+                if at_ms > due.since_ms + self.bound_ms(glance.leases.len(), due) {
+                    let Due { since_ms, .. } = due;
+                    return Some(format!(
+                        "{name:?} is due on node {node} and nothing has happened since {since_ms} ms"
+                    ));
+                }
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judges::testing::{Seen, name, objects, parameters, primary, verdict};
+
+    fn judge() -> ExpiryLiveness {
+        let mut parameters = parameters();
+        parameters.retry_interval_ms = 3_000;
+        parameters.revoke_rate_per_sec = 0;
+        ExpiryLiveness::new(&parameters)
+    }
+
+    fn with(left_ms: u64) -> Seen {
+        let leases = vec![(name(1, 1), Some(left_ms), 1_000)];
+        Glance {
+            leases,
+            ..primary()
+        }
+        .into()
+    }
+
+    fn handed_out() -> Seen {
+        let name = name(1, 1);
+        Event::HandedOut {
+            node: 0,
+            epoch: 1,
+            name,
+            attempt: 0,
+        }
+        .into()
+    }
+
+    #[test]
+    fn objects_to_a_lease_that_is_due_and_stays() {
+        assert!(verdict(judge(), [(0, with(0)), (2_001, with(0))]).is_some());
+        assert!(verdict(judge(), [(0, with(0)), (2_000, with(0))]).is_none());
+        let renewed = [(0, with(0)), (1_000, with(9)), (2_500, with(0))];
+        assert!(verdict(judge(), renewed).is_none());
+    }
+
+    #[test]
+    fn objects_to_a_lease_that_is_not_handed_out_again() {
+        let late = [(0, with(0)), (1_000, handed_out()), (7_000, with(0))];
+        assert!(verdict(judge(), late).is_some());
+        let in_time = [(0, with(0)), (1_000, handed_out()), (5_000, with(0))];
+        assert!(verdict(judge(), in_time).is_none());
+    }
+
+    #[test]
+    fn a_member_that_may_not_expire_owes_nothing() {
+        let mut suspended = primary();
+        suspended.expires = false;
+        let history = [(0, with(0)), (2_000, suspended.into()), (2_100, with(0))];
+        assert!(verdict(judge(), history).is_none());
+    }
+
+    #[test]
+    fn objects_to_what_is_left_at_the_end() {
+        let over = |left, behind| [(0, Event::Over { left, behind })];
+        assert!(!objects(judge(), &over(vec![], vec![])));
+        assert!(objects(judge(), &over(vec![(0, 1)], vec![])));
+        assert!(objects(judge(), &over(vec![], vec![1])));
+    }
+}

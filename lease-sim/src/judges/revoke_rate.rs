@@ -1,0 +1,130 @@
+use std::collections::{BTreeMap, VecDeque};
+
+use super::Judge;
+use crate::event::{Event, Glance};
+use crate::plan::Parameters;
+
+/// INV-13: in no second does a primary expire more leases than the revoke rate.
+///
+/// A member that stood still, or whose host did not take its leases, hands out at once what became
+/// due meanwhile: only a second without such a disturbance counts.
+#[derive(Debug)]
+pub struct RevokeRate {
+    rate: usize,
+    window_ms: u64,
+    handed_out_ms: BTreeMap<usize, VecDeque<u64>>,
+    disturbed_ms: BTreeMap<usize, u64>,
+}
+
+impl RevokeRate {
+    /// A judge over this revoke rate.
+    #[must_use]
+    pub fn new(parameters: &Parameters) -> Self {
+        Self {
+            rate: parameters.revoke_rate_per_sec as usize,
+            window_ms: 1_000 - parameters.clock_error_ms(1_000).min(1_000),
+            handed_out_ms: BTreeMap::new(),
+            disturbed_ms: BTreeMap::new(),
+        }
+    }
+
+    fn disturb(&mut self, node: usize, at_ms: u64) {
+        self.disturbed_ms.insert(node, at_ms);
+        self.handed_out_ms.remove(&node);
+    }
+}
+
+impl Judge for RevokeRate {
+    fn name(&self) -> &'static str {
+        "INV-13 revoke rate"
+    }
+
+    fn hear(&mut self, at_ms: u64, event: &Event) -> Option<String> {
+        match event {
+            Event::HandedOut {
+                node, attempt: 0, ..
+            } if self.rate > 0 => {
+                let disturbed_ms = self.disturbed_ms.get(node).copied();
+                if disturbed_ms.is_some_and(|since_ms| at_ms <= since_ms + self.window_ms) {
+                    return None;
+                }
+                let handed_out = self.handed_out_ms.entry(*node).or_default();
+                handed_out.push_back(at_ms);
+                while handed_out
+                    .front()
+                    .is_some_and(|first| first + self.window_ms <= at_ms)
+                {
+                    handed_out.pop_front();
+                }
+                let count = handed_out.len();
+                (count > self.rate).then(|| {
+                    let Self {
+                        rate, window_ms, ..
+                    } = self;
+                    format!("node {node} expired {count} leases in {window_ms} ms, at a rate of {rate}")
+                })
+            }
+            Event::Promoted { node, .. } => {
+                // Each promotion counts anew.
+                self.handed_out_ms.remove(node);
+                None
+            }
+            Event::Resumed { node } | Event::Recovered { node, .. } => {
+                self.disturb(*node, at_ms);
+                None
+            }
+            _ => None,
+        }
+    }
+
+    fn look(&mut self, at_ms: u64, glance: &Glance) -> Option<String> {
+        if !glance.expires {
+            self.disturb(glance.node, at_ms);
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judges::testing::{Seen, name, parameters, primary, verdict};
+
+    fn judge() -> RevokeRate {
+        let mut parameters = parameters();
+        parameters.revoke_rate_per_sec = 2;
+        RevokeRate::new(&parameters)
+    }
+
+    fn handed_out(at_ms: u64, attempt: u32) -> (u64, Seen) {
+        let event = Event::HandedOut {
+            node: 0,
+            epoch: 1,
+            name: name(1, 1),
+            attempt,
+        };
+        (at_ms, event.into())
+    }
+
+    #[test]
+    fn objects_to_one_too_many_in_a_second() {
+        let times = |times: [u64; 3]| times.map(|at_ms| handed_out(at_ms, 0));
+        assert!(verdict(judge(), times([0, 500, 999])).is_some());
+        assert!(verdict(judge(), times([0, 500, 1_000])).is_none());
+        let retries = [0, 1, 2].map(|at_ms| handed_out(at_ms, 1));
+        assert!(verdict(judge(), retries).is_none());
+    }
+
+    #[test]
+    fn what_has_piled_up_may_come_at_once() {
+        let mut suspended = primary();
+        suspended.expires = false;
+        let history = [
+            (0, suspended.into()),
+            handed_out(1, 0),
+            handed_out(1, 0),
+            handed_out(1, 0),
+        ];
+        assert!(verdict(judge(), history).is_none());
+    }
+}

@@ -1,0 +1,197 @@
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use lease_core::{Incarnation, LeaseId, LeaseRow, Ttl};
+
+use crate::wire::{Entry, Request};
+
+/// The replicated state as the specification has it: what every member must hold after the same
+/// entries. The obvious program, with none of the lessor's code.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub(crate) struct State {
+    pub(crate) epoch: u64,
+    pub(crate) leases: BTreeMap<i64, Held>,
+    /// The lease of each key that has one.
+    pub(crate) keys: BTreeMap<u8, i64>,
+}
+
+/// The replicated part of a lease.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Held {
+    pub(crate) incarnation: u64,
+    ttl: i64,
+    remaining: Option<i64>,
+    generation: u32,
+}
+
+impl State {
+    /// Applies the entry with this index.
+    pub(crate) fn apply(&mut self, index: u64, entry: &Entry) {
+        match &entry.request {
+            Request::Grant { id, ttl } => {
+                self.leases.entry(id.get()).or_insert(Held {
+                    incarnation: index,
+                    ttl: ttl.get(),
+                    remaining: None,
+                    generation: 0,
+                });
+            }
+            Request::Revoke(revocations) => {
+                for revocation in revocations {
+                    let fence = revocation.fence;
+                    let fence = fence.map(|fence| (fence.incarnation, fence.epoch.get()));
+                    if self.admits(revocation.id, fence) {
+                        let lease = revocation.id.get();
+                        self.leases.remove(&lease);
+                        self.keys.retain(|_, owner| *owner != lease);
+                    }
+                }
+            }
+            Request::Checkpoint(checkpoints) => {
+                for checkpoint in checkpoints {
+                    let fence = checkpoint.fence;
+                    let lease = fence.map(|fence| (fence.incarnation, fence.epoch.get()));
+                    let is_admitted = self.admits(checkpoint.id, lease);
+                    let Some(held) = self.leases.get_mut(&checkpoint.id.get()) else {
+                        continue;
+                    };
+                    if is_admitted && fence.is_none_or(|fence| fence.generation == held.generation)
+                    {
+                        held.remaining = checkpoint.remaining.map(|left| left.get().min(held.ttl));
+                        held.generation += u32::from(checkpoint.remaining.is_none());
+                    }
+                }
+            }
+            Request::BeginEpoch { epoch, .. } => self.epoch = self.epoch.max(epoch.get()),
+            Request::Put {
+                key,
+                lease: Some(lease),
+            } => {
+                if self.leases.contains_key(&lease.get()) {
+                    self.keys.insert(*key, lease.get());
+                }
+            }
+            Request::Put { key, lease: None } => drop(self.keys.remove(key)),
+        }
+    }
+
+    /// The state that a member has shown.
+    pub(crate) fn of(
+        epoch: u64,
+        rows: &[LeaseRow],
+        keys: impl IntoIterator<Item = (u8, i64)>,
+    ) -> Self {
+        let held = |row: &LeaseRow| Held {
+            incarnation: row.incarnation.map_or(0, Incarnation::get),
+            ttl: row.ttl.get(),
+            remaining: row.remaining.map(Ttl::get),
+            generation: row.checkpoint_generation,
+        };
+        let leases = rows.iter().map(|row| (row.id.get(), held(row)));
+        Self {
+            epoch,
+            leases: leases.collect(),
+            keys: keys.into_iter().collect(),
+        }
+    }
+
+    pub(crate) fn digest(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.hash(&mut hasher);
+        hasher.finish()
+    }
+
+    fn admits(&self, id: LeaseId, fence: Option<(Incarnation, u64)>) -> bool {
+        let Some(held) = self.leases.get(&id.get()) else {
+            return false;
+        };
+        fence.is_none_or(|(incarnation, epoch)| {
+            epoch >= self.epoch && incarnation.get() == held.incarnation
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lease_core::{Checkpoint, CheckpointFence, Epoch, ExpiryFence, Revocation};
+
+    use super::*;
+
+    fn id() -> LeaseId {
+        LeaseId::new(1).expect("not zero")
+    }
+
+    fn state(requests: impl IntoIterator<Item = Request>) -> State {
+        let mut state = State::default();
+        for (request, index) in requests.into_iter().zip(1..) {
+            let entry = Entry {
+                proposal: 0,
+                request,
+            };
+            state.apply(index, &entry);
+        }
+        state
+    }
+
+    fn grant() -> Request {
+        let ttl = Ttl::new(10).expect("legal");
+        Request::Grant { id: id(), ttl }
+    }
+
+    fn begin(epoch: u64) -> Request {
+        let epoch = Epoch::new(epoch);
+        Request::BeginEpoch { epoch, node: 0 }
+    }
+
+    fn expire(incarnation: u64, epoch: u64) -> Request {
+        let fence = ExpiryFence {
+            incarnation: Incarnation::supplied(incarnation).expect("small"),
+            epoch: Epoch::new(epoch),
+        };
+        Request::Revoke(vec![Revocation {
+            id: id(),
+            fence: Some(fence),
+        }])
+    }
+
+    fn checkpoint(remaining: Option<i64>, generation: u32) -> Request {
+        Request::Checkpoint(vec![Checkpoint {
+            id: id(),
+            remaining: remaining.map(|left| Ttl::new(left).expect("legal")),
+            fence: Some(CheckpointFence {
+                incarnation: Incarnation::supplied(1).expect("small"),
+                epoch: Epoch::new(0),
+                generation,
+            }),
+        }])
+    }
+
+    #[test]
+    fn an_expiry_counts_only_for_its_grant_and_its_epoch() {
+        assert_eq!(state([grant(), expire(1, 0)]).leases.len(), 0);
+        assert_eq!(state([grant(), expire(2, 0)]).leases.len(), 1);
+        assert_eq!(state([grant(), begin(2), expire(1, 1)]).leases.len(), 1);
+        assert_eq!(state([grant(), begin(2), expire(1, 2)]).leases.len(), 0);
+    }
+
+    #[test]
+    fn a_checkpoint_from_before_a_reset_means_nothing() {
+        let reset = checkpoint(None, 0);
+        let state = state([grant(), checkpoint(Some(7), 0), reset, checkpoint(Some(3), 0)]);
+        assert_eq!(state.leases[&1].remaining, None);
+        assert_eq!(state.leases[&1].generation, 1);
+    }
+
+    #[test]
+    fn keys_move_and_go_with_their_lease() {
+        let put = |lease: Option<i64>| Request::Put {
+            key: 7,
+            lease: lease.and_then(LeaseId::new),
+        };
+        assert_eq!(state([grant(), put(Some(1))]).keys.len(), 1);
+        assert_eq!(state([grant(), put(Some(2))]).keys.len(), 0, "no such lease");
+        assert_eq!(state([grant(), put(Some(1)), put(None)]).keys.len(), 0);
+        let revoke = Request::Revoke(vec![Revocation::by_user(id())]);
+        assert_eq!(state([grant(), put(Some(1)), revoke]), State::default());
+    }
+}

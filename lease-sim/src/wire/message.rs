@@ -1,0 +1,400 @@
+use std::fmt;
+
+use lease_core::{Incarnation, LeaseId, LeaseRow, Ttl};
+use prost::Message as _;
+
+/// A message between a member, the log and the clients.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Message {
+    /// A client asks a member.
+    Ask { call: u64, ask: Ask },
+    /// A member answers a client.
+    Reply { call: u64, reply: Reply },
+    /// A member asks the log to take in an entry.
+    Propose { proposal: u64, entry: Vec<u8> },
+    /// The log has taken in the entry.
+    Proposed { proposal: u64, index: u64 },
+    /// The log will never take in the entry.
+    Rejected { proposal: u64 },
+    /// A member asks whether it still leads the term.
+    Confirm { call: u64, epoch: u64 },
+    /// Whether it does.
+    Confirmed { call: u64, leads: bool },
+    /// A member asks for the entries from an index on.
+    Fetch { from: u64 },
+    /// Entries of the log, and how long it is.
+    Entries {
+        first: u64,
+        entries: Vec<Vec<u8>>,
+        length: u64,
+    },
+    /// A member's whole replicated state.
+    Snapshot(Snapshot),
+}
+
+/// What a client asks of a member.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Ask {
+    Grant { id: LeaseId, ttl: i64 },
+    Renew { id: LeaseId },
+    Revoke { id: LeaseId },
+    Put { key: u8, lease: Option<LeaseId> },
+    TimeToLive { id: LeaseId },
+}
+
+/// What a member answers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Reply {
+    /// The lease has its whole TTL.
+    Alive { incarnation: Incarnation, ttl: Ttl },
+    /// It is done.
+    Done,
+    /// It was refused.
+    Refused,
+    /// Ask another member.
+    NotPrimary,
+}
+
+/// The replicated state after an entry.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Snapshot {
+    pub(crate) index: u64,
+    pub(crate) epoch: u64,
+    pub(crate) rows: Vec<LeaseRow>,
+    /// Each key with its lease, 0 for none.
+    pub(crate) keys: Vec<(u8, i64)>,
+}
+
+/// All messages in one; which fields mean something follows from the kind.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Wire {
+    #[prost(uint32, tag = "1")]
+    kind: u32,
+    #[prost(uint64, tag = "2")]
+    call: u64,
+    #[prost(uint64, tag = "3")]
+    index: u64,
+    #[prost(uint64, tag = "4")]
+    epoch: u64,
+    #[prost(bool, tag = "5")]
+    yes: bool,
+    #[prost(bytes = "vec", repeated, tag = "6")]
+    entries: Vec<Vec<u8>>,
+    #[prost(uint32, tag = "7")]
+    what: u32,
+    #[prost(int64, tag = "8")]
+    lease: i64,
+    #[prost(int64, tag = "9")]
+    ttl: i64,
+    #[prost(uint32, tag = "10")]
+    key: u32,
+    #[prost(uint64, tag = "11")]
+    incarnation: u64,
+    #[prost(message, repeated, tag = "12")]
+    rows: Vec<WireRow>,
+    #[prost(message, repeated, tag = "13")]
+    keys: Vec<WireKey>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct WireRow {
+    #[prost(int64, tag = "1")]
+    id: i64,
+    #[prost(int64, tag = "2")]
+    ttl: i64,
+    #[prost(int64, tag = "3")]
+    remaining: i64,
+    #[prost(uint64, tag = "4")]
+    incarnation: u64,
+    #[prost(uint32, tag = "5")]
+    generation: u32,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct WireKey {
+    #[prost(uint32, tag = "1")]
+    key: u32,
+    #[prost(int64, tag = "2")]
+    lease: i64,
+}
+
+impl Message {
+    /// The bytes.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut wire = Wire::default();
+        match self {
+            Self::Ask { call, ask } => {
+                (wire.kind, wire.call) = (1, *call);
+                ask.put(&mut wire);
+            }
+            Self::Reply { call, reply } => {
+                (wire.kind, wire.call) = (2, *call);
+                reply.put(&mut wire);
+            }
+            Self::Propose { proposal, entry } => {
+                (wire.kind, wire.call) = (3, *proposal);
+                wire.entries = vec![entry.clone()];
+            }
+            Self::Proposed { proposal, index } => {
+                (wire.kind, wire.call, wire.index) = (4, *proposal, *index);
+            }
+            Self::Rejected { proposal } => (wire.kind, wire.call) = (5, *proposal),
+            Self::Confirm { call, epoch } => (wire.kind, wire.call, wire.epoch) = (6, *call, *epoch),
+            Self::Confirmed { call, leads } => (wire.kind, wire.call, wire.yes) = (7, *call, *leads),
+            Self::Fetch { from } => (wire.kind, wire.index) = (8, *from),
+            Self::Entries {
+                first,
+                entries,
+                length,
+            } => {
+                (wire.kind, wire.index, wire.call) = (9, *first, *length);
+                wire.entries.clone_from(entries);
+            }
+            Self::Snapshot(snapshot) => {
+                wire.kind = 10;
+                snapshot.put(&mut wire);
+            }
+        }
+        wire.encode_to_vec()
+    }
+
+    /// The message of bytes that [`encode`](Self::encode) made; the simulated network does not
+    /// corrupt them.
+    pub(crate) fn decode(bytes: &[u8]) -> Self {
+        let mut wire = Wire::decode(bytes).expect("the network does not corrupt");
+        let call = wire.call;
+        match wire.kind {
+            1 => Self::Ask {
+                call,
+                ask: Ask::take(&wire),
+            },
+            2 => Self::Reply {
+                call,
+                reply: Reply::take(&wire),
+            },
+            3 => Self::Propose {
+                proposal: call,
+                entry: wire.entries.pop().expect("a proposal has an entry"),
+            },
+            4 => Self::Proposed {
+                proposal: call,
+                index: wire.index,
+            },
+            5 => Self::Rejected { proposal: call },
+            6 => Self::Confirm {
+                call,
+                epoch: wire.epoch,
+            },
+            7 => Self::Confirmed {
+                call,
+                leads: wire.yes,
+            },
+            8 => Self::Fetch { from: wire.index },
+            9 => Self::Entries {
+                first: wire.index,
+                entries: wire.entries,
+                length: call,
+            },
+            10 => Self::Snapshot(Snapshot::take(&wire)),
+            kind => unreachable!("no message is of kind {kind}"),
+        }
+    }
+}
+
+impl Ask {
+    fn put(self, wire: &mut Wire) {
+        match self {
+            Self::Grant { id, ttl } => (wire.what, wire.lease, wire.ttl) = (1, id.get(), ttl),
+            Self::Renew { id } => (wire.what, wire.lease) = (2, id.get()),
+            Self::Revoke { id } => (wire.what, wire.lease) = (3, id.get()),
+            Self::Put { key, lease } => {
+                (wire.what, wire.key) = (4, u32::from(key));
+                wire.lease = lease.map_or(0, LeaseId::get);
+            }
+            Self::TimeToLive { id } => (wire.what, wire.lease) = (5, id.get()),
+        }
+    }
+
+    fn take(wire: &Wire) -> Self {
+        let lease = LeaseId::new(wire.lease);
+        let id = || lease.expect("clients name a lease");
+        match wire.what {
+            1 => Self::Grant {
+                id: id(),
+                ttl: wire.ttl,
+            },
+            2 => Self::Renew { id: id() },
+            3 => Self::Revoke { id: id() },
+            4 => Self::Put {
+                key: wire.key as u8,
+                lease,
+            },
+            _ => Self::TimeToLive { id: id() },
+        }
+    }
+}
+
+impl Reply {
+    fn put(self, wire: &mut Wire) {
+        match self {
+            Self::Alive { incarnation, ttl } => {
+                (wire.what, wire.incarnation) = (1, incarnation.get());
+                wire.ttl = ttl.get();
+            }
+            Self::Done => wire.what = 2,
+            Self::Refused => wire.what = 3,
+            Self::NotPrimary => wire.what = 4,
+        }
+    }
+
+    fn take(wire: &Wire) -> Self {
+        match wire.what {
+            1 => Self::Alive {
+                incarnation: Incarnation::from_wire(wire.incarnation),
+                ttl: Ttl::new(wire.ttl).expect("members answer with a legal TTL"),
+            },
+            2 => Self::Done,
+            3 => Self::Refused,
+            _ => Self::NotPrimary,
+        }
+    }
+}
+
+impl Snapshot {
+    fn put(&self, wire: &mut Wire) {
+        (wire.index, wire.epoch) = (self.index, self.epoch);
+        wire.rows = self
+            .rows
+            .iter()
+            .map(|row| WireRow {
+                id: row.id.get(),
+                ttl: row.ttl.get(),
+                remaining: row.remaining.map_or(0, Ttl::get),
+                incarnation: row.incarnation.map_or(0, Incarnation::get),
+                generation: row.checkpoint_generation,
+            })
+            .collect();
+        let keys = self.keys.iter();
+        wire.keys = keys
+            .map(|(key, lease)| WireKey {
+                key: u32::from(*key),
+                lease: *lease,
+            })
+            .collect();
+    }
+
+    fn take(wire: &Wire) -> Self {
+        let rows = wire.rows.iter().map(|row| LeaseRow {
+            id: LeaseId::new(row.id).expect("rows have an id"),
+            ttl: Ttl::new(row.ttl).expect("rows have a TTL"),
+            remaining: Ttl::new(row.remaining).ok(),
+            incarnation: Some(Incarnation::from_wire(row.incarnation)),
+            checkpoint_generation: row.generation,
+        });
+        Self {
+            index: wire.index,
+            epoch: wire.epoch,
+            rows: rows.collect(),
+            keys: wire
+                .keys
+                .iter()
+                .map(|key| (key.key as u8, key.lease))
+                .collect(),
+        }
+    }
+}
+
+/// In words, for the trace.
+impl fmt::Display for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ask { ask, .. } => write!(f, "{ask:?}"),
+            Self::Reply { reply, .. } => write!(f, "{reply:?}"),
+            Self::Propose { entry, .. } => {
+                write!(f, "propose {:?}", super::Entry::decode(entry).request)
+            }
+            Self::Proposed { index, .. } => write!(f, "it is entry {index}"),
+            Self::Rejected { .. } => f.write_str("rejected"),
+            Self::Confirm { epoch, .. } => write!(f, "do I lead term {epoch}?"),
+            Self::Confirmed { leads, .. } => f.write_str(if *leads { "yes" } else { "no" }),
+            Self::Fetch { from } => write!(f, "entries from {from}, please"),
+            Self::Entries {
+                first,
+                entries,
+                length,
+            } => write!(f, "{} of {length} entries from {first}", entries.len()),
+            Self::Snapshot(snapshot) => write!(f, "snapshot after entry {}", snapshot.index),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_message_comes_back() {
+        let id = LeaseId::new(-4).expect("not zero");
+        let incarnation = Incarnation::supplied(9).expect("small");
+        let row = LeaseRow {
+            remaining: Some(Ttl::MIN),
+            incarnation: Some(incarnation),
+            checkpoint_generation: 3,
+            ..LeaseRow::new(id, Ttl::MAX)
+        };
+        let ttl = Ttl::MAX;
+        let mut messages = vec![
+            Message::Propose {
+                proposal: 7,
+                entry: vec![1, 2],
+            },
+            Message::Proposed {
+                proposal: 7,
+                index: 8,
+            },
+            Message::Rejected { proposal: 7 },
+            Message::Confirm { call: 7, epoch: 8 },
+            Message::Confirmed {
+                call: 7,
+                leads: true,
+            },
+            Message::Fetch { from: 7 },
+            Message::Entries {
+                first: 7,
+                entries: vec![vec![1], vec![2]],
+                length: 9,
+            },
+            Message::Snapshot(Snapshot {
+                index: 7,
+                epoch: 8,
+                rows: vec![row],
+                keys: vec![(0, 0), (255, -4)],
+            }),
+        ];
+        let asks = [
+            Ask::Grant { id, ttl: -7 },
+            Ask::Renew { id },
+            Ask::Revoke { id },
+            Ask::Put {
+                key: 255,
+                lease: Some(id),
+            },
+            Ask::Put {
+                key: 0,
+                lease: None,
+            },
+            Ask::TimeToLive { id },
+        ];
+        let replies = [
+            Reply::Alive { incarnation, ttl },
+            Reply::Done,
+            Reply::Refused,
+            Reply::NotPrimary,
+        ];
+        messages.extend(asks.map(|ask| Message::Ask { call: 7, ask }));
+        messages.extend(replies.map(|reply| Message::Reply { call: 7, reply }));
+        for message in messages {
+            assert_eq!(Message::decode(&message.encode()), message);
+        }
+    }
+}
