@@ -12,7 +12,9 @@ mod event;
 pub mod judges;
 mod marks;
 mod plan;
+#[cfg(any(madsim, test))]
 mod spec;
+#[cfg(any(madsim, test))]
 mod wire;
 #[cfg(madsim)]
 mod world;

@@ -2,5 +2,4 @@
 ///
 /// Marks that begin with `core:` stand in the production code, those with `host:` in the simulated
 /// host, those with `world:` in its surroundings.
-pub const MARKS: &[&str] = &[
-];
+pub const MARKS: &[&str] = &[];

@@ -177,7 +177,12 @@ mod tests {
     #[test]
     fn a_checkpoint_from_before_a_reset_means_nothing() {
         let reset = checkpoint(None, 0);
-        let state = state([grant(), checkpoint(Some(7), 0), reset, checkpoint(Some(3), 0)]);
+        let state = state([
+            grant(),
+            checkpoint(Some(7), 0),
+            reset,
+            checkpoint(Some(3), 0),
+        ]);
         assert_eq!(state.leases[&1].remaining, None);
         assert_eq!(state.leases[&1].generation, 1);
     }
@@ -189,7 +194,11 @@ mod tests {
             lease: lease.and_then(LeaseId::new),
         };
         assert_eq!(state([grant(), put(Some(1))]).keys.len(), 1);
-        assert_eq!(state([grant(), put(Some(2))]).keys.len(), 0, "no such lease");
+        assert_eq!(
+            state([grant(), put(Some(2))]).keys.len(),
+            0,
+            "no such lease"
+        );
         assert_eq!(state([grant(), put(Some(1)), put(None)]).keys.len(), 0);
         let revoke = Request::Revoke(vec![Revocation::by_user(id())]);
         assert_eq!(state([grant(), put(Some(1)), revoke]), State::default());

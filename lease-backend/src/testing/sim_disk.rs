@@ -125,6 +125,22 @@ impl SimDisk {
         self.lock().capacity = bytes;
     }
 
+    /// Leaves the disk no room to grow.
+    pub fn fill(&self) {
+        let mut disk = self.lock();
+        disk.capacity = disk.current.len() as u64;
+    }
+
+    /// Takes back every fault that has not happened yet, and gives the disk room without end.
+    pub fn heal(&self) {
+        let mut disk = self.lock();
+        disk.capacity = u64::MAX;
+        disk.fail_at = None;
+        if disk.is_powered {
+            disk.cut_at = None;
+        }
+    }
+
     /// Cuts the power of this disk and turns on another one with what has survived: everything
     /// synced, and of the rest what the seed decides.
     #[must_use]

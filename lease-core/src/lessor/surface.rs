@@ -237,6 +237,12 @@ impl BackendLessor {
         is_changed
     }
 
+    /// The replicated epoch: the newest that an applied [`Command::BeginEpoch`] has brought. O(1).
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.shared.state.with(|state| state.core.epoch())
+    }
+
     /// The epoch in which this lessor is the primary, if it is.
     #[must_use]
     pub fn primary_epoch(&self) -> Option<Epoch> {

@@ -34,7 +34,9 @@ impl Judge for Fencing {
             Event::Revoked { name, by } => {
                 let granted = self.live.remove(&name.lease);
                 if granted != Some(name.incarnation) {
-                    return Some(format!("{name:?} was revoked, but the lease is {granted:?}"));
+                    return Some(format!(
+                        "{name:?} was revoked, but the lease is {granted:?}"
+                    ));
                 }
                 let by = (*by)?;
                 if by < self.epoch {

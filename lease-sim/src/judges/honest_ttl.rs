@@ -55,16 +55,17 @@ impl Judge for HonestTtl {
     fn look(&mut self, _: u64, glance: &Glance) -> Option<String> {
         let node = glance.node;
         let count = glance.leases.len();
-        glance.leases.iter().find_map(|(name, left_ms, ttl_ms)| {
-            match (glance.primary, left_ms) {
+        glance
+            .leases
+            .iter()
+            .find_map(|(name, left_ms, ttl_ms)| match (glance.primary, left_ms) {
                 (None, Some(_)) => Some(format!("node {node} is no primary and ends {name:?}")),
                 (Some(_), None) => Some(format!("the primary {node} does not know {name:?}")),
                 (Some(_), Some(left_ms)) if *left_ms > self.longest_ms(*ttl_ms, count) => Some(
                     format!("{name:?} has {left_ms} ms on node {node}, of {ttl_ms} ms"),
                 ),
                 _ => None,
-            }
-        })
+            })
     }
 }
 

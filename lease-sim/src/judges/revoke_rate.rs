@@ -61,7 +61,9 @@ impl Judge for RevokeRate {
                     let Self {
                         rate, window_ms, ..
                     } = self;
-                    format!("node {node} expired {count} leases in {window_ms} ms, at a rate of {rate}")
+                    format!(
+                        "node {node} expired {count} leases in {window_ms} ms, at a rate of {rate}"
+                    )
                 })
             }
             Event::Promoted { node, .. } => {

@@ -139,8 +139,12 @@ impl Message {
                 (wire.kind, wire.call, wire.index) = (4, *proposal, *index);
             }
             Self::Rejected { proposal } => (wire.kind, wire.call) = (5, *proposal),
-            Self::Confirm { call, epoch } => (wire.kind, wire.call, wire.epoch) = (6, *call, *epoch),
-            Self::Confirmed { call, leads } => (wire.kind, wire.call, wire.yes) = (7, *call, *leads),
+            Self::Confirm { call, epoch } => {
+                (wire.kind, wire.call, wire.epoch) = (6, *call, *epoch)
+            }
+            Self::Confirmed { call, leads } => {
+                (wire.kind, wire.call, wire.yes) = (7, *call, *leads)
+            }
             Self::Fetch { from } => (wire.kind, wire.index) = (8, *from),
             Self::Entries {
                 first,

@@ -1,119 +1,139 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::channel::oneshot;
-use lease_core::{Incarnation, LeaseId, Ttl};
+use lease_core::{LeaseId, probe};
 use madsim::time::{sleep, timeout};
 
-use super::node::Message;
 use super::{World, lock};
-use crate::judges::Event;
-use crate::plan::Action;
+use crate::event::{Event, Name};
+use crate::plan::{Action, End};
+use crate::wire::{Ask, Message, Reply};
 
-/// What a client asks of a member.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Ask {
-    Grant { id: LeaseId, ttl: Ttl },
-    Renew { id: LeaseId },
-    Revoke { id: LeaseId },
-    Put { key: u8, lease: Option<LeaseId> },
-}
-
-/// What a member answers.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Reply {
-    /// The lease has its whole TTL.
-    Alive { incarnation: Incarnation, ttl: Ttl },
-    /// It is done.
-    Done,
-    /// It was refused.
-    Refused,
-    /// Ask another member.
-    NotPrimary,
+/// The clients: who waits for which answer, and whom they take for the leader.
+#[derive(Default)]
+pub(super) struct Clients {
+    calls: u64,
+    waiting: BTreeMap<u64, oneshot::Sender<Reply>>,
+    // Each group of clients finds out by itself.
+    believed_leader: BTreeMap<i64, usize>,
 }
 
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(4);
 
+/// How many groups of clients there are.
+const GROUPS: i64 = 3;
+
 impl World {
     /// Starts what a client does.
-    pub(super) fn client(self: &Arc<Self>, action: &Action) {
+    pub(super) fn client(self: &Arc<Self>, action: Action) {
         let world = Arc::clone(self);
-        let action = action.clone();
         self.outside.spawn(async move {
             match action {
                 Action::Grant { lease, ttl } => {
                     let id = lease_id(lease);
-                    let ttl = Ttl::new(ttl).expect("plans have legal TTLs");
                     world.ask_for_lease(id, Ask::Grant { id, ttl }).await;
                 }
-                Action::KeepAlive {
+                Action::Hold {
                     lease,
+                    ttl,
                     every_ms,
                     times,
-                } => world.keep_alive(lease_id(lease), every_ms, times).await,
+                } => world.hold(lease_id(lease), ttl, every_ms, times).await,
+                Action::Renew { lease } => {
+                    let id = lease_id(lease);
+                    world.ask_for_lease(id, Ask::Renew { id }).await;
+                }
                 Action::Revoke { lease } => {
                     let id = lease_id(lease);
-                    world.ask(Ask::Revoke { id }).await;
+                    world.ask(lease, Ask::Revoke { id }).await;
                 }
                 Action::Put { key, lease } => {
                     let lease = lease.map(lease_id);
-                    world.ask(Ask::Put { key, lease }).await;
+                    world.ask(i64::from(key), Ask::Put { key, lease }).await;
                 }
-                _ => unreachable!("faults are not for clients"),
+                Action::TimeToLive { lease } => {
+                    let id = lease_id(lease);
+                    world.ask(lease, Ask::TimeToLive { id }).await;
+                }
+                _ => unreachable!("{action:?} is not for clients"),
             }
         });
     }
 
-    async fn keep_alive(self: &Arc<Self>, id: LeaseId, every_ms: u64, times: u32) {
+    async fn hold(self: &Arc<Self>, id: LeaseId, ttl: i64, every_ms: u64, times: u32) {
+        self.ask_for_lease(id, Ask::Grant { id, ttl }).await;
         for _ in 0..times {
+            sleep(Duration::from_millis(every_ms)).await;
             if self.is_healed() {
                 return;
             }
             self.ask_for_lease(id, Ask::Renew { id }).await;
-            sleep(Duration::from_millis(every_ms)).await;
         }
     }
 
     async fn ask_for_lease(self: &Arc<Self>, id: LeaseId, ask: Ask) {
-        let asked_ms = self.now_ms();
-        if let Some(Reply::Alive { incarnation, ttl }) = self.ask(ask).await {
-            self.hear(&Event::Acknowledged {
-                name: (id, incarnation),
+        if let Some((asked_ms, Reply::Alive { incarnation, ttl })) = self.ask(id.get(), ask).await {
+            self.hear(Event::Acknowledged {
+                name: Name::new(id, incarnation),
                 asked_ms,
                 ttl_ms: ttl.as_secs() * 1000,
             });
         }
     }
 
-    /// Asks the member that is thought to lead, then others.
-    async fn ask(self: &Arc<Self>, ask: Ask) -> Option<Reply> {
-        let first = lock(&self.log).leader();
-        for turn in 0..self.members.len() {
-            let node = (first + turn) % self.members.len();
-            match timeout(ANSWER_TIMEOUT, self.ask_member(node, ask)).await {
-                Ok(Some(Reply::NotPrimary)) | Ok(None) => {}
-                Ok(answer) => return answer,
+    /// Asks the member that is taken for the leader, then others. Returns the answer, and when the
+    /// member that gave it was asked.
+    async fn ask(self: &Arc<Self>, about: i64, ask: Ask) -> Option<(u64, Reply)> {
+        let group = about.rem_euclid(GROUPS);
+        let nodes = self.members.len();
+        let first = lock(&self.clients).believed_leader.get(&group).copied();
+        let first = first.unwrap_or(0);
+        for turn in 0..nodes {
+            let node = (first + turn) % nodes;
+            let asked_ms = self.now_ms();
+            let answer = timeout(ANSWER_TIMEOUT, self.ask_member(node, ask)).await;
+            match answer {
+                Ok(Some(Reply::NotPrimary)) => {}
+                Ok(Some(reply)) => {
+                    lock(&self.clients).believed_leader.insert(group, node);
+                    return Some((asked_ms, reply));
+                }
                 // Whether it was done nobody knows.
-                Err(_) => return None,
+                Ok(None) | Err(_) => {
+                    probe::mark("world: a client gets no answer");
+                    let next = (node + 1) % nodes;
+                    lock(&self.clients).believed_leader.insert(group, next);
+                    return None;
+                }
             }
         }
         None
     }
 
     async fn ask_member(self: &Arc<Self>, node: usize, ask: Ask) -> Option<Reply> {
-        if !self.travel(node).await {
-            return None;
-        }
         let (answer, reply) = oneshot::channel();
-        let message = Message::Client(ask, answer);
-        let mailbox = lock(&self.members[node].mailbox).clone()?;
-        mailbox.unbounded_send(message).ok()?;
-        let reply = reply.await.ok()?;
-        if self.travel(node).await {
-            Some(reply)
-        } else {
-            sleep(ANSWER_TIMEOUT).await;
-            None
+        let call = {
+            let mut clients = lock(&self.clients);
+            clients.calls += 1;
+            let call = clients.calls;
+            clients.waiting.insert(call, answer);
+            call
+        };
+        self.send(End::Clients, End::Node(node), &Message::Ask { call, ask });
+        reply.await.ok()
+    }
+
+    /// Brings an answer to the client that waits for it, if it still does.
+    pub(super) fn client_hears(&self, message: Message) {
+        let Message::Reply { call, reply } = message else {
+            unreachable!("members do not send {message:?} to clients");
+        };
+        let waiting = lock(&self.clients).waiting.remove(&call);
+        if let Some(waiting) = waiting {
+            // A client that has given up is gone.
+            let _ = waiting.send(reply);
         }
     }
 }

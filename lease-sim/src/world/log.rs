@@ -1,157 +1,243 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use futures::channel::oneshot;
-use lease_core::Epoch;
+use lease_core::{Epoch, probe};
 use madsim::time::sleep;
 
-use super::node::Message;
+use super::member::Letter;
 use super::{World, lock};
-use crate::wire::{Entry, Request};
+use crate::event::Event;
+use crate::plan::End;
+use crate::spec::State;
+use crate::wire::{Entry, Message, Request};
 
 /// A hostile but legal model of consensus: one sequence of entries, in which proposals are delayed,
 /// lost or duplicated, come in after their proposer has lost its leadership, and end with an
 /// outcome that the proposer may never learn.
 #[derive(Default)]
-pub(crate) struct Log {
-    entries: Vec<Arc<[u8]>>,
+pub(super) struct Log {
+    entries: Vec<Vec<u8>>,
     term: u64,
     leader: usize,
+    elected_ms: u64,
     proposals: u64,
+    // What became of each proposal: its index, or `None` if it was refused.
+    decided: BTreeMap<u64, Option<u64>>,
+    // When each proposal was made.
+    proposed_ms: BTreeMap<u64, u64>,
+    specified: State,
 }
 
-/// What a proposer learns.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Outcome {
-    /// The entry has this index.
-    Committed(u64),
-    /// The entry may be in the log, or come into it later.
-    Unknown,
-}
+/// A leader that the log does not reach for so long is replaced.
+const ELECTION_TIMEOUT_MS: u64 = 1_500;
 
-/// How long a proposer waits.
-const PROPOSAL_TIMEOUT: Duration = Duration::from_secs(2);
+/// A leader that has not become the primary by then is replaced.
+const PROMOTION_TIMEOUT_MS: u64 = 8_000;
+
+/// At most so many entries go into one message.
+const ENTRIES_PER_MESSAGE: usize = 64;
 
 impl Log {
-    pub(crate) fn len(&self) -> u64 {
+    pub(super) fn len(&self) -> u64 {
         self.entries.len() as u64
     }
 
-    /// The entry at an index, counted from 1.
-    pub(crate) fn get(&self, index: u64) -> Option<Arc<[u8]>> {
-        self.entries
-            .get(usize::try_from(index).ok()?.checked_sub(1)?)
-            .cloned()
+    pub(super) fn proposed_ms(&self, proposal: u64) -> u64 {
+        self.proposed_ms.get(&proposal).copied().unwrap_or(0)
     }
 
-    pub(crate) fn leader(&self) -> usize {
-        self.leader
-    }
-
-    fn number_proposal(&mut self) -> u64 {
-        self.proposals += 1;
-        self.proposals
+    fn message(&self, from: u64) -> Message {
+        let skip = usize::try_from(from.saturating_sub(1)).unwrap_or(usize::MAX);
+        let entries = self.entries.iter().skip(skip).take(ENTRIES_PER_MESSAGE);
+        Message::Entries {
+            first: from,
+            entries: entries.cloned().collect(),
+            length: self.len(),
+        }
     }
 }
 
 impl World {
+    /// A number for a new proposal.
+    pub(super) fn number_proposal(&self) -> u64 {
+        let now_ms = self.now_ms();
+        let mut log = lock(&self.log);
+        log.proposals += 1;
+        let number = log.proposals;
+        log.proposed_ms.insert(number, now_ms);
+        number
+    }
+
     /// Makes a member the leader of a new term, in which its first entry says so.
     pub(super) fn elect(self: &Arc<Self>, node: usize) {
-        if !self.members[node].is_up.load(Ordering::Relaxed) {
+        if !self.is_reachable(node) {
             return;
         }
-        let entry = {
+        let now_ms = self.now_ms();
+        let proposal = self.number_proposal();
+        let term = {
             let mut log = lock(&self.log);
             log.term += 1;
             log.leader = node;
-            Entry {
-                proposal: log.number_proposal(),
-                request: Request::BeginEpoch {
-                    epoch: Epoch::new(log.term),
-                    node,
-                },
-            }
+            log.elected_ms = now_ms;
+            log.term
         };
-        if let Request::BeginEpoch { epoch, .. } = entry.request {
-            *lock(&self.members[node].leads) = Some(epoch.get());
+        self.hear(Event::Elected { node, epoch: term });
+        self.members[node].lead(Some(term));
+        if probe::is_planted("host-promotes-too-early") {
+            self.members[node].post(Letter::Promote(term));
         }
+        let entry = Entry {
+            proposal,
+            request: Request::BeginEpoch {
+                epoch: Epoch::new(term),
+                node,
+            },
+        };
         self.append(entry.encode());
     }
 
-    /// Proposes a request. The proposal goes on when its proposer does not.
-    pub(super) fn propose(
-        self: &Arc<Self>,
-        node: usize,
-        request: Request,
-    ) -> (u64, oneshot::Receiver<Outcome>) {
-        let proposal = lock(&self.log).number_proposal();
-        let bytes = Entry { proposal, request }.encode();
-        let (tell, outcome) = oneshot::channel();
+    /// Has the leader step down before another one is elected.
+    pub(super) fn transfer(self: &Arc<Self>, node: usize) {
+        if self.is_reachable(node) {
+            let leader = lock(&self.log).leader;
+            if leader != node {
+                self.members[leader].step_down();
+            }
+            self.elect(node);
+        }
+    }
+
+    /// Whether a member is up and the log reaches it, both ways.
+    fn is_reachable(&self, node: usize) -> bool {
+        let network = lock(&self.network);
+        let (there, here) = (End::Node(node), End::Log);
+        self.members[node].is_running()
+            && !network.is_cut(there, here)
+            && !network.is_cut(here, there)
+    }
+
+    /// Elects another leader when the log does not reach the present one.
+    pub(super) fn supervise_leader(self: &Arc<Self>) {
         let world = Arc::clone(self);
         self.outside.spawn(async move {
-            // A proposer that is gone does not wait for the outcome.
-            let _ = tell.send(world.carry(node, bytes).await);
-        });
-        (proposal, outcome)
-    }
-
-    async fn carry(self: &Arc<Self>, node: usize, bytes: Vec<u8>) -> Outcome {
-        let is_lost = self.happens(self.parameters.lost_per_mille);
-        if !self.travel(node).await || is_lost {
-            sleep(PROPOSAL_TIMEOUT).await;
-            return Outcome::Unknown;
-        }
-        let index = self.append(bytes.clone());
-        if self.happens(self.parameters.duplicated_per_mille) {
-            let world = Arc::clone(self);
-            self.outside.spawn(async move {
-                sleep(world.span(10, 10_000)).await;
-                world.sometimes("a proposal comes in twice");
-                world.append(bytes);
-            });
-        }
-        if self.travel(node).await {
-            Outcome::Committed(index)
-        } else {
-            sleep(PROPOSAL_TIMEOUT).await;
-            Outcome::Unknown
-        }
-    }
-
-    /// Whether a member still leads its term; answers no if it cannot be found out.
-    pub(super) async fn confirm(&self, node: usize, epoch: Epoch) -> bool {
-        if !self.travel(node).await {
-            return false;
-        }
-        let leads = lock(&self.log).term == epoch.get();
-        self.travel(node).await && leads
-    }
-
-    fn append(self: &Arc<Self>, bytes: Vec<u8>) -> u64 {
-        let index = {
-            let mut log = lock(&self.log);
-            log.entries.push(bytes.into());
-            log.len()
-        };
-        for node in 0..self.members.len() {
-            let world = Arc::clone(self);
-            self.outside.spawn(async move {
-                sleep(world.span(0, world.parameters.apply_lag_ms)).await;
-                if world.travel(node).await {
-                    world.announce(node);
+            let mut unreachable_since_ms = None;
+            loop {
+                sleep(Duration::from_millis(250)).await;
+                let now_ms = world.now_ms();
+                let (leader, term, elected_ms) = {
+                    let log = lock(&world.log);
+                    (log.leader, log.term, log.elected_ms)
+                };
+                if world.is_reachable(leader) {
+                    unreachable_since_ms = None;
+                } else {
+                    unreachable_since_ms.get_or_insert(now_ms);
                 }
+                let is_lost =
+                    unreachable_since_ms.is_some_and(|since| since + ELECTION_TIMEOUT_MS <= now_ms);
+                let is_idle = elected_ms + PROMOTION_TIMEOUT_MS <= now_ms
+                    && world.members[leader].primary_epoch() != Some(term);
+                if is_lost || is_idle {
+                    probe::mark("world: a lost leader is replaced");
+                    unreachable_since_ms = None;
+                    world.elect_any_but(leader);
+                }
+            }
+        });
+    }
+
+    fn elect_any_but(self: &Arc<Self>, leader: usize) {
+        let nodes = self.members.len();
+        let next = (1..=nodes)
+            .map(|turn| (leader + turn) % nodes)
+            .find(|node| self.is_reachable(*node));
+        if let Some(node) = next {
+            self.elect(node);
+        }
+    }
+
+    /// What the log does with a member's message.
+    pub(super) fn log_hears(self: &Arc<Self>, node: usize, message: Message) {
+        match message {
+            Message::Propose { proposal, entry } => self.take_in(node, proposal, entry),
+            Message::Confirm { call, epoch } => {
+                let leads = lock(&self.log).term == epoch;
+                self.log_answers(node, &Message::Confirmed { call, leads });
+            }
+            Message::Fetch { from } => {
+                let message = lock(&self.log).message(from);
+                self.log_answers(node, &message);
+            }
+            message => unreachable!("members do not send {message:?} to the log"),
+        }
+    }
+
+    fn log_answers(self: &Arc<Self>, node: usize, message: &Message) {
+        self.send(End::Log, End::Node(node), message);
+    }
+
+    /// A proposal of a member that does not lead is refused, or comes in all the same: it was under
+    /// way before.
+    fn take_in(self: &Arc<Self>, node: usize, proposal: u64, entry: Vec<u8>) {
+        let (leads, decided) = {
+            let log = lock(&self.log);
+            (log.leader == node, log.decided.get(&proposal).copied())
+        };
+        // The network may bring it twice.
+        match decided {
+            Some(Some(index)) => {
+                self.log_answers(node, &Message::Proposed { proposal, index });
+                return;
+            }
+            Some(None) => {
+                self.log_answers(node, &Message::Rejected { proposal });
+                return;
+            }
+            None => {}
+        }
+        if !leads {
+            if self.happens(500) {
+                probe::mark("world: a proposal comes in from a former leader");
+            } else {
+                lock(&self.log).decided.insert(proposal, None);
+                self.log_answers(node, &Message::Rejected { proposal });
+                return;
+            }
+        }
+        if self.happens(self.parameters.duplicated_per_mille) {
+            probe::mark("world: a proposal comes in twice");
+            let copy = entry.clone();
+            self.later(self.span(10, 10_000), |world| {
+                world.append(copy);
             });
+        }
+        let index = self.append(entry);
+        lock(&self.log).decided.insert(proposal, Some(index));
+        self.log_answers(node, &Message::Proposed { proposal, index });
+    }
+
+    fn append(self: &Arc<Self>, entry: Vec<u8>) -> u64 {
+        let (index, digest, message) = {
+            let mut log = lock(&self.log);
+            let index = log.len() + 1;
+            log.specified.apply(index, &Entry::decode(&entry));
+            log.entries.push(entry);
+            (index, log.specified.digest(), log.message(index))
+        };
+        self.hear(Event::Specified { index, digest });
+        for node in 0..self.members.len() {
+            let lag = self.span(0, self.parameters.apply_lag_ms);
+            let message = message.clone();
+            self.later(lag, move |world| world.log_answers(node, &message));
         }
         index
     }
 
-    /// Tells a member how long the log is.
-    pub(super) fn announce(&self, node: usize) {
-        let length = lock(&self.log).len();
-        if let Some(mailbox) = &*lock(&self.members[node].mailbox) {
-            // A member that is gone asks when it comes back.
-            let _ = mailbox.unbounded_send(Message::LogGrew(length));
-        }
+    /// Whether no member has applied this index before.
+    pub(super) fn is_first_to_apply(&self, index: u64) -> bool {
+        use std::sync::atomic::Ordering::Relaxed;
+        self.first_applied.fetch_max(index, Relaxed) < index
     }
 }

@@ -2,48 +2,50 @@
 //! code, the world only makes its surroundings.
 
 mod client;
+mod clock;
+mod faults;
+mod host;
 mod log;
-mod node;
+mod member;
+mod net;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures::channel::mpsc::UnboundedSender;
-use lease_backend::testing::SimDisk;
-use lease_core::{Clock, LeaseId, Timestamp};
+use lease_core::probe;
 use madsim::runtime::{Handle, NodeHandle};
 use madsim::time::{TimeHandle, sleep};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use self::client::Clients;
 use self::log::Log;
-use self::node::Message;
+use self::member::Member;
+use self::net::Network;
+use crate::Options;
 use crate::court::{Court, Report};
-use crate::judges::Event;
-use crate::plan::{Action, Parameters, Plan};
+use crate::event::Event;
+use crate::plan::{Parameters, Plan};
 
 /// Runs a plan to its end, in the madsim runtime of the caller.
-pub(crate) async fn run(plan: Plan) -> Report {
-    let world = Arc::new(World::new(&plan));
-    let handle = Handle::current();
-    let nodes: Vec<_> = (0..plan.parameters.nodes)
-        .map(|node| {
-            let world = Arc::clone(&world);
-            let builder = handle.create_node().name(format!("node-{node}"));
-            builder
-                .init(move || node::run(Arc::clone(&world), node))
-                .build()
-        })
-        .collect();
+pub(crate) async fn run(plan: Plan, options: Options) -> Report {
+    // What an earlier world of this thread has left.
+    drop(probe::take_marks());
+    let world = Arc::new(World::new(&plan, options));
+    world.start_members();
+    world.elect(0);
+    world.supervise_leader();
     for timed in &plan.actions {
-        sleep(Duration::from_millis(
-            timed.at_ms.saturating_sub(world.now_ms()),
-        ))
-        .await;
-        world.act(&handle, &nodes, &timed.action);
+        world.sleep_until(timed.at_ms).await;
+        if world.has_objected() {
+            break;
+        }
+        world.act(timed.action);
     }
-    sleep(world.settling_time()).await;
+    world.sleep_until(plan.parameters.faulty_ms).await;
+    world.heal();
+    world.settle().await;
     world.end()
 }
 
@@ -52,109 +54,68 @@ pub(crate) struct World {
     seed: u64,
     parameters: Parameters,
     time: TimeHandle,
+    runtime: Handle,
+    // Runs what belongs to no member, and so is never killed.
     outside: NodeHandle,
     members: Vec<Member>,
     log: Mutex<Log>,
+    network: Mutex<Network>,
+    clients: Mutex<Clients>,
     court: Mutex<Court>,
     // The last index that any member has applied.
     first_applied: AtomicU64,
-    // Delays and losses; apart from what madsim draws, so that a change of the code does not change
-    // the noise.
+    is_healed: AtomicBool,
+    // What is not of the network; apart from what madsim draws.
     noise: Mutex<ChaCha8Rng>,
 }
 
-/// What the world knows of a member.
-struct Member {
-    disk: Mutex<SimDisk>,
-    mailbox: Mutex<Option<UnboundedSender<Message>>>,
-    is_up: AtomicBool,
-    is_isolated: AtomicBool,
-    // The term that it leads, as far as it knows.
-    leads: Mutex<Option<u64>>,
-    // What is left of its leases at the end.
-    leases: Mutex<(u64, Vec<LeaseId>)>,
-}
+/// How long the healed world gets beyond the longest TTL and what puts expiries off.
+const SLACK: Duration = Duration::from_secs(40);
 
-/// How long the healed world gets to revoke what nobody keeps alive.
-const LONGEST_TTL: Duration = Duration::from_secs(20);
-const SLACK: Duration = Duration::from_secs(25);
+/// How often the end is looked for.
+const GLANCE: Duration = Duration::from_millis(500);
 
 impl World {
-    fn new(plan: &Plan) -> Self {
-        let outside = Handle::current().create_node().name("outside").build();
-        let members = (0..plan.parameters.nodes as u64).map(|node| Member {
-            disk: Mutex::new(SimDisk::new(plan.seed ^ node)),
-            mailbox: Mutex::default(),
-            is_up: AtomicBool::new(true),
-            is_isolated: AtomicBool::new(false),
-            leads: Mutex::default(),
-            leases: Mutex::default(),
-        });
+    fn new(plan: &Plan, options: Options) -> Self {
+        let runtime = Handle::current();
+        let nodes = 0..plan.parameters.nodes;
         Self {
             seed: plan.seed,
             parameters: plan.parameters.clone(),
             time: TimeHandle::current(),
-            outside,
-            members: members.collect(),
+            outside: runtime.create_node().name("outside").build(),
+            runtime,
+            members: nodes.map(|node| Member::new(plan, node)).collect(),
             log: Mutex::default(),
-            court: Mutex::default(),
+            network: Mutex::new(Network::new(plan.noise)),
+            clients: Mutex::default(),
+            court: Mutex::new(Court::new(&plan.parameters, options.trace)),
             first_applied: AtomicU64::new(0),
-            noise: Mutex::new(ChaCha8Rng::seed_from_u64(!plan.seed)),
-        }
-    }
-
-    fn act(self: &Arc<Self>, handle: &Handle, nodes: &[NodeHandle], action: &Action) {
-        match *action {
-            Action::Elect { node } => self.elect(node),
-            Action::Crash { node } => {
-                let member = &self.members[node];
-                if member.is_up.swap(false, Ordering::Relaxed) {
-                    self.sometimes("a member crashes");
-                    let mut disk = lock(&member.disk);
-                    let survives = disk.restart();
-                    *disk = survives;
-                    drop(disk);
-                    *lock(&member.mailbox) = None;
-                    *lock(&member.leads) = None;
-                    handle.kill(nodes[node].id());
-                }
-            }
-            Action::Restart { node } => {
-                if !self.members[node].is_up.swap(true, Ordering::Relaxed) {
-                    handle.restart(nodes[node].id());
-                }
-            }
-            Action::Isolate { node } => {
-                self.members[node]
-                    .is_isolated
-                    .store(true, Ordering::Relaxed);
-            }
-            Action::Rejoin { node } => {
-                self.members[node]
-                    .is_isolated
-                    .store(false, Ordering::Relaxed);
-                self.announce(node);
-            }
-            _ => self.client(action),
+            is_healed: AtomicBool::new(false),
+            noise: Mutex::new(ChaCha8Rng::seed_from_u64(!plan.noise)),
         }
     }
 
     /// Hears an event now.
-    fn hear(&self, event: &Event) {
+    fn hear(&self, event: Event) {
         lock(&self.court).hear(self.now_ms(), event);
     }
 
-    fn sometimes(&self, what: &'static str) {
-        lock(&self.court).sometimes(what);
+    fn has_objected(&self) -> bool {
+        lock(&self.court).has_objected()
     }
 
     fn now_ms(&self) -> u64 {
         self.time.elapsed().as_millis() as u64
     }
 
+    async fn sleep_until(&self, at_ms: u64) {
+        sleep(Duration::from_millis(at_ms.saturating_sub(self.now_ms()))).await;
+    }
+
     /// Whether the part with faults is over.
     fn is_healed(&self) -> bool {
-        self.now_ms() >= self.parameters.faulty_ms
+        self.is_healed.load(Ordering::Relaxed)
     }
 
     /// Whether something that happens to so many in a thousand happens now.
@@ -166,42 +127,67 @@ impl World {
         Duration::from_millis(lock(&self.noise).random_range(from_ms..=to_ms))
     }
 
-    /// Carries a message between a member and whatever it talks to; answers whether it arrived.
-    async fn travel(&self, node: usize) -> bool {
-        let (fastest, slowest) = self.parameters.latency_ms;
-        let is_cut = || self.members[node].is_isolated.load(Ordering::Relaxed);
-        let left = !is_cut();
-        sleep(self.span(fastest, slowest)).await;
-        left && !is_cut()
+    /// Does something later, whatever happens to the members meanwhile.
+    fn later(self: &Arc<Self>, span: Duration, what: impl FnOnce(&Arc<Self>) + Send + 'static) {
+        let world = Arc::clone(self);
+        self.outside.spawn(async move {
+            sleep(span).await;
+            what(&world);
+        });
     }
 
-    fn settling_time(&self) -> Duration {
-        LONGEST_TTL + self.parameters.extend() + SLACK
+    /// Waits until everything that is owed has happened, but not for ever.
+    async fn settle(&self) {
+        let longest = Duration::from_secs(self.parameters.longest_ttl.unsigned_abs());
+        let leases = self.members.iter().map(Member::lease_count).max();
+        let turns = (leases.unwrap_or(0) as u64 * 1000)
+            .checked_div(u64::from(self.parameters.revoke_rate_per_sec));
+        let bound = longest * 2
+            + self.parameters.extend()
+            + Duration::from_millis(turns.unwrap_or(0))
+            + SLACK;
+        let end_ms = self.now_ms() + bound.as_millis() as u64;
+        while self.now_ms() < end_ms && !self.is_settled() && !self.has_objected() {
+            sleep(GLANCE).await;
+        }
     }
 
-    fn end(&self) -> Report {
+    fn is_settled(&self) -> bool {
+        let (left, behind) = self.owed();
+        left.is_empty() && behind.is_empty()
+    }
+
+    /// The leases that the healed members still have, and which of these members lag behind.
+    fn owed(&self) -> (Vec<(usize, i64)>, Vec<usize>) {
         let length = lock(&self.log).len();
         let mut left = Vec::new();
         let mut behind = Vec::new();
-        for (node, member) in self.members.iter().enumerate() {
-            let (applied, leases) = &*lock(&member.leases);
-            left.extend(leases.iter().map(|id| (node, *id)));
-            if *applied < length {
+        let core = self.members.iter().take(self.parameters.core);
+        for (node, member) in core.enumerate() {
+            let leases = lock(&member.leases);
+            left.extend(leases.iter().map(|lease| (node, *lease)));
+            if member.applied() < length {
                 behind.push(node);
             }
         }
-        self.hear(&Event::Ended { left, behind });
-        let court = std::mem::take(&mut *lock(&self.court));
-        court.close(self.seed, self.now_ms())
+        (left, behind)
     }
-}
 
-/// The virtual time as a lessor's clock.
-struct SimClock(TimeHandle);
-
-impl Clock for SimClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_nanos(self.0.elapsed().as_nanos() as u64)
+    fn end(&self) -> Report {
+        if !self.has_objected() {
+            let (left, behind) = self.owed();
+            self.hear(Event::Over { left, behind });
+        }
+        let court = Court::new(&self.parameters, false);
+        let court = std::mem::replace(&mut *lock(&self.court), court);
+        let is_traced = court.is_traced();
+        let mut report = court.close(self.seed, self.now_ms());
+        let marks = probe::take_marks().into_iter();
+        report.sometimes = marks.map(|(mark, n)| (mark.to_owned(), n)).collect();
+        if is_traced {
+            report.members = self.members.iter().map(Member::describe).collect();
+        }
+        report
     }
 }
 

@@ -1,0 +1,52 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use lease_core::{Clock, Timestamp};
+use madsim::time::TimeHandle;
+
+/// A member's own clock: it starts somewhere, runs fast or slow, and can be set back.
+#[derive(Clone)]
+pub(super) struct SimClock {
+    time: TimeHandle,
+    drift_ppm: i32,
+    origin_ns: u64,
+    back_ns: Arc<AtomicU64>,
+}
+
+const PPM: u64 = 1_000_000;
+
+impl SimClock {
+    pub(super) fn new(node: usize, drift_ppm: i32) -> Self {
+        Self {
+            time: TimeHandle::current(),
+            drift_ppm,
+            // Far from zero, so that it can be set back, and another one for each member.
+            origin_ns: (1 + node as u64) * 1_000_000_000_000_000,
+            back_ns: Arc::default(),
+        }
+    }
+
+    pub(super) fn set_back(&self, by: Duration) {
+        self.back_ns
+            .fetch_add(by.as_nanos() as u64, Ordering::Relaxed);
+    }
+
+    /// How long it takes, in the world's time, until the clock shows `at`; never less.
+    pub(super) fn time_until(&self, at: Timestamp) -> Duration {
+        let left = at.saturating_duration_since(self.now()).as_nanos() as u64;
+        let rate = PPM.saturating_add_signed(i64::from(self.drift_ppm));
+        let scaled = u128::from(left) * u128::from(PPM) / u128::from(rate);
+        Duration::from_nanos(u64::try_from(scaled).unwrap_or(u64::MAX).saturating_add(1))
+    }
+}
+
+impl Clock for SimClock {
+    fn now(&self) -> Timestamp {
+        let elapsed = self.time.elapsed().as_nanos() as i128;
+        let drifted = elapsed + elapsed * i128::from(self.drift_ppm) / i128::from(PPM);
+        let back = i128::from(self.back_ns.load(Ordering::Relaxed));
+        let shown = i128::from(self.origin_ns) + drifted - back;
+        Timestamp::from_nanos(u64::try_from(shown).unwrap_or(0))
+    }
+}

@@ -1,0 +1,258 @@
+use std::time::Duration;
+
+use lease_core::{
+    Answer, Command, Incarnation, LeaseError, LeaseId, LeaseItem, Lessor, ProposalOutcome, Revoked,
+    WriteBatch, probe,
+};
+use madsim::time::sleep;
+
+use super::{
+    APPLIED, FETCH_EVERY_MS, Host, Pending, RETRY_AFTER_MS, hear, keys, lock, meta, read_keys,
+};
+use crate::event::{Event, Name};
+use crate::plan::End;
+use crate::wire::{Ask, Entry, Message, Reply, Request};
+
+/// What the member's own table of entries said about an entry.
+enum Outcome {
+    Answer(Answer),
+    Put { accepted: bool },
+}
+
+impl Host {
+    /// Reads the index of the last applied entry, and attaches the keys again.
+    pub(super) fn recover(&mut self, from_disk: bool) -> Result<(), lease_core::BackendError> {
+        use lease_core::Backend;
+        let applied = self.backend.get(&meta(), APPLIED)?;
+        let applied = applied.and_then(|bytes| Some(u64::from_be_bytes(bytes.try_into().ok()?)));
+        self.applied = applied.unwrap_or(0);
+        for (key, lease) in read_keys(&*self.backend)? {
+            if let Some(id) = LeaseId::new(lease)
+                && self.lessor.attach(id, &[LeaseItem::new([key])]).is_err()
+            {
+                hear(
+                    self,
+                    Event::Broken {
+                        node: self.node,
+                        message: format!("key {key} is stored with lease {lease}, which is not"),
+                    },
+                );
+            }
+        }
+        self.member().set_applied(self.applied);
+        hear(
+            self,
+            Event::Recovered {
+                node: self.node,
+                index: self.applied,
+                digest: self.digest(),
+                from_disk,
+            },
+        );
+        Ok(())
+    }
+
+    /// Asks the log for the next entries.
+    pub(super) fn fetch(&mut self) {
+        self.fetch_at_ms = self.world.now_ms() + FETCH_EVERY_MS;
+        let from = self.applied + 1;
+        self.send(End::Log, &Message::Fetch { from });
+    }
+
+    /// Entries of the log have come, maybe again, maybe too early.
+    pub(super) fn receive(&mut self, first: u64, entries: Vec<Vec<u8>>, length: u64) {
+        let now_ms = self.world.now_ms();
+        if lock(&self.member().status).wants_snapshot_until_ms > now_ms {
+            return;
+        }
+        let last = first + entries.len() as u64;
+        for (entry, index) in entries.into_iter().zip(first..) {
+            if index > self.applied {
+                self.inbox.insert(index, entry);
+            }
+        }
+        let has_gap = first > self.applied + 1 && !self.inbox.contains_key(&(self.applied + 1));
+        if has_gap || last <= length {
+            probe::mark("host: a member has missed entries");
+            self.fetch_at_ms = self.fetch_at_ms.min(now_ms + 100);
+        }
+    }
+
+    /// Applies the entries whose turn has come.
+    pub(super) async fn apply_ready(&mut self) {
+        while self.world.now_ms() >= self.retry_at_ms {
+            let Some(bytes) = self.inbox.get(&(self.applied + 1)) else {
+                return;
+            };
+            let entry = Entry::decode(bytes);
+            let slow_by = lock(&self.member().status).slow_by;
+            if slow_by > Duration::ZERO {
+                sleep(slow_by).await;
+            }
+            match self.apply(&entry) {
+                Ok(()) => self.failures = 0,
+                Err(_) => {
+                    probe::mark("host: an entry cannot be applied yet");
+                    self.failures += 1;
+                    self.retry_at_ms = self.world.now_ms() + RETRY_AFTER_MS;
+                }
+            }
+        }
+    }
+
+    fn apply(&mut self, entry: &Entry) -> Result<(), LeaseError> {
+        let index = self.applied + 1;
+        let mut writes = WriteBatch::default();
+        writes.put(meta(), APPLIED, index.to_be_bytes());
+        if probe::is_planted("host-applied-index-apart") {
+            self.lessor.write(std::mem::take(&mut writes))?;
+        }
+        // Whose incarnation an entry ends is only known before it is applied.
+        let before = self.incarnations(entry);
+        let outcome = match entry.command(index) {
+            Some(command) => Outcome::Answer(self.lessor.apply(&command, writes)?),
+            None => self.put(&entry.request, writes)?,
+        };
+        self.applied = index;
+        self.inbox.remove(&index);
+        self.member().set_applied(index);
+        hear(
+            self,
+            Event::Applied {
+                node: self.node,
+                index,
+                digest: self.digest(),
+            },
+        );
+        if self.world.is_first_to_apply(index) {
+            self.tell(entry, &outcome, &before);
+        }
+        self.answer(entry, &outcome);
+        if let Some(Command::BeginEpoch(epoch)) = entry.command(index)
+            && let Request::BeginEpoch { node, .. } = entry.request
+        {
+            self.epoch_begins(epoch.get(), node);
+        }
+        Ok(())
+    }
+
+    fn put(&self, request: &Request, mut writes: WriteBatch) -> Result<Outcome, LeaseError> {
+        let Request::Put { key, lease } = request else {
+            unreachable!("only puts are the host's own");
+        };
+        let item = [LeaseItem::new([*key])];
+        let attached = match lease {
+            Some(id) => self.lessor.attach(*id, &item),
+            None => self.detach(&item),
+        };
+        let accepted = attached.is_ok();
+        if accepted {
+            let value = lease.map_or(0, LeaseId::get);
+            writes.put(keys(), [*key], value.to_be_bytes());
+        }
+        self.lessor.write(writes)?;
+        Ok(Outcome::Put { accepted })
+    }
+
+    /// Detaches an item from the lease that has it; and, as a careless host would, from others
+    /// first, which must change nothing.
+    fn detach(&self, item: &[LeaseItem; 1]) -> Result<(), LeaseError> {
+        let Some(owner) = self.lessor.get_lease(item[0].as_bytes()) else {
+            return Ok(());
+        };
+        self.lessor.detach(owner, item)
+    }
+
+    fn incarnations(&self, entry: &Entry) -> Vec<Option<Incarnation>> {
+        let ids: Vec<_> = match &entry.request {
+            Request::Revoke(revocations) => revocations.iter().map(|one| one.id).collect(),
+            Request::Checkpoint(checkpoints) => checkpoints.iter().map(|one| one.id).collect(),
+            _ => Vec::new(),
+        };
+        let incarnation = |id| self.lessor.lookup(id).map(|lease| lease.incarnation());
+        ids.into_iter().map(incarnation).collect()
+    }
+
+    /// Tells the judges what an entry did; the first member that applies it does.
+    fn tell(&self, entry: &Entry, outcome: &Outcome, before: &[Option<Incarnation>]) {
+        let Outcome::Answer(answer) = outcome else {
+            return;
+        };
+        match (&entry.request, answer) {
+            (Request::Grant { id, .. }, Answer::Granted(Ok(incarnation))) => {
+                if let Some(lease) = self.lessor.lookup(*id) {
+                    let name = Name::new(*id, *incarnation);
+                    let ttl_ms = lease.ttl().as_secs() * 1000;
+                    hear(self, Event::Granted { name, ttl_ms });
+                }
+            }
+            (Request::Revoke(revocations), Answer::Revoked(answers)) => {
+                for ((revocation, answer), incarnation) in
+                    revocations.iter().zip(answers).zip(before)
+                {
+                    if let (Ok(Revoked::Done), Some(incarnation)) = (answer, incarnation) {
+                        let name = Name::new(revocation.id, *incarnation);
+                        let by = revocation.fence.map(|fence| fence.epoch.get());
+                        hear(self, Event::Revoked { name, by });
+                    }
+                }
+            }
+            (Request::Checkpoint(checkpoints), Answer::Checkpointed(meant)) => {
+                let proposed_ms = lock(&self.world.log).proposed_ms(entry.proposal);
+                for ((checkpoint, meant), incarnation) in checkpoints.iter().zip(meant).zip(before)
+                {
+                    if let (true, Some(incarnation)) = (meant, incarnation) {
+                        let event = Event::Checkpointed {
+                            name: Name::new(checkpoint.id, *incarnation),
+                            epoch: checkpoint.fence.map_or(0, |fence| fence.epoch.get()),
+                            remaining_ms: checkpoint.remaining.map(|left| left.as_secs() * 1000),
+                            proposed_ms,
+                        };
+                        hear(self, event);
+                    }
+                }
+            }
+            (_, Answer::Epoch(epoch)) => hear(self, Event::Began { epoch: epoch.get() }),
+            _ => {}
+        }
+    }
+
+    /// Answers whoever has made the proposal, if that was here.
+    fn answer(&mut self, entry: &Entry, outcome: &Outcome) {
+        match self.pending.remove(&entry.proposal) {
+            Some(Pending::Client { call, ask }) => {
+                let reply = reply(ask, entry, outcome);
+                self.reply(call, reply);
+            }
+            Some(Pending::Reset { call }) => {
+                if let Some(id) = self.resetting.remove(&call) {
+                    self.renew(call, id);
+                }
+            }
+            Some(Pending::Checkpoints(batch)) => {
+                self.lessor
+                    .handle_checkpoints(&batch, ProposalOutcome::Applied);
+            }
+            Some(Pending::Expired(_)) | None => {}
+        }
+    }
+}
+
+fn reply(ask: Ask, entry: &Entry, outcome: &Outcome) -> Reply {
+    match (ask, outcome) {
+        (Ask::Grant { .. }, Outcome::Answer(Answer::Granted(Ok(incarnation)))) => {
+            let Request::Grant { ttl, .. } = entry.request else {
+                unreachable!("a grant was proposed");
+            };
+            Reply::Alive {
+                incarnation: *incarnation,
+                ttl,
+            }
+        }
+        (_, Outcome::Answer(Answer::Granted(Err(_))) | Outcome::Put { accepted: false }) => {
+            probe::mark("host: a command is refused");
+            Reply::Refused
+        }
+        _ => Reply::Done,
+    }
+}

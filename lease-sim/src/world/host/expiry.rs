@@ -1,0 +1,83 @@
+use lease_core::{AttemptOutcome, CheckpointBatch, ExpiredBatch, Lessor, ProposalOutcome, probe};
+
+use super::{Host, Pending, hear};
+use crate::event::{Event, Name};
+use crate::wire::Request;
+
+impl Host {
+    /// Does what is due, and proposes what the lessor asks for.
+    pub(super) fn tick(&mut self) {
+        loop {
+            self.lessor.tick();
+            if self.is_lingering() {
+                probe::mark("host: expired leases are not taken");
+                break;
+            }
+            let mut has_taken = false;
+            while let Ok(batch) = self.expired.try_recv() {
+                has_taken = true;
+                self.revoke(batch);
+            }
+            if !has_taken {
+                break;
+            }
+        }
+        while let Some(batch) = self.lessor.poll_checkpoints() {
+            self.checkpoint(batch);
+        }
+    }
+
+    fn revoke(&mut self, batch: ExpiredBatch) {
+        let epoch = batch.epoch.get();
+        if self.lessor.primary_epoch().map(|epoch| epoch.get()) != Some(epoch) {
+            probe::mark("host: a batch of an ended promotion is taken");
+        }
+        for lease in &batch.leases {
+            let event = Event::HandedOut {
+                node: self.node,
+                epoch,
+                name: Name::new(lease.id, lease.incarnation),
+                attempt: lease.attempt,
+            };
+            hear(self, event);
+        }
+        if batch.leases.len() > 1 {
+            probe::mark("host: several leases expire in one batch");
+        }
+        let request = Request::Revoke(batch.revocations().collect());
+        self.propose(request, Pending::Expired(batch));
+    }
+
+    fn checkpoint(&mut self, batch: CheckpointBatch) {
+        for checkpoint in &batch.records {
+            let (Some(fence), Some(remaining)) = (checkpoint.fence, checkpoint.remaining) else {
+                continue;
+            };
+            let event = Event::CheckpointProposed {
+                node: self.node,
+                epoch: fence.epoch.get(),
+                name: Name::new(checkpoint.id, fence.incarnation),
+                remaining_ms: remaining.as_secs() * 1000,
+            };
+            hear(self, event);
+        }
+        probe::mark("host: a lease is checkpointed");
+        let request = Request::Checkpoint(batch.records.clone());
+        self.propose(request, Pending::Checkpoints(batch));
+    }
+
+    pub(super) fn attempt_failed(&self, batch: &ExpiredBatch) {
+        probe::mark("host: an attempt to revoke is known to have failed");
+        for revocation in batch.revocations() {
+            if let Some(fence) = revocation.fence {
+                let failed = AttemptOutcome::Failed;
+                self.lessor.handle_attempt(revocation.id, fence, failed);
+            }
+        }
+    }
+
+    pub(super) fn checkpoints_failed(&self, batch: &CheckpointBatch) {
+        self.lessor
+            .handle_checkpoints(batch, ProposalOutcome::Failed);
+    }
+}

@@ -1,0 +1,337 @@
+//! A member: the production lessor, and around it what a host with a log has.
+
+mod apply;
+mod expiry;
+mod renew;
+mod report;
+mod roles;
+mod serve;
+mod snapshot;
+
+use std::collections::BTreeMap;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::Receiver;
+use futures::channel::mpsc;
+use futures::future::{Either, select};
+use futures::{FutureExt, StreamExt, pin_mut};
+use lease_backend::RedbBackend;
+use lease_core::{
+    Backend, BackendLessor, CheckpointBatch, CheckpointMode, Driver, Durability, ExpiredBatch,
+    Incarnation, LeaseError, LeaseId, Lessor, LessorConfig, Table, TableDeleter, Ttl, probe,
+};
+use madsim::time::sleep;
+
+use self::renew::Waiting;
+use super::member::{Letter, Member};
+use super::{World, lock};
+use crate::event::{Event, Exit};
+use crate::plan::End;
+use crate::wire::{Ask, Message, Request};
+
+/// A running member.
+struct Host {
+    world: Arc<World>,
+    node: usize,
+    lessor: BackendLessor,
+    backend: Arc<RedbBackend>,
+    expired: Receiver<ExpiredBatch>,
+    applied: u64,
+    // Entries that have come before their turn.
+    inbox: BTreeMap<u64, Vec<u8>>,
+    fetch_at_ms: u64,
+    // After a failure of the disk.
+    retry_at_ms: u64,
+    failures: u32,
+    pending: BTreeMap<u64, Pending>,
+    // Renewals whose answer waits until the leadership is confirmed.
+    unconfirmed: BTreeMap<u64, (Incarnation, Ttl)>,
+    // Renewals that wait until their reset is applied.
+    resetting: BTreeMap<u64, LeaseId>,
+    waits: Vec<Waiting>,
+    wait_count: u64,
+    // When the next tick was to be.
+    planned_ms: u64,
+    is_suspended: bool,
+}
+
+/// What a proposal was made for.
+enum Pending {
+    Client { call: u64, ask: Ask },
+    Reset { call: u64 },
+    Expired(ExpiredBatch),
+    Checkpoints(CheckpointBatch),
+}
+
+/// How often a member asks the log whether there is more.
+const FETCH_EVERY_MS: u64 = 1_500;
+
+/// How long a member waits after its disk has failed.
+const RETRY_AFTER_MS: u64 = 100;
+
+/// After so many failures in a row a member starts anew.
+const MOST_FAILURES: u32 = 40;
+
+/// A tick that is later than this was held up.
+const PUNCTUAL_MS: u64 = 50;
+
+fn meta() -> Table {
+    Table::new("meta")
+}
+
+fn keys() -> Table {
+    Table::new("keys")
+}
+
+const APPLIED: &[u8] = b"applied";
+
+/// A member from its start to its end.
+pub(super) async fn run(world: Arc<World>, node: usize) {
+    let (mailbox, mut letters) = mpsc::unbounded();
+    let mut host = loop {
+        match Host::start(Arc::clone(&world), node) {
+            Ok(host) => break host,
+            Err(_) => {
+                probe::mark("host: a start finds a bad disk");
+                if world.members[node].has_no_power() {
+                    return world.lose_power(node);
+                }
+                sleep(Duration::from_millis(RETRY_AFTER_MS)).await;
+            }
+        }
+    };
+    world.members[node].open_mailbox(mailbox);
+    host.fetch();
+    loop {
+        host.apply_ready().await;
+        host.poll();
+        if world.members[node].has_no_power() || host.failures > MOST_FAILURES {
+            return world.lose_power(node);
+        }
+        let sleeping = sleep(host.time_to_sleep()).fuse();
+        let next = letters.next();
+        pin_mut!(sleeping, next);
+        match select(next, sleeping).await {
+            Either::Left((Some(Letter::Stop(down_for)), _)) => return host.stop(down_for),
+            Either::Left((Some(letter), _)) => host.read(letter),
+            Either::Left((None, _)) => return,
+            Either::Right(_) => {}
+        }
+    }
+}
+
+impl Host {
+    fn start(world: Arc<World>, node: usize) -> Result<Self, LeaseError> {
+        let disk = lock(&world.members[node].disk).clone();
+        let backend = RedbBackend::create_with_storage(disk).map_err(LeaseError::Backend)?;
+        let backend = Arc::new(backend);
+        let is_suspended = lock(&world.members[node].status).suspends > 0;
+        let mut builder = BackendLessor::builder(backend.clone())
+            .config(world.config(node))
+            .clock(Arc::new(world.members[node].clock.clone()))
+            .driver(Driver::Manual)
+            .checkpoints(CheckpointMode::Polled)
+            .durability(world.durability())
+            .expired_capacity(world.parameters.expired_capacity)
+            .range_deleter(Arc::new(TableDeleter::new(keys())));
+        if is_suspended {
+            builder = builder.suspend_expiry();
+        }
+        let lessor = builder.build()?;
+        let mut host = Self {
+            expired: lessor.expired_leases(),
+            lessor,
+            backend,
+            applied: 0,
+            inbox: BTreeMap::new(),
+            fetch_at_ms: 0,
+            retry_at_ms: 0,
+            failures: 0,
+            pending: BTreeMap::new(),
+            unconfirmed: BTreeMap::new(),
+            resetting: BTreeMap::new(),
+            waits: Vec::new(),
+            wait_count: 0,
+            planned_ms: world.now_ms(),
+            is_suspended,
+            world,
+            node,
+        };
+        host.recover(true).map_err(LeaseError::Backend)?;
+        if host.applied > 0 {
+            probe::mark("host: a member recovers from its disk");
+        }
+        Ok(host)
+    }
+
+    fn member(&self) -> &Member {
+        &self.world.members[self.node]
+    }
+
+    fn is_lingering(&self) -> bool {
+        lock(&self.member().status).lingers > 0
+    }
+
+    fn read(&mut self, letter: Letter) {
+        match letter {
+            Letter::Message(End::Log, message) => self.log_says(message),
+            Letter::Message(_, Message::Ask { call, ask }) => self.serve(call, ask),
+            Letter::Message(_, Message::Snapshot(snapshot)) => self.install(&snapshot),
+            Letter::Message(from, message) => unreachable!("{from:?} sent {message:?}"),
+            Letter::Promote(epoch) => self.promote(epoch),
+            Letter::DemoteLate(epoch) => self.demote_from(epoch),
+            Letter::StepDown => self.step_down(),
+            Letter::SendSnapshot(to) => self.send_snapshot(to),
+            Letter::SuspendExpiry(suspend) => self.suspend(suspend),
+            Letter::Stop(_) | Letter::Wake => {}
+        }
+    }
+
+    fn log_says(&mut self, message: Message) {
+        match message {
+            Message::Entries {
+                first,
+                entries,
+                length,
+            } => self.receive(first, entries, length),
+            Message::Confirmed { call, leads } => self.confirmed(call, leads),
+            // What is in the log is dealt with when it is applied.
+            Message::Proposed { .. } => {}
+            Message::Rejected { proposal } => self.rejected(proposal),
+            message => unreachable!("the log does not send {message:?}"),
+        }
+    }
+
+    fn suspend(&mut self, suspend: bool) {
+        self.is_suspended = suspend;
+        if suspend {
+            probe::mark("host: expiry is suspended");
+            self.lessor.suspend_expiry();
+        } else {
+            self.lessor.resume_expiry();
+        }
+    }
+
+    fn send(&self, to: End, message: &Message) {
+        self.world.send(End::Node(self.node), to, message);
+    }
+
+    fn propose(&mut self, request: Request, pending: Pending) {
+        let proposal = self.world.number_proposal();
+        let entry = crate::wire::Entry { proposal, request }.encode();
+        self.pending.insert(proposal, pending);
+        self.send(End::Log, &Message::Propose { proposal, entry });
+    }
+
+    /// The log will never take a proposal in.
+    fn rejected(&mut self, proposal: u64) {
+        match self.pending.remove(&proposal) {
+            Some(Pending::Client { call, .. }) => self.reply_not_primary(call),
+            Some(Pending::Reset { call }) => {
+                self.resetting.remove(&call);
+                self.reply_not_primary(call);
+            }
+            Some(Pending::Expired(batch)) => self.attempt_failed(&batch),
+            Some(Pending::Checkpoints(batch)) => self.checkpoints_failed(&batch),
+            None => {}
+        }
+    }
+
+    /// Everything that a member does by itself.
+    fn poll(&mut self) {
+        if self.world.now_ms() >= self.fetch_at_ms {
+            self.fetch();
+        }
+        self.tick();
+        self.poll_waits();
+        self.look();
+    }
+
+    fn time_to_sleep(&mut self) -> Duration {
+        let now_ms = self.world.now_ms();
+        let mut at_ms = self.fetch_at_ms;
+        if self.retry_at_ms > now_ms {
+            at_ms = at_ms.min(self.retry_at_ms);
+        }
+        for wait in &self.waits {
+            at_ms = at_ms.min(wait.until_ms);
+        }
+        let mut span = Duration::from_millis(at_ms.saturating_sub(now_ms));
+        if let Some(wakeup) = self.lessor.next_wakeup() {
+            span = span.min(self.member().clock.time_until(wakeup));
+        }
+        // A wake-up in the past must not stop the world.
+        let span = span.max(Duration::from_millis(1));
+        self.planned_ms = now_ms + span.as_millis() as u64 + 1;
+        span
+    }
+
+    /// Stops in order, twice.
+    fn stop(self, down_for: Duration) {
+        let is_bad = lock(&self.member().status).has_bad_disk;
+        self.lessor.stop();
+        self.lessor.stop();
+        let how = if is_bad {
+            Exit::PowerLost
+        } else {
+            Exit::Stopped
+        };
+        let (world, node) = (Arc::clone(&self.world), self.node);
+        drop(self);
+        world.end_process(node, down_for, how);
+    }
+}
+
+impl World {
+    fn config(&self, node: usize) -> LessorConfig {
+        let parameters = &self.parameters;
+        LessorConfig {
+            min_ttl: Ttl::new(parameters.min_ttl[node]).expect("the plan is sound"),
+            checkpoint_interval: Duration::from_millis(parameters.checkpoint_interval_ms),
+            revoke_rate_per_sec: NonZeroU32::new(parameters.revoke_rate_per_sec),
+            expired_lease_retry_interval: Duration::from_millis(parameters.retry_interval_ms),
+            max_expired_batch_size: NonZeroU32::new(parameters.expired_batch)
+                .expect("the plan is sound"),
+            ..LessorConfig::default()
+        }
+    }
+
+    fn durability(&self) -> Durability {
+        if self.parameters.durable {
+            Durability::EveryCommand
+        } else {
+            Durability::Batched {
+                interval: Duration::from_millis(100),
+                max_writes: NonZeroUsize::new(50).expect("not zero"),
+            }
+        }
+    }
+
+    fn lose_power(self: &Arc<Self>, node: usize) {
+        let down_for = lock(&self.members[node].status).down_for;
+        self.crash(node, down_for.max(Duration::from_millis(100)));
+    }
+}
+
+impl Member {
+    fn has_no_power(&self) -> bool {
+        !lock(&self.disk).is_powered()
+    }
+}
+
+/// Reads what a backend holds beside the leases.
+fn read_keys(backend: &dyn Backend) -> Result<Vec<(u8, i64)>, lease_core::BackendError> {
+    let mut found = Vec::new();
+    backend.scan(&keys(), &mut |key, value| {
+        if let (&[key], Ok(value)) = (key, value.try_into()) {
+            found.push((key, i64::from_be_bytes(value)));
+        }
+    })?;
+    Ok(found)
+}
+
+fn hear(host: &Host, event: Event) {
+    host.world.hear(event);
+}

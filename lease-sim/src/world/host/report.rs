@@ -1,0 +1,80 @@
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use lease_core::{Lease, Lessor, probe};
+
+use super::{Host, PUNCTUAL_MS, hear, lock};
+use crate::event::{Event, Glance, Name};
+use crate::spec::State;
+
+impl Host {
+    /// The replicated epoch, which is on disk or on its way there.
+    pub(super) fn epoch(&self) -> u64 {
+        self.lessor.epoch().get()
+    }
+
+    /// The digest of this member's replicated state.
+    pub(super) fn digest(&self) -> u64 {
+        let rows = self.lessor.rows();
+        let mut keys = Vec::new();
+        for row in &rows {
+            let Some(lease) = self.lessor.lookup(row.id) else {
+                continue;
+            };
+            for key in lease.keys() {
+                if let [key] = key.as_bytes() {
+                    keys.push((*key, row.id.get()));
+                }
+            }
+        }
+        State::of(self.epoch(), &rows, keys).digest()
+    }
+
+    /// Shows this member to the judges.
+    pub(super) fn look(&mut self) {
+        self.check();
+        let now_ms = self.world.now_ms();
+        let is_punctual = now_ms <= self.planned_ms + PUNCTUAL_MS;
+        if !is_punctual {
+            probe::mark("host: a member is held up");
+        }
+        let leases = self.lessor.leases();
+        let shown = leases.iter().map(|lease| {
+            let left = remaining_ms(lease);
+            let name = Name::new(lease.id(), lease.incarnation());
+            (name, left, lease.ttl().as_secs() * 1000)
+        });
+        let stats = self.lessor.stats();
+        if stats.clock_regressions > 0 {
+            probe::mark("host: a clock goes back");
+        }
+        let glance = Glance {
+            node: self.node,
+            primary: self.lessor.primary_epoch().map(|epoch| epoch.get()),
+            epoch: self.epoch(),
+            waiting: stats.waiting,
+            expires: is_punctual && !self.is_suspended && !self.is_lingering(),
+            leases: shown.collect(),
+        };
+        let ids = leases.iter().map(|lease| lease.id().get());
+        *lock(&self.member().leases) = ids.collect();
+        lock(&self.world.court).look(now_ms, &glance);
+    }
+
+    fn check(&self) {
+        let check = || self.lessor.check_invariants();
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(check)) {
+            let message = panic
+                .downcast_ref::<String>()
+                .cloned()
+                .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+                .unwrap_or_else(|| "an invariant does not hold".into());
+            let node = self.node;
+            hear(self, Event::Broken { node, message });
+        }
+    }
+}
+
+/// What remains of a lease, `None` while it is demoted.
+pub(super) fn remaining_ms(lease: &Lease) -> Option<u64> {
+    (!lease.demoted()).then(|| lease.remaining().as_millis() as u64)
+}
