@@ -73,6 +73,13 @@ pub enum Event {
         /// Which.
         node: usize,
     },
+    /// A member's clock was set back; for so long it will seem to stand still.
+    ClockSetBack {
+        /// Whose.
+        node: usize,
+        /// By how much.
+        by_ms: u64,
+    },
     /// A member became the primary.
     Promoted {
         /// Which.

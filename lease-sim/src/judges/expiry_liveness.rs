@@ -61,6 +61,14 @@ impl Judge for ExpiryLiveness {
                 self.due_since_ms.retain(|(of, _), _| of != node);
                 None
             }
+            Event::ClockSetBack { node, by_ms } => {
+                for ((of, _), due) in &mut self.due_since_ms {
+                    if of == node {
+                        due.since_ms += by_ms;
+                    }
+                }
+                None
+            }
             Event::Over { left, behind } if !left.is_empty() || !behind.is_empty() => {
                 Some(format!("left: {left:?}, behind: {behind:?}"))
             }

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::Judge;
 use crate::event::{Event, Glance};
@@ -14,6 +14,8 @@ pub struct RevokeRate {
     window_ms: u64,
     handed_out_ms: BTreeMap<usize, VecDeque<u64>>,
     disturbed_ms: BTreeMap<usize, u64>,
+    // The members that were disturbed when they were last looked at.
+    disturbed: BTreeSet<usize>,
 }
 
 impl RevokeRate {
@@ -25,6 +27,7 @@ impl RevokeRate {
             window_ms: 1_000 - parameters.clock_error_ms(1_000).min(1_000),
             handed_out_ms: BTreeMap::new(),
             disturbed_ms: BTreeMap::new(),
+            disturbed: BTreeSet::new(),
         }
     }
 
@@ -44,6 +47,9 @@ impl Judge for RevokeRate {
             Event::HandedOut {
                 node, attempt: 0, ..
             } if self.rate > 0 => {
+                if self.disturbed.contains(node) {
+                    self.disturb(*node, at_ms);
+                }
                 let disturbed_ms = self.disturbed_ms.get(node).copied();
                 if disturbed_ms.is_some_and(|since_ms| at_ms <= since_ms + self.window_ms) {
                     return None;
@@ -80,7 +86,10 @@ impl Judge for RevokeRate {
     }
 
     fn look(&mut self, at_ms: u64, glance: &Glance) -> Option<String> {
-        if !glance.expires {
+        if glance.expires {
+            self.disturbed.remove(&glance.node);
+        } else {
+            self.disturbed.insert(glance.node);
             self.disturb(glance.node, at_ms);
         }
         None
@@ -123,9 +132,9 @@ mod tests {
         suspended.expires = false;
         let history = [
             (0, suspended.into()),
-            handed_out(1, 0),
-            handed_out(1, 0),
-            handed_out(1, 0),
+            handed_out(5_000, 0),
+            handed_out(5_000, 0),
+            handed_out(5_000, 0),
         ];
         assert!(verdict(judge(), history).is_none());
     }

@@ -49,7 +49,10 @@ impl World {
                 lock(&self.network).clog(node);
                 self.after_fault(node, for_ms, move |world| world.unclog(node, false));
             }
-            Action::ClockBack { node, by_ms } => self.members[node].clock.set_back(millis(by_ms)),
+            Action::ClockBack { node, by_ms } => {
+                self.members[node].clock.set_back(millis(by_ms));
+                self.hear(Event::ClockSetBack { node, by_ms });
+            }
             Action::DiskError {
                 node,
                 after_operations,
