@@ -11,13 +11,7 @@ pub struct ExpiryLiveness {
     retry_ms: u64,
     rate: u64,
     // Since when a lease is due on a member, or when it was handed out last.
-    due_since_ms: BTreeMap<(usize, Name), Due>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Due {
-    since_ms: u64,
-    handed_out: bool,
+    due_since_ms: BTreeMap<(usize, Name), u64>,
 }
 
 /// What a member may take on top of what follows from rate and retry interval.
@@ -34,11 +28,10 @@ impl ExpiryLiveness {
         }
     }
 
-    fn bound_ms(&self, leases: usize, due: Due) -> u64 {
+    fn bound_ms(&self, leases: usize) -> u64 {
         let turns_ms = (1000 * leases as u64).checked_div(self.rate);
-        let retry_ms = if due.handed_out { self.retry_ms } else { 0 };
         // Members count with clocks of their own, off by 2 % at most.
-        (turns_ms.unwrap_or(0) + retry_ms) * 11 / 10 + SLACK_MS
+        (turns_ms.unwrap_or(0) + self.retry_ms) * 11 / 10 + SLACK_MS
     }
 }
 
@@ -50,11 +43,7 @@ impl Judge for ExpiryLiveness {
     fn hear(&mut self, at_ms: u64, event: &Event) -> Option<String> {
         match event {
             Event::HandedOut { node, name, .. } => {
-                let due = Due {
-                    since_ms: at_ms,
-                    handed_out: true,
-                };
-                self.due_since_ms.insert((*node, *name), due);
+                self.due_since_ms.insert((*node, *name), at_ms);
                 None
             }
             Event::Paused { node } | Event::Ended { node, .. } | Event::Demoted { node } => {
@@ -62,9 +51,9 @@ impl Judge for ExpiryLiveness {
                 None
             }
             Event::ClockSetBack { node, by_ms } => {
-                for ((of, _), due) in &mut self.due_since_ms {
+                for ((of, _), since_ms) in &mut self.due_since_ms {
                     if of == node {
-                        due.since_ms += by_ms;
+                        *since_ms += by_ms;
                     }
                 }
                 None
@@ -88,15 +77,11 @@ impl Judge for ExpiryLiveness {
         };
         self.due_since_ms
             .retain(|(of, name), _| *of != node || is_due(name));
+        let bound_ms = self.bound_ms(glance.leases.len());
         for (name, left_ms, _) in &glance.leases {
             if *left_ms == Some(0) {
-                let due = Due {
-                    since_ms: at_ms,
-                    handed_out: false,
-                };
-                let due = *self.due_since_ms.entry((node, *name)).or_insert(due);
-                if at_ms > due.since_ms + self.bound_ms(glance.leases.len(), due) {
-                    let Due { since_ms, .. } = due;
+                let since_ms = self.due_since_ms.entry((node, *name)).or_insert(at_ms);
+                if at_ms > *since_ms + bound_ms {
                     return Some(format!(
                         "{name:?} is due on node {node} and nothing has happened since {since_ms} ms"
                     ));
@@ -141,9 +126,9 @@ mod tests {
 
     #[test]
     fn objects_to_a_lease_that_is_due_and_stays() {
-        assert!(verdict(judge(), [(0, with(0)), (2_001, with(0))]).is_some());
-        assert!(verdict(judge(), [(0, with(0)), (2_000, with(0))]).is_none());
-        let renewed = [(0, with(0)), (1_000, with(9)), (2_500, with(0))];
+        assert!(verdict(judge(), [(0, with(0)), (5_301, with(0))]).is_some());
+        assert!(verdict(judge(), [(0, with(0)), (5_300, with(0))]).is_none());
+        let renewed = [(0, with(0)), (1_000, with(9)), (5_500, with(0))];
         assert!(verdict(judge(), renewed).is_none());
     }
 
