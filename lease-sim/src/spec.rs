@@ -1,8 +1,9 @@
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use lease_core::{Incarnation, LeaseId, LeaseRow, Ttl};
+use lease_core::{Checkpoint, Epoch, Incarnation, LeaseId, LeaseRow, Revocation, Ttl};
 
+use crate::event::{Event, Name};
 use crate::wire::{Entry, Request};
 
 /// The replicated state as the specification has it: what every member must hold after the same
@@ -25,44 +26,26 @@ pub(crate) struct Held {
 }
 
 impl State {
-    /// Applies the entry with this index.
-    pub(crate) fn apply(&mut self, index: u64, entry: &Entry) {
+    /// Applies the entry with this index, and says what it did. `proposed_ms` is when it was asked
+    /// for.
+    pub(crate) fn apply(&mut self, index: u64, entry: &Entry, proposed_ms: u64) -> Vec<Event> {
+        let mut effects = Vec::new();
         match &entry.request {
-            Request::Grant { id, ttl } => {
-                self.leases.entry(id.get()).or_insert(Held {
-                    incarnation: index,
-                    ttl: ttl.get(),
-                    remaining: None,
-                    generation: 0,
-                });
-            }
+            Request::Grant { id, ttl } => effects.extend(self.grant(index, *id, *ttl)),
             Request::Revoke(revocations) => {
-                for revocation in revocations {
-                    let fence = revocation.fence;
-                    let fence = fence.map(|fence| (fence.incarnation, fence.epoch.get()));
-                    if self.admits(revocation.id, fence) {
-                        let lease = revocation.id.get();
-                        self.leases.remove(&lease);
-                        self.keys.retain(|_, owner| *owner != lease);
-                    }
-                }
+                let revoked = revocations.iter().filter_map(|one| self.revoke(one));
+                effects.extend(revoked);
             }
             Request::Checkpoint(checkpoints) => {
-                for checkpoint in checkpoints {
-                    let fence = checkpoint.fence;
-                    let lease = fence.map(|fence| (fence.incarnation, fence.epoch.get()));
-                    let is_admitted = self.admits(checkpoint.id, lease);
-                    let Some(held) = self.leases.get_mut(&checkpoint.id.get()) else {
-                        continue;
-                    };
-                    if is_admitted && fence.is_none_or(|fence| fence.generation == held.generation)
-                    {
-                        held.remaining = checkpoint.remaining.map(|left| left.get().min(held.ttl));
-                        held.generation += u32::from(checkpoint.remaining.is_none());
-                    }
-                }
+                let applied = checkpoints
+                    .iter()
+                    .filter_map(|one| self.checkpoint(one, proposed_ms));
+                effects.extend(applied);
             }
-            Request::BeginEpoch { epoch, .. } => self.epoch = self.epoch.max(epoch.get()),
+            Request::BeginEpoch { epoch, .. } => {
+                self.epoch = self.epoch.max(epoch.get());
+                effects.push(Event::Began { epoch: self.epoch });
+            }
             Request::Put {
                 key,
                 lease: Some(lease),
@@ -73,6 +56,64 @@ impl State {
             }
             Request::Put { key, lease: None } => drop(self.keys.remove(key)),
         }
+        effects
+    }
+
+    fn grant(&mut self, index: u64, id: LeaseId, ttl: Ttl) -> Option<Event> {
+        if self.leases.contains_key(&id.get()) {
+            return None;
+        }
+        let held = Held {
+            incarnation: index,
+            ttl: ttl.get(),
+            remaining: None,
+            generation: 0,
+        };
+        self.leases.insert(id.get(), held);
+        Some(Event::Granted {
+            name: held.name(id),
+            ttl_ms: ttl.as_secs() * 1000,
+        })
+    }
+
+    fn revoke(&mut self, revocation: &Revocation) -> Option<Event> {
+        let fence = revocation.fence;
+        let names = fence.map(|fence| (fence.incarnation, fence.epoch));
+        let held = self.admitted(revocation.id, names)?;
+        let lease = revocation.id.get();
+        self.leases.remove(&lease);
+        self.keys.retain(|_, owner| *owner != lease);
+        Some(Event::Revoked {
+            name: held.name(revocation.id),
+            by: fence.map(|fence| fence.epoch.get()),
+        })
+    }
+
+    fn checkpoint(&mut self, checkpoint: &Checkpoint, proposed_ms: u64) -> Option<Event> {
+        let fence = checkpoint.fence;
+        let names = fence.map(|fence| (fence.incarnation, fence.epoch));
+        let mut held = self.admitted(checkpoint.id, names)?;
+        if fence.is_some_and(|fence| fence.generation != held.generation) {
+            return None;
+        }
+        held.remaining = checkpoint.remaining.map(|left| left.get().min(held.ttl));
+        held.generation += u32::from(checkpoint.remaining.is_none());
+        self.leases.insert(checkpoint.id.get(), held);
+        Some(Event::Checkpointed {
+            name: held.name(checkpoint.id),
+            epoch: fence.map_or(0, |fence| fence.epoch.get()),
+            remaining_ms: checkpoint.remaining.map(|left| left.as_secs() * 1000),
+            proposed_ms,
+        })
+    }
+
+    /// The lease, if a command with this fence may touch it.
+    fn admitted(&self, id: LeaseId, fence: Option<(Incarnation, Epoch)>) -> Option<Held> {
+        let held = *self.leases.get(&id.get())?;
+        let is_admitted = fence.is_none_or(|(incarnation, epoch)| {
+            epoch.get() >= self.epoch && incarnation.get() == held.incarnation
+        });
+        is_admitted.then_some(held)
     }
 
     /// The state that a member has shown.
@@ -100,20 +141,20 @@ impl State {
         self.hash(&mut hasher);
         hasher.finish()
     }
+}
 
-    fn admits(&self, id: LeaseId, fence: Option<(Incarnation, u64)>) -> bool {
-        let Some(held) = self.leases.get(&id.get()) else {
-            return false;
-        };
-        fence.is_none_or(|(incarnation, epoch)| {
-            epoch >= self.epoch && incarnation.get() == held.incarnation
-        })
+impl Held {
+    const fn name(self, id: LeaseId) -> Name {
+        Name {
+            lease: id.get(),
+            incarnation: self.incarnation,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use lease_core::{Checkpoint, CheckpointFence, Epoch, ExpiryFence, Revocation};
+    use lease_core::{CheckpointFence, ExpiryFence};
 
     use super::*;
 
@@ -128,7 +169,7 @@ mod tests {
                 proposal: 0,
                 request,
             };
-            state.apply(index, &entry);
+            state.apply(index, &entry, 0);
         }
         state
     }

@@ -122,6 +122,8 @@ impl World {
             status.is_up = false;
             status.leads = None;
             status.primary = None;
+            // Its disk comes back without faults; they can come while it is down.
+            status.has_bad_disk = false;
             if status.pauses > 0 {
                 status.pauses = 0;
                 self.with_handle(node, |world, id| world.runtime.resume(id));
@@ -151,7 +153,6 @@ impl World {
                 return;
             }
             status.is_up = true;
-            status.has_bad_disk = false;
         }
         self.with_handle(node, |world, id| world.runtime.restart(id));
     }

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use lease_core::{Epoch, probe};
@@ -27,6 +28,8 @@ pub(super) struct Log {
     // When each proposal was made.
     proposed_ms: BTreeMap<u64, u64>,
     specified: State,
+    // What each entry does.
+    effects: Vec<Vec<Event>>,
 }
 
 /// A leader that the log does not reach for so long is replaced.
@@ -222,7 +225,10 @@ impl World {
         let (index, digest, message) = {
             let mut log = lock(&self.log);
             let index = log.len() + 1;
-            log.specified.apply(index, &Entry::decode(&entry));
+            let decoded = Entry::decode(&entry);
+            let proposed_ms = log.proposed_ms(decoded.proposal);
+            let effects = log.specified.apply(index, &decoded, proposed_ms);
+            log.effects.push(effects);
             log.entries.push(entry);
             (index, log.specified.digest(), log.message(index))
         };
@@ -237,7 +243,22 @@ impl World {
 
     /// Whether no member has applied this index before.
     pub(super) fn is_first_to_apply(&self, index: u64) -> bool {
-        use std::sync::atomic::Ordering::Relaxed;
-        self.first_applied.fetch_max(index, Relaxed) < index
+        self.first_applied.fetch_max(index, Ordering::Relaxed) < index
+    }
+
+    /// A member has come back with entries that no member is known to have applied: it lost power
+    /// before it could tell. The judges hear what they have done.
+    pub(super) fn tell_up_to(&self, index: u64) {
+        let known = self.first_applied.fetch_max(index, Ordering::Relaxed);
+        if known < index {
+            probe::mark("world: an entry was applied and nobody knew");
+        }
+        for index in known..index {
+            let at = usize::try_from(index).unwrap_or(usize::MAX);
+            let effects = lock(&self.log).effects.get(at).cloned();
+            for event in effects.into_iter().flatten() {
+                self.hear(event);
+            }
+        }
     }
 }

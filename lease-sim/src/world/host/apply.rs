@@ -40,6 +40,7 @@ impl Host {
             }
         }
         self.member().set_applied(self.applied);
+        self.world.tell_up_to(self.applied);
         hear(
             self,
             Event::Recovered {
