@@ -125,9 +125,7 @@ impl BackendLessor {
     ///
     /// If one does not hold.
     pub fn check_invariants(&self) {
-        self.shared
-            .state
-            .with(|state| state.core.check_invariants());
+        self.shared.state.check_invariants();
     }
 }
 
@@ -140,9 +138,12 @@ impl std::fmt::Debug for BackendLessor {
     }
 }
 
-/// Stops the lessor, see [`Lessor::stop`](crate::Lessor::stop).
+/// Stops the lessor, see [`Lessor::stop`](crate::Lessor::stop); unless an invariant was found broken,
+/// since then there is nothing left to rely on and a second panic would abort the process.
 impl Drop for BackendLessor {
     fn drop(&mut self) {
-        self.stop_threads();
+        if !self.shared.state.is_poisoned() {
+            self.stop_threads();
+        }
     }
 }

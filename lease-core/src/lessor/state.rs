@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Mutex, MutexGuard};
 
 use super::journal::Journal;
@@ -157,6 +158,20 @@ impl StateCell {
             }
         }
         result
+    }
+
+    /// Checks the state. That it does not hold together leaves the lock as it is.
+    pub(super) fn check_invariants(&self) {
+        let state = self.lock();
+        let check = AssertUnwindSafe(|| state.core.check_invariants());
+        if let Err(panic) = catch_unwind(check) {
+            drop(state);
+            resume_unwind(panic);
+        }
+    }
+
+    pub(super) fn is_poisoned(&self) -> bool {
+        self.0.is_poisoned()
     }
 
     #[inline]

@@ -87,7 +87,7 @@ impl Future for Wait {
 
 impl Drop for Wait {
     fn drop(&mut self) {
-        if self.try_outcome().is_none() {
+        if self.try_outcome().is_none() && !self.shared.state.is_poisoned() {
             self.shared.state.with(|state| state.dismiss(self.ticket));
         }
     }

@@ -13,6 +13,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures::channel::oneshot;
+use futures::future::select;
+use futures::pin_mut;
 use lease_core::probe;
 use madsim::runtime::{Handle, NodeHandle};
 use madsim::time::{TimeHandle, sleep};
@@ -25,27 +28,33 @@ use self::member::Member;
 use self::net::Network;
 use crate::Options;
 use crate::court::{Court, Report};
-use crate::event::Event;
+use crate::event::{Event, Glance};
 use crate::plan::{Parameters, Plan};
 
 /// Runs a plan to its end, in the madsim runtime of the caller.
 pub(crate) async fn run(plan: Plan, options: Options) -> Report {
     // What an earlier world of this thread has left.
     drop(probe::take_marks());
-    let world = Arc::new(World::new(&plan, options));
+    let (object, objection) = oneshot::channel();
+    let world = Arc::new(World::new(&plan, options, object));
     world.start_members();
     world.elect(0);
     world.supervise_leader();
-    for timed in &plan.actions {
-        world.sleep_until(timed.at_ms).await;
-        if world.has_objected() {
-            break;
+    let whole = {
+        let world = Arc::clone(&world);
+        async move {
+            for timed in &plan.actions {
+                world.sleep_until(timed.at_ms).await;
+                world.act(timed.action);
+            }
+            world.sleep_until(plan.parameters.faulty_ms).await;
+            world.heal();
+            world.settle().await;
         }
-        world.act(timed.action);
-    }
-    world.sleep_until(plan.parameters.faulty_ms).await;
-    world.heal();
-    world.settle().await;
+    };
+    pin_mut!(whole);
+    // The first objection ends the run: what comes after it proves nothing.
+    select(whole, objection).await;
     world.end()
 }
 
@@ -62,6 +71,8 @@ pub(crate) struct World {
     network: Mutex<Network>,
     clients: Mutex<Clients>,
     court: Mutex<Court>,
+    // Ends the run.
+    object: Mutex<Option<oneshot::Sender<()>>>,
     // The last index that any member has applied.
     first_applied: AtomicU64,
     is_healed: AtomicBool,
@@ -76,7 +87,7 @@ const SLACK: Duration = Duration::from_secs(40);
 const GLANCE: Duration = Duration::from_millis(500);
 
 impl World {
-    fn new(plan: &Plan, options: Options) -> Self {
+    fn new(plan: &Plan, options: Options, object: oneshot::Sender<()>) -> Self {
         let runtime = Handle::current();
         let nodes = 0..plan.parameters.nodes;
         Self {
@@ -90,6 +101,7 @@ impl World {
             network: Mutex::new(Network::new(plan.noise)),
             clients: Mutex::default(),
             court: Mutex::new(Court::new(&plan.parameters, options.trace)),
+            object: Mutex::new(Some(object)),
             first_applied: AtomicU64::new(0),
             is_healed: AtomicBool::new(false),
             noise: Mutex::new(ChaCha8Rng::seed_from_u64(!plan.noise)),
@@ -99,6 +111,22 @@ impl World {
     /// Hears an event now.
     fn hear(&self, event: Event) {
         lock(&self.court).hear(self.now_ms(), event);
+        self.end_if_objected();
+    }
+
+    /// Lets the judges look at a member.
+    fn look(&self, glance: &Glance) {
+        lock(&self.court).look(self.now_ms(), glance);
+        self.end_if_objected();
+    }
+
+    fn end_if_objected(&self) {
+        if self.has_objected()
+            && let Some(object) = lock(&self.object).take()
+        {
+            // A run that has just ended by itself is not listening.
+            let _ = object.send(());
+        }
     }
 
     fn has_objected(&self) -> bool {
@@ -147,7 +175,7 @@ impl World {
             + Duration::from_millis(turns.unwrap_or(0))
             + SLACK;
         let end_ms = self.now_ms() + bound.as_millis() as u64;
-        while self.now_ms() < end_ms && !self.is_settled() && !self.has_objected() {
+        while self.now_ms() < end_ms && !self.is_settled() {
             sleep(GLANCE).await;
         }
     }

@@ -143,7 +143,7 @@ impl Host {
         };
         let item = [LeaseItem::new([*key])];
         let attached = match lease {
-            Some(id) => self.lessor.attach(*id, &item),
+            Some(id) => self.attach(*id, &item),
             None => self.detach(&item),
         };
         let accepted = attached.is_ok();
@@ -155,8 +155,18 @@ impl Host {
         Ok(Outcome::Put { accepted })
     }
 
-    /// Detaches an item from the lease that has it; and, as a careless host would, from others
-    /// first, which must change nothing.
+    /// Attaches an item, and then, as etcd's host does, detaches it from the lease that had it: that
+    /// must not touch what now belongs to another one.
+    fn attach(&self, id: LeaseId, item: &[LeaseItem; 1]) -> Result<(), LeaseError> {
+        let owner = self.lessor.get_lease(item[0].as_bytes());
+        self.lessor.attach(id, item)?;
+        match owner {
+            Some(owner) if owner != id => self.lessor.detach(owner, item),
+            _ => Ok(()),
+        }
+    }
+
+    /// Detaches an item from the lease that has it.
     fn detach(&self, item: &[LeaseItem; 1]) -> Result<(), LeaseError> {
         let Some(owner) = self.lessor.get_lease(item[0].as_bytes()) else {
             return Ok(());

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 use futures::channel::mpsc;
-use futures::future::{Either, select};
+use futures::future::{Either, pending, select};
 use futures::{FutureExt, StreamExt, pin_mut};
 use lease_backend::RedbBackend;
 use lease_core::{
@@ -105,6 +105,10 @@ pub(super) async fn run(world: Arc<World>, node: usize) {
     world.members[node].open_mailbox(mailbox);
     host.fetch();
     loop {
+        if world.has_objected() {
+            // What a broken member does next proves nothing.
+            return pending().await;
+        }
         host.apply_ready().await;
         host.poll();
         if world.members[node].has_no_power() || host.failures > MOST_FAILURES {

@@ -57,7 +57,7 @@ impl Host {
         };
         let ids = leases.iter().map(|lease| lease.id().get());
         *lock(&self.member().leases) = ids.collect();
-        lock(&self.world.court).look(now_ms, &glance);
+        self.world.look(&glance);
     }
 
     fn check(&self) {
