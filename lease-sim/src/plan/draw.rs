@@ -132,7 +132,8 @@ fn draw_parameters(rng: &mut impl Rng, profile: Profile) -> Parameters {
         retry_interval_ms: one_of(rng, &[500, 3_000]),
         expired_batch: one_of(rng, &[1, 3, 500]),
         expired_capacity: one_of(rng, &[1, 16]),
-        durable: rng.random_bool(0.4),
+        durable: rng.random_bool(0.3),
+        commit_interval_ms: one_of(rng, &[100, 500, 2_000]),
     }
 }
 

@@ -43,6 +43,8 @@ pub struct Parameters {
     pub expired_capacity: usize,
     /// Whether every command is durable, or writes are batched and a crash loses the last of them.
     pub durable: bool,
+    /// How long batched writes wait.
+    pub commit_interval_ms: u64,
 }
 
 impl Parameters {

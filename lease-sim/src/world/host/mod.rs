@@ -19,8 +19,9 @@ use futures::future::{Either, pending, select};
 use futures::{FutureExt, StreamExt, pin_mut};
 use lease_backend::RedbBackend;
 use lease_core::{
-    Backend, BackendLessor, CheckpointBatch, CheckpointMode, Driver, Durability, ExpiredBatch,
-    Incarnation, LeaseError, LeaseId, Lessor, LessorConfig, Table, TableDeleter, Ttl, probe,
+    Backend, BackendLessor, CheckpointBatch, CheckpointMode, Driver, Durability, Epoch,
+    ExpiredBatch, Incarnation, LeaseError, LeaseId, Lessor, LessorConfig, LessorStats, Table,
+    TableDeleter, Ttl, probe,
 };
 use madsim::time::sleep;
 
@@ -55,6 +56,9 @@ struct Host {
     // When the next tick was to be.
     planned_ms: u64,
     is_suspended: bool,
+    // What the judges saw last, and when they look again at the latest.
+    seen: Option<(u64, Option<Epoch>, LessorStats)>,
+    look_again_ms: u64,
 }
 
 /// What a proposal was made for.
@@ -160,6 +164,8 @@ impl Host {
             wait_count: 0,
             planned_ms: world.now_ms(),
             is_suspended,
+            seen: None,
+            look_again_ms: 0,
             world,
             node,
         };
@@ -307,7 +313,7 @@ impl World {
             Durability::EveryCommand
         } else {
             Durability::Batched {
-                interval: Duration::from_millis(100),
+                interval: Duration::from_millis(self.parameters.commit_interval_ms),
                 max_writes: NonZeroUsize::new(50).expect("not zero"),
             }
         }

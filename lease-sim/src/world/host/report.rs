@@ -6,6 +6,9 @@ use super::{Host, PUNCTUAL_MS, hear, lock};
 use crate::event::{Event, Glance, Name};
 use crate::spec::State;
 
+/// A member is looked at this often while nothing changes but the time.
+const LOOK_EVERY_MS: u64 = 100;
+
 impl Host {
     /// The replicated epoch, which is on disk or on its way there.
     pub(super) fn epoch(&self) -> u64 {
@@ -29,10 +32,20 @@ impl Host {
         State::of(self.epoch(), &rows, keys).digest()
     }
 
-    /// Shows this member to the judges.
+    /// Shows this member to the judges, if anything has changed or some time has passed.
     pub(super) fn look(&mut self) {
-        self.check();
         let now_ms = self.world.now_ms();
+        let stats = self.lessor.stats();
+        let seen = (self.applied, self.lessor.primary_epoch(), stats);
+        let has_changed = self.seen != Some(seen);
+        if !has_changed && now_ms < self.look_again_ms {
+            return;
+        }
+        self.seen = Some(seen);
+        self.look_again_ms = now_ms + LOOK_EVERY_MS;
+        if has_changed {
+            self.check();
+        }
         let is_punctual = now_ms <= self.planned_ms + PUNCTUAL_MS;
         if !is_punctual {
             probe::mark("host: a member is held up");
@@ -43,7 +56,6 @@ impl Host {
             let name = Name::new(lease.id(), lease.incarnation());
             (name, left, lease.ttl().as_secs() * 1000)
         });
-        let stats = self.lessor.stats();
         if stats.clock_regressions > 0 {
             probe::mark("host: a clock goes back");
         }
