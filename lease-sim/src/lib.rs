@@ -23,7 +23,7 @@ pub use bugs::{BUGS, Bug};
 pub use court::{Court, Report, Traced, Violation};
 pub use event::{Event, Exit, Glance, Name};
 pub use judges::Judge;
-pub use marks::MARKS;
+pub use marks::{MARKS, RARE_MARKS};
 pub use plan::{Action, End, Parameters, Plan, Profile, Timed};
 
 /// How a plan is run.

@@ -149,7 +149,6 @@ impl HandOut<'_> {
                 Phase::Active => self.expire(primary, record, 0),
                 Phase::Expiring => self.retry(primary, record),
                 Phase::Revoking | Phase::Granting => {
-                    sometimes!("core: a lease is due while its revoke is written");
                     let again_ms = self.now.floor_ms.saturating_add(self.retry_ms);
                     primary.relink_at(record, again_ms);
                 }
