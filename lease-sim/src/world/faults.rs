@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use lease_core::probe;
@@ -12,13 +12,30 @@ impl World {
     /// Builds the members and starts them.
     pub(super) fn start_members(self: &Arc<Self>) {
         for (node, member) in self.members.iter().enumerate() {
-            let world = Arc::clone(self);
+            // The runtime keeps this closure, and the world keeps the runtime.
+            let world = Arc::downgrade(self);
             let builder = self.runtime.create_node().name(format!("node-{node}"));
             let handle = builder
-                .init(move || host::run(Arc::clone(&world), node))
+                .init(move || {
+                    let world = Weak::clone(&world);
+                    async move {
+                        if let Some(world) = world.upgrade() {
+                            host::run(world, node).await;
+                        }
+                    }
+                })
                 .build();
             *lock(&member.handle) = Some(handle);
         }
+    }
+
+    /// Ends everything that runs, so that nothing keeps the world.
+    pub(super) fn end_all(&self) {
+        for node in 0..self.members.len() {
+            self.members[node].close_mailbox();
+            self.with_handle(node, |world, id| world.runtime.kill(id));
+        }
+        self.runtime.kill(self.outside.id());
     }
 
     /// Does what the plan says.

@@ -55,7 +55,9 @@ pub(crate) async fn run(plan: Plan, options: Options) -> Report {
     pin_mut!(whole);
     // The first objection ends the run: what comes after it proves nothing.
     select(whole, objection).await;
-    world.end()
+    let report = world.end();
+    world.end_all();
+    report
 }
 
 /// What all of the world shares.
