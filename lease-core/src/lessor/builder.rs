@@ -2,6 +2,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::count::StripedCount;
 use super::driver::{Threads, Wakers};
 use super::state::StateCell;
 use super::{BackendLessor, Hooks, Options, Shared};
@@ -218,6 +219,7 @@ impl BackendLessorBuilder {
             state: StateCell::new(core),
             backend: Mutex::new(Arc::clone(&self.backend)),
             updating: Mutex::new(()),
+            renewed: StripedCount::default(),
             hooks: Mutex::new(self.hooks),
             clock: self.clock,
             observer: self.observer,

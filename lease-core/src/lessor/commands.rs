@@ -147,7 +147,7 @@ impl Shared {
         if planted!("min-ttl-at-apply") {
             grant.ttl = grant
                 .ttl
-                .max(self.state.with(|state| state.core.config().min_ttl));
+                .max(self.state.read(|state| state.core.config().min_ttl));
         }
         match self.grant_then(&grant, writes.clone()) {
             Ok(incarnation) => {
@@ -241,7 +241,7 @@ impl Shared {
             return Ok(());
         };
         for id in leases {
-            let items = self.state.with(|state| state.core.items(*id));
+            let items = self.state.read(|state| state.core.items(*id));
             if items.is_empty() {
                 continue;
             }

@@ -154,7 +154,7 @@ fn run_checkpoints(shared: &Shared) {
 
 impl Shared {
     pub(super) fn is_stopped(&self) -> bool {
-        self.state.with(|state| state.is_stopped)
+        self.state.read(|state| state.is_stopped)
     }
 
     #[expect(clippy::disallowed_methods, reason = "the driver sleeps in real time")]

@@ -157,7 +157,7 @@ impl Shared {
         };
         let (since, len) = self
             .state
-            .with(|state| (state.journal.since, state.journal.pending.len()));
+            .read(|state| (state.journal.since, state.journal.pending.len()));
         let since = since?;
         if len >= max_writes.get() {
             Some(since)
@@ -194,7 +194,7 @@ impl Shared {
     }
 
     pub(super) fn is_primary(&self) -> bool {
-        self.state.with(|state| state.core.is_primary())
+        self.state.read(|state| state.core.is_primary())
     }
 
     /// Lets go of what a change of the role has left, outside the lock: by a thread of its own if

@@ -131,7 +131,7 @@ impl Shared {
         let Durability::Batched { max_writes, .. } = self.options.durability else {
             return Ok(());
         };
-        let backlog = self.state.with(|state| state.journal.pending.len());
+        let backlog = self.state.read(|state| state.journal.pending.len());
         if backlog >= max_writes.get().saturating_mul(BACKLOG_FACTOR) {
             self.flush().map_err(LeaseError::Backend)?;
         }

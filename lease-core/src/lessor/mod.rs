@@ -1,5 +1,6 @@
 mod builder;
 mod commands;
+mod count;
 mod driver;
 mod expiry;
 mod isolate;
@@ -17,6 +18,7 @@ use std::sync::{Arc, Mutex};
 
 use crossbeam_channel::{Receiver, Sender};
 
+use count::StripedCount;
 use driver::Threads;
 use state::StateCell;
 
@@ -59,6 +61,8 @@ pub(crate) struct Shared {
     // Held from begin to finish by a command whose row follows from what is there and that keeps no
     // other command away meanwhile: checkpoints, see `LessorCore::begin_checkpoints`, and epochs.
     updating: Mutex<()>,
+    // The renewals that did not take the lock for themselves.
+    renewed: StripedCount,
     hooks: Mutex<Hooks>,
     clock: Arc<dyn Clock>,
     observer: Option<Arc<dyn Observer>>,
@@ -96,7 +100,9 @@ impl BackendLessor {
     /// The counters. O(1).
     #[must_use]
     pub fn stats(&self) -> LessorStats {
-        self.shared.state.with(|state| state.core.stats())
+        let mut stats = self.shared.state.read(|state| state.core.stats());
+        stats.renewed += self.shared.renewed.sum();
+        stats
     }
 
     /// Hands out no lease as expired until [`resume_expiry`](Self::resume_expiry): for a host that
@@ -116,7 +122,7 @@ impl BackendLessor {
     /// [`LessorCore::rows`](crate::LessorCore::rows). O(n log n) under the lock.
     #[must_use]
     pub fn rows(&self) -> Vec<LeaseRow> {
-        self.shared.state.with(|state| state.core.rows())
+        self.shared.state.read(|state| state.core.rows())
     }
 
     /// Checks every invariant of the state machine. O(n) under the lock: for tests and simulations.

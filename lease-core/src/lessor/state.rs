@@ -1,12 +1,13 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::{Mutex, MutexGuard};
+
+use crossbeam_utils::sync::{ShardedLock, ShardedLockWriteGuard};
 
 use super::journal::Journal;
 use crate::{
     BegunCheckpoint, Epoch, ExpiredBatch, LeaseId, LessorCore, Retired, Ticket, TicketOutcome,
 };
-use crate::{LeaseError, Timestamp};
+use crate::{LeaseError, Timestamp, Ttl};
 
 /// What the lessor's lock protects.
 pub(super) struct State {
@@ -21,7 +22,7 @@ pub(super) struct State {
 }
 
 /// What is called, without the lock, when a wait has ended.
-pub(super) type Waiter = Box<dyn FnOnce(TicketOutcome) + Send>;
+pub(super) type Waiter = Box<dyn FnOnce(TicketOutcome) + Send + Sync>;
 
 /// When the threads wake by themselves. Whatever is due earlier must wake them.
 pub(super) struct Alarms {
@@ -65,6 +66,15 @@ impl State {
         }
     }
 
+    /// Renews a lease that nothing stands in the way of.
+    #[inline]
+    pub(super) fn renew_plain(&self, now: Timestamp, id: LeaseId) -> Option<Ttl> {
+        if self.is_stopped {
+            return None;
+        }
+        self.core.renew_plain(now, id)
+    }
+
     /// The writes of a command are safe: it takes effect.
     pub(super) fn finish(&mut self, now: Timestamp, begun: Begun) {
         match begun {
@@ -87,7 +97,7 @@ impl State {
     pub(super) fn enlist(
         &mut self,
         ticket: Ticket,
-        waiter: impl FnOnce(TicketOutcome) + Send + 'static,
+        waiter: impl FnOnce(TicketOutcome) + Send + Sync + 'static,
     ) {
         self.waiters.insert(ticket, Box::new(waiter));
     }
@@ -127,11 +137,14 @@ fn bring_forward(alarm: &mut Timestamp, due: Option<Timestamp>) -> bool {
 
 /// The state behind the lessor's lock. Nothing else is locked, and no code of the host's runs,
 /// while it is held.
-pub(super) struct StateCell(Mutex<State>);
+///
+/// Renewals and look-ups share the lock, and each thread takes a part of it of its own: two threads
+/// that renew do not wait for each other, nor for each other's cache lines.
+pub(super) struct StateCell(ShardedLock<State>);
 
 impl StateCell {
     pub(super) fn new(core: LessorCore) -> Self {
-        Self(Mutex::new(State {
+        Self(ShardedLock::new(State {
             core,
             journal: Journal::default(),
             outbox: Outbox::default(),
@@ -143,6 +156,12 @@ impl StateCell {
             retired: Vec::new(),
             waiters: BTreeMap::new(),
         }))
+    }
+
+    /// Looks at the state, beside others who do the same.
+    #[inline]
+    pub(super) fn read<R>(&self, look: impl FnOnce(&State) -> R) -> R {
+        look(&self.0.read().expect(NOT_POISONED))
     }
 
     /// Does something with the state and then answers those whose wait it has ended.
@@ -175,9 +194,9 @@ impl StateCell {
     }
 
     #[inline]
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0
-            .lock()
-            .expect("nothing that runs under the lessor's lock panics")
+    fn lock(&self) -> ShardedLockWriteGuard<'_, State> {
+        self.0.write().expect(NOT_POISONED)
     }
 }
+
+const NOT_POISONED: &str = "nothing that runs under the lessor's lock panics";

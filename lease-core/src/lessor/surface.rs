@@ -76,11 +76,11 @@ impl Lessor for BackendLessor {
     }
 
     fn get_lease(&self, item: &[u8]) -> Option<LeaseId> {
-        self.shared.state.with(|state| state.core.get_lease(item))
+        self.shared.state.read(|state| state.core.get_lease(item))
     }
 
     fn promote(&self, extend: Duration) {
-        let epoch = self.shared.state.with(|state| state.core.next_epoch());
+        let epoch = self.shared.state.read(|state| state.core.next_epoch());
         if self.promote_to(epoch, extend)
             && let Err(error) = self.shared.begin_epoch(epoch, WriteBatch::default())
         {
@@ -89,7 +89,7 @@ impl Lessor for BackendLessor {
     }
 
     fn demote(&self) {
-        if let Some(epoch) = self.shared.state.with(|state| state.core.primary_epoch()) {
+        if let Some(epoch) = self.shared.state.read(|state| state.core.primary_epoch()) {
             self.demote_from(epoch);
         }
     }
@@ -112,7 +112,7 @@ impl Lessor for BackendLessor {
 
     fn lookup(&self, id: LeaseId) -> Option<Lease> {
         let now = self.shared.clock.now();
-        self.shared.state.with(|state| state.core.lookup(now, id))
+        self.shared.state.read(|state| state.core.lookup(now, id))
     }
 
     fn leases(&self) -> Vec<Lease> {
@@ -130,7 +130,7 @@ impl Lessor for BackendLessor {
         let now = self.shared.clock.now();
         self.shared
             .state
-            .with(|state| state.core.page(now, after, limit))
+            .read(|state| state.core.page(now, after, limit))
     }
 
     fn expired_leases(&self) -> Receiver<ExpiredBatch> {
@@ -190,7 +190,7 @@ impl BackendLessor {
     /// [`LeaseError::Backend`] and [`LeaseError::Stopped`]: then nothing is committed.
     pub fn write(&self, host: WriteBatch) -> Result<(), LeaseError> {
         self.shared.check_backlog()?;
-        self.shared.state.with(|state| state.check_running())?;
+        self.shared.state.read(|state| state.check_running())?;
         self.shared.commit(host, Vec::new())
     }
 
@@ -202,7 +202,7 @@ impl BackendLessor {
     pub fn admit_ttl(&self, secs: i64) -> Result<Ttl, LeaseError> {
         self.shared
             .state
-            .with(|state| state.core.config().admit_ttl(secs))
+            .read(|state| state.core.config().admit_ttl(secs))
     }
 
     /// Becomes the primary of the host's epoch, see
@@ -240,13 +240,13 @@ impl BackendLessor {
     /// The replicated epoch: the newest that an applied [`Command::BeginEpoch`] has brought. O(1).
     #[must_use]
     pub fn epoch(&self) -> Epoch {
-        self.shared.state.with(|state| state.core.epoch())
+        self.shared.state.read(|state| state.core.epoch())
     }
 
     /// The epoch in which this lessor is the primary, if it is.
     #[must_use]
     pub fn primary_epoch(&self) -> Option<Epoch> {
-        self.shared.state.with(|state| state.core.primary_epoch())
+        self.shared.state.read(|state| state.core.primary_epoch())
     }
 
     /// Reports that an attempt to revoke an expired lease has ended without its revoke, see

@@ -120,7 +120,7 @@ impl Slot {
 }
 
 /// Brings the outcome to a thread that waits for it; one that has given up is gone.
-pub(super) fn tell(waiter: Sender<TicketOutcome>) -> impl FnOnce(TicketOutcome) + Send {
+pub(super) fn tell(waiter: Sender<TicketOutcome>) -> impl FnOnce(TicketOutcome) + Send + Sync {
     move |outcome| {
         let _ = waiter.try_send(outcome);
     }

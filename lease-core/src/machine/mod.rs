@@ -241,8 +241,13 @@ impl LessorCore {
     /// The deadline of a lease that gets its whole TTL now.
     #[inline]
     const fn full_deadline_ms(&self, now: Now, ttl: Ttl) -> u64 {
-        now.ceil_ms
-            .saturating_add(self.clock_lag_ms)
-            .saturating_add(ttl.as_millis())
+        full_deadline_ms(self.clock_lag_ms, now, ttl)
     }
+}
+
+#[inline]
+const fn full_deadline_ms(clock_lag_ms: u64, now: Now, ttl: Ttl) -> u64 {
+    now.ceil_ms
+        .saturating_add(clock_lag_ms)
+        .saturating_add(ttl.as_millis())
 }

@@ -1,6 +1,7 @@
 use lease_queue::Timestamp;
 
 use super::LessorCore;
+use super::full_deadline_ms;
 use super::time::Now;
 use crate::probe::{planted, sometimes};
 use crate::table::record::Phase;
@@ -33,25 +34,24 @@ impl LessorCore {
     /// [`LeaseError::NotPrimary`] and [`LeaseError::LeaseNotFound`].
     #[inline]
     pub fn renew(&mut self, now: Timestamp, id: LeaseId) -> Result<Renewal, LeaseError> {
-        let now = self.clock.read(now);
-        let Some(primary) = &self.primary else {
-            return Err(LeaseError::NotPrimary);
-        };
-        let Some(record) = self.table.records.get_mut(id) else {
-            return Err(LeaseError::LeaseNotFound);
-        };
-        let deadline_ms = record.deadline_ms();
-        if record.marks() == primary.renewable() && deadline_ms > now.floor_ms {
-            let ttl = record.ttl();
-            let full_ms = now
-                .ceil_ms
-                .saturating_add(self.clock_lag_ms)
-                .saturating_add(ttl.as_millis());
-            record.set_deadline_ms(full_ms.max(deadline_ms));
+        let read = self.clock.read(now);
+        if let Some(ttl) = self.renew_plain(now, id) {
             self.stats.renewed += 1;
             return Ok(Renewal::Renewed(ttl));
         }
-        self.renew_marked(now, id)
+        self.renew_marked(read, id)
+    }
+
+    /// Renews a lease that nothing stands in the way of, beside others who do the same; `None` if
+    /// something does, or the lease is not there. The caller counts.
+    #[inline]
+    pub(crate) fn renew_plain(&self, now: Timestamp, id: LeaseId) -> Option<Ttl> {
+        let now = self.clock.glance(now)?;
+        let marks = self.primary.as_ref()?.renewable();
+        let record = self.table.records.get(id)?;
+        let ttl = record.ttl();
+        let is_renewed = record.extend(marks, now.floor_ms, self.full_deadline_ms(now, ttl));
+        is_renewed.then_some(ttl)
     }
 
     /// A renewal that something stands in the way of.
@@ -91,10 +91,7 @@ impl LessorCore {
                 }),
             }));
         }
-        let full_ms = now
-            .ceil_ms
-            .saturating_add(self.clock_lag_ms)
-            .saturating_add(record.ttl().as_millis());
+        let full_ms = full_deadline_ms(self.clock_lag_ms, now, record.ttl());
         primary.forget_postponed(record);
         record.set_marks(primary.renewable());
         record.set_deadline_ms(full_ms.max(record.deadline_ms()));

@@ -46,6 +46,13 @@ impl Clockwork {
         Now::at(self.last)
     }
 
+    /// What [`read`](Self::read) would answer, without taking note of it; `None` if it would count.
+    #[inline]
+    pub(crate) fn glance(&self, now: Timestamp) -> Option<Now> {
+        let is_explained = now.saturating_add(self.lag) >= self.last;
+        is_explained.then(|| Now::at(now.max(self.last)))
+    }
+
     pub(crate) const fn last(&self) -> Timestamp {
         self.last
     }

@@ -1,3 +1,5 @@
+use core::sync::atomic::{AtomicU64, Ordering};
+
 use lease_queue::Position;
 
 use crate::{Incarnation, LeaseId, Ttl};
@@ -8,12 +10,15 @@ use crate::{Incarnation, LeaseId, Ttl};
 /// the primary's: they mean something only while the tag is that of the running promotion. They lie
 /// here, and not in a table of the primary's own, because a renewal must cost one look-up and one
 /// store.
-#[derive(Clone, Debug)]
+///
+/// A deadline is moved on by renewals that share the table with others; everything else about a
+/// record changes under exclusive access.
+#[derive(Debug)]
 #[repr(align(32))]
 pub(crate) struct Record {
     id: LeaseId,
     // Invariant: deadline in milliseconds << 19 | marks.
-    when: u64,
+    when: AtomicU64,
     // Invariant: TTL in seconds << 30 | position in the wheel.
     span: u64,
     incarnation: Incarnation,
@@ -57,7 +62,7 @@ impl Record {
     pub(crate) fn new(id: LeaseId, ttl: Ttl, incarnation: Incarnation) -> Self {
         let mut record = Self {
             id,
-            when: 0,
+            when: AtomicU64::new(0),
             span: ttl.as_secs() << TTL_SHIFT,
             incarnation,
         };
@@ -78,21 +83,37 @@ impl Record {
     }
 
     /// Milliseconds. Of a live lease its expiry, of an expiring one the next attempt.
-    pub(crate) const fn deadline_ms(&self) -> u64 {
-        self.when >> DEADLINE_SHIFT
+    #[inline]
+    pub(crate) fn deadline_ms(&self) -> u64 {
+        self.when() >> DEADLINE_SHIFT
     }
 
-    pub(crate) const fn marks(&self) -> Marks {
-        Marks(self.when & MARKS_MASK)
+    #[inline]
+    pub(crate) fn marks(&self) -> Marks {
+        Marks(self.when() & MARKS_MASK)
     }
 
     /// Sets the deadline, at most [`FAR_FUTURE_MS`], and keeps the marks.
     pub(crate) fn set_deadline_ms(&mut self, deadline_ms: u64) {
-        self.when = deadline_ms.min(FAR_FUTURE_MS) << DEADLINE_SHIFT | self.marks().0;
+        *self.when.get_mut() = when(deadline_ms, self.marks());
     }
 
     pub(crate) fn set_marks(&mut self, marks: Marks) {
-        self.when = self.when & !MARKS_MASK | marks.0;
+        let when = self.when.get_mut();
+        *when = *when & !MARKS_MASK | marks.0;
+    }
+
+    /// Renews the lease if it has these marks and is not due, beside others who do the same: on
+    /// success its deadline is `deadline_ms`, or what it was if that is later.
+    #[inline]
+    pub(crate) fn extend(&self, marks: Marks, now_ms: u64, deadline_ms: u64) -> bool {
+        let is_plain = self.marks() == marks && self.deadline_ms() > now_ms;
+        if is_plain {
+            // The marks cannot change meanwhile, so the larger number is the later deadline.
+            self.when
+                .fetch_max(when(deadline_ms, marks), Ordering::Relaxed);
+        }
+        is_plain
     }
 
     pub(crate) fn phase(&self) -> Phase {
@@ -111,6 +132,32 @@ impl Record {
     pub(crate) fn set_position(&mut self, position: Position) {
         self.span = self.span & !POSITION_MASK | u64::from(position.to_bits());
     }
+
+    #[inline]
+    fn when(&self) -> u64 {
+        self.when.load(Ordering::Relaxed)
+    }
+}
+
+impl Clone for Record {
+    fn clone(&self) -> Self {
+        Self {
+            id: self.id,
+            when: AtomicU64::new(self.when()),
+            span: self.span,
+            incarnation: self.incarnation,
+        }
+    }
+}
+
+#[inline]
+const fn when(deadline_ms: u64, marks: Marks) -> u64 {
+    let deadline_ms = if deadline_ms < FAR_FUTURE_MS {
+        deadline_ms
+    } else {
+        FAR_FUTURE_MS
+    };
+    deadline_ms << DEADLINE_SHIFT | marks.0
 }
 
 impl Marks {
