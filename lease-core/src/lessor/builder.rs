@@ -211,7 +211,7 @@ impl BackendLessorBuilder {
     pub fn build(self) -> Result<BackendLessor, LeaseError> {
         let mut config = self.config;
         config.clock_lag = config.clock_lag.max(self.clock.lag());
-        let mut core = LessorCore::new(config);
+        let mut core = LessorCore::new(config.clone());
         if self.suspended {
             core.suspend_expiry();
         }
@@ -226,6 +226,7 @@ impl BackendLessorBuilder {
             expired: crossbeam_channel::bounded(self.expired_capacity.max(1)),
             wakers: Wakers::default(),
             options: self.options,
+            config,
         });
         shared.recover(self.backend, None)?;
         let threads = Threads::start(&shared);

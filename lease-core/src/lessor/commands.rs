@@ -14,34 +14,48 @@ use crate::{
 /// One for each revocation, in their order.
 type RevokeAnswers = Vec<Result<Revoked, LeaseError>>;
 
+/// How many leases are revoked in one critical section.
+const REVOCATIONS_PER_LOCK: usize = 256;
+
 impl Shared {
-    /// Grants a lease.
-    pub(super) fn grant(&self, grant: &Grant) -> Result<Incarnation, LeaseError> {
-        self.check_backlog()?;
-        let incarnation = match self.options.durability {
-            Durability::Batched { .. } => self.grant_now(grant)?,
-            Durability::EveryCommand => self.grant_then(grant, WriteBatch::default())?,
+    /// Grants a lease. Answers also whether its time runs: on the primary.
+    pub(super) fn grant(&self, grant: &Grant) -> Result<(Incarnation, bool), LeaseError> {
+        let granted = match self.options.durability {
+            Durability::Batched { max_writes, .. } => self.grant_now(grant, max_writes.get())?,
+            Durability::EveryCommand => {
+                let incarnation = self.grant_then(grant, WriteBatch::default())?;
+                (incarnation, self.is_primary())
+            }
         };
         self.observe(|observer| observer.granted(grant.id, grant.ttl));
-        Ok(incarnation)
+        Ok(granted)
     }
 
     /// Grants a lease in one critical section.
-    fn grant_now(&self, grant: &Grant) -> Result<Incarnation, LeaseError> {
+    fn grant_now(
+        &self,
+        grant: &Grant,
+        max_writes: usize,
+    ) -> Result<(Incarnation, bool), LeaseError> {
         let now = self.clock.now();
-        let (incarnation, is_first, is_full, oversleepers) = self.state.with(|state| {
-            state.check_running()?;
-            let State { core, journal, .. } = state;
-            let incarnation = core.grant(now, grant, &mut journal.pending)?;
-            let is_first = journal.touch(now);
-            let is_full = self.options.is_full(journal.pending.len());
-            Ok::<_, LeaseError>((incarnation, is_first, is_full, state.oversleepers()))
-        })?;
-        if is_first || is_full {
-            self.wakers.wake_writer();
+        loop {
+            let granted = self.state.with(|state| {
+                state.check_running()?;
+                if state.journal.is_overfull(max_writes) {
+                    return Ok(None);
+                }
+                let State { core, journal, .. } = state;
+                let incarnation = core.grant(now, grant, &mut journal.pending)?;
+                let answer = (incarnation, core.is_primary());
+                let wakes = (journal.touch(now, max_writes), state.oversleepers());
+                Ok::<_, LeaseError>(Some((answer, wakes)))
+            })?;
+            if let Some((answer, (wakes_writer, oversleepers))) = granted {
+                self.wakers.wake(wakes_writer, oversleepers);
+                return Ok(answer);
+            }
+            self.flush().map_err(LeaseError::Backend)?;
         }
-        self.wakers.wake(oversleepers);
-        Ok(incarnation)
     }
 
     /// Grants a lease with its own or the host's writes before it.
@@ -62,13 +76,69 @@ impl Shared {
         mut writes: WriteBatch,
     ) -> Result<RevokeAnswers, LeaseError> {
         self.check_backlog()?;
+        let answers = match self.revoke_now(revocations, &mut writes)? {
+            Some(answers) => answers,
+            None => self.revoke_then(revocations, writes)?,
+        };
+        if self.observer.is_some() {
+            self.observe_revoked(revocations, &answers);
+        }
+        Ok(answers)
+    }
+
+    /// Revokes leases in one critical section, if nobody has to be asked for anything meanwhile: no
+    /// commit is waited for and no range deleter is set.
+    fn revoke_now(
+        &self,
+        revocations: &[Revocation],
+        writes: &mut WriteBatch,
+    ) -> Result<Option<RevokeAnswers>, LeaseError> {
+        let Durability::Batched { max_writes, .. } = self.options.durability else {
+            return Ok(None);
+        };
+        if revocations.len() > REVOCATIONS_PER_LOCK || self.has_range_deleter() {
+            return Ok(None);
+        }
+        let now = self.clock.now();
+        let revoked = self.state.with(|state| {
+            state.check_running()?;
+            let State { core, journal, .. } = state;
+            if revocations.iter().any(|one| core.is_revoking(one.id)) {
+                return Ok(None);
+            }
+            journal.pending.append(writes);
+            let answers = revocations
+                .iter()
+                .map(|one| core.revoke(now, one, &mut journal.pending))
+                .collect();
+            let wakes_writer = journal.touch(now, max_writes.get());
+            Ok::<_, LeaseError>(Some((answers, wakes_writer)))
+        })?;
+        Ok(revoked.map(|(answers, wakes_writer)| {
+            if wakes_writer {
+                self.wakers.wake_writer();
+            }
+            answers
+        }))
+    }
+
+    /// Revokes leases whose items the host deletes, or whose commit is waited for.
+    fn revoke_then(
+        &self,
+        revocations: &[Revocation],
+        mut writes: WriteBatch,
+    ) -> Result<RevokeAnswers, LeaseError> {
         let (answers, begun) = self.begin_revokes(revocations, &mut writes)?;
         if let Err(error) = self.delete_items(&begun, &mut writes) {
             self.cancel_revokes(&begun);
             return Err(LeaseError::RangeDeleter(error));
         }
         self.commit(writes, begun.into_iter().map(Begun::Revoke).collect())?;
-        for (revocation, answer) in revocations.iter().zip(&answers) {
+        Ok(answers)
+    }
+
+    fn observe_revoked(&self, revocations: &[Revocation], answers: &[Result<Revoked, LeaseError>]) {
+        for (revocation, answer) in revocations.iter().zip(answers) {
             if *answer == Ok(Revoked::Done) {
                 let reason = match revocation.fence {
                     None => RevokeReason::User,
@@ -77,7 +147,6 @@ impl Shared {
                 self.observe(|observer| observer.revoked(revocation.id, reason));
             }
         }
-        Ok(answers)
     }
 
     /// Applies checkpoints in one transaction. `writes` is committed with them.
@@ -145,9 +214,7 @@ impl Shared {
         self.check_backlog()?;
         let mut grant = *grant;
         if planted!("min-ttl-at-apply") {
-            grant.ttl = grant
-                .ttl
-                .max(self.state.read(|state| state.core.config().min_ttl));
+            grant.ttl = grant.ttl.max(self.config.min_ttl);
         }
         match self.grant_then(&grant, writes.clone()) {
             Ok(incarnation) => {

@@ -33,7 +33,11 @@ impl Default for Waker {
 }
 
 impl Wakers {
-    pub(super) fn wake(&self, oversleepers: Oversleepers) {
+    /// Wakes those that have something to do before they would wake by themselves.
+    pub(super) fn wake(&self, writer: bool, oversleepers: Oversleepers) {
+        if writer {
+            self.writer.wake();
+        }
         if oversleepers.driver {
             self.driver.wake();
         }

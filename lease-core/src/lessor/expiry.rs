@@ -1,7 +1,7 @@
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use super::isolate::isolate;
-use super::{CheckpointMode, Driver, Durability, ExpiryMode, Hooks, Options, Shared};
+use super::{CheckpointMode, Driver, Durability, ExpiryMode, Hooks, Shared};
 use crate::probe::{planted, sometimes};
 use crate::{
     AttemptOutcome, Backend, CheckpointBatch, ExpiredBatch, HostError, LeaseError, Observer,
@@ -155,15 +155,8 @@ impl Shared {
         else {
             return None;
         };
-        let (since, len) = self
-            .state
-            .read(|state| (state.journal.since, state.journal.pending.len()));
-        let since = since?;
-        if len >= max_writes.get() {
-            Some(since)
-        } else {
-            Some(since.saturating_add(interval))
-        }
+        self.state
+            .read(|state| state.journal.due(interval, max_writes.get()))
     }
 
     /// Commits the pending writes if they are due. Returns when they are due again.
@@ -210,6 +203,12 @@ impl Shared {
         self.options.driver == Driver::Manual
     }
 
+    pub(super) fn has_range_deleter(&self) -> bool {
+        let hooks = self.hooks.lock();
+        let hooks = hooks.unwrap_or_else(PoisonError::into_inner);
+        hooks.range_deleter.is_some()
+    }
+
     pub(super) fn hooks(&self) -> Hooks {
         let hooks = self.hooks.lock();
         hooks.unwrap_or_else(PoisonError::into_inner).clone()
@@ -231,7 +230,7 @@ impl Shared {
 
     pub(super) fn wake_oversleepers(&self) {
         let oversleepers = self.state.with(|state| state.oversleepers());
-        self.wakers.wake(oversleepers);
+        self.wakers.wake(false, oversleepers);
     }
 }
 
@@ -244,15 +243,6 @@ impl super::state::State {
             {
                 self.core.handle_taken(now, number + 1);
             }
-        }
-    }
-}
-
-impl Options {
-    pub(super) fn is_full(&self, pending: usize) -> bool {
-        match self.durability {
-            Durability::EveryCommand => false,
-            Durability::Batched { max_writes, .. } => pending >= max_writes.get(),
         }
     }
 }

@@ -1,4 +1,5 @@
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use super::isolate::isolate;
 use super::state::{Begun, State};
@@ -13,6 +14,10 @@ pub(super) struct Journal {
     entries: Vec<Entry>,
     /// Since when something is pending.
     pub(super) since: Option<Timestamp>,
+    // Whether the writer knows that it is to come before its time.
+    is_hurried: bool,
+    // Whether the last commit has failed, so that even a full journal is not committed at once.
+    has_failed: bool,
 }
 
 /// A command that waits for its commit.
@@ -26,6 +31,8 @@ type Verdict = Arc<OnceLock<Result<(), BackendError>>>;
 impl Journal {
     fn take(&mut self) -> (WriteBatch, Vec<Entry>) {
         self.since = None;
+        self.is_hurried = false;
+        self.has_failed = false;
         (
             std::mem::take(&mut self.pending),
             std::mem::take(&mut self.entries),
@@ -37,6 +44,7 @@ impl Journal {
         batch.append(&mut self.pending);
         self.pending = batch;
         self.since = Some(now);
+        self.has_failed = true;
     }
 
     /// Drops all that is pending; those who wait for it are told so.
@@ -48,14 +56,35 @@ impl Journal {
         }
     }
 
-    /// Notes that something is pending. Answers whether nothing was before.
+    /// Notes that something may be pending since `now`. Answers whether the writer must be woken:
+    /// something is pending for the first time, or so much that it is committed before its time.
     #[inline]
-    pub(super) fn touch(&mut self, now: Timestamp) -> bool {
-        let is_first = self.since.is_none();
-        if is_first {
+    pub(super) fn touch(&mut self, now: Timestamp, max_writes: usize) -> bool {
+        let len = self.pending.len();
+        if self.since.is_none() && len > 0 {
             self.since = Some(now);
+            self.is_hurried = false;
+            return true;
         }
-        is_first
+        let is_full = len >= max_writes && !self.is_hurried;
+        self.is_hurried |= is_full;
+        is_full
+    }
+
+    /// When what is pending is to be committed.
+    pub(super) fn due(&self, interval: Duration, max_writes: usize) -> Option<Timestamp> {
+        let since = self.since?;
+        let is_full = self.pending.len() >= max_writes && !self.has_failed;
+        Some(if is_full {
+            since
+        } else {
+            since.saturating_add(interval)
+        })
+    }
+
+    /// Whether so much is pending that memory would not be bounded.
+    pub(super) fn is_overfull(&self, max_writes: usize) -> bool {
+        self.pending.len() >= max_writes.saturating_mul(BACKLOG_FACTOR)
     }
 }
 
@@ -83,23 +112,19 @@ impl Shared {
         let now = self.clock.now();
         match self.options.durability {
             Durability::Batched { max_writes, .. } => {
-                let (is_first, len, is_stopped) = self.state.with(|state| {
+                let (wakes_writer, oversleepers, is_stopped) = self.state.with(|state| {
                     for begun in begin(state, &mut writes)? {
                         state.finish(now, begun);
                     }
-                    let is_first = !writes.is_empty() && state.journal.touch(now);
                     state.journal.pending.append(&mut writes);
-                    let len = state.journal.pending.len();
-                    Ok::<_, LeaseError>((is_first, len, state.is_stopped))
+                    let wakes_writer = state.journal.touch(now, max_writes.get());
+                    Ok::<_, LeaseError>((wakes_writer, state.oversleepers(), state.is_stopped))
                 })?;
                 if is_stopped {
                     // The writer has ended while this command was under way.
                     return self.flush().map_err(LeaseError::Backend);
                 }
-                if is_first || len >= max_writes.get() {
-                    self.wakers.wake_writer();
-                }
-                self.wake_oversleepers();
+                self.wakers.wake(wakes_writer, oversleepers);
                 Ok(())
             }
             Durability::EveryCommand => {
@@ -131,8 +156,10 @@ impl Shared {
         let Durability::Batched { max_writes, .. } = self.options.durability else {
             return Ok(());
         };
-        let backlog = self.state.read(|state| state.journal.pending.len());
-        if backlog >= max_writes.get().saturating_mul(BACKLOG_FACTOR) {
+        if self
+            .state
+            .read(|state| state.journal.is_overfull(max_writes.get()))
+        {
             self.flush().map_err(LeaseError::Backend)?;
         }
         Ok(())

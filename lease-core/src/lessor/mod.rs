@@ -24,7 +24,9 @@ use state::StateCell;
 
 use crate::clock::Clock;
 use crate::observer::Observer;
-use crate::{Backend, Checkpointer, ExpiredBatch, LeaseRow, LessorStats, RangeDeleter};
+use crate::{
+    Backend, Checkpointer, ExpiredBatch, LeaseRow, LessorConfig, LessorStats, RangeDeleter,
+};
 
 /// The lessor that people embed: the state machine behind a lock, over a [`Backend`].
 ///
@@ -67,6 +69,7 @@ pub(crate) struct Shared {
     clock: Arc<dyn Clock>,
     observer: Option<Arc<dyn Observer>>,
     options: Options,
+    config: LessorConfig,
     expired: (Sender<ExpiredBatch>, Receiver<ExpiredBatch>),
     wakers: driver::Wakers,
 }

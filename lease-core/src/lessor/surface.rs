@@ -23,10 +23,10 @@ impl Lessor for BackendLessor {
 
     fn grant(&self, id: LeaseId, ttl: i64) -> Result<Lease, LeaseError> {
         let ttl = self.admit_ttl(ttl)?;
-        let incarnation = self.shared.grant(&Grant::new(id, ttl))?;
+        let (incarnation, runs) = self.shared.grant(&Grant::new(id, ttl))?;
         let mut lease = Lease::new(id, ttl);
         lease.incarnation = incarnation;
-        lease.remaining = self.shared.is_primary().then(|| ttl.as_duration());
+        lease.remaining = runs.then(|| ttl.as_duration());
         Ok(lease)
     }
 
@@ -121,7 +121,7 @@ impl Lessor for BackendLessor {
         while self
             .shared
             .state
-            .with(|state| state.core.list_slice(now, &mut listing))
+            .read(|state| state.core.list_slice(now, &mut listing))
         {}
         listing.into_sorted()
     }
@@ -200,9 +200,7 @@ impl BackendLessor {
     ///
     /// [`LeaseError::LeaseTtlTooLarge`].
     pub fn admit_ttl(&self, secs: i64) -> Result<Ttl, LeaseError> {
-        self.shared
-            .state
-            .read(|state| state.core.config().admit_ttl(secs))
+        self.shared.config.admit_ttl(secs)
     }
 
     /// Becomes the primary of the host's epoch, see

@@ -6,10 +6,10 @@ use lease_queue::Timestamp;
 use super::LessorCore;
 use super::time::Now;
 use crate::primary::Primary;
+use crate::table::Remainders;
 use crate::table::attachments::Attachments;
 use crate::table::record::{Phase, Record};
 use crate::table::records::Cursor;
-use crate::table::{LeaseTable, Remainders};
 use crate::{Lease, LeaseId, LeaseRow};
 
 /// A listing that is taken in slices, so that no lock need be held for all of it.
@@ -18,17 +18,33 @@ use crate::{Lease, LeaseId, LeaseRow};
 #[derive(Debug, Default)]
 pub struct Listing {
     cursor: Cursor,
-    leases: Vec<(u64, Lease)>,
+    leases: Vec<Option<Lease>>,
+    // What to sort by, and where the lease is: small, since sorting moves it often.
+    order: Vec<(u64, LeaseId, u32)>,
+    // How many leases there were when the part of the table that is being walked began.
+    before_part: usize,
 }
 
 impl Listing {
     /// The leases, those first that expire first, by id where that does not decide. O(n log n).
     #[must_use]
     pub fn into_sorted(mut self) -> Vec<Lease> {
-        self.leases
-            .sort_unstable_by_key(|(deadline_ms, lease)| (*deadline_ms, lease.id));
-        self.leases.dedup_by_key(|(_, lease)| lease.id);
-        self.leases.into_iter().map(|(_, lease)| lease).collect()
+        self.order.sort_unstable();
+        let leases = self.order.iter();
+        leases
+            .filter_map(|(_, _, at)| self.leases.get_mut(*at as usize)?.take())
+            .collect()
+    }
+
+    fn push(&mut self, deadline_ms: u64, lease: Lease) {
+        let at = u32::try_from(self.leases.len()).expect("fewer than 2^32 leases fit into memory");
+        self.order.push((deadline_ms, lease.id, at));
+        self.leases.push(Some(lease));
+    }
+
+    fn truncate(&mut self, len: usize) {
+        self.leases.truncate(len);
+        self.order.truncate(len);
     }
 }
 
@@ -45,32 +61,30 @@ impl LessorCore {
 
     /// All leases, those first that expire first. O(n log n).
     #[must_use]
-    pub fn leases(&mut self, now: Timestamp) -> Vec<Lease> {
+    pub fn leases(&self, now: Timestamp) -> Vec<Lease> {
         let mut listing = Listing::default();
         while self.list_slice(now, &mut listing) {}
         listing.into_sorted()
     }
 
     /// Adds a bounded number of leases to a listing. Answers whether there are more.
-    pub fn list_slice(&mut self, now: Timestamp, listing: &mut Listing) -> bool {
-        let now = Now::at(now.max(self.clock.last()));
-        let LeaseTable {
-            records,
-            attachments,
-            remainders,
-            ..
-        } = &mut self.table;
-        let view = View {
-            primary: self.primary.as_deref(),
-            attachments,
-            remainders,
-            now,
-        };
-        records.walk(&mut listing.cursor, SLICE_BUCKETS, |record| {
+    pub fn list_slice(&self, now: Timestamp, listing: &mut Listing) -> bool {
+        let view = self.view(now);
+        let records = &self.table.records;
+        let mut cursor = listing.cursor;
+        if records.restarts(&mut cursor) {
+            listing.truncate(listing.before_part);
+        } else if cursor.is_at_start() {
+            listing.before_part = listing.leases.len();
+        }
+        let has_more = records.walk_part(&mut cursor, SLICE_BUCKETS, |record| {
             if record.phase() != Phase::Granting {
-                listing.leases.push(view.snapshot(record));
+                let (deadline_ms, lease) = view.snapshot(record);
+                listing.push(deadline_ms, lease);
             }
-        })
+        });
+        listing.cursor = cursor;
+        has_more
     }
 
     /// The next `limit` leases behind `after`, or the first ones: in an order that depends on the
@@ -136,5 +150,46 @@ impl View<'_> {
             keys: self.attachments.items(id),
         };
         (deadline_ms, lease)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::collections::BTreeSet;
+
+    use super::*;
+    use crate::{Epoch, Grant, LessorConfig, Ttl, WriteBatch};
+
+    fn id(number: i64) -> LeaseId {
+        LeaseId::new(number).expect("not zero")
+    }
+
+    #[test]
+    fn a_lease_that_moves_and_is_renewed_while_it_is_listed_is_listed_once() {
+        let mut lessor = LessorCore::new(LessorConfig::default());
+        let rows = &mut WriteBatch::default();
+        lessor.promote(Timestamp::ZERO, Epoch::new(1), Duration::ZERO);
+        let mut grant = |lessor: &mut LessorCore, number| {
+            let grant = Grant::new(id(number), Ttl::new(60).expect("legal"));
+            let granted = lessor.grant(Timestamp::ZERO, &grant, rows);
+            granted.expect("free");
+        };
+        // Large enough for parts that take several slices.
+        (1..=400_000).for_each(|number| grant(&mut lessor, number));
+        let mut listing = Listing::default();
+        let mut slices = 0;
+        while lessor.list_slice(Timestamp::ZERO, &mut listing) {
+            slices += 1;
+            if slices % 3 == 0 {
+                let first = 400_000 + slices * 2_000;
+                (first..first + 2_000).for_each(|number| grant(&mut lessor, number));
+                let renewal = lessor.renew(Timestamp::from_secs(1), id(slices));
+                renewal.expect("it is there");
+            }
+        }
+        let leases = listing.into_sorted();
+        let ids: BTreeSet<_> = leases.iter().map(Lease::id).collect();
+        assert_eq!(ids.len(), leases.len(), "no lease twice");
+        assert!((1..=400_000).all(|number| ids.contains(&id(number))));
     }
 }

@@ -125,7 +125,8 @@ impl LessorCore {
         Some(self.tickets.issue(id))
     }
 
-    fn is_revoking(&self, id: LeaseId) -> bool {
+    /// Whether a revoke of the lease has begun.
+    pub(crate) fn is_revoking(&self, id: LeaseId) -> bool {
         let record = self.table.records.get(id);
         record.is_some_and(|record| record.phase() == Phase::Revoking)
     }

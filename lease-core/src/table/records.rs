@@ -136,6 +136,38 @@ impl Records {
         false
     }
 
+    /// Answers whether the records of the part in which the cursor stands have moved, so that the
+    /// part begins again.
+    pub(crate) fn restarts(&self, cursor: &mut Cursor) -> bool {
+        let shard = self.shards.get(cursor.shard);
+        shard.is_some_and(|shard| cursor.follow(shard))
+    }
+
+    /// As [`walk`](Self::walk), but ends a call also at the end of a part.
+    pub(crate) fn walk_part(
+        &self,
+        cursor: &mut Cursor,
+        buckets: usize,
+        visit: impl FnMut(&Record),
+    ) -> bool {
+        let Some(shard) = self.shards.get(cursor.shard) else {
+            return false;
+        };
+        cursor.follow(shard);
+        let table = &shard.table;
+        let end = table
+            .num_buckets()
+            .min(cursor.bucket.saturating_add(buckets));
+        (cursor.bucket..end)
+            .filter_map(|bucket| table.get_bucket(bucket))
+            .for_each(visit);
+        cursor.bucket = end;
+        if end == table.num_buckets() {
+            cursor.enter(self.shards.get(cursor.shard + 1));
+        }
+        cursor.shard < self.shards.len()
+    }
+
     /// All records, in an order that nothing may depend on.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Record> {
         self.shards.iter().flat_map(|shard| shard.table.iter())
@@ -157,8 +189,11 @@ impl Records {
                 .iter()
                 .map(|record| (self.place(record.id()), record.id()));
             page.extend(ids.filter(|entry| after.is_none_or(|after| *entry > after)));
+            if page.len() > limit {
+                page[start..].select_nth_unstable(limit - start);
+                page.truncate(limit);
+            }
             page[start..].sort_unstable();
-            page.truncate(limit);
         }
         page.into_iter().map(|(_, id)| id).collect()
     }
@@ -174,12 +209,19 @@ impl Records {
 }
 
 impl Cursor {
-    /// Starts the part again if its records have moved.
-    fn follow(&mut self, shard: &Shard) {
-        if self.moves != shard.moves {
+    /// Starts the part again if its records have moved, and answers whether it does.
+    fn follow(&mut self, shard: &Shard) -> bool {
+        let has_moved = self.moves != shard.moves;
+        if has_moved {
             self.bucket = 0;
             self.moves = shard.moves;
         }
+        has_moved
+    }
+
+    /// Whether it stands at the start of a part.
+    pub(crate) const fn is_at_start(&self) -> bool {
+        self.bucket == 0
     }
 
     fn enter(&mut self, shard: Option<&Shard>) {
