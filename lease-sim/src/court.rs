@@ -1,3 +1,4 @@
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -13,7 +14,20 @@ pub struct Court {
     violations: Vec<Violation>,
     events: u64,
     hasher: DefaultHasher,
-    trace: Option<Vec<Traced>>,
+    is_traced: bool,
+}
+
+thread_local! {
+    // The trace of the world that runs on this thread. Not in the court, so that it outlives a
+    // world that ends with a panic.
+    static TRACE: RefCell<Vec<Traced>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Takes the trace that the world of this thread has left: all of it in a report, so this is for a
+/// world that has ended with a panic.
+#[must_use]
+pub fn take_trace() -> Vec<Traced> {
+    TRACE.take()
 }
 
 /// A property that did not hold.
@@ -66,7 +80,7 @@ impl Court {
             violations: Vec::new(),
             events: 0,
             hasher: DefaultHasher::new(),
-            trace: is_traced.then(Vec::new),
+            is_traced,
         }
     }
 
@@ -93,15 +107,15 @@ impl Court {
 
     /// Puts what the judges need not hear into the trace.
     pub fn note(&mut self, at_ms: u64, event: Event) {
-        if let Some(trace) = &mut self.trace {
-            trace.push(Traced { at_ms, event });
+        if self.is_traced {
+            TRACE.with_borrow_mut(|trace| trace.push(Traced { at_ms, event }));
         }
     }
 
     /// Whether there is a trace.
     #[must_use]
     pub const fn is_traced(&self) -> bool {
-        self.trace.is_some()
+        self.is_traced
     }
 
     /// Whether a property has been violated.
@@ -113,13 +127,18 @@ impl Court {
     /// Closes the run.
     #[must_use]
     pub fn close(self, seed: u64, virtual_ms: u64) -> Report {
+        let trace = if self.is_traced {
+            take_trace()
+        } else {
+            Vec::new()
+        };
         Report {
             seed,
             virtual_ms,
             events: self.events,
             hash: self.hasher.finish(),
             violations: self.violations,
-            trace: self.trace.unwrap_or_default(),
+            trace,
             ..Report::default()
         }
     }

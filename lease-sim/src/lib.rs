@@ -20,7 +20,7 @@ mod wire;
 mod world;
 
 pub use bugs::{BUGS, Bug};
-pub use court::{Court, Report, Traced, Violation};
+pub use court::{Court, Report, Traced, Violation, take_trace};
 pub use event::{Event, Exit, Glance, Name};
 pub use judges::Judge;
 pub use marks::{MARKS, RARE_MARKS};
