@@ -1,13 +1,7 @@
-//! `cargo xtask sim`: runs worlds by seed until a time is over or one goes wrong.
+//! `cargo xtask sim`: looks for plans that go wrong, makes them small, and proves that it can.
 
-#[cfg(madsim)]
-fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
-}
+mod cli;
 
-#[cfg(not(madsim))]
-#[expect(clippy::print_stderr, reason = "this is a command line tool")]
 fn main() -> std::process::ExitCode {
-    eprintln!("this build has no simulated world; run `cargo xtask sim`");
-    std::process::ExitCode::from(2)
+    cli::main()
 }
