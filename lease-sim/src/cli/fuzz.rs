@@ -248,7 +248,7 @@ fn progress(totals: &Totals, violations: usize, started: Instant) -> String {
 }
 
 /// In what two runs of a plan differ, if they do.
-fn difference(one: &Report, other: &Report) -> Option<String> {
+pub(super) fn difference(one: &Report, other: &Report) -> Option<String> {
     let facts = |report: &Report| {
         let violation = report.violations.first();
         [

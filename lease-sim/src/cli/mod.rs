@@ -4,7 +4,9 @@
     reason = "the tool itself runs in real time, outside of every world"
 )]
 
+mod check;
 mod console;
+mod coverage;
 mod failure;
 mod fuzz;
 mod job;
@@ -49,6 +51,8 @@ enum Verb {
     Replay(replay::Args),
     Shrink(shrink::Args),
     View(timeline::Args),
+    Check(check::Args),
+    Coverage(coverage::Args),
     #[command(hide = true)]
     Worker,
 }
@@ -86,6 +90,8 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Some(Verb::Replay(args)) => replay::run(args),
         Some(Verb::Shrink(args)) => shrink::run(args),
         Some(Verb::View(args)) => timeline::run(args),
+        Some(Verb::Check(args)) => check::run(args),
+        Some(Verb::Coverage(args)) => coverage::run(args),
         Some(Verb::Worker) => worker::run(),
     }
 }
@@ -148,6 +154,8 @@ mod tests {
             "replay plan.json --bug renew-expiring",
             "shrink 7 -o small.json",
             "view 7 --profile lite",
+            "check --seeds 10",
+            "coverage",
         ] {
             let words = ["sim"].into_iter().chain(line.split(' '));
             let parsed = Cli::try_parse_from(words).map(|_| ());

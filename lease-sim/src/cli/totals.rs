@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use lease_sim::{MARKS, Report};
+use lease_sim::{MARKS, RARE_MARKS, Report};
 
 /// What many runs have in sum.
 #[derive(Debug, Default)]
@@ -51,6 +51,13 @@ impl Totals {
     pub(super) const fn is_empty(&self) -> bool {
         self.seeds == 0 || self.events == 0
     }
+
+    /// The marks that no list has, which a run must not reach.
+    pub(super) fn unknown(&self) -> Vec<&str> {
+        let known = |mark: &str| MARKS.iter().chain(RARE_MARKS).any(|it| *it == mark);
+        let marks = self.marks.keys().map(String::as_str);
+        marks.filter(|mark| !known(mark)).collect()
+    }
 }
 
 /// How many seeds owe every mark.
@@ -76,5 +83,6 @@ mod tests {
         assert_eq!(totals.reached(MARKS[0]), reached);
         assert_eq!(totals.missing(), MARKS[1..]);
         assert_eq!(totals.hit(), 1);
+        assert_eq!(totals.unknown(), ["other"]);
     }
 }
