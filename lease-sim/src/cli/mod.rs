@@ -4,6 +4,8 @@
     reason = "the tool itself runs in real time, outside of every world"
 )]
 
+mod bugs;
+mod canary;
 mod check;
 mod console;
 mod coverage;
@@ -52,6 +54,8 @@ enum Verb {
     Shrink(shrink::Args),
     View(timeline::Args),
     Check(check::Args),
+    Bugs(bugs::Args),
+    Canary(canary::Args),
     Coverage(coverage::Args),
     #[command(hide = true)]
     Worker,
@@ -91,6 +95,8 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Some(Verb::Shrink(args)) => shrink::run(args),
         Some(Verb::View(args)) => timeline::run(args),
         Some(Verb::Check(args)) => check::run(args),
+        Some(Verb::Bugs(args)) => bugs::run(args),
+        Some(Verb::Canary(args)) => canary::run(args),
         Some(Verb::Coverage(args)) => coverage::run(args),
         Some(Verb::Worker) => worker::run(),
     }
@@ -155,6 +161,8 @@ mod tests {
             "shrink 7 -o small.json",
             "view 7 --profile lite",
             "check --seeds 10",
+            "bugs --only renew-expiring --json",
+            "canary",
             "coverage",
         ] {
             let words = ["sim"].into_iter().chain(line.split(' '));

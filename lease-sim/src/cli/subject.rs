@@ -47,7 +47,7 @@ impl FromStr for Subject {
 }
 
 /// The bug of this name.
-fn bug_named(name: &str) -> Result<&'static Bug, String> {
+pub(super) fn bug_named(name: &str) -> Result<&'static Bug, String> {
     let unknown = || "no bug has this name; `bugs --list` names all".to_owned();
     Bug::named(name).ok_or_else(unknown)
 }
@@ -111,6 +111,19 @@ impl Kept {
             .map_err(|why| anyhow!(why))
             .with_context(of_no_use)?;
         Ok(kept)
+    }
+
+    /// Writes it as a file, and makes the folder if need be.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be written.
+    pub(super) fn write(&self, path: &Path) -> Result<()> {
+        let cannot = || format!("cannot write {}", path.display());
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).with_context(cannot)?;
+        }
+        fs::write(path, text_of(self)?).with_context(cannot)
     }
 
     fn parse(text: &str) -> Result<Self> {
