@@ -8,6 +8,7 @@ mod bugs;
 mod canary;
 mod check;
 mod console;
+mod corpus;
 mod coverage;
 mod failure;
 mod fuzz;
@@ -57,6 +58,7 @@ enum Verb {
     Bugs(bugs::Args),
     Canary(canary::Args),
     Coverage(coverage::Args),
+    Corpus(corpus::Args),
     #[command(hide = true)]
     Worker,
 }
@@ -98,6 +100,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Some(Verb::Bugs(args)) => bugs::run(args),
         Some(Verb::Canary(args)) => canary::run(args),
         Some(Verb::Coverage(args)) => coverage::run(args),
+        Some(Verb::Corpus(args)) => corpus::run(args),
         Some(Verb::Worker) => worker::run(),
     }
 }
@@ -131,6 +134,7 @@ mod tests {
             "--seed 1 --seeds 2",
             "--seeds 5 replay 7",
             "replay",
+            "corpus --add plan.json",
         ] {
             let words = ["sim"].into_iter().chain(line.split(' '));
             assert!(Cli::try_parse_from(words).is_err(), "{line}");
@@ -164,6 +168,8 @@ mod tests {
             "bugs --only renew-expiring --json",
             "canary",
             "coverage",
+            "corpus",
+            "corpus --add plan.json --why text",
         ] {
             let words = ["sim"].into_iter().chain(line.split(' '));
             let parsed = Cli::try_parse_from(words).map(|_| ());
