@@ -26,13 +26,36 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
-/// The short run that `ci` makes.
+/// Runs the plans of past failures.
+///
+/// # Errors
+///
+/// If cargo cannot be started, the build fails or one of them fails again.
+pub(crate) fn run_corpus(workspace: &Workspace) -> Result<()> {
+    run_line(workspace, CORPUS_LINE)
+}
+
+/// Proves that the simulation can fail.
+///
+/// # Errors
+///
+/// If cargo cannot be started, the build fails or the planted bug is not found.
+pub(crate) fn run_canary(workspace: &Workspace) -> Result<()> {
+    run_line(workspace, CANARY_LINE)
+}
+
+/// Fuzzes for a short time.
 ///
 /// # Errors
 ///
 /// If cargo cannot be started, the build fails or the simulation finds something.
 pub(crate) fn run_short(workspace: &Workspace) -> Result<()> {
-    invocation(&SHORT_RUN.map(str::to_owned)).run(&workspace.root)
+    run_line(workspace, SHORT_RUN_LINE)
+}
+
+fn run_line(workspace: &Workspace, line: &str) -> Result<()> {
+    let words: Vec<_> = line.split(' ').skip(SIM_WORDS).map(str::to_owned).collect();
+    invocation(&words).run(&workspace.root)
 }
 
 /// Lints what only the simulation's build compiles.
@@ -51,10 +74,17 @@ pub(crate) const LINT_LINE: &str = "RUSTFLAGS='--cfg madsim' cargo clippy --pack
 const LINT: &str =
     "clippy --package lease-sim --all-targets --target-dir target-sim -- -D warnings";
 
-/// The line that repeats [`run_short`].
-pub(crate) const SHORT_RUN_LINE: &str = "cargo xtask sim --time 10";
+/// The line that repeats [`run_corpus`].
+pub(crate) const CORPUS_LINE: &str = "cargo xtask sim corpus";
 
-const SHORT_RUN: [&str; 2] = ["--time", "10"];
+/// The line that repeats [`run_canary`].
+pub(crate) const CANARY_LINE: &str = "cargo xtask sim canary";
+
+/// The line that repeats [`run_short`]: as many seeds as owe every mark, if there is time.
+pub(crate) const SHORT_RUN_LINE: &str = "cargo xtask sim --seeds 1000 --time 40";
+
+// How many words of these lines are this tool's.
+const SIM_WORDS: usize = 3;
 
 fn invocation(args: &[String]) -> Invocation {
     let build = "run --release --package lease-sim --bin lease-sim --target-dir target-sim --";
@@ -118,11 +148,11 @@ mod tests {
     }
 
     #[test]
-    fn the_line_of_the_short_run_is_the_short_run() {
-        assert_eq!(
-            SHORT_RUN_LINE,
-            format!("cargo xtask sim {}", SHORT_RUN.join(" "))
-        );
+    fn the_lines_call_the_simulation() {
+        for line in [CORPUS_LINE, CANARY_LINE, SHORT_RUN_LINE] {
+            let words: Vec<_> = line.split(' ').take(SIM_WORDS).collect();
+            assert_eq!(words.join(" "), "cargo xtask sim");
+        }
     }
 
     #[test]

@@ -88,8 +88,13 @@ pub(super) const STEPS: &[Step] = &[
     },
     Step {
         name: "sim",
-        about: "a short simulation",
-        tasks: |_| own(sim::SHORT_RUN_LINE, sim::run_short),
+        about: "past failures, a planted bug and a short simulation",
+        tasks: |_| {
+            let mut tasks = own(sim::CORPUS_LINE, sim::run_corpus)?;
+            tasks.extend(own(sim::CANARY_LINE, sim::run_canary)?);
+            tasks.extend(own(sim::SHORT_RUN_LINE, sim::run_short)?);
+            Ok(tasks)
+        },
     },
 ];
 
