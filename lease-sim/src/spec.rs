@@ -244,4 +244,31 @@ mod tests {
         let revoke = Request::Revoke(vec![Revocation::by_user(id())]);
         assert_eq!(state([grant(), put(Some(1)), revoke]), State::default());
     }
+
+    #[test]
+    fn what_a_member_shows_is_compared_as_a_whole() {
+        let ttl = Ttl::new(10).expect("legal");
+        let row = LeaseRow {
+            incarnation: Incarnation::supplied(1),
+            ..LeaseRow::new(id(), ttl)
+        };
+        let specified = state([grant()]);
+        assert_eq!(State::of(0, &[row], []).digest(), specified.digest());
+        let others = [
+            State::of(1, &[row], []),
+            State::of(0, &[], []),
+            State::of(0, &[row], [(7, 1)]),
+            State::of(
+                0,
+                &[LeaseRow {
+                    remaining: Some(ttl),
+                    ..row
+                }],
+                [],
+            ),
+        ];
+        for other in others {
+            assert_ne!(other.digest(), specified.digest(), "{other:?}");
+        }
+    }
 }

@@ -195,4 +195,23 @@ mod tests {
             assert_eq!(Entry::decode(&entry.encode()), entry);
         }
     }
+
+    #[test]
+    fn a_grant_is_named_by_its_index() {
+        let id = LeaseId::new(1).expect("not zero");
+        let entry = |request| Entry {
+            proposal: 5,
+            request,
+        };
+        let grant = entry(Request::Grant { id, ttl: Ttl::MAX });
+        let Some(Command::Grant(command)) = grant.command(9) else {
+            panic!("a grant is a command");
+        };
+        assert_eq!(command.incarnation, Incarnation::supplied(9));
+        let put = entry(Request::Put {
+            key: 0,
+            lease: None,
+        });
+        assert_eq!(put.command(9), None, "a put is the host's own");
+    }
 }

@@ -138,14 +138,18 @@ impl Message {
             Self::Proposed { proposal, index } => {
                 (wire.kind, wire.call, wire.index) = (4, *proposal, *index);
             }
-            Self::Rejected { proposal } => (wire.kind, wire.call) = (5, *proposal),
+            Self::Rejected { proposal } => {
+                (wire.kind, wire.call) = (5, *proposal);
+            }
             Self::Confirm { call, epoch } => {
-                (wire.kind, wire.call, wire.epoch) = (6, *call, *epoch)
+                (wire.kind, wire.call, wire.epoch) = (6, *call, *epoch);
             }
             Self::Confirmed { call, leads } => {
-                (wire.kind, wire.call, wire.yes) = (7, *call, *leads)
+                (wire.kind, wire.call, wire.yes) = (7, *call, *leads);
             }
-            Self::Fetch { from } => (wire.kind, wire.index) = (8, *from),
+            Self::Fetch { from } => {
+                (wire.kind, wire.index) = (8, *from);
+            }
             Self::Entries {
                 first,
                 entries,
