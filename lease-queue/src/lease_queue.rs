@@ -163,7 +163,7 @@ impl<K: Copy + Ord> LeaseQueue<K> {
         for (position, node) in self.heap.iter().enumerate() {
             let place = &self.places[node.index as usize];
             assert_eq!(place.position as usize, position, "places follow the heap");
-            assert!(place.generation < self.next_generation);
+            assert!(place.generation < self.next_generation, "no handle twice");
             let parent = self.heap[position.saturating_sub(1) / ARITY].lease;
             assert!(parent <= node.lease, "a parent is not after its child");
         }
@@ -307,5 +307,37 @@ mod tests {
         queue.update(entries[0], Timestamp::MAX);
         queue.check_invariants();
         assert_eq!(queue.peek(), Some(lease(0, 1)));
+    }
+
+    fn queue_of_six() -> LeaseQueue<u32> {
+        let mut queue = LeaseQueue::new();
+        for nanos in 0..6 {
+            queue.push(lease(0, nanos));
+        }
+        queue
+    }
+
+    #[test]
+    #[should_panic(expected = "a parent is not after its child")]
+    fn the_check_sees_a_heap_out_of_order() {
+        let mut queue = queue_of_six();
+        queue.heap[1].lease.time = Timestamp::MAX;
+        queue.check_invariants();
+    }
+
+    #[test]
+    #[should_panic(expected = "places follow the heap")]
+    fn the_check_sees_a_handle_that_leads_elsewhere() {
+        let mut queue = queue_of_six();
+        queue.heap.swap(3, 4);
+        queue.check_invariants();
+    }
+
+    #[test]
+    #[should_panic(expected = "no handle twice")]
+    fn the_check_sees_a_generation_that_would_come_again() {
+        let mut queue = queue_of_six();
+        queue.next_generation = 5;
+        queue.check_invariants();
     }
 }

@@ -103,3 +103,32 @@ impl<K> Default for LeaseExpiredNotifier<K> {
         Self::new()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn notifier_of_two() -> LeaseExpiredNotifier<u32> {
+        let mut notifier = LeaseExpiredNotifier::new();
+        notifier.register_or_update(1, Timestamp::ZERO);
+        notifier.register_or_update(2, Timestamp::ZERO);
+        notifier
+    }
+
+    #[test]
+    #[should_panic(expected = "one entry per key")]
+    fn the_check_sees_an_entry_without_its_key() {
+        let mut notifier = notifier_of_two();
+        notifier.entries.remove(&1);
+        notifier.check_invariants();
+    }
+
+    #[test]
+    #[should_panic(expected = "under its own key")]
+    fn the_check_sees_a_key_with_the_entry_of_another() {
+        let mut notifier = notifier_of_two();
+        let entry = notifier.entries[&2];
+        notifier.entries.insert(1, entry);
+        notifier.check_invariants();
+    }
+}

@@ -117,6 +117,11 @@ mod tests {
             Timestamp::ZERO.saturating_add(Duration::MAX),
             Timestamp::MAX
         );
+        let longer_than_all_time = Duration::from_secs(u64::MAX / NANOS_PER_SEC + 1);
+        assert_eq!(
+            Timestamp::ZERO.saturating_add(longer_than_all_time),
+            Timestamp::MAX
+        );
         assert_eq!(Timestamp::ZERO.saturating_sub(second), Timestamp::ZERO);
         assert_eq!(
             Timestamp::MAX.saturating_sub(Duration::MAX),

@@ -243,4 +243,28 @@ mod tests {
         assert_eq!(wheel.wheel.elapsed(), 30, "an empty wheel waits");
         wheel.check_invariants();
     }
+
+    #[test]
+    #[should_panic(expected = "sorted when near")]
+    fn the_check_sees_a_due_key_that_lies_in_the_wheel() {
+        let mut wheel = wheel_with_three_slots();
+        wheel.record_mut(&7).time = Timestamp::ZERO;
+        wheel.check_invariants();
+    }
+
+    #[test]
+    #[should_panic(expected = "a key is where its record says")]
+    fn the_check_sees_a_key_with_the_place_of_another() {
+        let mut wheel = wheel_with_three_slots();
+        wheel.record_mut(&7).position = wheel.records[&8].position;
+        wheel.check_invariants();
+    }
+
+    #[test]
+    #[should_panic(expected = "one record per key")]
+    fn the_check_sees_a_key_without_a_record() {
+        let mut wheel = wheel_with_three_slots();
+        wheel.records.remove(&7);
+        wheel.check_invariants();
+    }
 }

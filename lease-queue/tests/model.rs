@@ -192,6 +192,13 @@ impl World {
         let len = self.model.len();
         let lens = [self.heap.len(), self.notifier.len(), self.wheel.len()];
         assert_eq!(lens, [len; 3]);
+        let heap_is_empty = self.heap.is_empty();
+        let empty = [
+            heap_is_empty,
+            self.notifier.is_empty(),
+            self.wheel.is_empty(),
+        ];
+        assert_eq!(empty, [len == 0; 3]);
         for &entry in self.stale.iter().rev().take(20) {
             assert_eq!(self.heap.get(entry), None, "{entry:?} is stale");
         }

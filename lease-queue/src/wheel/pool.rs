@@ -114,13 +114,21 @@ impl<K> Pool<K> {
 
     pub(super) fn check_invariants(&self) {
         let whole = |page: &&Page<K>| page.memory.is_some() && page.free == u64::MAX;
-        assert_eq!(self.spare, self.pages.iter().filter(whole).count());
+        let spare = self.pages.iter().filter(whole).count();
+        assert_eq!(self.spare, spare, "spare pages are counted");
         assert!(self.spare <= SPARE_PAGES, "empty pages are given back");
         for (index, page) in self.pages.iter().enumerate() {
             let is_open = self.open[index / 64] >> (index % 64) & 1 == 1;
-            assert_eq!(is_open, page.memory.is_some() && page.free != 0);
-            assert!(!is_open || index / 64 >= self.first_open);
-            assert!(page.memory.is_some() || page.free == u64::MAX);
+            let has_room = page.memory.is_some() && page.free != 0;
+            assert_eq!(is_open, has_room, "page {index} is marked");
+            assert!(
+                !is_open || index / 64 >= self.first_open,
+                "the search finds page {index}"
+            );
+            assert!(
+                page.memory.is_some() || page.free == u64::MAX,
+                "page {index} is absent and in use"
+            );
         }
         let absent = self.pages.iter().filter(|page| page.memory.is_none());
         assert_eq!(absent.count(), self.absent.len(), "absent pages are listed");
@@ -268,5 +276,75 @@ mod tests {
         assert!(pool.link(chunk + 1).is_none() && pool.link(1 << 23).is_none());
         pool.give_back(chunk);
         assert!(pool.link(chunk).is_none());
+    }
+
+    /// Page 0 is full, page 1 has one chunk in use, page 2 is absent.
+    fn pool_of_three_pages() -> Pool<u64> {
+        let mut pool = Pool::new();
+        let taken = [(); PAGE_LEN * 3].map(|()| pool.take(SLOT, NO_CHUNK, 0));
+        for &chunk in &taken[PAGE_LEN..] {
+            pool.give_back(chunk);
+        }
+        pool.take(SLOT, NO_CHUNK, 0);
+        pool.check_invariants();
+        assert_eq!(pool.absent, [2]);
+        pool
+    }
+
+    #[test]
+    #[should_panic(expected = "spare pages are counted")]
+    fn the_check_sees_a_spare_page_that_is_none() {
+        let mut pool = pool_of_three_pages();
+        pool.spare = 1;
+        pool.check_invariants();
+    }
+
+    #[test]
+    #[should_panic(expected = "empty pages are given back")]
+    fn the_check_sees_empty_pages_pile_up() {
+        let mut pool = pool_of_three_pages();
+        pool.add_page(0);
+        pool.add_page(0);
+        pool.check_invariants();
+    }
+
+    #[test]
+    #[should_panic(expected = "page 1 is marked")]
+    fn the_check_sees_a_page_with_room_that_is_not_marked() {
+        let mut pool = pool_of_three_pages();
+        pool.open[0] = 0;
+        pool.check_invariants();
+    }
+
+    #[test]
+    #[should_panic(expected = "page 0 is marked")]
+    fn the_check_sees_a_full_page_that_is_marked() {
+        let mut pool = pool_of_three_pages();
+        pool.mark_open(0);
+        pool.check_invariants();
+    }
+
+    #[test]
+    #[should_panic(expected = "the search finds page 1")]
+    fn the_check_sees_a_page_that_the_search_skips() {
+        let mut pool = pool_of_three_pages();
+        pool.first_open = 1;
+        pool.check_invariants();
+    }
+
+    #[test]
+    #[should_panic(expected = "page 2 is absent and in use")]
+    fn the_check_sees_a_chunk_in_use_without_memory() {
+        let mut pool = pool_of_three_pages();
+        pool.pages[2].free = 1;
+        pool.check_invariants();
+    }
+
+    #[test]
+    #[should_panic(expected = "absent pages are listed")]
+    fn the_check_sees_an_absent_page_that_is_not_listed() {
+        let mut pool = pool_of_three_pages();
+        pool.absent.clear();
+        pool.check_invariants();
     }
 }

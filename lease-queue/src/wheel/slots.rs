@@ -74,7 +74,8 @@ impl Slots {
                 assert_eq!(bit == 1, self.is_occupied(slot), "{slot:?} is marked");
             }
             let marked = self.levels >> level & 1 == 1;
-            assert_eq!(marked, self.occupied[level] != [0; SLOTS / 64]);
+            let is_occupied = self.occupied[level] != [0; SLOTS / 64];
+            assert_eq!(marked, is_occupied, "level {level} is marked");
         }
     }
 }
@@ -100,5 +101,28 @@ mod tests {
             slots.check_invariants();
         }
         assert_eq!(slots.first(), None);
+    }
+
+    fn slots_with_one() -> Slots {
+        let mut slots = Slots::new();
+        slots.occupy(Slot::new(3, 70), Position::new(0, 0));
+        slots.check_invariants();
+        slots
+    }
+
+    #[test]
+    #[should_panic(expected = "Slot(838) is marked")]
+    fn the_check_sees_a_slot_without_its_mark() {
+        let mut slots = slots_with_one();
+        slots.occupied[3][1] = 0;
+        slots.check_invariants();
+    }
+
+    #[test]
+    #[should_panic(expected = "level 3 is marked")]
+    fn the_check_sees_a_level_without_its_mark() {
+        let mut slots = slots_with_one();
+        slots.levels = 0;
+        slots.check_invariants();
     }
 }

@@ -114,7 +114,13 @@ fn positions_that_never_were_find_nothing() {
     for bits in [1, 63, 64, 1 << 20, Position::NONE.to_bits()] {
         assert_eq!(wheel.remove(Position::from_bits(bits)), None);
     }
-    assert_eq!(wheel.len(), 1);
+    for _ in 1..CHUNK_LEN + 2 {
+        wheel.insert('a', 1);
+    }
+    let behind_a_full_chunk = Position::from_bits(63);
+    assert_eq!(wheel.key_at(behind_a_full_chunk), None);
+    assert_eq!(wheel.remove(behind_a_full_chunk), None);
+    assert_eq!(wheel.len(), CHUNK_LEN + 2);
 }
 
 #[test]
@@ -169,10 +175,72 @@ fn a_retired_wheel_is_freed_in_steps() {
 fn clear_keeps_the_tick() {
     let mut wheel = BucketWheel::starting_at(77);
     let position = wheel.insert(1, 1_000);
+    assert!(!wheel.is_empty());
     wheel.clear();
+    assert!(wheel.is_empty());
     assert_eq!((wheel.len(), wheel.elapsed()), (0, 77));
     assert_eq!(wheel.pop(u64::MAX), None);
     assert_eq!(wheel.key_at(position), None);
+    wheel.check_invariants();
+}
+
+/// A wheel with 100 keys in a slot of level 0 and one key in the first slot of level 1.
+fn wheel_of_two_levels() -> BucketWheel<u64> {
+    let mut wheel = BucketWheel::new();
+    for key in 0..100 {
+        wheel.insert(key, 5);
+    }
+    wheel.insert(300, 300);
+    wheel.check_invariants();
+    wheel
+}
+
+#[test]
+#[should_panic(expected = "no slot lies in the past")]
+fn the_check_sees_a_slot_that_was_passed_by() {
+    let mut wheel = wheel_of_two_levels();
+    wheel.elapsed = 6;
+    wheel.check_invariants();
+}
+
+#[test]
+#[should_panic(expected = "the open slot is current")]
+fn the_check_sees_an_open_slot_that_has_not_begun() {
+    let mut wheel = wheel_of_two_levels();
+    wheel.open = Some(slot_of(0, 300));
+    wheel.check_invariants();
+}
+
+#[test]
+#[should_panic(expected = "only the open slot is unsorted")]
+fn the_check_sees_a_slot_that_was_not_sorted() {
+    let mut wheel = BucketWheel::new();
+    wheel.insert(300_u64, 300);
+    wheel.elapsed = 256;
+    wheel.check_invariants();
+}
+
+#[test]
+#[should_panic(expected = "every key is in one slot")]
+fn the_check_sees_a_key_that_is_not_counted() {
+    let mut wheel = wheel_of_two_levels();
+    wheel.len -= 1;
+    wheel.check_invariants();
+}
+
+#[test]
+#[should_panic(expected = "no chunk is lost")]
+fn the_check_sees_a_chunk_of_no_slot() {
+    let mut wheel = wheel_of_two_levels();
+    wheel.pool.take(slot_of(0, 9), NO_CHUNK, 9);
+    wheel.check_invariants();
+}
+
+#[test]
+#[should_panic(expected = "a chunk belongs to its chain")]
+fn the_check_sees_a_chain_that_leads_into_another_slot() {
+    let mut wheel = wheel_of_two_levels();
+    wheel.slots.set(slot_of(0, 300), Position::new(0, 0));
     wheel.check_invariants();
 }
 
