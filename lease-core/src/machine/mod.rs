@@ -251,3 +251,6 @@ const fn full_deadline_ms(clock_lag_ms: u64, now: Now, ttl: Ttl) -> u64 {
         .saturating_add(clock_lag_ms)
         .saturating_add(ttl.as_millis())
 }
+
+#[cfg(test)]
+mod tests;

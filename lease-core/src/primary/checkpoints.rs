@@ -178,11 +178,33 @@ impl CheckpointSchedule {
         let entries = scheduled
             .iter()
             .filter_map(|record| self.due.time_of(&record.id()));
-        assert!(entries.min().is_none_or(|first| self.earliest <= first));
+        assert!(
+            entries.min().is_none_or(|first| self.earliest <= first),
+            "no checkpoint is overslept"
+        );
         assert_eq!(
             open,
             self.open.len(),
             "no open checkpoint outlives its lease"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::record::Record;
+    use crate::{Epoch, Incarnation};
+
+    #[test]
+    #[should_panic(expected = "no checkpoint is overslept")]
+    fn the_check_sees_an_entry_before_the_earliest() {
+        let mut schedule = CheckpointSchedule::new(&LessorConfig::default());
+        let id = LeaseId::new(1).expect("not zero");
+        let record = Record::new(id, Ttl::MAX, Incarnation::counted(Epoch::ZERO, 0));
+        schedule.schedule(&record);
+        schedule.check_invariants(&[&record]);
+        schedule.earliest = Timestamp::MAX;
+        schedule.check_invariants(&[&record]);
     }
 }

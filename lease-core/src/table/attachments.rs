@@ -291,4 +291,50 @@ mod tests {
         assert!(attachments.index.num_buckets() < 100);
         assert_eq!(attachments.nodes.capacity(), 0);
     }
+
+    /// Item "a" of lease 1, items "b" and "c" of lease 2.
+    fn attachments_of_two() -> Attachments {
+        let mut attachments = Attachments::new(0);
+        attachments.attach(id(1), &"a".into());
+        attachments.attach(id(2), &"b".into());
+        attachments.attach(id(2), &"c".into());
+        attachments.check_invariants(|_| true);
+        attachments
+    }
+
+    #[test]
+    #[should_panic(expected = "each item is indexed")]
+    fn the_check_sees_an_item_that_is_not_found() {
+        let mut attachments = attachments_of_two();
+        attachments.index.clear();
+        attachments.check_invariants(|_| true);
+    }
+
+    #[test]
+    #[should_panic(expected = "counts its items")]
+    fn the_check_sees_a_wrong_count() {
+        let mut attachments = attachments_of_two();
+        attachments.lists.get_mut(&id(2)).expect("it has items").len = 1;
+        attachments.check_invariants(|_| true);
+    }
+
+    #[test]
+    #[should_panic(expected = "has an empty list")]
+    fn the_check_sees_an_empty_list() {
+        let mut attachments = attachments_of_two();
+        let empty = List {
+            first: NONE,
+            len: 0,
+        };
+        attachments.lists.insert(id(3), empty);
+        attachments.check_invariants(|_| true);
+    }
+
+    #[test]
+    #[should_panic(expected = "each item is in its lease's list")]
+    fn the_check_sees_an_item_in_no_list() {
+        let mut attachments = attachments_of_two();
+        attachments.lists.remove(&id(2));
+        attachments.check_invariants(|_| true);
+    }
 }

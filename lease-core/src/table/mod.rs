@@ -200,7 +200,8 @@ impl LeaseTable {
     pub(crate) fn check_invariants(&self) {
         self.attachments
             .check_invariants(|id| self.visible(id).is_some());
-        assert_eq!(self.records.iter().count(), self.records.len());
+        let len = self.records.iter().count();
+        assert_eq!(len, self.records.len(), "leases are counted");
         self.remainders.check_invariants(|id| {
             let record = self.records.get(id);
             record.map(Record::ttl)

@@ -53,8 +53,46 @@ impl Remainders {
     pub(crate) fn check_invariants(&self, ttl_of: impl Fn(LeaseId) -> Option<Ttl>) {
         for (&id, remainder) in &self.of {
             let ttl = ttl_of(id).expect("a remainder belongs to a lease");
-            assert!(remainder.remaining.is_none_or(|left| left <= ttl), "{id}");
-            assert_ne!(*remainder, Remainder::default(), "{id}");
+            let is_possible = remainder.remaining.is_none_or(|left| left <= ttl);
+            assert!(is_possible, "more remains than the TTL of {id}");
+            assert_ne!(*remainder, Remainder::default(), "{id} needs no entry");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(number: i64) -> LeaseId {
+        LeaseId::new(number).expect("not zero")
+    }
+
+    #[test]
+    fn what_is_back_at_the_start_takes_no_room() {
+        let mut remainders = Remainders::new(0);
+        let remainder = Remainder {
+            remaining: Some(Ttl::MIN),
+            generation: 0,
+        };
+        for number in 1..=1_000 {
+            remainders.set(id(number), remainder);
+        }
+        for number in 2..=1_000 {
+            remainders.set(id(number), Remainder::default());
+        }
+        assert_eq!(remainders.of.len(), 1);
+        assert!(remainders.of.capacity() < 100);
+        assert_eq!(remainders.get(id(1)), remainder);
+        remainders.remove(id(1));
+        assert_eq!(remainders.get(id(1)), Remainder::default());
+    }
+
+    #[test]
+    #[should_panic(expected = "needs no entry")]
+    fn the_check_sees_an_entry_that_says_nothing() {
+        let mut remainders = Remainders::new(0);
+        remainders.of.insert(id(1), Remainder::default());
+        remainders.check_invariants(|_| Some(Ttl::MIN));
     }
 }
