@@ -1,11 +1,14 @@
 //! Several threads, the lessor's own among them.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
 
-use lease_core::{BackendLessor, ExpiredBatch, LeaseError, Lessor, LessorConfig, Observer};
+use lease_core::{
+    BackendLessor, Clock, ExpiredBatch, LeaseError, Lessor, LessorConfig, Observer, SystemClock,
+};
 
 use crate::support::TestBackend;
 use crate::{BATCHED, bench, id};
@@ -85,6 +88,35 @@ fn threads_deliver_in_time() {
         .expect("due after a second");
     let lease = lessor.lookup(batch.leases[0].id).expect("not revoked yet");
     assert!(lease.remaining().is_zero());
+}
+
+/// The clock of the hot path is behind by two of the kernel's ticks; a lease that counts from its
+/// time and not from the true one ends early.
+#[test]
+fn threads_never_deliver_early() {
+    let lessor = BackendLessor::builder(Arc::new(TestBackend::default()))
+        .build()
+        .expect("empty");
+    lessor.promote(Duration::ZERO);
+    let expired = lessor.expired_leases();
+    let clock = SystemClock::default();
+    let mut granted = BTreeMap::new();
+    for number in 1..=20 {
+        thread::sleep(Duration::from_millis(11));
+        granted.insert(id(number), clock.precise_now());
+        lessor.grant(id(number), 1).expect("free");
+    }
+    while !granted.is_empty() {
+        let batch = expired
+            .recv_timeout(Duration::from_secs(10))
+            .expect("due after a second");
+        let now = clock.precise_now();
+        for lease in &batch.leases {
+            let granted = granted.remove(&lease.id).expect("once");
+            let lasted = now.saturating_duration_since(granted);
+            assert!(lasted >= Duration::from_secs(1), "{lasted:?}");
+        }
+    }
 }
 
 /// A lease that is granted while the threads sleep is checkpointed when it must be.
