@@ -218,6 +218,58 @@ impl WriteBatch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Ttl;
+
+    fn row(number: i64, ttl: Ttl) -> LeaseRow {
+        LeaseRow::new(LeaseId::new(number).expect("not zero"), ttl)
+    }
+
+    fn table() -> Table {
+        Table::new("kv")
+    }
+
+    #[test]
+    fn every_kind_of_write_counts() {
+        let mut batch = WriteBatch::default();
+        assert!(batch.is_empty());
+        batch.put_epoch(Epoch::ZERO);
+        assert_eq!((batch.len(), batch.is_empty()), (1, false));
+        for number in 1..=3 {
+            batch.put_lease(row(number, Ttl::MIN));
+        }
+        batch.put(table(), "a", "b");
+        batch.delete(table(), "c");
+        assert_eq!(batch.len(), 6);
+        let mut all = WriteBatch::default();
+        all.delete_range(table(), "d", None);
+        all.put_epoch(Epoch::new(7));
+        all.append(&mut batch);
+        assert!(batch.is_empty(), "it was moved");
+        assert_eq!(all.len(), 7);
+        assert_eq!(all.epoch(), Some(Epoch::ZERO), "the later one");
+        let tables = all.host().iter().map(|write| match write {
+            HostWrite::DeleteRange { start, .. } => &**start,
+            HostWrite::Put { key, .. } | HostWrite::Delete { key, .. } => &**key,
+        });
+        assert!(tables.eq([b"d", b"a", b"c"]), "in the order of the calls");
+        all.append(&mut WriteBatch::default());
+        assert_eq!(all.epoch(), Some(Epoch::ZERO), "nothing is not an epoch");
+    }
+
+    #[test]
+    fn the_last_write_of_a_lease_stays() {
+        let mut batch = WriteBatch::default();
+        batch.put_lease(row(2, Ttl::MIN));
+        batch.put_lease(row(1, Ttl::MIN));
+        batch.delete_lease(row(2, Ttl::MIN).id);
+        batch.put_lease(row(1, Ttl::MAX));
+        batch.coalesce();
+        let expected = [
+            LeaseWrite::Put(row(1, Ttl::MAX)),
+            LeaseWrite::Delete(row(2, Ttl::MIN).id),
+        ];
+        assert_eq!(batch.leases(), expected);
+    }
 
     #[test]
     #[should_panic(expected = "a table needs a name")]

@@ -126,3 +126,20 @@ impl Error for HostError {
         self.0.source()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_error_is_the_hosts_own() {
+        let own = BackendError::Locked("by another".into());
+        let error = HostError::new(LeaseError::Backend(own.clone()));
+        let source = error.source().expect("that of the host's error");
+        assert_eq!(source.downcast_ref(), Some(&own));
+        let inside = error.get_ref().downcast_ref::<LeaseError>();
+        assert_eq!(inside, Some(&LeaseError::Backend(own)));
+        assert!(error == error.clone(), "it is the same one");
+        assert!(error != HostError::new("another"));
+    }
+}

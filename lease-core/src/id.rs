@@ -173,3 +173,58 @@ impl fmt::Display for Epoch {
         self.0.fmt(f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn every_number_but_zero_is_an_id_and_comes_back() {
+        for number in [i64::MIN, -1, 1, i64::MAX] {
+            let id = LeaseId::try_from(number).expect("not zero");
+            assert_eq!(i64::from(id), number);
+        }
+        assert_eq!(LeaseId::new(NO_LEASE), None);
+        let id = LeaseId::new(-1).expect("not zero");
+        assert_eq!(id.to_string(), "ffffffffffffffff");
+    }
+
+    #[test]
+    fn supplied_incarnations_end_where_counted_ones_begin() {
+        assert_eq!(Incarnation::MAX_SUPPLIED, i64::MAX as u64);
+        let last = Incarnation::supplied(Incarnation::MAX_SUPPLIED).expect("in range");
+        assert_eq!(last.as_supplied(), Some(Incarnation::MAX_SUPPLIED));
+        assert_eq!(last.to_string(), "9223372036854775807");
+        assert_eq!(Incarnation::supplied(Incarnation::MAX_SUPPLIED + 1), None);
+        let first = Incarnation::counted(Epoch::ZERO, 0);
+        assert!(first > last && first.as_supplied().is_none());
+        assert_eq!(Incarnation::from_wire(first.get()), first);
+    }
+
+    #[test]
+    fn counted_incarnations_grow_by_epoch_and_then_by_number() {
+        let in_order = [
+            (0, 1, "0.1"),
+            (0, (1 << 40) - 1, "0.1099511627775"),
+            (1, 0, "1.0"),
+            (1, 7, "1.7"),
+            ((1 << 23) - 2, 7, "8388606.7"),
+            ((1 << 23) - 1, 6, "8388607.6"),
+            (u64::MAX, 7, "8388607.7"),
+        ];
+        let in_order = in_order.map(|(epoch, n, text)| {
+            let incarnation = Incarnation::counted(Epoch::new(epoch), n);
+            assert_eq!(incarnation.to_string(), text);
+            incarnation
+        });
+        assert!(in_order.is_sorted());
+    }
+
+    #[test]
+    fn the_last_epoch_stays() {
+        assert_eq!(Epoch::ZERO.next().get(), 1);
+        assert_eq!(Epoch::new(u64::MAX).next(), Epoch::new(u64::MAX));
+    }
+}

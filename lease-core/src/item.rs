@@ -83,3 +83,28 @@ impl fmt::Debug for LeaseItem {
         write!(f, "LeaseItem(\"{}\")", self.0.escape_ascii())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn however_an_item_is_made_its_bytes_come_back() {
+        let items = [
+            LeaseItem::new(*b"a\xff"),
+            LeaseItem::from(&b"a\xff"[..]),
+            LeaseItem::from(Vec::from(b"a\xff")),
+        ];
+        for item in items {
+            assert_eq!(item.as_bytes(), b"a\xff");
+            assert_eq!(AsRef::<[u8]>::as_ref(&item), b"a\xff");
+            assert_eq!(Borrow::<[u8]>::borrow(&item), b"a\xff");
+            assert_eq!(*item.into_bytes(), *b"a\xff");
+        }
+        assert_eq!(
+            LeaseItem::from("text"),
+            LeaseItem::from(String::from("text"))
+        );
+        assert_eq!(LeaseItem::from("text").as_bytes(), b"text");
+    }
+}

@@ -83,3 +83,22 @@ impl Lease {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_of_no_lessor_is_never_due_and_keeps_its_keys_sorted() {
+        let id = LeaseId::new(7).expect("not zero");
+        let mut lease = Lease::new(id, Ttl::MIN);
+        assert_eq!((lease.id(), lease.ttl()), (id, Ttl::MIN));
+        assert!(lease.demoted());
+        assert_eq!(lease.remaining(), Duration::MAX);
+        assert_eq!(lease.checkpointed_remaining(), None);
+        for key in ["b", "a", "b"] {
+            lease.set_lease_item(key.into());
+        }
+        assert_eq!(lease.keys(), ["a".into(), "b".into()]);
+    }
+}

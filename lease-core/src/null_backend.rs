@@ -23,3 +23,22 @@ impl Backend for NullBackend {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_gone() {
+        let table = Table::new("kv");
+        let mut batch = WriteBatch::default();
+        batch.put(table.clone(), "a", "b");
+        batch.put_epoch(Epoch::new(7));
+        NullBackend.commit(&batch).expect("nothing can fail");
+        assert_eq!(NullBackend.get(&table, b"a"), Ok(None));
+        assert_eq!(
+            NullBackend.load(&mut |row| panic!("{row:?}")),
+            Ok(Epoch::ZERO)
+        );
+    }
+}

@@ -90,3 +90,32 @@ impl fmt::Display for Ttl {
         write!(f, "{} s", self.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_range_is_etcds() {
+        for secs in [1, 2, 60, MAX_LEASE_TTL] {
+            let ttl = Ttl::try_from(secs).expect("in range");
+            assert_eq!((ttl.get(), ttl.as_secs()), (secs, secs as u64));
+            assert_eq!(ttl.as_duration(), Duration::from_secs(secs as u64));
+            assert_eq!(u128::from(ttl.as_millis()), ttl.as_duration().as_millis());
+        }
+        for (secs, error) in [
+            (i64::MIN, LeaseError::LeaseTtlTooSmall),
+            (0, LeaseError::LeaseTtlTooSmall),
+            (MAX_LEASE_TTL + 1, LeaseError::LeaseTtlTooLarge),
+            (i64::MAX, LeaseError::LeaseTtlTooLarge),
+        ] {
+            assert_eq!(Ttl::try_from(secs), Err(error));
+        }
+    }
+
+    #[test]
+    fn what_is_left_is_rounded_up_into_the_range() {
+        let secs = [0, 1, 1_000, 1_001, u64::MAX].map(Ttl::from_millis_ceil);
+        assert_eq!(secs, [Ttl(1), Ttl(1), Ttl(1), Ttl(2), Ttl::MAX]);
+    }
+}

@@ -87,3 +87,34 @@ impl TxnDelete for TableDelete<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::HostWrite;
+
+    #[test]
+    fn keys_and_ranges_are_deleted_from_the_table() {
+        let table = Table::new("kv");
+        let mut batch = WriteBatch::default();
+        let deleter = TableDeleter::new(table.clone());
+        let mut deletes = deleter.begin(&mut batch).expect("it cannot fail");
+        deletes.delete_range(b"a", None).expect("it cannot fail");
+        deletes
+            .delete_range(b"b", Some(b"d"))
+            .expect("it cannot fail");
+        deletes.end().expect("it cannot fail");
+        let expected = [
+            HostWrite::Delete {
+                table: table.clone(),
+                key: Vec::from(b"a"),
+            },
+            HostWrite::DeleteRange {
+                table,
+                start: Vec::from(b"b"),
+                end: Some(Vec::from(b"d")),
+            },
+        ];
+        assert_eq!(batch.host(), expected);
+    }
+}
