@@ -6,9 +6,9 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use lease_core::{
-    AttemptOutcome, Checkpoint, Command, Epoch, ExpiredBatch, Grant, Incarnation, LeaseError,
-    LeaseId, LeaseRow, LessorConfig, LessorCore, Promotion, ProposalOutcome, Renewal, Revocation,
-    Revoked, TicketOutcome, Timestamp, Ttl, WriteBatch,
+    AttemptOutcome, Checkpoint, Command, Epoch, ExpiredBatch, ExpiryFence, Grant, Incarnation,
+    LeaseError, LeaseId, LeaseRow, LessorConfig, LessorCore, Promotion, ProposalOutcome, Renewal,
+    Revocation, Revoked, Revoking, TicketOutcome, Timestamp, Ttl, WriteBatch,
 };
 
 fn id(number: i64) -> LeaseId {
@@ -115,6 +115,9 @@ fn f02_a_late_promote_changes_nothing() {
     promote(&mut lessor, at(1), 5);
     assert!(matches!(lessor.demote(Epoch::new(4)), Promotion::Ignored));
     assert!(lessor.is_primary());
+    assert_eq!(lessor.next_epoch(), Epoch::new(6));
+    lessor.demote(Epoch::new(8));
+    assert_eq!(lessor.next_epoch(), Epoch::new(9), "8 is used up");
 }
 
 /// A late duplicate of a revoke or checkpoint hits the lease that has the id by now.
@@ -140,6 +143,8 @@ fn f03_a_reused_id_is_another_lease() {
 fn f04_a_lease_that_was_handed_out_is_not_renewed() {
     let mut lessor = primary(LessorConfig::default());
     grant(&mut lessor, at(0), 1, 10);
+    let late = lessor.renew(at(10), id(1));
+    assert_eq!(late, Ok(Renewal::Expiring), "its time is up already");
     let batches = expired(&mut lessor, at(10));
     assert_eq!(lessor.renew(at(10), id(1)), Ok(Renewal::Expiring));
     let revocation = batches[0].revocations().next().expect("one");
@@ -249,6 +254,11 @@ fn f09_an_expired_lease_is_handed_out_until_it_is_revoked_and_never_twice_at_onc
     let revocation = second[0].revocations().next().expect("one");
     let fence = revocation.fence.expect("it is an expiry");
     lessor.handle_attempt(at(104), id(1), fence, AttemptOutcome::Unknown);
+    let of_another = ExpiryFence {
+        incarnation: Incarnation::from_wire(77),
+        ..fence
+    };
+    lessor.handle_attempt(at(104), id(1), of_another, AttemptOutcome::Failed);
     assert!(expired(&mut lessor, at(105)).is_empty());
     lessor.handle_attempt(at(105), id(1), fence, AttemptOutcome::Failed);
     assert!(expired(&mut lessor, Timestamp::from_millis(105_749)).is_empty());
@@ -636,4 +646,109 @@ fn pages_cover_all_leases_once() {
     }
     assert_eq!(seen.len(), 1000);
     assert!(lessor.page(at(0), None, 0).is_empty());
+}
+
+/// A host that holds a lock around a call must not hold it for all leases.
+#[test]
+fn one_call_does_a_bounded_amount_of_work() {
+    let mut lessor = primary(LessorConfig::default());
+    lessor.handle_timeout(at(0));
+    let all = 1..=20_000;
+    for number in all.clone() {
+        grant(&mut lessor, at(0), number, 900);
+    }
+    for number in all {
+        let renewed = lessor.renew(at(299), id(number));
+        assert_eq!(renewed, Ok(Renewal::Renewed(ttl(900))));
+    }
+    // Every entry is out of date, and there is nothing to hand out.
+    let mut calls = 0;
+    while lessor.next_checkpoint().is_some_and(|next| next <= at(300)) {
+        assert_eq!(lessor.poll_checkpoints(at(300)), None);
+        calls += 1;
+    }
+    assert!((5..100).contains(&calls), "{calls} calls");
+    let mut calls = 0;
+    while lessor.next_expiry().is_some_and(|next| next <= at(900)) {
+        assert_eq!(lessor.poll_expired(at(900)), None);
+        calls += 1;
+    }
+    assert!((5..100).contains(&calls), "{calls} calls");
+    lessor.check_invariants();
+}
+
+/// A leader that checkpoints all leases at once floods its log.
+#[test]
+fn checkpoints_keep_to_their_rate_and_size() {
+    let mut lessor = primary(LessorConfig {
+        checkpoint_rate_per_sec: NonZeroU32::new(5),
+        max_checkpoint_batch_size: NonZeroU32::new(3).expect("not zero"),
+        ..LessorConfig::default()
+    });
+    for number in 1..=12 {
+        grant(&mut lessor, at(0), number, 1000);
+    }
+    lessor.handle_timeout(at(0));
+    let mut sizes = Vec::new();
+    for second in 300..303 {
+        for _ in 0..10 {
+            let batch = lessor.poll_checkpoints(at(second));
+            sizes.extend(batch.map(|batch| (second, batch.records.len())));
+        }
+    }
+    assert_eq!(sizes, [(300, 3), (300, 2), (301, 3), (301, 2), (302, 2)]);
+    lessor.check_invariants();
+}
+
+#[test]
+fn the_counters_count_what_has_happened() {
+    let mut lessor = primary(LessorConfig {
+        revoke_rate_per_sec: NonZeroU32::new(1),
+        ..LessorConfig::default()
+    });
+    for (number, secs) in [(1, 10), (2, 10), (3, 1000), (4, 1000)] {
+        grant(&mut lessor, at(0), number, secs);
+    }
+    lessor.attach(id(3), &["a".into()]).expect("there");
+    for number in [3, 4] {
+        assert!(lessor.renew(at(1), id(number)).is_ok());
+    }
+    let mut revocations = Vec::new();
+    for second in [10, 11] {
+        for batch in expired(&mut lessor, at(second)) {
+            revocations.extend(batch.revocations());
+        }
+    }
+    assert_eq!(lessor.stats().expiring, 2);
+    for revocation in &revocations {
+        assert_eq!(revoke(&mut lessor, revocation), Ok(Revoked::Done));
+    }
+    let proposed = lessor.poll_checkpoints(at(301)).expect("due").records;
+    assert_eq!(lessor.stats().open_checkpoints, 2);
+    for record in &proposed {
+        assert!(checkpoint(&mut lessor, record));
+    }
+    for number in [1, 2] {
+        assert!(!checkpoint(&mut lessor, &Checkpoint::new(id(number), None)));
+        grant(&mut lessor, at(302), number, 10);
+    }
+    for revocation in &revocations {
+        assert_eq!(revoke(&mut lessor, revocation), Ok(Revoked::Stale));
+        let begun = lessor.begin_revoke(revocation, &mut WriteBatch::default());
+        assert_eq!(begun, Ok(Revoking::Stale));
+    }
+    lessor.wait_for(id(3)).expect("there");
+    lessor.handle_timeout(at(1));
+    lessor.handle_timeout(at(2));
+
+    let stats = lessor.stats();
+    assert_eq!((stats.granted, stats.revoked, stats.renewed), (6, 2, 2));
+    assert_eq!((stats.expired, stats.postponed), (2, 1));
+    assert_eq!((stats.stale_revokes, stats.stale_checkpoints), (4, 2));
+    assert_eq!(stats.checkpoints_proposed, 2);
+    assert_eq!(stats.checkpoints_applied, 2);
+    assert_eq!(stats.clock_regressions, 2);
+    assert_eq!((stats.leases, stats.items, stats.waiting), (4, 1, 1));
+    assert_eq!((stats.expiring, stats.expiry_entries), (0, 4));
+    assert_eq!((lessor.len(), lessor.is_empty()), (4, false));
 }
