@@ -118,6 +118,14 @@ fn f02_a_late_promote_changes_nothing() {
     assert_eq!(lessor.next_epoch(), Epoch::new(6));
     lessor.demote(Epoch::new(8));
     assert_eq!(lessor.next_epoch(), Epoch::new(9), "8 is used up");
+
+    let mut rows = WriteBatch::default();
+    for epoch in [1, 4, 5] {
+        lessor.begin_epoch(Epoch::new(epoch), &mut rows);
+        assert!(rows.is_empty(), "the epoch of the log is 5 already");
+    }
+    lessor.begin_epoch(Epoch::new(6), &mut rows);
+    assert_eq!(rows.epoch(), Some(Epoch::new(6)));
 }
 
 /// A late duplicate of a revoke or checkpoint hits the lease that has the id by now.
