@@ -6,8 +6,8 @@ use std::thread;
 use std::time::Duration;
 
 use lease_core::{
-    BackendLessor, Driver, ExpiryMode, LeaseError, Lessor, LessorConfig, ManualClock, Renewal,
-    Revoked, Ttl,
+    BackendLessor, Clock, Driver, ExpiryMode, LeaseError, Lessor, LessorConfig, ManualClock,
+    Renewal, Revoked, Ttl,
 };
 
 use crate::{bench, id};
@@ -26,6 +26,9 @@ fn f09_a_full_channel_loses_nothing() {
     let expired = bench.lessor.expired_leases();
     bench.advance(100);
     bench.advance(100);
+    let pause = LessorConfig::default().expired_lease_retry_interval;
+    let next = bench.clock.now().saturating_add(pause);
+    assert_eq!(bench.lessor.next_wakeup(), Some(next), "it waits for room");
     let mut seen = Vec::new();
     while seen.len() < 10 {
         let batch = expired.try_recv().expect("there is always a next one");

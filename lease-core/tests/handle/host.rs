@@ -1,5 +1,6 @@
 //! The host's code that the lessor calls: it may fail, panic and call back.
 
+use std::error::Error;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
@@ -31,6 +32,12 @@ fn a_range_deleter_that_fails_or_panics_leaves_the_lease() {
         bench.lessor.set_range_deleter(deleter);
         let error = bench.lessor.revoke(id(1)).expect_err("the deleter fails");
         assert!(matches!(error, LeaseError::RangeDeleter(_)), "{error}");
+        let cause = error.source().expect("the deleter's").to_string();
+        assert!(
+            cause == "the range deleter panicked: this range deleter panics"
+                || !cause.contains("panic"),
+            "{cause}"
+        );
         assert_eq!(bench.lessor.renew(id(1)).map(Ttl::as_secs), Ok(60));
         bench.assert_memory_is_disk();
     }

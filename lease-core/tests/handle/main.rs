@@ -7,6 +7,7 @@
 mod commits;
 mod expiry;
 mod host;
+mod log;
 #[path = "../support/mod.rs"]
 mod support;
 mod threads;

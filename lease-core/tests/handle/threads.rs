@@ -1,13 +1,15 @@
 //! Several threads, the lessor's own among them.
 
 use std::collections::BTreeMap;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
 
 use lease_core::{
-    BackendLessor, Clock, ExpiredBatch, LeaseError, Lessor, LessorConfig, Observer, SystemClock,
+    BackendLessor, Clock, Durability, ExpiredBatch, LeaseError, Lessor, LessorConfig, Observer,
+    SystemClock,
 };
 
 use crate::support::TestBackend;
@@ -117,6 +119,80 @@ fn threads_never_deliver_early() {
             assert!(lasted >= Duration::from_secs(1), "{lasted:?}");
         }
     }
+}
+
+/// A host that does not keep up gets every batch, in order, when it has room.
+#[test]
+fn threads_wait_for_room() {
+    let config = LessorConfig {
+        max_expired_batch_size: NonZeroU32::MIN,
+        ..LessorConfig::default()
+    };
+    let lessor = BackendLessor::builder(Arc::new(TestBackend::default()))
+        .config(config)
+        .expired_capacity(1)
+        .build()
+        .expect("empty");
+    lessor.promote(Duration::ZERO);
+    for number in 1..=4 {
+        lessor.grant(id(number), 1).expect("free");
+    }
+    let expired = lessor.expired_leases();
+    thread::sleep(Duration::from_millis(1_100));
+    for number in 1..=4 {
+        let batch = expired
+            .recv_timeout(Duration::from_secs(10))
+            .expect("there are more");
+        assert_eq!((batch.leases[0].id, batch.leases.len()), (id(number), 1));
+        lessor.revoke_expired(&batch).expect("it works");
+    }
+    assert_eq!(lessor.leases(), []);
+}
+
+/// What is batched is written after the interval, or when it is enough, without anybody asking.
+#[test]
+fn threads_write_in_time() {
+    let soon = (Duration::from_millis(5), NonZeroUsize::MAX, 1);
+    let full = (
+        Duration::from_secs(3600),
+        NonZeroUsize::new(4).expect("not zero"),
+        4,
+    );
+    for (interval, max_writes, leases) in [soon, full] {
+        let backend = Arc::new(TestBackend::default());
+        let lessor = BackendLessor::builder(backend.clone())
+            .durability(Durability::Batched {
+                interval,
+                max_writes,
+            })
+            .build()
+            .expect("empty");
+        for number in 1..=leases {
+            lessor.grant(id(number), 60).expect("free");
+        }
+        let is_written = || backend.rows().len() == leases as usize;
+        for _ in 0..1000 {
+            if is_written() {
+                break;
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        assert!(is_written());
+    }
+}
+
+#[test]
+fn a_dropped_lessor_leaves_no_thread() {
+    let backend = Arc::new(TestBackend::default());
+    let lessor = BackendLessor::builder(backend.clone())
+        .durability(BATCHED)
+        .build()
+        .expect("empty");
+    lessor.promote(Duration::ZERO);
+    lessor.grant(id(1), 60).expect("free");
+    drop(lessor);
+    assert_eq!(Arc::strong_count(&backend), 1);
+    assert_eq!(backend.rows().len(), 1, "what was pending is written");
 }
 
 /// A lease that is granted while the threads sleep is checkpointed when it must be.
