@@ -343,6 +343,7 @@ fn f12_a_promotion_is_built_in_slices_and_serves_at_once() {
         lessor.renew(at(5), id(99_999)),
         Ok(Renewal::Renewed(ttl(10)))
     );
+    assert_eq!(lessor.stats().renewed, 1);
     let mut slices = 0;
     while lessor.next_wakeup().is_some_and(|next| next <= at(5)) {
         let before = lessor.stats().expiry_entries;
@@ -444,6 +445,8 @@ fn f17_a_moved_item_belongs_to_one_lease() {
         .detach(id(1), &item)
         .expect("there, and without effect");
     assert_eq!(lessor.items(id(1)), []);
+    assert_eq!(lessor.items(id(2)), item);
+    assert_eq!([1, 2].map(|n| lessor.has_items(id(n))), [false, true]);
     assert_eq!(
         revoke(&mut lessor, &Revocation::by_user(id(1))),
         Ok(Revoked::Done)
@@ -705,6 +708,24 @@ fn checkpoints_keep_to_their_rate_and_size() {
         }
     }
     assert_eq!(sizes, [(300, 3), (300, 2), (301, 3), (301, 2), (302, 2)]);
+    lessor.check_invariants();
+}
+
+/// A host may end what was never begun, or was begun before a recovery.
+#[test]
+fn an_end_without_a_beginning_changes_nothing() {
+    let mut lessor = primary(LessorConfig::default());
+    assert!(lessor.is_empty());
+    grant(&mut lessor, at(0), 1, 10);
+    lessor.finish_revoke(id(1));
+    lessor.cancel_grant(id(1));
+    lessor.finish_grant(at(5), id(1));
+    lessor.cancel_revoke(id(1));
+    assert_eq!((lessor.len(), lessor.stats().granted), (1, 1));
+    assert!(expired(&mut lessor, Timestamp::from_millis(9_999)).is_empty());
+    assert_eq!(ids(&expired(&mut lessor, at(10))), [1]);
+    lessor.cancel_revoke(id(1));
+    assert_eq!(lessor.renew(at(10), id(1)), Ok(Renewal::Expiring));
     lessor.check_invariants();
 }
 
