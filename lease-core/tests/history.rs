@@ -253,24 +253,27 @@ fn f09_an_expired_lease_is_handed_out_until_it_is_revoked_and_never_twice_at_onc
             "it still waits for the host"
         );
     }
-    lessor.handle_taken(at(100), first[0].number + 1);
-    assert!(expired(&mut lessor, at(102)).is_empty());
-    let second = expired(&mut lessor, at(103));
+    lessor.handle_taken(at(102), first[0].number + 1);
+    for taken in [103_000, 104_999] {
+        let now = Timestamp::from_millis(taken);
+        assert!(expired(&mut lessor, now).is_empty(), "the host is at it");
+    }
+    let second = expired(&mut lessor, at(105));
     assert_eq!(second[0].leases[0].attempt, 1);
 
     // An attempt that is known to have failed is followed by the next in a quarter of the time.
     let revocation = second[0].revocations().next().expect("one");
     let fence = revocation.fence.expect("it is an expiry");
-    lessor.handle_attempt(at(104), id(1), fence, AttemptOutcome::Unknown);
+    lessor.handle_attempt(at(106), id(1), fence, AttemptOutcome::Unknown);
     let of_another = ExpiryFence {
         incarnation: Incarnation::from_wire(77),
         ..fence
     };
-    lessor.handle_attempt(at(104), id(1), of_another, AttemptOutcome::Failed);
-    assert!(expired(&mut lessor, at(105)).is_empty());
-    lessor.handle_attempt(at(105), id(1), fence, AttemptOutcome::Failed);
-    assert!(expired(&mut lessor, Timestamp::from_millis(105_749)).is_empty());
-    let third = expired(&mut lessor, Timestamp::from_millis(105_750));
+    lessor.handle_attempt(at(106), id(1), of_another, AttemptOutcome::Failed);
+    assert!(expired(&mut lessor, at(107)).is_empty());
+    lessor.handle_attempt(at(107), id(1), fence, AttemptOutcome::Failed);
+    assert!(expired(&mut lessor, Timestamp::from_millis(107_749)).is_empty());
+    let third = expired(&mut lessor, Timestamp::from_millis(107_750));
     assert_eq!(third[0].leases[0].attempt, 2);
 }
 
