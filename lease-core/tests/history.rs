@@ -732,6 +732,31 @@ fn an_end_without_a_beginning_changes_nothing() {
     lessor.check_invariants();
 }
 
+/// Checkpoints are whole seconds: with a short interval most of them would repeat the last one.
+#[test]
+fn a_checkpoint_that_says_nothing_new_is_not_proposed() {
+    let mut lessor = primary(LessorConfig {
+        checkpoint_interval: Duration::from_millis(20),
+        ..LessorConfig::default()
+    });
+    grant(&mut lessor, at(0), 1, 30);
+    lessor.handle_timeout(at(0));
+    for ms in (20..1_000).step_by(20) {
+        let now = Timestamp::from_millis(ms);
+        assert_eq!(lessor.poll_checkpoints(now), None, "30 s, as granted");
+    }
+    let batch = lessor.poll_checkpoints(at(1)).expect("due");
+    assert_eq!(batch.records[0].remaining, Some(ttl(29)));
+    grant(&mut lessor, at(1), 2, 9);
+    assert_eq!(
+        lessor
+            .poll_checkpoints(at(10))
+            .map(|batch| batch.records.len()),
+        Some(1),
+        "the other one is at its end"
+    );
+}
+
 #[test]
 fn the_counters_count_what_has_happened() {
     let mut lessor = primary(LessorConfig {
