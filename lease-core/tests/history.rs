@@ -234,6 +234,7 @@ fn f08_a_checkpoint_that_was_skipped_or_failed_comes_again() {
         .expect("renewed 300 s ago");
     assert_eq!(first.records[0].remaining, Some(ttl(600)));
     lessor.handle_checkpoints(at(1201), &first, ProposalOutcome::Failed);
+    assert_eq!(lessor.poll_checkpoints(at(1350)), None);
     let second = lessor
         .poll_checkpoints(at(1351))
         .expect("half an interval later");
@@ -755,6 +756,13 @@ fn a_checkpoint_that_says_nothing_new_is_not_proposed() {
         Some(1),
         "the other one is at its end"
     );
+
+    let mut lessor = primary(LessorConfig::default());
+    lessor.handle_timeout(at(0));
+    grant(&mut lessor, at(0), 1, 300);
+    assert_eq!(lessor.next_checkpoint(), None, "it ends when one is due");
+    grant(&mut lessor, at(0), 2, 301);
+    assert_eq!(lessor.next_checkpoint(), Some(at(300)));
 }
 
 #[test]

@@ -120,6 +120,15 @@ mod tests {
         assert_rate(&turns(1_000, &wanted), &wanted, 1_000);
     }
 
+    #[test]
+    fn turns_that_are_over_are_forgotten() {
+        let mut window = RateWindow::new(NonZeroU32::new(3));
+        for at in (0..100_000).step_by(100) {
+            window.reserve(at);
+            assert!(window.turns.len() <= 3);
+        }
+    }
+
     proptest! {
         #[test]
         fn no_window_exceeds_the_rate(
@@ -133,12 +142,22 @@ mod tests {
         #[test]
         fn a_turn_that_is_left_is_given(rate in 1_u32..6, wanted in prop::collection::vec(0_u64..6_000, 0..60)) {
             let mut window = RateWindow::new(NonZeroU32::new(rate));
+            let mut given: Vec<u64> = Vec::new();
             for at in wanted {
                 let left = window.has_turn(at);
                 let next = window.next_turn(at);
                 let turn = window.reserve(at);
                 prop_assert_eq!(left, turn == at);
                 prop_assert_eq!(next, turn);
+                let from = at.max(given.last().copied().unwrap_or(0));
+                let is_left = |turn: u64| {
+                    let over = given.partition_point(|given| given + WINDOW_MS <= turn);
+                    given.len() - over < rate as usize
+                };
+                let ends = given.iter().map(|given| given + WINDOW_MS);
+                let candidates = ends.chain([from]).filter(|turn| *turn >= from);
+                prop_assert_eq!(candidates.filter(|turn| is_left(*turn)).min(), Some(turn));
+                given.push(turn);
             }
         }
     }
