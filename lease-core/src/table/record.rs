@@ -241,7 +241,8 @@ mod tests {
     #[test]
     fn fields_do_not_disturb_each_other() {
         let mut record = record();
-        let marks = Marks::renewable(Tag(0x7fff)).with_guard(true).postponed();
+        let marks = Marks::renewable(Tag(0x7fff)).with_guard(true);
+        let marks = marks.postponed().postponed();
         record.set_marks(marks.with_phase(Phase::Revoking));
         record.set_deadline_ms(u64::MAX);
         record.set_position(Position::from_bits(0x2aaa_aaaa));
