@@ -131,7 +131,8 @@ impl Records {
             if end < shard.table.num_buckets() {
                 return true;
             }
-            cursor.enter(self.shards.get(cursor.shard + 1));
+            cursor.shard += 1;
+            cursor.bucket = 0;
         }
         false
     }
@@ -163,7 +164,8 @@ impl Records {
             .for_each(visit);
         cursor.bucket = end;
         if end == table.num_buckets() {
-            cursor.enter(self.shards.get(cursor.shard + 1));
+            cursor.shard += 1;
+            cursor.bucket = 0;
         }
         cursor.shard < self.shards.len()
     }
@@ -209,25 +211,20 @@ impl Records {
 }
 
 impl Cursor {
-    /// Starts the part again if its records have moved, and answers whether it does.
+    /// Starts the part again if its records have moved, and answers whether a part that was begun
+    /// does.
     fn follow(&mut self, shard: &Shard) -> bool {
-        let has_moved = self.moves != shard.moves;
-        if has_moved {
+        let restarts = self.moves != shard.moves && self.bucket > 0;
+        if self.moves != shard.moves {
             self.bucket = 0;
             self.moves = shard.moves;
         }
-        has_moved
+        restarts
     }
 
     /// Whether it stands at the start of a part.
     pub(crate) const fn is_at_start(&self) -> bool {
         self.bucket == 0
-    }
-
-    fn enter(&mut self, shard: Option<&Shard>) {
-        self.shard += 1;
-        self.bucket = 0;
-        self.moves = shard.map_or(0, |shard| shard.moves);
     }
 }
 
@@ -342,6 +339,45 @@ mod tests {
         }
         assert!(step > 10);
         assert!((1..1_000).all(|number| seen.contains(&id(number))));
+    }
+
+    #[test]
+    fn a_walk_visits_what_stays_though_its_part_moves_in_between() {
+        let empty = records([]);
+        let in_first_part = |number: &i64| shard_of(empty.hash(id(*number))) == 0;
+        let all: Vec<i64> = (1..).filter(in_first_part).take(400).collect();
+        let (stays, comes_and_goes) = all.split_at(24);
+        let add = |records: &mut Records| {
+            for number in comes_and_goes {
+                let incarnation = Incarnation::counted(Epoch::ZERO, 0);
+                records.insert(Record::new(id(*number), Ttl::MIN, incarnation));
+            }
+        };
+        let take = |records: &mut Records| {
+            for number in comes_and_goes {
+                records.remove(id(*number));
+            }
+        };
+        let visited = |mut records: Records, places, change: &dyn Fn(&mut Records)| {
+            let (mut cursor, mut seen) = (Cursor::default(), BTreeSet::new());
+            let mut visit = |record: &mut Record| _ = seen.insert(record.id());
+            assert!(records.walk(&mut cursor, places, &mut visit));
+            change(&mut records);
+            assert!(!records.walk(&mut cursor, usize::MAX, &mut visit));
+            seen
+        };
+        for places in 1..32 {
+            let grows = visited(records(stays.iter().copied()), places, &add);
+            let shrinks = visited(records(all.iter().copied()), places, &take);
+            let both = visited(records(all.iter().copied()), places, &|records| {
+                take(records);
+                add(records);
+            });
+            for seen in [grows, shrinks, both] {
+                let missed = stays.iter().filter(|number| !seen.contains(&id(**number)));
+                assert_eq!(missed.count(), 0, "behind {places} places");
+            }
+        }
     }
 
     #[test]
