@@ -142,19 +142,22 @@ mod tests {
     #[test]
     fn the_systems_clock_is_no_further_behind_than_it_says() {
         let clock = SystemClock::default();
-        let end = clock
-            .precise_now()
-            .saturating_add(Duration::from_millis(50));
-        let (mut all, mut late) = (0, 0);
-        while clock.precise_now() < end {
-            let precise = clock.precise_now();
-            let coarse = clock.now();
-            all += 1;
-            late += u32::from(coarse.saturating_add(clock.lag()) < precise);
-            assert!(coarse <= clock.precise_now());
-        }
-        // A machine that stands still between the two readings makes a few of them late.
-        assert!(late <= all / 4, "{late} of {all}");
+        let late_readings = || {
+            let end = clock
+                .precise_now()
+                .saturating_add(Duration::from_millis(25));
+            let mut late = 0;
+            while clock.precise_now() < end {
+                let precise = clock.precise_now();
+                let coarse = clock.now();
+                late += u32::from(coarse.saturating_add(clock.lag()) < precise);
+                assert!(coarse <= clock.precise_now());
+            }
+            late
+        };
+        // A machine that stands still is late now and then; a wrong lag, several times in each try.
+        let tries: [u32; 8] = core::array::from_fn(|_| late_readings());
+        assert!(tries.contains(&0), "{tries:?}");
         assert!(clock.lag() < Duration::from_millis(50), "{:?}", clock.lag());
     }
 
