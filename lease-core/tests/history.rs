@@ -779,10 +779,11 @@ fn the_counters_count_what_has_happened() {
         assert!(lessor.renew(at(1), id(number)).is_ok());
     }
     let mut revocations = Vec::new();
-    for second in [10, 11] {
+    for (second, backlog) in [(10, 1), (11, 0)] {
         for batch in expired(&mut lessor, at(second)) {
             revocations.extend(batch.revocations());
         }
+        assert_eq!(lessor.stats().backlog, backlog);
     }
     assert_eq!(lessor.stats().expiring, 2);
     for revocation in &revocations {
