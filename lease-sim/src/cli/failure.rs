@@ -83,7 +83,8 @@ impl Folder<'_> {
         }
         write(folder, "trace.txt", &trace_of(&minimal, &report))?;
         write(folder, "members.txt", &(report.members.join("\n") + "\n"))?;
-        write(folder, "timeline.html", &view::page(&minimal, &report))
+        let page = view::page(&minimal, &report, &self.with.bug_option());
+        write(folder, "timeline.html", &page)
     }
 
     fn minimal(&self, runner: &dyn Runner, found: &Found) -> Result<Plan> {

@@ -30,8 +30,11 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let plan = args.subject.plan()?;
     let job = Job::given(0, plan.clone(), args.subject.with.bug).traced();
     let report = run_one(&Pool::serial(&args.patience)?, job)?;
-    fs::write(&args.output, view::page(&plan, &report))
-        .with_context(|| format!("cannot write {}", args.output.display()))?;
+    fs::write(
+        &args.output,
+        view::page(&plan, &report, &args.subject.with.bug_option()),
+    )
+    .with_context(|| format!("cannot write {}", args.output.display()))?;
     say(format_args!(
         "{} events, {} violations: {}",
         report.events,

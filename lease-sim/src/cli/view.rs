@@ -2,9 +2,10 @@ use lease_sim::{Plan, Profile, Report};
 use serde_json::{Number, Value, json};
 
 /// A page that shows a run, traced, on a timeline. It needs nothing but itself: no other file, no
-/// network.
-pub(crate) fn page(plan: &Plan, report: &Report) -> String {
+/// network. `options` is what the command that repeats the run has behind the plan.
+pub(crate) fn page(plan: &Plan, report: &Report, options: &str) -> String {
     let run = json!({
+        "options": options,
         "seed": plan.seed.to_string(),
         "noise": plan.noise.to_string(),
         "profile": profile_of(plan).map(|profile| profile.to_string()),
@@ -119,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_page_needs_nothing_but_itself() {
-        let page = page(&plan(), &Report::default());
+        let page = page(&plan(), &Report::default(), "");
         for word in [
             "http:", "https:", "src=", "href=", "@import", "url(", "fetch(",
         ] {
@@ -130,7 +131,7 @@ mod tests {
 
     #[test]
     fn no_message_breaks_out_of_the_data() {
-        let page = page(&plan(), &nasty());
+        let page = page(&plan(), &nasty(), "");
         let scripts = |text: &str| text.matches("</script").count();
         assert_eq!(scripts(&page), scripts(TEMPLATE));
         assert!(!page.contains("alert('x')</"));
@@ -144,7 +145,7 @@ mod tests {
 
     #[test]
     fn numbers_stay_exact() {
-        let run = run_in(&page(&plan(), &nasty()));
+        let run = run_in(&page(&plan(), &nasty(), ""));
         assert_eq!(run["report"]["hash"], u64::MAX.to_string());
         assert_eq!(run["report"]["virtual_ms"], 10);
         for (number, text) in [
@@ -162,8 +163,8 @@ mod tests {
     #[test]
     fn only_a_plan_as_drawn_is_repeated_by_its_seed() {
         let mut plan = plan();
-        assert_eq!(run_in(&page(&plan, &nasty()))["profile"], "lite");
+        assert_eq!(run_in(&page(&plan, &nasty(), ""))["profile"], "lite");
         plan.actions.pop();
-        assert_eq!(run_in(&page(&plan, &nasty()))["profile"], Value::Null);
+        assert_eq!(run_in(&page(&plan, &nasty(), ""))["profile"], Value::Null);
     }
 }

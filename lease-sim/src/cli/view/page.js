@@ -119,7 +119,7 @@ function writeHeader(run, model) {
 function writeCommand(run) {
   const options = { swarm: "", lite: " --profile lite", heavy: " --profile heavy" };
   const what = run.profile === null ? "plan.json" : `${run.seed}${options[run.profile]}`;
-  const command = `cargo xtask sim replay ${what}`;
+  const command = `cargo xtask sim replay ${what}${run.options}`;
   element("command").textContent = command;
   element("copy").addEventListener("click", async () => {
     await navigator.clipboard.writeText(command);
