@@ -171,7 +171,7 @@ impl Row {
             found: self.hunted.found.is_some(),
             property: self.property(),
             seeds: self.hunted.seeds,
-            seconds: self.hunted.elapsed.as_secs_f64(),
+            seconds: (self.hunted.elapsed.as_secs_f64() * 10.0).round() / 10.0,
             events: self.actions(),
             shrunk: self.left(),
         }
