@@ -61,6 +61,7 @@ impl Progress {
 impl Drop for Progress {
     fn drop(&mut self) {
         if self.is_terminal && self.is_shown {
+            // The results take its place.
             let _ = write!(io::stderr().lock(), "\r\x1b[2K");
         }
     }

@@ -42,17 +42,19 @@ impl Folder<'_> {
         fs::create_dir_all(&folder)
             .with_context(|| format!("cannot make the folder {}", folder.display()))?;
         write(&folder, "plan.json", &text_of(&found.plan)?)?;
-        write(&folder, "repeat.txt", &self.repeat(seed, &folder))?;
+        let line = format!("cargo xtask sim --seed {seed}{}", self.with.options());
         if found.violation.property == DETERMINISM {
+            write(&folder, "repeat.txt", &format!("{line}\n"))?;
             self.compare(runner, found, &folder)?;
         } else {
+            let minimal = folder.join("minimal.json");
+            let (minimal, bug) = (minimal.display(), self.with.bug_option());
+            let replay = format!("cargo xtask sim replay {minimal} --trace{bug}");
+            write(&folder, "repeat.txt", &format!("{line}\n{replay}\n"))?;
             self.explain(runner, found, &folder)?;
         }
         say(format_args!("    kept in {}", folder.display()));
-        say(format_args!(
-            "    repeat: cargo xtask sim --seed {seed}{}",
-            self.with.options()
-        ));
+        say(format_args!("    repeat: {line}"));
         Ok(())
     }
 
@@ -60,16 +62,6 @@ impl Folder<'_> {
         let options = self.with.options().replace(" --profile ", "-");
         self.failures
             .join(format!("seed-{seed}{}", options.replace(" --bug ", "-")))
-    }
-
-    fn repeat(&self, seed: u64, folder: &Path) -> String {
-        let (options, bug) = (self.with.options(), self.with.bug_option());
-        let minimal = folder.join("minimal.json");
-        let minimal = minimal.display();
-        format!(
-            "cargo xtask sim --seed {seed}{options}\n\
-             cargo xtask sim replay {minimal} --trace{bug}\n"
-        )
     }
 
     /// Writes the minimal plan and what happens in it.

@@ -63,7 +63,13 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let mut fuzz = Fuzz::new(args, started);
     pool.run(&mut fuzz)?;
     let elapsed = started.elapsed();
-    let Fuzz { totals, found, .. } = fuzz;
+    let Fuzz {
+        totals,
+        found,
+        progress,
+        ..
+    } = fuzz;
+    drop(progress);
     for found in chosen(&found) {
         let folder = failure::Folder {
             failures: &args.failures,
