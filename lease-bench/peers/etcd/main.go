@@ -1,0 +1,199 @@
+// Command etcd-peer runs the workloads of lease-bench on etcd's own lessor over its own backend, and
+// prints a line of JSON for each: the operation, the number of leases, and nanoseconds.
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/coreos/go-semver/semver"
+	"go.uber.org/zap"
+
+	"go.etcd.io/etcd/server/v3/lease"
+	"go.etcd.io/etcd/server/v3/storage/backend"
+	"go.etcd.io/etcd/server/v3/storage/schema"
+)
+
+const ttl = 3600
+
+// cluster says that every member is new enough to persist checkpoints.
+type cluster struct{}
+
+func (cluster) Version() *semver.Version { return semver.New("3.6.0") }
+
+type row struct {
+	Op string  `json:"op"`
+	N  int     `json:"n"`
+	Ns float64 `json:"ns"`
+}
+
+type bench struct {
+	n    int
+	ids  []lease.LeaseID
+	keys []string
+}
+
+func main() {
+	n := flag.Int("n", 10000, "number of leases")
+	flag.Parse()
+	folder, err := os.MkdirTemp("", "etcd-peer")
+	check(err)
+	defer os.RemoveAll(folder)
+	b := bench{n: *n, ids: shuffledIDs(*n)}
+	for _, id := range b.ids {
+		b.keys = append(b.keys, fmt.Sprintf("services/%023d", id))
+	}
+	b.run(filepath.Join(folder, "db"))
+}
+
+func (b bench) run(path string) {
+	be := backend.NewDefaultBackend(zap.NewNop(), path)
+	defer be.Close()
+	schema.CreateMetaBucket(be.BatchTx())
+	before := heap()
+	le := lease.NewLessor(zap.NewNop(), be, cluster{}, lease.LessorConfig{MinLeaseTTL: 1})
+	le.Promote(0)
+
+	start := time.Now()
+	for _, id := range b.ids {
+		_, err := le.Grant(id, ttl)
+		check(err)
+	}
+	b.print("grant", time.Since(start), b.n)
+	be.ForceCommit()
+	b.print("grant_sustained", time.Since(start), b.n)
+	leases := heap()
+	print("bytes_lease", b.n, float64(leases-before)/float64(b.n))
+
+	renewAll := func(ids []lease.LeaseID) {
+		for _, id := range ids {
+			_, err := le.Renew(id)
+			check(err)
+		}
+	}
+	order := rotated(b.ids, b.n/3)
+	for range 3 {
+		b.time("renew", b.n, func() { renewAll(order) })
+	}
+	b.time("renew_many", b.n, func() { renewAll(order) })
+	b.time("renew_2", 2*b.n, func() {
+		var both sync.WaitGroup
+		for thread := range 2 {
+			both.Add(1)
+			go func() {
+				defer both.Done()
+				renewAll(rotated(order, thread*b.n/2))
+			}()
+		}
+		both.Wait()
+	})
+	b.time("lookup", b.n, func() {
+		for _, id := range order {
+			if le.Lookup(id) == nil {
+				panic("lost")
+			}
+		}
+	})
+	b.time("list", b.n, func() {
+		if len(le.Leases()) != b.n {
+			panic("lost")
+		}
+	})
+	before = heap()
+	b.time("attach", b.n, func() {
+		for i, id := range b.ids {
+			check(le.Attach(id, []lease.LeaseItem{{Key: b.keys[i]}}))
+		}
+	})
+	print("bytes_key", b.n, float64(heap()-before)/float64(b.n)+32)
+	keys := rotated(b.keys, b.n/3)
+	b.time("get_lease", b.n, func() {
+		for _, key := range keys {
+			if le.GetLease(lease.LeaseItem{Key: key}) == lease.NoLease {
+				panic("lost")
+			}
+		}
+	})
+	b.time("demote", 1, le.Demote)
+	b.time("promote", 1, func() { le.Promote(0) })
+	b.time("recover", b.n, func() {
+		lease.NewLessor(zap.NewNop(), be, cluster{}, lease.LessorConfig{MinLeaseTTL: 1}).Stop()
+	})
+	tenth := b.n / 10
+	b.time("detach", tenth, func() {
+		for i, id := range b.ids[:tenth] {
+			check(le.Detach(id, []lease.LeaseItem{{Key: b.keys[i]}}))
+		}
+	})
+	le.SetRangeDeleter(func() lease.TxnDelete { return deleter{be.BatchTx()} })
+	b.time("revoke", tenth, func() {
+		for _, id := range b.ids[b.n-tenth:] {
+			check(le.Revoke(id))
+		}
+		be.ForceCommit()
+	})
+	le.Stop()
+}
+
+// deleter is a transaction over the lessor's backend whose deletes of keys cost nothing.
+type deleter struct{ tx backend.BatchTx }
+
+func (d deleter) DeleteRange(_, _ []byte) (n, rev int64) { return 0, 0 }
+func (d deleter) End()                                   {}
+
+func (b bench) time(op string, count int, work func()) {
+	start := time.Now()
+	work()
+	b.print(op, time.Since(start), count)
+}
+
+func (b bench) print(op string, span time.Duration, count int) {
+	print(op, b.n, float64(span.Nanoseconds())/float64(count))
+}
+
+func print(op string, n int, ns float64) {
+	line, err := json.Marshal(row{Op: op, N: n, Ns: ns})
+	check(err)
+	fmt.Println(string(line))
+}
+
+// shuffledIDs are the ids 1 to n in the order that lease-bench gives them.
+func shuffledIDs(n int) []lease.LeaseID {
+	ids := make([]lease.LeaseID, n)
+	for i := range ids {
+		ids[i] = lease.LeaseID(i + 1)
+	}
+	state := uint64(0x9e3779b97f4a7c15)
+	for last := n - 1; last >= 1; last-- {
+		state ^= state << 13
+		state ^= state >> 7
+		state ^= state << 17
+		other := int(state % uint64(last+1))
+		ids[last], ids[other] = ids[other], ids[last]
+	}
+	return ids
+}
+
+// rotated begins a list elsewhere: random still, and not in the order in which memory was filled.
+func rotated[T any](list []T, by int) []T {
+	return append(append([]T{}, list[by:]...), list[:by]...)
+}
+
+func heap() int64 {
+	runtime.GC()
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return int64(stats.HeapAlloc)
+}
+
+func check(err error) {
+	if err != nil {
+		panic(err)
+	}
+}

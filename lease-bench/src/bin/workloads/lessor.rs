@@ -1,0 +1,157 @@
+use std::hint::black_box;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use lease_backend::{MemoryBackend, RedbBackend};
+use lease_bench::shuffled_ids;
+use lease_core::{
+    Backend, BackendLessor, Durability, LeaseId, LeaseItem, Lessor, LessorConfig, NullBackend,
+};
+
+use crate::stopwatch::{Stopwatch, rotated};
+
+const TTL: i64 = 3600;
+
+/// How many leases are renewed with one call.
+const RENEWALS: usize = 256;
+
+fn lessor(backend: Arc<dyn Backend>) -> anyhow::Result<BackendLessor> {
+    let lessor = BackendLessor::builder(backend)
+        .config(LessorConfig::default())
+        .durability(Durability::ETCD)
+        .build()?;
+    Ok(lessor)
+}
+
+fn key(id: LeaseId) -> LeaseItem {
+    LeaseItem::from(format!("services/{:023}", id.get()))
+}
+
+/// The operations in the order of the peer, over redb.
+pub(crate) fn run(watch: &Stopwatch) -> anyhow::Result<()> {
+    let n = watch.n;
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("leases.redb");
+    let ids = shuffled_ids(n);
+    let order = rotated(&ids, n / 3);
+    let lessor = lessor(Arc::new(RedbBackend::open(&path)?))?;
+    lessor.promote(Duration::ZERO);
+
+    let start = Instant::now();
+    for id in &ids {
+        lessor.grant(*id, TTL)?;
+    }
+    watch.note("grant", start.elapsed(), n);
+    lessor.flush()?;
+    watch.note("grant_sustained", start.elapsed(), n);
+
+    renewals(watch, &lessor, &order);
+    watch.time("lookup", n, || {
+        for id in &order {
+            black_box(lessor.lookup(*id)).expect("it was granted");
+        }
+    });
+    drop(watch.time("list", n, || lessor.leases()));
+    watch.time("page", 1, || black_box(lessor.page(None, 1000)).len());
+    items(watch, &lessor, &ids);
+    roles(watch, &lessor);
+    let tenth = n / 10;
+    watch.time("detach", tenth, || {
+        for id in &ids[..tenth] {
+            lessor.detach(*id, &[key(*id)]).expect("it is there");
+        }
+    });
+    watch.time("revoke", tenth, || {
+        for id in &ids[n - tenth..] {
+            lessor.revoke(*id).expect("it is there");
+        }
+        lessor.flush()
+    })?;
+    lessor.stop();
+    drop(lessor);
+    revoke_in_memory(watch, &ids)?;
+    recover(watch, &path)
+}
+
+fn renewals(watch: &Stopwatch, lessor: &BackendLessor, order: &[LeaseId]) {
+    let renew_all = |order: &[LeaseId]| {
+        for id in order {
+            lessor.renew(*id).expect("it is alive");
+        }
+    };
+    for _ in 0..3 {
+        watch.time("renew", watch.n, || renew_all(order));
+    }
+    watch.time("renew_many", watch.n, || {
+        for ids in order.chunks(RENEWALS) {
+            let renewed = lessor.renew_many(ids);
+            assert!(renewed.iter().all(Result::is_ok), "they are alive");
+        }
+    });
+    watch.time("renew_2", 2 * watch.n, || {
+        thread::scope(|scope| {
+            for turn in 0..2 {
+                let order = rotated(order, turn * watch.n / 2);
+                scope.spawn(move || renew_all(&order));
+            }
+        });
+    });
+}
+
+fn items(watch: &Stopwatch, lessor: &BackendLessor, ids: &[LeaseId]) {
+    let items: Vec<_> = ids.iter().map(|id| [key(*id)]).collect();
+    watch.time("attach", watch.n, || {
+        for (id, item) in ids.iter().zip(&items) {
+            lessor.attach(*id, item).expect("it is there");
+        }
+    });
+    let items = rotated(&items, watch.n / 3);
+    watch.time("get_lease", watch.n, || {
+        for [item] in &items {
+            black_box(lessor.get_lease(item.as_bytes())).expect("it is attached");
+        }
+    });
+}
+
+/// What a caller waits for, and how long it takes until every lease is in the queue again.
+fn roles(watch: &Stopwatch, lessor: &BackendLessor) {
+    watch.time("demote", 1, || lessor.demote());
+    let start = Instant::now();
+    lessor.promote(Duration::ZERO);
+    watch.note("promote", start.elapsed(), 1);
+    while lessor.stats().expiry_entries < watch.n {
+        thread::sleep(Duration::from_micros(100));
+    }
+    watch.note("promote_slices", start.elapsed(), 1);
+}
+
+/// Against a peer whose store costs nothing.
+fn revoke_in_memory(watch: &Stopwatch, ids: &[LeaseId]) -> anyhow::Result<()> {
+    for (op, backend) in [
+        ("revoke_null", Arc::new(NullBackend) as Arc<dyn Backend>),
+        ("revoke_memory", Arc::new(MemoryBackend::default())),
+    ] {
+        let lessor = lessor(backend)?;
+        lessor.promote(Duration::ZERO);
+        for id in ids {
+            lessor.grant(*id, TTL)?;
+            lessor.attach(*id, &[key(*id)])?;
+        }
+        lessor.flush()?;
+        let tenth = watch.n / 10;
+        watch.time(op, tenth, || {
+            for id in &ids[watch.n - tenth..] {
+                lessor.revoke(*id).expect("it is there");
+            }
+        });
+    }
+    Ok(())
+}
+
+fn recover(watch: &Stopwatch, path: &std::path::Path) -> anyhow::Result<()> {
+    let backend = Arc::new(RedbBackend::open(path)?);
+    let lessor = watch.time("recover", watch.n, || lessor(backend))?;
+    assert_eq!(lessor.stats().leases, watch.n - watch.n / 10);
+    Ok(())
+}

@@ -1,0 +1,33 @@
+//! Runs the workloads of the comparison with etcd's lessor and prints a line of JSON for each: the
+//! operation, the number of leases, and nanoseconds. `cargo xtask bench` reads them.
+#![expect(clippy::print_stdout, reason = "this is a command line tool")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a benchmark measures real time and runs threads"
+)]
+
+mod expire;
+mod floor;
+mod lessor;
+mod stopwatch;
+
+use clap::Parser;
+
+use stopwatch::Stopwatch;
+
+/// Times the lessor's operations at one size.
+#[derive(Parser)]
+struct Args {
+    /// How many leases.
+    #[arg(short)]
+    n: usize,
+}
+
+fn main() -> anyhow::Result<()> {
+    let Args { n } = Args::parse();
+    anyhow::ensure!(n >= 10, "-n must be at least 10");
+    let watch = Stopwatch::new(n);
+    floor::run(&watch);
+    lessor::run(&watch)?;
+    expire::run(&watch)
+}
