@@ -11,6 +11,7 @@
     reason = "what a command-line tool has to say goes to standard output"
 )]
 
+mod bench;
 mod ci;
 mod codegen;
 mod invocation;
@@ -33,6 +34,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Bench(bench::Args),
     Ci(ci::Args),
     Codegen(codegen::Args),
     Sim(sim::Args),
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     let workspace = Workspace::load()?;
     match command {
+        Command::Bench(args) => bench::run(&workspace, &args),
         Command::Ci(args) => ci::run(&workspace, &args),
         Command::Codegen(args) => codegen::run(&workspace, &args),
         Command::Sim(args) => sim::run(&workspace, &args),

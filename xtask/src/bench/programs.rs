@@ -1,0 +1,95 @@
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use super::Peer;
+use super::rows::{Measurements, System};
+use crate::invocation::Invocation;
+use crate::workspace::Workspace;
+
+/// The programs that run the workloads.
+pub(crate) struct Programs {
+    ours: PathBuf,
+    peer: Option<PathBuf>,
+}
+
+const OURS: &str = "build --profile bench --package lease-bench --bin workloads";
+
+const PEER_FOLDER: &str = "lease-bench/peers/etcd";
+
+impl Programs {
+    /// # Errors
+    ///
+    /// If one of them does not build, or Go is missing.
+    pub(crate) fn build(workspace: &Workspace, peer: Option<Peer>) -> Result<Self> {
+        let target = target_folder(&workspace.root)?;
+        Invocation::cargo_line(OURS).run(&workspace.root)?;
+        let peer = match peer {
+            None => None,
+            Some(Peer::Etcd) => Some(build_etcd(workspace, &target)?),
+        };
+        Ok(Self {
+            ours: target.join("release/workloads"),
+            peer,
+        })
+    }
+
+    /// Runs each of them once.
+    ///
+    /// # Errors
+    ///
+    /// If one of them fails.
+    pub(crate) fn run(&self, n: u64, measurements: &mut Measurements) -> Result<()> {
+        measure(&self.ours, n, System::Ours, measurements)?;
+        if let Some(peer) = &self.peer {
+            measure(peer, n, System::Peer, measurements)?;
+        }
+        Ok(())
+    }
+}
+
+fn measure(program: &Path, n: u64, system: System, measurements: &mut Measurements) -> Result<()> {
+    let output = Command::new(program)
+        .args(["-n", &n.to_string()])
+        .output()
+        .with_context(|| format!("cannot start {}", program.display()))?;
+    if !output.status.success() {
+        let text = String::from_utf8_lossy(&output.stderr);
+        bail!("{} ended with {}: {text}", program.display(), output.status);
+    }
+    let text = String::from_utf8(output.stdout).context("the program prints text")?;
+    text.lines()
+        .try_for_each(|line| measurements.add(system, line))
+}
+
+fn build_etcd(workspace: &Workspace, target: &Path) -> Result<PathBuf> {
+    let program = target.join("bench/etcd-peer");
+    let status = Command::new("go")
+        .args(["build", "-o"])
+        .arg(&program)
+        .arg(".")
+        .current_dir(workspace.root.join(PEER_FOLDER))
+        .status();
+    match status {
+        Ok(status) if status.success() => Ok(program),
+        Ok(status) => bail!("go build in {PEER_FOLDER} ended with {status}"),
+        Err(error) => Err(error).context(
+            "the peer etcd is a Go program: install Go 1.25 or later, so that `go` can be run",
+        ),
+    }
+}
+
+/// Where cargo builds into, as cargo itself says.
+fn target_folder(root: &Path) -> Result<PathBuf> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let output = Command::new(cargo)
+        .args(["metadata", "--format-version=1", "--no-deps", "--offline"])
+        .current_dir(root)
+        .output()
+        .context("cannot start cargo")?;
+    let metadata: serde_json::Value =
+        serde_json::from_slice(&output.stdout).context("cargo prints its metadata")?;
+    let folder = metadata["target_directory"].as_str();
+    Ok(folder.context("cargo knows its target folder")?.into())
+}
