@@ -1,0 +1,248 @@
+//! What the state machine does with bad input, and how much it does at once.
+
+#[path = "support/by_hand.rs"]
+mod by_hand;
+
+use std::collections::BTreeSet;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use lease_core::{
+    Checkpoint, Grant, Incarnation, LeaseError, LeaseId, LessorConfig, LessorCore, Renewal,
+    Revocation, Revoked, Revoking, Timestamp, Ttl, WriteBatch,
+};
+
+use by_hand::{at, checkpoint, expired, grant, id, ids, primary, revoke, ttl};
+
+/// Bad input is answered, not paniced over.
+#[test]
+fn bad_input_gets_a_clear_error() {
+    let mut lessor = primary(LessorConfig {
+        max_leases: Some(1),
+        max_items_per_lease: Some(1),
+        ..LessorConfig::default()
+    });
+    let rows = &mut WriteBatch::default();
+    assert_eq!(LeaseId::try_from(0), Err(LeaseError::LeaseNotFound));
+    assert_eq!(
+        lessor.config().admit_ttl(9_000_000_001),
+        Err(LeaseError::LeaseTtlTooLarge)
+    );
+    assert_eq!(lessor.config().admit_ttl(i64::MIN), Ok(Ttl::MIN));
+    let counted = Grant {
+        incarnation: Some(Incarnation::from_wire(u64::MAX)),
+        ..Grant::new(id(1), Ttl::MIN)
+    };
+    assert_eq!(
+        lessor.grant(at(0), &counted, rows),
+        Err(LeaseError::IncarnationOutOfRange)
+    );
+    grant(&mut lessor, at(0), 1, 10);
+    let again = Grant::new(id(1), Ttl::MIN);
+    assert_eq!(
+        lessor.grant(at(0), &again, rows),
+        Err(LeaseError::LeaseExists)
+    );
+    let more = Grant::new(id(2), Ttl::MIN);
+    assert_eq!(
+        lessor.grant(at(0), &more, rows),
+        Err(LeaseError::TooManyLeases)
+    );
+    assert_eq!(lessor.attach(id(1), &[]), Ok(()));
+    assert_eq!(lessor.attach(id(1), &["".into(), "".into()]), Ok(()));
+    assert_eq!(
+        lessor.attach(id(1), &["x".into()]),
+        Err(LeaseError::TooManyItems)
+    );
+    assert_eq!(lessor.get_lease(b"x"), None, "all or nothing");
+    for unknown in [id(7), id(-7)] {
+        let not_found = Err(LeaseError::LeaseNotFound);
+        assert_eq!(lessor.attach(unknown, &["a".into()]), not_found);
+        assert_eq!(lessor.detach(unknown, &["a".into()]), not_found);
+        assert_eq!(
+            revoke(&mut lessor, &Revocation::by_user(unknown)).map(drop),
+            not_found
+        );
+        assert_eq!(lessor.renew(at(0), unknown).map(drop), not_found);
+        assert_eq!(lessor.lookup(at(0), unknown), None);
+        assert!(!checkpoint(&mut lessor, &Checkpoint::new(unknown, None)));
+        assert_eq!(lessor.wait_for(unknown), None);
+    }
+}
+
+/// The order of a listing by pages depends on nothing but the ids.
+#[test]
+fn pages_cover_all_leases_once() {
+    let mut lessor = LessorCore::new(LessorConfig::default());
+    for number in 1..=1000 {
+        grant(&mut lessor, at(0), number, 10);
+    }
+    let mut seen = BTreeSet::new();
+    let mut after = None;
+    loop {
+        let page = lessor.page(at(0), after, 64);
+        let Some(last) = page.last() else { break };
+        after = Some(last.id());
+        for lease in &page {
+            assert!(seen.insert(lease.id()), "{} twice", lease.id());
+        }
+    }
+    assert_eq!(seen.len(), 1000);
+    assert!(lessor.page(at(0), None, 0).is_empty());
+}
+
+/// A host that holds a lock around a call must not hold it for all leases.
+#[test]
+fn one_call_does_a_bounded_amount_of_work() {
+    let mut lessor = primary(LessorConfig::default());
+    lessor.handle_timeout(at(0));
+    let all = 1..=20_000;
+    for number in all.clone() {
+        grant(&mut lessor, at(0), number, 900);
+    }
+    for number in all {
+        let renewed = lessor.renew(at(299), id(number));
+        assert_eq!(renewed, Ok(Renewal::Renewed(ttl(900))));
+    }
+    // Every entry is out of date, and there is nothing to hand out.
+    let mut calls = 0;
+    while lessor.next_checkpoint().is_some_and(|next| next <= at(300)) {
+        assert_eq!(lessor.poll_checkpoints(at(300)), None);
+        calls += 1;
+    }
+    assert!((5..100).contains(&calls), "{calls} calls");
+    let mut calls = 0;
+    while lessor.next_expiry().is_some_and(|next| next <= at(900)) {
+        assert_eq!(lessor.poll_expired(at(900)), None);
+        calls += 1;
+    }
+    assert!((5..100).contains(&calls), "{calls} calls");
+    lessor.check_invariants();
+}
+
+/// A leader that checkpoints all leases at once floods its log.
+#[test]
+fn checkpoints_keep_to_their_rate_and_size() {
+    let mut lessor = primary(LessorConfig {
+        checkpoint_rate_per_sec: NonZeroU32::new(5),
+        max_checkpoint_batch_size: NonZeroU32::new(3).expect("not zero"),
+        ..LessorConfig::default()
+    });
+    for number in 1..=12 {
+        grant(&mut lessor, at(0), number, 1000);
+    }
+    lessor.handle_timeout(at(0));
+    let mut sizes = Vec::new();
+    for second in 300..303 {
+        for _ in 0..10 {
+            let batch = lessor.poll_checkpoints(at(second));
+            sizes.extend(batch.map(|batch| (second, batch.records.len())));
+        }
+    }
+    assert_eq!(sizes, [(300, 3), (300, 2), (301, 3), (301, 2), (302, 2)]);
+    lessor.check_invariants();
+}
+
+/// A host may end what was never begun, or was begun before a recovery.
+#[test]
+fn an_end_without_a_beginning_changes_nothing() {
+    let mut lessor = primary(LessorConfig::default());
+    assert!(lessor.is_empty());
+    grant(&mut lessor, at(0), 1, 10);
+    lessor.finish_revoke(id(1));
+    lessor.cancel_grant(id(1));
+    lessor.finish_grant(at(5), id(1));
+    lessor.cancel_revoke(id(1));
+    assert_eq!((lessor.len(), lessor.stats().granted), (1, 1));
+    assert!(expired(&mut lessor, Timestamp::from_millis(9_999)).is_empty());
+    assert_eq!(ids(&expired(&mut lessor, at(10))), [1]);
+    lessor.cancel_revoke(id(1));
+    assert_eq!(lessor.renew(at(10), id(1)), Ok(Renewal::Expiring));
+    lessor.check_invariants();
+}
+
+/// Checkpoints are whole seconds: with a short interval most of them would repeat the last one.
+#[test]
+fn a_checkpoint_that_says_nothing_new_is_not_proposed() {
+    let mut lessor = primary(LessorConfig {
+        checkpoint_interval: Duration::from_millis(20),
+        ..LessorConfig::default()
+    });
+    grant(&mut lessor, at(0), 1, 30);
+    lessor.handle_timeout(at(0));
+    for ms in (20..1_000).step_by(20) {
+        let now = Timestamp::from_millis(ms);
+        assert_eq!(lessor.poll_checkpoints(now), None, "30 s, as granted");
+    }
+    let batch = lessor.poll_checkpoints(at(1)).expect("due");
+    assert_eq!(batch.records[0].remaining, Some(ttl(29)));
+    grant(&mut lessor, at(1), 2, 9);
+    assert_eq!(
+        lessor
+            .poll_checkpoints(at(10))
+            .map(|batch| batch.records.len()),
+        Some(1),
+        "the other one is at its end"
+    );
+
+    let mut lessor = primary(LessorConfig::default());
+    lessor.handle_timeout(at(0));
+    grant(&mut lessor, at(0), 1, 300);
+    assert_eq!(lessor.next_checkpoint(), None, "it ends when one is due");
+    grant(&mut lessor, at(0), 2, 301);
+    assert_eq!(lessor.next_checkpoint(), Some(at(300)));
+}
+
+#[test]
+fn the_counters_count_what_has_happened() {
+    let mut lessor = primary(LessorConfig {
+        revoke_rate_per_sec: NonZeroU32::new(1),
+        ..LessorConfig::default()
+    });
+    for (number, secs) in [(1, 10), (2, 10), (3, 1000), (4, 1000)] {
+        grant(&mut lessor, at(0), number, secs);
+    }
+    lessor.attach(id(3), &["a".into()]).expect("there");
+    for number in [3, 4] {
+        assert!(lessor.renew(at(1), id(number)).is_ok());
+    }
+    let mut revocations = Vec::new();
+    for (second, backlog) in [(10, 1), (11, 0)] {
+        for batch in expired(&mut lessor, at(second)) {
+            revocations.extend(batch.revocations());
+        }
+        assert_eq!(lessor.stats().backlog, backlog);
+    }
+    assert_eq!(lessor.stats().expiring, 2);
+    for revocation in &revocations {
+        assert_eq!(revoke(&mut lessor, revocation), Ok(Revoked::Done));
+    }
+    let proposed = lessor.poll_checkpoints(at(301)).expect("due").records;
+    assert_eq!(lessor.stats().open_checkpoints, 2);
+    for record in &proposed {
+        assert!(checkpoint(&mut lessor, record));
+    }
+    for number in [1, 2] {
+        assert!(!checkpoint(&mut lessor, &Checkpoint::new(id(number), None)));
+        grant(&mut lessor, at(302), number, 10);
+    }
+    for revocation in &revocations {
+        assert_eq!(revoke(&mut lessor, revocation), Ok(Revoked::Stale));
+        let begun = lessor.begin_revoke(revocation, &mut WriteBatch::default());
+        assert_eq!(begun, Ok(Revoking::Stale));
+    }
+    lessor.wait_for(id(3)).expect("there");
+    lessor.handle_timeout(at(1));
+    lessor.handle_timeout(at(2));
+
+    let stats = lessor.stats();
+    assert_eq!((stats.granted, stats.revoked, stats.renewed), (6, 2, 2));
+    assert_eq!((stats.expired, stats.postponed), (2, 1));
+    assert_eq!((stats.stale_revokes, stats.stale_checkpoints), (4, 2));
+    assert_eq!(stats.checkpoints_proposed, 2);
+    assert_eq!(stats.checkpoints_applied, 2);
+    assert_eq!(stats.clock_regressions, 2);
+    assert_eq!((stats.leases, stats.items, stats.waiting), (4, 1, 1));
+    assert_eq!((stats.expiring, stats.expiry_entries), (0, 4));
+    assert_eq!((lessor.len(), lessor.is_empty()), (4, false));
+}
