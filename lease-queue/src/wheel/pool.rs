@@ -278,6 +278,17 @@ mod tests {
         assert!(pool.link(chunk).is_none());
     }
 
+    /// One page more and the numbers of chunks would not fit into a position.
+    #[test]
+    #[should_panic(expected = "at most 2^24 chunks")]
+    fn the_last_page_is_the_last() {
+        let mut pool = Pool::<u8>::new();
+        for page in 0..CHUNKS_MAX as usize / PAGE_LEN {
+            assert_eq!(pool.push_absent_page(), page);
+        }
+        pool.push_absent_page();
+    }
+
     /// Page 0 is full, page 1 has one chunk in use, page 2 is absent.
     fn pool_of_three_pages() -> Pool<u64> {
         let mut pool = Pool::new();
