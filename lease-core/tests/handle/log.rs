@@ -115,10 +115,17 @@ fn what_the_host_writes_is_committed_by_itself() {
     assert_eq!(every.backend.get(&table, b"a"), stored("1"));
 
     let batched = bench(|builder| builder.durability(BATCHED));
+    batched.lessor.tick();
+    batched.lessor.flush().expect("the epoch of the promotion");
     batched.lessor.write(put("1")).expect("it waits");
     assert_eq!(batched.backend.get(&table, b"a"), Ok(None));
-    batched.lessor.stop();
+    let due = Timestamp::from_millis(100);
+    assert_eq!(batched.lessor.next_wakeup(), Some(due));
+    batched.advance(1);
     assert_eq!(batched.backend.get(&table, b"a"), stored("1"));
+    batched.lessor.write(put("2")).expect("it waits");
+    batched.lessor.stop();
+    assert_eq!(batched.backend.get(&table, b"a"), stored("2"));
 }
 
 #[test]

@@ -173,6 +173,9 @@ fn threads_write_in_time() {
         // The first round may come before the writer sleeps, the others wake it.
         for round in 0..3 {
             for number in 1..=leases {
+                if number == leases {
+                    thread::sleep(Duration::from_millis(10));
+                }
                 lessor.grant(id(round * leases + number), 60).expect("free");
             }
             let is_written = || backend.rows().len() == ((round + 1) * leases) as usize;
@@ -183,7 +186,6 @@ fn threads_write_in_time() {
                 thread::sleep(Duration::from_millis(1));
             }
             assert!(is_written(), "round {round}");
-            thread::sleep(Duration::from_millis(10));
         }
     }
 }
