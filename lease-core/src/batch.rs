@@ -240,6 +240,7 @@ mod tests {
         batch.put(table(), "a", "b");
         batch.delete(table(), "c");
         assert_eq!(batch.len(), 6);
+        assert_eq!(table().name(), "kv");
         let mut all = WriteBatch::default();
         all.delete_range(table(), "d", None);
         all.put_epoch(Epoch::new(7));
