@@ -225,6 +225,7 @@ mod tests {
     #[test]
     fn the_last_epoch_stays() {
         assert_eq!(Epoch::ZERO.next().get(), 1);
+        assert_eq!(Epoch::new(7).get(), 7);
         assert_eq!(Epoch::new(u64::MAX).next(), Epoch::new(u64::MAX));
     }
 }
