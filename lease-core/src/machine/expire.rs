@@ -54,6 +54,7 @@ impl LessorCore {
             retry_ms: self.retry_ms,
             stats: &mut self.stats,
             leases: Vec::new(),
+            order: Vec::new(),
         };
         let mut keys = Vec::new();
         let mut steps = 0;
@@ -63,16 +64,19 @@ impl LessorCore {
                 break;
             };
             steps += keys.len();
-            keys.sort_unstable();
+            if slot.is_exact() {
+                keys.sort_unstable();
+            }
+            let records = &mut self.table.records;
+            // All reads come first, so that their cache misses overlap.
+            let found = keys.iter().filter(|key| records.get(**key).is_some());
+            assert_eq!(found.count(), keys.len(), "every entry belongs to a lease");
+            let decided_ms = slot.is_exact().then_some(slot.tick);
             for key in &keys {
-                let record = self
-                    .table
-                    .records
-                    .get_mut(*key)
-                    .expect("every entry belongs to a lease");
-                record.set_position(Position::NONE);
-                let decided_ms = slot.is_exact().then_some(slot.tick);
-                hand_out.visit(primary, record, decided_ms);
+                if let Some(record) = records.get_mut(*key) {
+                    record.set_position(Position::NONE);
+                    hand_out.visit(primary, record, decided_ms);
+                }
             }
         }
         hand_out.finish(primary)
@@ -128,8 +132,9 @@ struct HandOut<'a> {
     config: &'a LessorConfig,
     retry_ms: u64,
     stats: &'a mut LessorStats,
-    // With the deadline that each lease had.
-    leases: Vec<(u64, ExpiredLease)>,
+    leases: Vec<ExpiredLease>,
+    // What to sort them by, and where each is: small, since sorting moves it often.
+    order: Vec<(u64, LeaseId, u32)>,
 }
 
 impl HandOut<'_> {
@@ -200,27 +205,25 @@ impl HandOut<'_> {
         primary.attempts.hand_out(id, attempt);
         self.stats.expired += 1;
         let incarnation = record.incarnation();
-        self.leases.push((
-            due_ms,
-            ExpiredLease {
-                id,
-                incarnation,
-                attempt,
-                lag: Duration::from_millis(now_ms.saturating_sub(own_ms)),
-            },
-        ));
+        self.order.push((due_ms, id, self.leases.len() as u32));
+        self.leases.push(ExpiredLease {
+            id,
+            incarnation,
+            attempt,
+            lag: Duration::from_millis(now_ms.saturating_sub(own_ms)),
+        });
     }
 
     fn finish(mut self, primary: &mut Primary) -> Option<ExpiredBatch> {
         if self.leases.is_empty() {
             return None;
         }
-        self.leases
-            .sort_unstable_by_key(|(due_ms, lease)| (*due_ms, lease.id));
+        self.order.sort_unstable();
+        let leases = self.order.iter();
         Some(ExpiredBatch {
             number: primary.attempts.seal(),
             epoch: primary.epoch,
-            leases: self.leases.into_iter().map(|(_, lease)| lease).collect(),
+            leases: leases.map(|(_, _, at)| self.leases[*at as usize]).collect(),
         })
     }
 }

@@ -1,13 +1,18 @@
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
+use core::hash::BuildHasher;
+
+use foldhash::fast::FixedState;
 
 use crate::LeaseId;
 use crate::table::record::{Phase, Record};
+use crate::table::shards::{Shards, Spot};
 
 /// The leases that are handed out as expired, and how far the host has come with them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Attempts {
     // Invariant: exactly the leases that are expiring, or that were when their revoke began.
-    of: BTreeMap<LeaseId, Attempt>,
+    of: Shards<Attempt>,
+    seed: FixedState,
     // When the host took each of the latest batches, oldest first; the last is number
     // `next_batch - 1`.
     taken: VecDeque<Option<u64>>,
@@ -16,10 +21,14 @@ pub(crate) struct Attempts {
 
 #[derive(Clone, Copy, Debug)]
 struct Attempt {
-    // `None` when the attempt is known to have failed.
-    batch: Option<u64>,
+    id: LeaseId,
+    // `GIVEN_UP` when the attempt is known to have failed.
+    batch: u64,
     number: u32,
 }
+
+/// No batch gets this number.
+const GIVEN_UP: u64 = u64::MAX;
 
 /// Whether an expiring lease may be handed out again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,19 +40,38 @@ pub(crate) enum Retry {
 }
 
 impl Attempts {
-    /// Whether the lease is handed out.
-    pub(crate) fn contains(&self, id: LeaseId) -> bool {
-        self.of.contains_key(&id)
+    pub(crate) fn new(hash_seed: u64) -> Self {
+        Self {
+            of: Shards::new(),
+            seed: FixedState::with_seed(hash_seed),
+            taken: VecDeque::new(),
+            next_batch: 0,
+        }
     }
 
-    pub(crate) fn len(&self) -> usize {
+    /// Whether the lease is handed out.
+    pub(crate) fn contains(&self, id: LeaseId) -> bool {
+        self.get(id).is_some()
+    }
+
+    pub(crate) const fn len(&self) -> usize {
         self.of.len()
     }
 
     /// Notes that the lease goes out in the batch that is being made.
     pub(crate) fn hand_out(&mut self, id: LeaseId, number: u32) {
-        let batch = Some(self.next_batch);
-        self.of.insert(id, Attempt { batch, number });
+        let batch = self.next_batch;
+        let attempt = Attempt { id, batch, number };
+        let spot = self.spot(id);
+        if number > 0
+            && let Some(last) = self.of.find_mut(spot, |attempt| attempt.id == id)
+        {
+            *last = attempt;
+        } else {
+            let seed = &self.seed;
+            self.of
+                .insert(spot, attempt, |attempt| hash_id(seed, attempt.id));
+        }
     }
 
     /// Ends the batch that is being made and returns its number.
@@ -69,14 +97,14 @@ impl Attempts {
 
     /// Whether the next attempt may follow, `retry_ms` after the host took the last.
     pub(crate) fn retry(&self, id: LeaseId, now_ms: u64, retry_ms: u64) -> Retry {
-        let Some(attempt) = self.of.get(&id) else {
+        let Some(attempt) = self.get(id) else {
             return Retry::Now(0);
         };
         let first = self.next_batch - self.taken.len() as u64;
-        let taken = attempt
-            .batch
-            .and_then(|batch| usize::try_from(batch.checked_sub(first)?).ok())
-            .and_then(|back| self.taken.get(back));
+        let behind = attempt.batch.checked_sub(first);
+        let taken = behind
+            .and_then(|behind| usize::try_from(behind).ok())
+            .and_then(|behind| self.taken.get(behind));
         match taken {
             Some(None) => Retry::NotBefore(now_ms.saturating_add(retry_ms)),
             Some(Some(taken)) if taken.saturating_add(retry_ms) > now_ms => {
@@ -89,13 +117,16 @@ impl Attempts {
     /// Ends an attempt that is known to have failed, so that the next one need not wait. Answers
     /// whether there was one.
     pub(crate) fn give_up(&mut self, id: LeaseId) -> bool {
-        let attempt = self.of.get_mut(&id);
-        attempt.map(|attempt| attempt.batch = None).is_some()
+        let spot = self.spot(id);
+        let attempt = self.of.find_mut(spot, |attempt| attempt.id == id);
+        attempt.map(|attempt| attempt.batch = GIVEN_UP).is_some()
     }
 
     pub(crate) fn forget(&mut self, id: LeaseId) {
         if !self.of.is_empty() {
-            self.of.remove(&id);
+            let (spot, seed) = (self.spot(id), &self.seed);
+            let hash_of = |attempt: &Attempt| hash_id(seed, attempt.id);
+            self.of.remove(spot, |attempt| attempt.id == id, hash_of);
         }
     }
 
@@ -117,4 +148,18 @@ impl Attempts {
         }
         assert_eq!(handed_out, self.of.len(), "no attempt outlives its lease");
     }
+    fn get(&self, id: LeaseId) -> Option<&Attempt> {
+        if self.of.is_empty() {
+            return None;
+        }
+        self.of.find(self.spot(id), |attempt| attempt.id == id)
+    }
+
+    fn spot(&self, id: LeaseId) -> Spot {
+        Spot::of(hash_id(&self.seed, id))
+    }
+}
+
+fn hash_id(seed: &FixedState, id: LeaseId) -> u64 {
+    seed.hash_one(id.get())
 }

@@ -62,7 +62,7 @@ impl Primary {
             expiries: BucketWheel::starting_at(now.floor_ms),
             revoke_rate: RateWindow::new(config.revoke_rate_per_sec),
             postponed: BTreeMap::new(),
-            attempts: Attempts::default(),
+            attempts: Attempts::new(config.hash_seed),
             checkpoints: CheckpointSchedule::new(config),
         }
     }

@@ -2,113 +2,132 @@ use alloc::vec::Vec;
 use core::hash::BuildHasher;
 
 use foldhash::fast::FixedState;
-use hashbrown::{HashMap, HashTable};
-use slab::Slab;
 
+use super::arena::{Arena, Cell};
+use super::shards::{Shards, Spot};
 use crate::probe::{planted, sometimes};
 use crate::{LeaseId, LeaseItem};
 
 /// Which item belongs to which lease, both ways.
 ///
-/// An item belongs to at most one lease. The items of a lease are a list through the slab, so that
-/// each item's bytes are stored once.
+/// An item belongs to at most one lease. An item and its place in the list of its lease lie in one
+/// cell of an arena, so that an attach allocates nothing of its own and each item's bytes are
+/// stored once.
 #[derive(Clone, Debug)]
 pub(crate) struct Attachments {
-    nodes: Slab<Node>,
+    arena: Arena,
     // Finds a node by its item's bytes.
-    index: HashTable<u32>,
-    lists: HashMap<LeaseId, List, FixedState>,
+    items: Shards<Found>,
+    // Finds the first node of each lease that has any by the lease's id.
+    lists: Shards<Cell>,
     seed: FixedState,
 }
 
-#[derive(Clone, Debug)]
-struct Node {
-    item: LeaseItem,
-    lease: LeaseId,
-    previous: u32,
-    next: u32,
-}
-
-/// Invariant: never empty; a lease without items has no list.
+/// A node, and enough of its item's hash to move the entry without a look at the item.
 #[derive(Clone, Copy, Debug)]
-struct List {
-    first: u32,
-    len: u32,
+struct Found {
+    short: u32,
+    node: Cell,
 }
 
-const NONE: u32 = u32::MAX;
+/// What stands in a node before the bytes of its item.
+struct Head {
+    lease: LeaseId,
+    // Invariant: ends with `None`.
+    next: Option<Cell>,
+    // The node before, in that order; of the first one how many there are.
+    previous: u32,
+    len: usize,
+}
 
 impl Attachments {
     pub(crate) fn new(hash_seed: u64) -> Self {
-        let seed = FixedState::with_seed(hash_seed);
         Self {
-            nodes: Slab::new(),
-            index: HashTable::new(),
-            lists: HashMap::with_hasher(seed.clone()),
-            seed,
+            arena: Arena::new(),
+            items: Shards::new(),
+            lists: Shards::new(),
+            seed: FixedState::with_seed(hash_seed),
         }
     }
 
-    /// How many items are attached to any lease.
-    pub(crate) fn len(&self) -> usize {
-        self.nodes.len()
+    /// How many items are attached to any lease. O(1).
+    pub(crate) const fn len(&self) -> usize {
+        self.items.len()
     }
 
-    /// How many items are attached to `lease`.
+    /// How many items are attached to `lease`. O(1).
     pub(crate) fn count(&self, lease: LeaseId) -> usize {
-        self.lists.get(&lease).map_or(0, |list| list.len as usize)
+        self.first(lease)
+            .map_or(0, |first| head(&self.arena, first).previous as usize)
     }
 
-    /// The lease that `item` is attached to.
+    /// The lease that `item` is attached to. O(1).
     pub(crate) fn lease_of(&self, item: &[u8]) -> Option<LeaseId> {
-        Some(self.nodes[self.find(item)? as usize].lease)
+        let node = self.find(self.spot_of_item(item), item)?;
+        Some(head(&self.arena, node).lease)
     }
 
     /// The items of `lease`, sorted. O(k log k).
     pub(crate) fn items(&self, lease: LeaseId) -> Vec<LeaseItem> {
-        let mut items: Vec<_> = self.nodes_of(lease).map(|node| node.item.clone()).collect();
+        let mut next = self.first(lease);
+        let len = next.map_or(0, |first| head(&self.arena, first).previous as usize);
+        let mut items = Vec::with_capacity(len);
+        while let Some(node) = next {
+            items.push(LeaseItem::from(item(&self.arena, node)));
+            next = head(&self.arena, node).next;
+        }
         items.sort_unstable();
         items
     }
 
-    /// Attaches `item` to `lease` and takes it from the lease that had it. O(1).
-    pub(crate) fn attach(&mut self, lease: LeaseId, item: &LeaseItem) {
-        match self.find(item.as_bytes()) {
-            Some(node) if self.nodes[node as usize].lease == lease => {}
-            Some(_) if planted!("attach-without-move") => {}
-            Some(node) => {
-                sometimes!("core: an item moves to another lease");
-                self.unlink(node);
-                self.link(node, lease);
-            }
-            None => self.insert(lease, item.clone()),
+    /// Attaches `item` to `lease` and takes it from the lease that had it. Answers which lease has
+    /// lost its last item by that. O(1).
+    pub(crate) fn attach(&mut self, lease: LeaseId, item: &LeaseItem) -> Option<LeaseId> {
+        let item = item.as_bytes();
+        let spot = self.spot_of_item(item);
+        let Some(node) = self.find(spot, item) else {
+            let node = self.arena.take(HEAD + item.len());
+            self.arena.get_mut(node)[HEAD..HEAD + item.len()].copy_from_slice(item);
+            set(&mut self.arena, node, LEN, item.len() as u32);
+            let short = spot.short();
+            self.items
+                .insert(spot, Found { short, node }, hash_of_found);
+            self.link(node, lease);
+            return None;
+        };
+        let owner = head(&self.arena, node).lease;
+        if owner == lease || planted!("attach-without-move") {
+            return None;
         }
+        sometimes!("core: an item moves to another lease");
+        let emptied = self.unlink(node);
+        self.link(node, lease);
+        emptied
     }
 
-    /// Detaches `item` if it belongs to `lease`, and answers whether it did. O(1).
-    pub(crate) fn detach(&mut self, lease: LeaseId, item: &[u8]) -> bool {
-        match self.find(item) {
-            Some(node)
-                if self.nodes[node as usize].lease == lease || planted!("detach-by-anyone") =>
-            {
-                self.unlink(node);
-                self.remove(node);
-                true
-            }
-            _ => false,
+    /// Detaches `item` if it belongs to `lease`. Answers which lease has lost its last item by
+    /// that. O(1).
+    pub(crate) fn detach(&mut self, lease: LeaseId, item: &[u8]) -> Option<LeaseId> {
+        let spot = self.spot_of_item(item);
+        let node = self.find(spot, item)?;
+        if head(&self.arena, node).lease != lease && !planted!("detach-by-anyone") {
+            return None;
         }
+        let emptied = self.unlink(node);
+        self.remove(spot, node);
+        emptied
     }
 
     /// Detaches all items of `lease`. O(k).
     pub(crate) fn detach_all(&mut self, lease: LeaseId) {
-        let Some(list) = self.lists.remove(&lease) else {
+        let Some(first) = self.first(lease) else {
             return;
         };
-        let mut node = list.first;
-        while node != NONE {
-            let next = self.nodes[node as usize].next;
-            self.remove(node);
-            node = next;
+        self.remove_list(lease, first);
+        let mut next = Some(first);
+        while let Some(node) = next {
+            next = head(&self.arena, node).next;
+            self.remove(self.spot_of_item(item(&self.arena, node)), node);
         }
     }
 
@@ -118,125 +137,172 @@ impl Attachments {
     ///
     /// If they do not, or if a lease is named that `exists` denies.
     pub(crate) fn check_invariants(&self, exists: impl Fn(LeaseId) -> bool) {
-        assert_eq!(self.index.len(), self.nodes.len(), "each item is indexed");
         let mut listed = 0;
-        for (&lease, list) in &self.lists {
+        for first in self.lists.iter() {
+            let lease = head(&self.arena, *first).lease;
             assert!(
                 exists(lease),
                 "items are attached to {lease}, which is gone"
             );
             let items = self.items(lease);
-            assert_eq!(items.len(), list.len as usize, "{lease} counts its items");
-            assert!(!items.is_empty(), "{lease} has an empty list");
+            assert_eq!(items.len(), self.count(lease), "{lease} counts its items");
             for item in &items {
-                assert_eq!(self.lease_of(item.as_bytes()), Some(lease), "{item}");
+                let owner = self.lease_of(item.as_bytes());
+                assert_eq!(owner, Some(lease), "{item} is found");
             }
             listed += items.len();
         }
-        assert_eq!(listed, self.nodes.len(), "each item is in its lease's list");
+        assert_eq!(listed, self.len(), "each item is in its lease's list");
     }
 
-    fn find(&self, item: &[u8]) -> Option<u32> {
-        let hash = self.seed.hash_one(item);
-        let is_item = |node: &u32| self.nodes[*node as usize].item.as_bytes() == item;
-        self.index.find(hash, is_item).copied()
+    fn spot_of_item(&self, item: &[u8]) -> Spot {
+        Spot::of_short(self.seed.hash_one(item))
     }
 
-    fn insert(&mut self, lease: LeaseId, item: LeaseItem) {
-        let hash = self.seed.hash_one(item.as_bytes());
-        let node = u32::try_from(self.nodes.insert(Node {
-            item,
-            lease,
-            previous: NONE,
-            next: NONE,
-        }))
-        .ok()
-        .filter(|node| *node != NONE)
-        .expect("fewer than 2^32 items fit into memory");
-        let (nodes, seed) = (&self.nodes, &self.seed);
-        self.index.insert_unique(hash, node, |node| {
-            seed.hash_one(nodes[*node as usize].item.as_bytes())
-        });
-        self.link(node, lease);
+    fn find(&self, spot: Spot, bytes: &[u8]) -> Option<Cell> {
+        let short = spot.short();
+        let is_it = |found: &Found| found.short == short && item(&self.arena, found.node) == bytes;
+        let found = self.items.find(spot, is_it)?;
+        Some(found.node)
+    }
+
+    fn first(&self, lease: LeaseId) -> Option<Cell> {
+        let spot = Spot::of(hash_lease(&self.seed, lease));
+        let is_it = |first: &Cell| head(&self.arena, *first).lease == lease;
+        self.lists.find(spot, is_it).copied()
     }
 
     /// Frees a node that is in no list any more.
-    fn remove(&mut self, node: u32) {
-        let hash = self
-            .seed
-            .hash_one(self.nodes[node as usize].item.as_bytes());
-        self.index
-            .find_entry(hash, |other| *other == node)
-            .expect("each item is indexed")
-            .remove();
-        self.nodes.remove(node as usize);
-        if self.nodes.len() < self.index.num_buckets() / 8 {
-            let (nodes, seed) = (&self.nodes, &self.seed);
-            self.index.shrink_to(nodes.len() * 2, |node| {
-                seed.hash_one(nodes[*node as usize].item.as_bytes())
+    fn remove(&mut self, spot: Spot, node: Cell) {
+        let is_it = |found: &Found| found.node == node;
+        let removed = self.items.remove(spot, is_it, hash_of_found);
+        removed.expect("each item is indexed");
+        self.arena.give_back(node);
+    }
+
+    /// Puts a node in front of the list of a lease.
+    fn link(&mut self, node: Cell, lease: LeaseId) {
+        let Self {
+            arena, lists, seed, ..
+        } = self;
+        arena.get_mut(node)[..NEXT].copy_from_slice(&lease.get().to_ne_bytes());
+        let spot = Spot::of(hash_lease(seed, lease));
+        let is_it = |first: &Cell| head(arena, *first).lease == lease;
+        let (mut next, mut len) = (NONE, 1);
+        if let Some(first) = lists.find_mut(spot, is_it) {
+            let old = core::mem::replace(first, node);
+            len += head(arena, old).previous;
+            set(arena, old, PREVIOUS, node.to_bits());
+            next = old.to_bits();
+        } else {
+            lists.insert(spot, node, |first| {
+                hash_lease(seed, head(arena, *first).lease)
             });
-            self.lists.shrink_to(self.lists.len() * 2);
         }
-        if self.nodes.is_empty() {
-            self.nodes = Slab::new();
-        }
+        set(arena, node, NEXT, next);
+        set(arena, node, PREVIOUS, len);
     }
 
-    fn link(&mut self, node: u32, lease: LeaseId) {
-        let list = self.lists.entry(lease).or_insert(List {
-            first: NONE,
-            len: 0,
-        });
-        let next = core::mem::replace(&mut list.first, node);
-        list.len += 1;
-        let linked = &mut self.nodes[node as usize];
-        linked.lease = lease;
-        linked.previous = NONE;
-        linked.next = next;
-        if next != NONE {
-            self.nodes[next as usize].previous = node;
-        }
-    }
-
-    fn unlink(&mut self, node: u32) {
-        let &Node {
+    /// Takes a node from its list. Answers which lease's last one it was.
+    fn unlink(&mut self, node: Cell) -> Option<LeaseId> {
+        let Self {
+            arena, lists, seed, ..
+        } = self;
+        let Head {
             lease,
-            previous,
             next,
+            previous,
             ..
-        } = &self.nodes[node as usize];
-        if next != NONE {
-            self.nodes[next as usize].previous = previous;
+        } = head(arena, node);
+        let spot = Spot::of(hash_lease(seed, lease));
+        let is_it = |first: &Cell| head(arena, *first).lease == lease;
+        let first = lists.find_mut(spot, is_it);
+        let first = first.expect("a linked item has a list");
+        match (*first == node, next) {
+            (true, None) => {
+                self.remove_list(lease, node);
+                return Some(lease);
+            }
+            (true, Some(next)) => {
+                *first = next;
+                set(arena, next, PREVIOUS, previous - 1);
+            }
+            (false, next) => {
+                let len = head(arena, *first).previous;
+                set(arena, *first, PREVIOUS, len - 1);
+                let before = Cell::from_bits(previous);
+                set(arena, before, NEXT, next.map_or(NONE, Cell::to_bits));
+                if let Some(next) = next {
+                    // The length is the first one's, if that is the node before.
+                    set(arena, next, PREVIOUS, previous);
+                }
+            }
         }
-        if previous != NONE {
-            self.nodes[previous as usize].next = next;
-        }
-        let list = self
-            .lists
-            .get_mut(&lease)
-            .expect("a linked item has a list");
-        if list.first == node {
-            list.first = next;
-        }
-        list.len -= 1;
-        if list.len == 0 {
-            self.lists.remove(&lease);
-        }
+        None
     }
 
-    fn nodes_of(&self, lease: LeaseId) -> impl Iterator<Item = &Node> {
-        let mut node = self.lists.get(&lease).map_or(NONE, |list| list.first);
-        core::iter::from_fn(move || {
-            let found = self.nodes.get(node as usize)?;
-            node = found.next;
-            Some(found)
-        })
+    fn remove_list(&mut self, lease: LeaseId, first: Cell) {
+        let Self { arena, seed, .. } = self;
+        let spot = Spot::of(hash_lease(seed, lease));
+        let hash_of = |first: &Cell| hash_lease(seed, head(arena, *first).lease);
+        let removed = self.lists.remove(spot, |other| *other == first, hash_of);
+        removed.expect("a linked item has a list");
     }
+}
+
+// Where the fields of a head lie in a cell.
+const NEXT: usize = 8;
+const PREVIOUS: usize = 12;
+const LEN: usize = 16;
+const HEAD: usize = 20;
+
+/// Instead of a cell; no arena has so many pages.
+const NONE: u32 = u32::MAX;
+
+fn head(arena: &Arena, node: Cell) -> Head {
+    let memory = arena.get(node).first_chunk::<HEAD>();
+    let memory = memory.expect("a cell has room for a head");
+    let at = |from: usize| {
+        let bytes = [
+            memory[from],
+            memory[from + 1],
+            memory[from + 2],
+            memory[from + 3],
+        ];
+        u32::from_ne_bytes(bytes)
+    };
+    let lease = memory.first_chunk().copied().map(i64::from_ne_bytes);
+    let next = at(NEXT);
+    Head {
+        lease: lease
+            .and_then(LeaseId::new)
+            .expect("every node was given to a lease"),
+        next: (next != NONE).then_some(Cell::from_bits(next)),
+        previous: at(PREVIOUS),
+        len: at(LEN) as usize,
+    }
+}
+
+fn item(arena: &Arena, node: Cell) -> &[u8] {
+    &arena.get(node)[HEAD..HEAD + head(arena, node).len]
+}
+
+fn set(arena: &mut Arena, node: Cell, field: usize, value: u32) {
+    arena.get_mut(node)[field..field + 4].copy_from_slice(&value.to_ne_bytes());
+}
+
+fn hash_lease(seed: &FixedState, lease: LeaseId) -> u64 {
+    seed.hash_one(lease.get())
+}
+
+fn hash_of_found(found: &Found) -> u64 {
+    Spot::spread(found.short)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::table::shards::SHARDS;
 
     fn id(number: i64) -> LeaseId {
         LeaseId::new(number).expect("not zero")
@@ -266,10 +332,10 @@ mod tests {
     fn detach_by_a_lease_that_does_not_own_the_item_changes_nothing() {
         let mut attachments = Attachments::new(0);
         attachments.attach(id(1), &"a".into());
-        assert!(!attachments.detach(id(2), b"a"));
-        assert!(!attachments.detach(id(1), b"x"));
+        assert_eq!(attachments.detach(id(2), b"a"), None);
+        assert_eq!(attachments.detach(id(1), b"x"), None);
         assert_eq!(attachments.lease_of(b"a"), Some(id(1)));
-        assert!(attachments.detach(id(1), b"a"));
+        assert_eq!(attachments.detach(id(1), b"a"), Some(id(1)));
         assert_eq!(attachments.lease_of(b"a"), None);
         attachments.check_invariants(|_| false);
     }
@@ -288,8 +354,9 @@ mod tests {
         }
         attachments.check_invariants(|_| false);
         assert_eq!(attachments.len(), 0);
-        assert!(attachments.index.num_buckets() < 100);
-        assert_eq!(attachments.nodes.capacity(), 0);
+        assert!(attachments.items.buckets() <= 4 * SHARDS);
+        assert!(attachments.lists.buckets() <= 4 * SHARDS);
+        assert!(attachments.arena.bytes() < 20_000);
     }
 
     /// Item "a" of lease 1, items "b" and "c" of lease 2.
@@ -303,10 +370,54 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "each item is indexed")]
+    fn lists_hold_together_whatever_is_taken_from_where() {
+        let items: Vec<LeaseItem> = (0..6).map(|n: u8| LeaseItem::from(&[n][..])).collect();
+        for taken in 0..6 {
+            for second in 0..6 {
+                let mut attachments = Attachments::new(0);
+                for item in &items {
+                    attachments.attach(id(1), item);
+                }
+                assert_eq!(attachments.attach(id(2), &items[taken]), None);
+                attachments.check_invariants(|_| true);
+                let emptied = attachments.detach(id(1), items[second].as_bytes());
+                attachments.check_invariants(|_| true);
+                let left = if second == taken { 5 } else { 4 };
+                assert_eq!((emptied, attachments.count(id(1))), (None, left));
+                for item in &items {
+                    attachments.attach(id(2), item);
+                    attachments.check_invariants(|_| true);
+                }
+                assert_eq!(attachments.items(id(2)), items);
+                assert_eq!(attachments.count(id(1)), 0);
+            }
+        }
+    }
+
+    #[test]
+    fn who_loses_the_last_item_is_told() {
+        let mut attachments = attachments_of_two();
+        assert_eq!(attachments.attach(id(2), &"a".into()), Some(id(1)));
+        assert_eq!(attachments.attach(id(1), &"b".into()), None);
+        assert_eq!(attachments.detach(id(1), b"b"), Some(id(1)));
+    }
+
+    #[test]
+    fn an_item_may_be_long_or_empty() {
+        let mut attachments = Attachments::new(0);
+        let long = LeaseItem::from(alloc::vec![7; 100_000]);
+        attachments.attach(id(1), &long);
+        attachments.attach(id(1), &LeaseItem::default());
+        assert_eq!(attachments.items(id(1)), [LeaseItem::default(), long]);
+        attachments.detach_all(id(1));
+        assert_eq!(attachments.len(), 0);
+    }
+
+    #[test]
+    #[should_panic(expected = "is found")]
     fn the_check_sees_an_item_that_is_not_found() {
         let mut attachments = attachments_of_two();
-        attachments.index.clear();
+        attachments.items = Shards::new();
         attachments.check_invariants(|_| true);
     }
 
@@ -314,19 +425,8 @@ mod tests {
     #[should_panic(expected = "counts its items")]
     fn the_check_sees_a_wrong_count() {
         let mut attachments = attachments_of_two();
-        attachments.lists.get_mut(&id(2)).expect("it has items").len = 1;
-        attachments.check_invariants(|_| true);
-    }
-
-    #[test]
-    #[should_panic(expected = "has an empty list")]
-    fn the_check_sees_an_empty_list() {
-        let mut attachments = attachments_of_two();
-        let empty = List {
-            first: NONE,
-            len: 0,
-        };
-        attachments.lists.insert(id(3), empty);
+        let first = attachments.first(id(2)).expect("it has items");
+        set(&mut attachments.arena, first, PREVIOUS, 1);
         attachments.check_invariants(|_| true);
     }
 
@@ -334,7 +434,8 @@ mod tests {
     #[should_panic(expected = "each item is in its lease's list")]
     fn the_check_sees_an_item_in_no_list() {
         let mut attachments = attachments_of_two();
-        attachments.lists.remove(&id(2));
+        let first = attachments.first(id(2)).expect("it has items");
+        attachments.remove_list(id(2), first);
         attachments.check_invariants(|_| true);
     }
 }

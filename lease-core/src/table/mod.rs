@@ -1,7 +1,9 @@
+mod arena;
 pub(crate) mod attachments;
 pub(crate) mod record;
 pub(crate) mod records;
 mod remainders;
+pub(crate) mod shards;
 
 use alloc::vec::Vec;
 
@@ -89,7 +91,9 @@ impl LeaseTable {
     /// Removes a lease and detaches its items.
     pub(crate) fn remove(&mut self, id: LeaseId) -> Option<Record> {
         let record = self.records.remove(id)?;
-        self.attachments.detach_all(id);
+        if record.has_items() {
+            self.attachments.detach_all(id);
+        }
         self.remainders.remove(id);
         Some(record)
     }
@@ -121,7 +125,13 @@ impl LeaseTable {
             self.check_item_limit(id, items, limit)?;
         }
         for item in items {
-            self.attachments.attach(id, item);
+            let emptied = self.attachments.attach(id, item);
+            self.note_emptied(emptied);
+        }
+        if !items.is_empty()
+            && let Some(record) = self.records.get_mut(id)
+        {
+            record.set_has_items(true);
         }
         Ok(())
     }
@@ -129,9 +139,18 @@ impl LeaseTable {
     pub(crate) fn detach(&mut self, id: LeaseId, items: &[LeaseItem]) -> Result<(), LeaseError> {
         self.settled(id)?;
         for item in items {
-            self.attachments.detach(id, item.as_bytes());
+            let emptied = self.attachments.detach(id, item.as_bytes());
+            self.note_emptied(emptied);
         }
         Ok(())
+    }
+
+    fn note_emptied(&mut self, lease: Option<LeaseId>) {
+        if let Some(lease) = lease
+            && let Some(record) = self.records.get_mut(lease)
+        {
+            record.set_has_items(false);
+        }
     }
 
     /// Whether an expiry-revoke with this fence still means what it meant when it was handed out.
@@ -202,6 +221,10 @@ impl LeaseTable {
             .check_invariants(|id| self.visible(id).is_some());
         let len = self.records.iter().count();
         assert_eq!(len, self.records.len(), "leases are counted");
+        for record in self.records.iter() {
+            let has_items = self.attachments.count(record.id()) > 0;
+            assert_eq!(record.has_items(), has_items, "{}", record.id());
+        }
         self.remainders.check_invariants(|id| {
             let record = self.records.get(id);
             record.map(Record::ttl)

@@ -17,7 +17,7 @@ use crate::{Incarnation, LeaseId, Ttl};
 #[repr(align(32))]
 pub(crate) struct Record {
     id: LeaseId,
-    // Invariant: deadline in milliseconds << 19 | marks.
+    // Invariant: deadline in milliseconds << 19 | marks, and whether it has items.
     when: AtomicU64,
     // Invariant: TTL in seconds << 30 | position in the wheel.
     span: u64,
@@ -47,11 +47,13 @@ pub(crate) enum Phase {
 pub(crate) struct Tag(u64);
 
 const DEADLINE_SHIFT: u32 = 19;
-const MARKS_MASK: u64 = (1 << DEADLINE_SHIFT) - 1;
+const LOW_MASK: u64 = (1 << DEADLINE_SHIFT) - 1;
 const PHASE_MASK: u64 = 0b11;
 const GUARDED: u64 = 1 << 2;
 const POSTPONED: u64 = 1 << 3;
-const TAG_SHIFT: u32 = 4;
+const HAS_ITEMS: u64 = 1 << 4;
+const MARKS_MASK: u64 = LOW_MASK & !HAS_ITEMS;
+const TAG_SHIFT: u32 = 5;
 const TTL_SHIFT: u32 = 30;
 const POSITION_MASK: u64 = (1 << TTL_SHIFT) - 1;
 
@@ -95,7 +97,19 @@ impl Record {
 
     /// Sets the deadline, at most [`FAR_FUTURE_MS`], and keeps the marks.
     pub(crate) fn set_deadline_ms(&mut self, deadline_ms: u64) {
-        *self.when.get_mut() = when(deadline_ms, self.marks());
+        let when = self.when.get_mut();
+        *when = deadline_bits(deadline_ms) | *when & LOW_MASK;
+    }
+
+    /// Whether any item is attached to the lease: replicated, and here so that most look-ups need
+    /// not search for what is not there.
+    pub(crate) fn has_items(&self) -> bool {
+        self.when() & HAS_ITEMS != 0
+    }
+
+    pub(crate) fn set_has_items(&mut self, has_items: bool) {
+        let when = self.when.get_mut();
+        *when = *when & !HAS_ITEMS | if has_items { HAS_ITEMS } else { 0 };
     }
 
     pub(crate) fn set_marks(&mut self, marks: Marks) {
@@ -107,13 +121,20 @@ impl Record {
     /// success its deadline is `deadline_ms`, or what it was if that is later.
     #[inline]
     pub(crate) fn extend(&self, marks: Marks, now_ms: u64, deadline_ms: u64) -> bool {
-        let is_plain = self.marks() == marks && self.deadline_ms() > now_ms;
-        if is_plain {
-            // The marks cannot change meanwhile, so the larger number is the later deadline.
-            self.when
-                .fetch_max(when(deadline_ms, marks), Ordering::Relaxed);
+        let mut old = self.when();
+        if old & MARKS_MASK != marks.0 || old >> DEADLINE_SHIFT <= now_ms {
+            return false;
         }
-        is_plain
+        // Nothing but the deadline changes meanwhile, so the larger number is the later one.
+        let new = deadline_bits(deadline_ms) | old & LOW_MASK;
+        while old < new {
+            let (success, failure) = (Ordering::Relaxed, Ordering::Relaxed);
+            match self.when.compare_exchange_weak(old, new, success, failure) {
+                Ok(_) => break,
+                Err(current) => old = current,
+            }
+        }
+        true
     }
 
     pub(crate) fn phase(&self) -> Phase {
@@ -151,13 +172,13 @@ impl Clone for Record {
 }
 
 #[inline]
-const fn when(deadline_ms: u64, marks: Marks) -> u64 {
+const fn deadline_bits(deadline_ms: u64) -> u64 {
     let deadline_ms = if deadline_ms < FAR_FUTURE_MS {
         deadline_ms
     } else {
         FAR_FUTURE_MS
     };
-    deadline_ms << DEADLINE_SHIFT | marks.0
+    deadline_ms << DEADLINE_SHIFT
 }
 
 impl Marks {
@@ -213,7 +234,7 @@ impl Marks {
 impl Tag {
     /// The tag of the next promotion; `None` when they are used up and all records must be wiped.
     pub(crate) const fn next(self) -> Option<Self> {
-        if self.0 < MARKS_MASK >> TAG_SHIFT {
+        if self.0 < LOW_MASK >> TAG_SHIFT {
             Some(Self(self.0 + 1))
         } else {
             None
@@ -241,8 +262,9 @@ mod tests {
     #[test]
     fn fields_do_not_disturb_each_other() {
         let mut record = record();
-        let marks = Marks::renewable(Tag(0x7fff)).with_guard(true);
+        let marks = Marks::renewable(Tag(0x3fff)).with_guard(true);
         let marks = marks.postponed().postponed();
+        record.set_has_items(true);
         record.set_marks(marks.with_phase(Phase::Revoking));
         record.set_deadline_ms(u64::MAX);
         record.set_position(Position::from_bits(0x2aaa_aaaa));
@@ -250,10 +272,27 @@ mod tests {
         assert_eq!(record.deadline_ms(), FAR_FUTURE_MS);
         assert_eq!(record.position().to_bits(), 0x2aaa_aaaa);
         assert_eq!(record.phase(), Phase::Revoking);
-        assert_eq!(record.marks().tag(), Tag(0x7fff));
+        assert_eq!(record.marks().tag(), Tag(0x3fff));
+        assert!(record.has_items());
         assert!(record.marks().is_guarded() && record.marks().is_postponed());
         record.set_phase(Phase::Active);
+        record.set_has_items(false);
         assert_eq!(record.marks(), marks);
+        assert_eq!(record.deadline_ms(), FAR_FUTURE_MS);
+    }
+
+    #[test]
+    fn a_renewal_moves_the_deadline_of_a_record_with_its_marks_on() {
+        let mut record = record();
+        let marks = Marks::renewable(Tag::FIRST);
+        record.set_marks(marks);
+        record.set_has_items(true);
+        record.set_deadline_ms(50);
+        assert!(!record.extend(Marks::renewable(Tag(2)), 10, 60));
+        assert!(!record.extend(marks, 50, 60), "it is due");
+        assert!(record.extend(marks, 49, 40) && record.deadline_ms() == 50);
+        assert!(record.extend(marks, 49, 60) && record.deadline_ms() == 60);
+        assert_eq!((record.marks(), record.has_items()), (marks, true));
     }
 
     #[test]
@@ -266,7 +305,7 @@ mod tests {
 
     #[test]
     fn tags_run_out() {
-        assert_eq!(Tag(0x7ffe).next(), Some(Tag(0x7fff)));
-        assert_eq!(Tag(0x7fff).next(), None);
+        assert_eq!(Tag(0x3ffe).next(), Some(Tag(0x3fff)));
+        assert_eq!(Tag(0x3fff).next(), None);
     }
 }

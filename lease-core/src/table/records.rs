@@ -1,31 +1,17 @@
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::hash::BuildHasher;
 
 use foldhash::fast::FixedState;
-use hashbrown::HashTable;
 
 use super::record::Record;
+use super::shards::{Shards, Spot, place_of, shard_of_place};
 use crate::LeaseId;
 
-/// The records of all leases: a hash table in [`SHARDS`] parts of unequal size.
-///
-/// The parts bound how long the growth of a table holds up a grant, and because the largest covers
-/// about twice as many ids as the smallest they do not grow at the same time: memory follows the
-/// number of leases at about 54 bytes each instead of jumping between 38 and 75 (measured from
-/// 10^4 to 10^7).
+/// The records of all leases.
 #[derive(Clone, Debug)]
 pub(crate) struct Records {
-    shards: Box<[Shard]>,
-    len: usize,
+    shards: Shards<Record>,
     seed: FixedState,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Shard {
-    table: HashTable<Record>,
-    // Counts the times that records may have changed their places.
-    moves: u64,
 }
 
 /// A place in a walk over all records that goes on while they change.
@@ -36,73 +22,47 @@ pub(crate) struct Cursor {
     moves: u64,
 }
 
-const SHARDS: usize = 64;
-
 impl Records {
     pub(crate) fn new(hash_seed: u64) -> Self {
         Self {
-            shards: (0..SHARDS).map(|_| Shard::default()).collect(),
-            len: 0,
+            shards: Shards::new(),
             seed: FixedState::with_seed(hash_seed),
         }
     }
 
     pub(crate) const fn len(&self) -> usize {
-        self.len
+        self.shards.len()
     }
 
     /// O(1), one cache miss.
     #[inline]
     pub(crate) fn get(&self, id: LeaseId) -> Option<&Record> {
-        let hash = self.hash(id);
-        self.shards[shard_of(hash)]
-            .table
-            .find(hash, |record| record.id() == id)
+        let spot = Spot::of(self.hash(id));
+        self.shards.find(spot, |record| record.id() == id)
     }
 
     /// O(1), one cache miss.
     #[inline]
     pub(crate) fn get_mut(&mut self, id: LeaseId) -> Option<&mut Record> {
-        let hash = self.hash(id);
-        self.shards[shard_of(hash)]
-            .table
-            .find_mut(hash, |record| record.id() == id)
+        let spot = Spot::of(self.hash(id));
+        self.shards.find_mut(spot, |record| record.id() == id)
     }
 
     /// Adds a record, O(1) but for the growth of one part. The caller knows that the id is free.
     pub(crate) fn insert(&mut self, record: Record) -> &mut Record {
-        let hash = self.hash(record.id());
+        let spot = Spot::of(self.hash(record.id()));
         let seed = &self.seed;
-        let shard = &mut self.shards[shard_of(hash)];
-        if shard.table.len() == shard.table.capacity() {
-            shard.moves += 1;
-        }
-        self.len += 1;
-        shard
-            .table
-            .insert_unique(hash, record, |record| hash_id(seed, record.id()))
-            .into_mut()
+        self.shards
+            .insert(spot, record, |record| hash_id(seed, record.id()))
     }
 
     /// Takes a record out, O(1) but for the shrinking of a part that is mostly empty.
     pub(crate) fn remove(&mut self, id: LeaseId) -> Option<Record> {
-        let hash = self.hash(id);
+        let spot = Spot::of(self.hash(id));
         let seed = &self.seed;
-        let shard = &mut self.shards[shard_of(hash)];
-        let entry = shard
-            .table
-            .find_entry(hash, |record| record.id() == id)
-            .ok()?;
-        let (record, _) = entry.remove();
-        self.len -= 1;
-        if shard.table.len() < shard.table.num_buckets() / 8 {
-            shard.moves += 1;
-            let room = shard.table.len() * 2;
-            shard
-                .table
-                .shrink_to(room, |record| hash_id(seed, record.id()));
-        }
-        Some(record)
+        let is_it = |record: &Record| record.id() == id;
+        self.shards
+            .remove(spot, is_it, |record| hash_id(seed, record.id()))
     }
 
     /// Calls `visit` with the records of the next `buckets` places behind `cursor` and moves it on.
@@ -115,33 +75,33 @@ impl Records {
         mut buckets: usize,
         mut visit: impl FnMut(&mut Record),
     ) -> bool {
-        while let Some(shard) = self.shards.get_mut(cursor.shard) {
-            cursor.follow(shard);
-            let end = shard
-                .table
+        loop {
+            cursor.follow(&self.shards);
+            let Some(table) = self.shards.table_mut(cursor.shard) else {
+                return false;
+            };
+            let end = table
                 .num_buckets()
                 .min(cursor.bucket.saturating_add(buckets));
             buckets -= end.saturating_sub(cursor.bucket);
             for bucket in cursor.bucket..end {
-                if let Some(record) = shard.table.get_bucket_mut(bucket) {
+                if let Some(record) = table.get_bucket_mut(bucket) {
                     visit(record);
                 }
             }
             cursor.bucket = end;
-            if end < shard.table.num_buckets() {
+            if end < table.num_buckets() {
                 return true;
             }
             cursor.shard += 1;
             cursor.bucket = 0;
         }
-        false
     }
 
     /// Answers whether the records of the part in which the cursor stands have moved, so that the
     /// part begins again.
     pub(crate) fn restarts(&self, cursor: &mut Cursor) -> bool {
-        let shard = self.shards.get(cursor.shard);
-        shard.is_some_and(|shard| cursor.follow(shard))
+        cursor.follow(&self.shards)
     }
 
     /// As [`walk`](Self::walk), but ends a call also at the end of a part.
@@ -151,11 +111,11 @@ impl Records {
         buckets: usize,
         visit: impl FnMut(&Record),
     ) -> bool {
-        let Some(shard) = self.shards.get(cursor.shard) else {
+        cursor.follow(&self.shards);
+        let tables = self.shards.tables();
+        let Some(table) = tables.get(cursor.shard) else {
             return false;
         };
-        cursor.follow(shard);
-        let table = &shard.table;
         let end = table
             .num_buckets()
             .min(cursor.bucket.saturating_add(buckets));
@@ -167,27 +127,26 @@ impl Records {
             cursor.shard += 1;
             cursor.bucket = 0;
         }
-        cursor.shard < self.shards.len()
+        cursor.shard < tables.len()
     }
 
     /// All records, in an order that nothing may depend on.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Record> {
-        self.shards.iter().flat_map(|shard| shard.table.iter())
+        self.shards.iter()
     }
 
     /// The next `limit` ids behind `after` in an order that depends on the ids and the seed alone,
-    /// not on what was granted when. O(leases / 64 + limit log limit).
+    /// not on what was granted when. O(leases / 256 + limit log limit).
     pub(crate) fn page(&self, after: Option<LeaseId>, limit: usize) -> Vec<LeaseId> {
         let after = after.map(|id| (self.place(id), id));
         let first = after.map_or(0, |(place, _)| shard_of_place(place));
         let mut page = Vec::new();
-        for shard in &self.shards[first..] {
+        for table in &self.shards.tables()[first..] {
             let start = page.len();
             if start >= limit {
                 break;
             }
-            let ids = shard
-                .table
+            let ids = table
                 .iter()
                 .map(|record| (self.place(record.id()), record.id()));
             page.extend(ids.filter(|entry| after.is_none_or(|after| *entry > after)));
@@ -213,11 +172,15 @@ impl Records {
 impl Cursor {
     /// Starts the part again if its records have moved, and answers whether a part that was begun
     /// does.
-    fn follow(&mut self, shard: &Shard) -> bool {
-        let restarts = self.moves != shard.moves && self.bucket > 0;
-        if self.moves != shard.moves {
+    fn follow(&mut self, shards: &Shards<Record>) -> bool {
+        let Some(moves) = shards.moves(self.shard) else {
+            return false;
+        };
+        let has_moved = self.moves != moves;
+        let restarts = has_moved && self.bucket > 0;
+        if has_moved {
             self.bucket = 0;
-            self.moves = shard.moves;
+            self.moves = moves;
         }
         restarts
     }
@@ -233,31 +196,12 @@ fn hash_id(seed: &FixedState, id: LeaseId) -> u64 {
     seed.hash_one(id.get())
 }
 
-/// Brings the bits that choose the part to the top. They are neither those that choose the bucket
-/// in the part's table, the lowest, nor those of its tags, the highest seven.
-const fn place_of(hash: u64) -> u64 {
-    hash.rotate_left(24)
-}
-
-#[inline]
-const fn shard_of(hash: u64) -> usize {
-    shard_of_place(place_of(hash))
-}
-
-/// Maps the top 24 bits x of a place, as a fraction, to (4x - x^2) / 3 of all parts: rising, and
-/// twice as dense at the end as at the start.
-#[inline]
-const fn shard_of_place(place: u64) -> usize {
-    let x = place >> 40;
-    let bent = (x * ((4 << 24) - x)) >> 24;
-    ((bent * SHARDS as u64 / 3) >> 24) as usize
-}
-
 #[cfg(test)]
 mod tests {
     use alloc::collections::BTreeSet;
 
     use super::*;
+    use crate::table::shards::shard_of;
     use crate::{Epoch, Incarnation, Ttl};
 
     fn id(number: i64) -> LeaseId {
@@ -277,23 +221,6 @@ mod tests {
     }
 
     #[test]
-    fn every_place_has_a_shard_and_places_rise_with_shards() {
-        assert_eq!(shard_of_place(0), 0);
-        assert_eq!(shard_of_place(u64::MAX), SHARDS - 1);
-        let shards = (0..1 << 12).map(|x| shard_of_place(x << 52));
-        assert!(shards.is_sorted());
-    }
-
-    #[test]
-    fn parts_differ_in_size_by_about_two() {
-        let records = records(1..=100_000);
-        let largest = records.shards.iter().map(|s| s.table.len()).max();
-        let smallest = records.shards.iter().map(|s| s.table.len()).min();
-        let (largest, smallest) = largest.zip(smallest).expect("there are shards");
-        assert!(largest > smallest * 3 / 2 && largest < smallest * 3);
-    }
-
-    #[test]
     fn inserted_is_found_until_removed() {
         let mut records = records(-500..0);
         assert_eq!(records.len(), 500);
@@ -304,17 +231,6 @@ mod tests {
         );
         assert!(records.get(id(-3)).is_none() && records.remove(id(-3)).is_none());
         assert_eq!(records.len(), 499);
-    }
-
-    #[test]
-    fn memory_follows_the_number_of_leases_down() {
-        let mut records = records(1..=100_000);
-        for number in 1..=99_000 {
-            records.remove(id(number));
-        }
-        let buckets: usize = records.shards.iter().map(|s| s.table.num_buckets()).sum();
-        assert!(buckets < 10_000, "{buckets} places for 1,000 records");
-        assert!((99_001..=100_000).all(|number| records.get(id(number)).is_some()));
     }
 
     #[test]

@@ -26,8 +26,12 @@ impl Remainders {
         }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.of.is_empty()
+    }
+
     pub(crate) fn get(&self, id: LeaseId) -> Remainder {
-        if self.of.is_empty() {
+        if self.is_empty() {
             return Remainder::default();
         }
         self.of.get(&id).copied().unwrap_or_default()
