@@ -1,4 +1,4 @@
-use alloc::vec::Vec;
+use alloc::boxed::Box;
 use core::time::Duration;
 
 use crate::{Epoch, Incarnation, LeaseId, LeaseItem, Ttl};
@@ -11,24 +11,37 @@ pub struct Lease {
     pub(crate) id: LeaseId,
     pub(crate) ttl: Ttl,
     pub(crate) incarnation: Incarnation,
-    // `None` while nothing counts the time down: the lessor is not the primary.
-    pub(crate) remaining: Option<Duration>,
+    pub(crate) remaining: Remaining,
     pub(crate) checkpointed: Option<Ttl>,
     // Invariant: sorted, without duplicates.
-    pub(crate) keys: Vec<LeaseItem>,
+    pub(crate) keys: Box<[LeaseItem]>,
+}
+
+/// The time to expiry, in 8 bytes: listings hold millions of them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Remaining(u64);
+
+impl Remaining {
+    /// Nothing counts the time down: the lessor is not the primary.
+    pub(crate) const NOT_COUNTED: Self = Self(u64::MAX);
+
+    /// At most the longest TTL and its extension, far below [`NOT_COUNTED`](Self::NOT_COUNTED).
+    pub(crate) const fn millis(millis: u64) -> Self {
+        Self(millis)
+    }
 }
 
 impl Lease {
     /// A lease that no lessor counts down: etcd's `NewLease`, for fakes and tests.
     #[must_use]
-    pub const fn new(id: LeaseId, ttl: Ttl) -> Self {
+    pub fn new(id: LeaseId, ttl: Ttl) -> Self {
         Self {
             id,
             ttl,
             incarnation: Incarnation::counted(Epoch::ZERO, 0),
-            remaining: None,
+            remaining: Remaining::NOT_COUNTED,
             checkpointed: None,
-            keys: Vec::new(),
+            keys: Box::new([]),
         }
     }
 
@@ -54,13 +67,16 @@ impl Lease {
     /// The time to expiry, zero once expired; [`Duration::MAX`] while demoted.
     #[must_use]
     pub fn remaining(&self) -> Duration {
-        self.remaining.unwrap_or(Duration::MAX)
+        match self.remaining {
+            Remaining::NOT_COUNTED => Duration::MAX,
+            Remaining(millis) => Duration::from_millis(millis),
+        }
     }
 
     /// Whether the lessor was not the primary, so that the lease could not expire.
     #[must_use]
     pub const fn demoted(&self) -> bool {
-        self.remaining.is_none()
+        matches!(self.remaining, Remaining::NOT_COUNTED)
     }
 
     /// The checkpointed remaining TTL, which a promotion starts from; `None` is the whole TTL.
@@ -79,7 +95,9 @@ impl Lease {
     /// tests.
     pub fn set_lease_item(&mut self, item: LeaseItem) {
         if let Err(place) = self.keys.binary_search(&item) {
-            self.keys.insert(place, item);
+            let mut keys = core::mem::take(&mut self.keys).into_vec();
+            keys.insert(place, item);
+            self.keys = keys.into_boxed_slice();
         }
     }
 }
@@ -87,6 +105,11 @@ impl Lease {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_listing_of_millions_is_small() {
+        assert_eq!(size_of::<Lease>(), 56);
+    }
 
     #[test]
     fn a_lease_of_no_lessor_is_never_due_and_keeps_its_keys_sorted() {

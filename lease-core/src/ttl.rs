@@ -1,4 +1,5 @@
 use core::fmt;
+use core::num::NonZeroU64;
 use core::time::Duration;
 
 use crate::LeaseError;
@@ -17,13 +18,13 @@ pub const MAX_LEASE_TTL: i64 = 9_000_000_000;
 /// # Ok::<(), LeaseError>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct Ttl(u64);
+pub struct Ttl(NonZeroU64);
 
 impl Ttl {
     /// One second.
-    pub const MIN: Self = Self(1);
+    pub const MIN: Self = Self(NonZeroU64::MIN);
     /// [`MAX_LEASE_TTL`] seconds.
-    pub const MAX: Self = Self(MAX_LEASE_TTL as u64);
+    pub const MAX: Self = Self::from_secs_unchecked(MAX_LEASE_TTL as u64);
 
     /// A TTL of `secs` seconds.
     ///
@@ -38,42 +39,46 @@ impl Ttl {
         } else if secs < 1 {
             Err(LeaseError::LeaseTtlTooSmall)
         } else {
-            Ok(Self(secs as u64))
+            Ok(Self::from_secs_unchecked(secs as u64))
         }
     }
 
     /// The seconds rounded up and brought into range: what a checkpoint carries.
     pub(crate) fn from_millis_ceil(millis: u64) -> Self {
-        Self(millis.div_ceil(1000)).clamp(Self::MIN, Self::MAX)
+        let secs = millis.div_ceil(1000);
+        Self::from_secs_unchecked(secs.clamp(1, MAX_LEASE_TTL as u64))
     }
 
     /// From seconds that are known to be in range.
     pub(crate) const fn from_secs_unchecked(secs: u64) -> Self {
         debug_assert!(secs >= 1 && secs <= MAX_LEASE_TTL as u64);
-        Self(secs)
+        match NonZeroU64::new(secs) {
+            Some(secs) => Self(secs),
+            None => Self::MIN,
+        }
     }
 
     /// Seconds.
     #[must_use]
     pub const fn as_secs(self) -> u64 {
-        self.0
+        self.0.get()
     }
 
     /// Seconds, as etcd's API has them.
     #[must_use]
     pub const fn get(self) -> i64 {
-        self.0 as i64
+        self.0.get() as i64
     }
 
     /// Milliseconds.
     pub(crate) const fn as_millis(self) -> u64 {
-        self.0 * 1000
+        self.0.get() * 1000
     }
 
     /// The same span as a [`Duration`].
     #[must_use]
     pub const fn as_duration(self) -> Duration {
-        Duration::from_secs(self.0)
+        Duration::from_secs(self.0.get())
     }
 }
 
@@ -116,6 +121,7 @@ mod tests {
     #[test]
     fn what_is_left_is_rounded_up_into_the_range() {
         let secs = [0, 1, 1_000, 1_001, u64::MAX].map(Ttl::from_millis_ceil);
-        assert_eq!(secs, [Ttl(1), Ttl(1), Ttl(1), Ttl(2), Ttl::MAX]);
+        let two = Ttl::from_secs_unchecked(2);
+        assert_eq!(secs, [Ttl::MIN, Ttl::MIN, Ttl::MIN, two, Ttl::MAX]);
     }
 }

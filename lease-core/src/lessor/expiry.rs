@@ -14,22 +14,32 @@ impl Shared {
     pub(super) fn drive_expiry(&self) -> Option<Timestamp> {
         loop {
             let now = self.clock.precise_now();
+            let mut retired = Vec::new();
+            let mut wakes_checkpointer = false;
             let (batch, next) = self.state.with(|state| {
                 if state.is_stopped {
                     return (None, None);
                 }
+                retired = std::mem::take(&mut state.retired);
                 state.note_taken(now, self.expired.1.len());
                 state.core.handle_timeout(now);
                 let waiting = state.outbox.waiting.take();
                 let batch = waiting.or_else(|| state.core.poll_expired(now));
                 let next = state.core.next_expiry();
                 state.alarms.expiry = next.unwrap_or(Timestamp::MAX);
+                // The schedule of a promotion brings checkpoints.
+                wakes_checkpointer = state.checkpointer_oversleeps();
                 (batch, next)
             });
+            drop(retired);
+            if wakes_checkpointer {
+                self.wakers.wake_checkpointer();
+            }
             let has_room = batch.is_none_or(|batch| self.dispatch(batch));
             if !has_room || next.is_none_or(|next| next > now) {
                 return next;
             }
+            self.state.give_way();
         }
     }
 
@@ -94,7 +104,6 @@ impl Shared {
     /// Brings due checkpoints to the host's log, or applies them if the host has none. Returns when
     /// one is due again.
     pub(super) fn drive_checkpoints(&self) -> Option<Timestamp> {
-        drop(self.state.with(|state| std::mem::take(&mut state.retired)));
         if self.checkpoints_are_polled() {
             return None;
         }
@@ -115,6 +124,7 @@ impl Shared {
             if next.is_none_or(|next| next > now) {
                 return next;
             }
+            self.state.give_way();
         }
     }
 
@@ -190,12 +200,11 @@ impl Shared {
         self.state.read(|state| state.core.is_primary())
     }
 
-    /// Lets go of what a change of the role has left, outside the lock: by a thread of its own if
-    /// there are any, since it takes time in proportion to the leases.
+    /// Keeps what a change of the role has left until the driver runs again: to drop it takes time in
+    /// proportion to the leases, which nobody is to wait for.
     pub(super) fn dispose(&self, promotion: Promotion) {
         if let Promotion::Changed(Some(retired)) = promotion {
             self.state.with(|state| state.retired.push(retired));
-            self.wakers.wake_checkpointer();
         }
     }
 

@@ -53,17 +53,15 @@ impl Shared {
         for ids in ids.chunks(RENEWALS_PER_LOCK) {
             let now = self.clock.now();
             let start = answers.len();
-            let renewed = self.state.read(|state| {
-                let mut renewed = 0;
-                answers.extend(ids.iter().map(|id| {
-                    let ttl = state.renew_plain(now, *id);
+            let mut renewed = 0;
+            self.state.read(|state| {
+                state.renew_plain_many(now, ids, |ttl| {
                     renewed += u64::from(ttl.is_some());
                     // Looked at again below, and not seen if it stays.
-                    ttl.map_or(Err(LeaseError::LeaseNotFound), |ttl| {
+                    answers.push(ttl.map_or(Err(LeaseError::LeaseNotFound), |ttl| {
                         Ok(Renewal::Renewed(ttl))
-                    })
-                }));
-                renewed
+                    }));
+                });
             });
             self.renewed.add(renewed);
             if renewed < ids.len() as u64 {

@@ -1,5 +1,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::LockResult;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use crossbeam_utils::sync::{ShardedLock, ShardedLockWriteGuard};
 
@@ -75,6 +78,20 @@ impl State {
         self.core.renew_plain(now, id)
     }
 
+    /// Renews leases that nothing stands in the way of; `answer` is told of each in turn.
+    pub(super) fn renew_plain_many(
+        &self,
+        now: Timestamp,
+        ids: &[LeaseId],
+        mut answer: impl FnMut(Option<Ttl>),
+    ) {
+        if self.is_stopped {
+            ids.iter().for_each(|_| answer(None));
+        } else {
+            self.core.renew_plain_many(now, ids, answer);
+        }
+    }
+
     /// The writes of a command are safe: it takes effect.
     pub(super) fn finish(&mut self, now: Timestamp, begun: Begun) {
         match begun {
@@ -117,6 +134,11 @@ impl State {
         }
     }
 
+    /// Whether the thread that proposes checkpoints would sleep past one. O(1).
+    pub(super) fn checkpointer_oversleeps(&mut self) -> bool {
+        bring_forward(&mut self.alarms.checkpoint, self.core.next_checkpoint())
+    }
+
     #[cold]
     fn answers(&mut self) -> Vec<(Waiter, TicketOutcome)> {
         let mut answers = Vec::new();
@@ -140,11 +162,15 @@ fn bring_forward(alarm: &mut Timestamp, due: Option<Timestamp>) -> bool {
 ///
 /// Renewals and look-ups share the lock, and each thread takes a part of it of its own: two threads
 /// that renew do not wait for each other, nor for each other's cache lines.
-pub(super) struct StateCell(ShardedLock<State>);
+pub(super) struct StateCell {
+    lock: ShardedLock<State>,
+    // How many threads have found the lock taken and wait for it.
+    waiting: AtomicUsize,
+}
 
 impl StateCell {
     pub(super) fn new(core: LessorCore) -> Self {
-        Self(ShardedLock::new(State {
+        let state = State {
             core,
             journal: Journal::default(),
             outbox: Outbox::default(),
@@ -155,13 +181,32 @@ impl StateCell {
             is_stopped: false,
             retired: Vec::new(),
             waiters: BTreeMap::new(),
-        }))
+        };
+        Self {
+            lock: ShardedLock::new(state),
+            waiting: AtomicUsize::new(0),
+        }
     }
 
     /// Looks at the state, beside others who do the same.
     #[inline]
     pub(super) fn read<R>(&self, look: impl FnOnce(&State) -> R) -> R {
-        look(&self.0.read().expect(NOT_POISONED))
+        let state = match self.lock.try_read() {
+            Ok(state) => state,
+            Err(_) => self.wait(|| self.lock.read()),
+        };
+        look(&state)
+    }
+
+    /// Lets those who wait for the lock have it before the caller takes it again, which is for
+    /// whoever takes it many times in a row: the lock by itself goes to who asks first.
+    pub(super) fn give_way(&self) {
+        for _ in 0..LONGEST_GIVING_WAY {
+            if self.waiting.load(Ordering::Relaxed) == 0 {
+                return;
+            }
+            thread::yield_now();
+        }
     }
 
     /// Does something with the state and then answers those whose wait it has ended.
@@ -190,13 +235,28 @@ impl StateCell {
     }
 
     pub(super) fn is_poisoned(&self) -> bool {
-        self.0.is_poisoned()
+        self.lock.is_poisoned()
     }
 
     #[inline]
     fn lock(&self) -> ShardedLockWriteGuard<'_, State> {
-        self.0.write().expect(NOT_POISONED)
+        match self.lock.try_write() {
+            Ok(state) => state,
+            Err(_) => self.wait(|| self.lock.write()),
+        }
+    }
+
+    #[cold]
+    fn wait<G>(&self, take: impl FnOnce() -> LockResult<G>) -> G {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let guard = take();
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        guard.expect(NOT_POISONED)
     }
 }
+
+/// How often a thread that gives way yields: longer than the system takes to wake another one, and
+/// well under a millisecond.
+const LONGEST_GIVING_WAY: usize = 500;
 
 const NOT_POISONED: &str = "nothing that runs under the lessor's lock panics";

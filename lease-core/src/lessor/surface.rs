@@ -4,6 +4,7 @@ use std::time::Duration;
 use crossbeam_channel::Receiver;
 
 use super::{BackendLessor, Hooks};
+use crate::lease::Remaining;
 use crate::lessor_trait::Lessor;
 use crate::{
     Answer, AttemptOutcome, Backend, BackendError, Checkpoint, CheckpointBatch, Checkpointer,
@@ -26,7 +27,9 @@ impl Lessor for BackendLessor {
         let (incarnation, runs) = self.shared.grant(&Grant::new(id, ttl))?;
         let mut lease = Lease::new(id, ttl);
         lease.incarnation = incarnation;
-        lease.remaining = runs.then(|| ttl.as_duration());
+        if runs {
+            lease.remaining = Remaining::millis(ttl.as_millis());
+        }
         Ok(lease)
     }
 
@@ -81,11 +84,10 @@ impl Lessor for BackendLessor {
 
     fn promote(&self, extend: Duration) {
         let epoch = self.shared.state.read(|state| state.core.next_epoch());
-        if self.promote_to(epoch, extend)
-            && let Err(error) = self.shared.begin_epoch(epoch, WriteBatch::default())
-        {
+        if let Err(error) = self.shared.begin_epoch(epoch, WriteBatch::default()) {
             self.shared.observe(|observer| observer.failed(&error));
         }
+        self.promote_to(epoch, extend);
     }
 
     fn demote(&self) {
@@ -210,13 +212,13 @@ impl BackendLessor {
     /// [`Command::BeginEpoch`].
     pub fn promote_to(&self, epoch: Epoch, extend: Duration) -> bool {
         let now = self.shared.clock.precise_now();
-        let promotion = self
-            .shared
-            .state
-            .with(|state| state.core.promote(now, epoch, extend));
+        let (promotion, oversleepers) = self.shared.state.with(|state| {
+            let promotion = state.core.promote(now, epoch, extend);
+            (promotion, state.oversleepers())
+        });
         let is_changed = matches!(promotion, Promotion::Changed(_));
         if is_changed {
-            self.shared.wakers.wake_all();
+            self.shared.wakers.wake(false, oversleepers);
             self.shared.observe(|observer| observer.promoted(epoch));
         }
         self.shared.dispose(promotion);

@@ -1,16 +1,16 @@
 use alloc::vec::Vec;
-use core::time::Duration;
 
 use lease_queue::Timestamp;
 
 use super::LessorCore;
 use super::time::Now;
+use crate::lease::Remaining;
 use crate::primary::Primary;
 use crate::table::Remainders;
 use crate::table::attachments::Attachments;
 use crate::table::record::{Phase, Record};
 use crate::table::records::Cursor;
-use crate::{Lease, LeaseId, LeaseRow};
+use crate::{Incarnation, Lease, LeaseId, LeaseItem, LeaseRow, Ttl};
 
 /// A listing that is taken in slices, so that no lock need be held for all of it.
 ///
@@ -18,33 +18,91 @@ use crate::{Lease, LeaseId, LeaseRow};
 #[derive(Debug, Default)]
 pub struct Listing {
     cursor: Cursor,
-    leases: Vec<Option<Lease>>,
-    // What to sort by, and where the lease is: small, since sorting moves it often.
-    order: Vec<(u64, LeaseId, u32)>,
-    // How many leases there were when the part of the table that is being walked began.
-    before_part: usize,
+    entries: Vec<Entry>,
+    // What some of them have beyond their record.
+    extras: Vec<Extra>,
+    // How many of both there were when the part of the table that is being walked began.
+    before_part: (usize, usize),
+    now_ms: u64,
+}
+
+/// What a record says of its lease: small, since sorting moves it often.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    // 0 while nothing counts the time down.
+    deadline_ms: u64,
+    id: LeaseId,
+    // Invariant: TTL in seconds << 30 | 0 without an extra, else one more than its index.
+    span: u64,
+    incarnation: Incarnation,
+}
+
+const EXTRA_BITS: u32 = 30;
+
+/// What most leases do not have.
+#[derive(Debug, Default)]
+struct Extra {
+    is_expiring: bool,
+    checkpointed: Option<Ttl>,
+    keys: Vec<LeaseItem>,
 }
 
 impl Listing {
     /// The leases, those first that expire first, by id where that does not decide. O(n log n).
     #[must_use]
-    pub fn into_sorted(mut self) -> Vec<Lease> {
-        self.order.sort_unstable();
-        let leases = self.order.iter();
-        leases
-            .filter_map(|(_, _, at)| self.leases.get_mut(*at as usize)?.take())
-            .collect()
+    pub fn into_sorted(self) -> Vec<Lease> {
+        let Self {
+            mut entries,
+            mut extras,
+            now_ms,
+            ..
+        } = self;
+        entries.sort_unstable_by_key(|entry| (entry.deadline_ms, entry.id));
+        let leases = entries.into_iter().map(|entry| {
+            let extra = entry.extra().and_then(|extra| extras.get_mut(extra));
+            entry.lease(now_ms, extra.map(core::mem::take))
+        });
+        leases.collect()
     }
 
-    fn push(&mut self, deadline_ms: u64, lease: Lease) {
-        let at = u32::try_from(self.leases.len()).expect("fewer than 2^32 leases fit into memory");
-        self.order.push((deadline_ms, lease.id, at));
-        self.leases.push(Some(lease));
+    fn push(&mut self, mut entry: Entry, extra: Option<Extra>) {
+        if let Some(extra) = extra {
+            self.extras.push(extra);
+            entry.set_extra(self.extras.len() - 1);
+        }
+        self.entries.push(entry);
+    }
+}
+
+impl Entry {
+    fn ttl(self) -> Ttl {
+        Ttl::from_secs_unchecked(self.span >> EXTRA_BITS)
     }
 
-    fn truncate(&mut self, len: usize) {
-        self.leases.truncate(len);
-        self.order.truncate(len);
+    fn extra(self) -> Option<usize> {
+        let one_more = self.span & ((1 << EXTRA_BITS) - 1);
+        (one_more as usize).checked_sub(1)
+    }
+
+    fn set_extra(&mut self, extra: usize) {
+        assert!(extra + 1 < 1 << EXTRA_BITS, "no wheel holds so many leases");
+        self.span |= extra as u64 + 1;
+    }
+
+    fn lease(self, now_ms: u64, extra: Option<Extra>) -> Lease {
+        let extra = extra.unwrap_or_default();
+        Lease {
+            id: self.id,
+            ttl: self.ttl(),
+            incarnation: self.incarnation,
+            remaining: match self.deadline_ms {
+                0 => Remaining::NOT_COUNTED,
+                _ if extra.is_expiring => Remaining::millis(0),
+                deadline_ms => Remaining::millis(deadline_ms.saturating_sub(now_ms)),
+            },
+            checkpointed: extra.checkpointed,
+            keys: extra.keys.into_boxed_slice(),
+        }
     }
 }
 
@@ -56,7 +114,9 @@ impl LessorCore {
     #[must_use]
     pub fn lookup(&self, now: Timestamp, id: LeaseId) -> Option<Lease> {
         let record = self.table.visible(id)?;
-        Some(self.view(now).snapshot(record).1)
+        let view = self.view(now);
+        let (entry, extra) = view.look(record);
+        Some(entry.lease(view.now_ms, extra))
     }
 
     /// All leases, those first that expire first. O(n log n).
@@ -72,15 +132,21 @@ impl LessorCore {
         let view = self.view(now);
         let records = &self.table.records;
         let mut cursor = listing.cursor;
+        if cursor == Cursor::default() {
+            listing.now_ms = view.now_ms;
+            listing.entries.reserve(records.len());
+        }
         if records.restarts(&mut cursor) {
-            listing.truncate(listing.before_part);
+            let (entries, extras) = listing.before_part;
+            listing.entries.truncate(entries);
+            listing.extras.truncate(extras);
         } else if cursor.is_at_start() {
-            listing.before_part = listing.leases.len();
+            listing.before_part = (listing.entries.len(), listing.extras.len());
         }
         let has_more = records.walk_part(&mut cursor, SLICE_BUCKETS, |record| {
             if record.phase() != Phase::Granting {
-                let (deadline_ms, lease) = view.snapshot(record);
-                listing.push(deadline_ms, lease);
+                let (entry, extra) = view.look(record);
+                listing.push(entry, extra);
             }
         });
         listing.cursor = cursor;
@@ -89,15 +155,19 @@ impl LessorCore {
 
     /// The next `limit` leases behind `after`, or the first ones: in an order that depends on the
     /// ids and [`hash_seed`](crate::LessorConfig::hash_seed) alone, so that a walk page by page
-    /// sees every lease that is there the whole time once. O(n / 64 + limit log limit).
+    /// sees every lease that is there the whole time once. O(n / 256 + limit log limit).
     ///
     /// `after` need not exist any more.
     #[must_use]
     pub fn page(&self, now: Timestamp, after: Option<LeaseId>, limit: usize) -> Vec<Lease> {
         let view = self.view(now);
         let ids = self.table.records.page(after, limit);
-        ids.into_iter()
-            .filter_map(|id| Some(view.snapshot(self.table.records.get(id)?).1))
+        let records = ids.into_iter().filter_map(|id| self.table.records.get(id));
+        records
+            .map(|record| {
+                let (entry, extra) = view.look(record);
+                entry.lease(view.now_ms, extra)
+            })
             .collect()
     }
 
@@ -113,7 +183,7 @@ impl LessorCore {
             primary: self.primary.as_deref(),
             attachments: &self.table.attachments,
             remainders: &self.table.remainders,
-            now: Now::at(now.max(self.clock.last())),
+            now_ms: Now::at(now.max(self.clock.last())).floor_ms,
         }
     }
 }
@@ -123,42 +193,51 @@ struct View<'a> {
     primary: Option<&'a Primary>,
     attachments: &'a Attachments,
     remainders: &'a Remainders,
-    now: Now,
+    now_ms: u64,
 }
 
 impl View<'_> {
-    /// The lease, and the deadline to sort it by.
-    fn snapshot(&self, record: &Record) -> (u64, Lease) {
-        let id = record.id();
-        let deadline_ms = match self.primary {
-            None => 0,
-            Some(primary) => primary.deadline_ms(self.remainders, record),
-        };
-        let remaining = self.primary.map(|primary| {
-            if primary.attempts.contains(id) {
-                Duration::ZERO
-            } else {
-                Duration::from_millis(deadline_ms.saturating_sub(self.now.floor_ms))
-            }
-        });
-        let lease = Lease {
-            id,
-            ttl: record.ttl(),
+    #[inline]
+    fn look(&self, record: &Record) -> (Entry, Option<Extra>) {
+        let entry = Entry {
+            deadline_ms: match self.primary {
+                None => 0,
+                Some(primary) => primary.deadline_ms(self.remainders, record),
+            },
+            id: record.id(),
+            span: record.ttl().as_secs() << EXTRA_BITS,
             incarnation: record.incarnation(),
-            remaining,
-            checkpointed: self.remainders.get(id).remaining,
-            keys: self.attachments.items(id),
         };
-        (deadline_ms, lease)
+        let is_plain = record.phase() == Phase::Active && !record.has_items();
+        if is_plain && self.remainders.is_empty() {
+            return (entry, None);
+        }
+        (entry, Some(self.extra(record)))
+    }
+
+    #[cold]
+    fn extra(&self, record: &Record) -> Extra {
+        let id = record.id();
+        let is_expiring = |primary: &Primary| primary.attempts.contains(id);
+        Extra {
+            is_expiring: self.primary.is_some_and(is_expiring),
+            checkpointed: self.remainders.get(id).remaining,
+            keys: if record.has_items() {
+                self.attachments.items(id)
+            } else {
+                Vec::new()
+            },
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use alloc::collections::BTreeSet;
+    use core::time::Duration;
 
     use super::*;
-    use crate::{Epoch, Grant, LessorConfig, Ttl, WriteBatch};
+    use crate::{Epoch, Grant, LessorConfig, WriteBatch};
 
     fn id(number: i64) -> LeaseId {
         LeaseId::new(number).expect("not zero")

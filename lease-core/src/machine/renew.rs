@@ -1,10 +1,12 @@
+use alloc::vec::Vec;
+
 use lease_queue::Timestamp;
 
 use super::LessorCore;
 use super::full_deadline_ms;
 use super::time::Now;
 use crate::probe::{planted, sometimes};
-use crate::table::record::Phase;
+use crate::table::record::{Marks, Phase, Record};
 use crate::{Checkpoint, CheckpointFence, LeaseError, LeaseId, Ttl};
 
 /// What a renewal came to.
@@ -21,6 +23,9 @@ pub enum Renewal {
     /// then may the renewal be acknowledged.
     Reset(Checkpoint),
 }
+
+/// How many leases are looked up before they are renewed.
+const RENEWALS_AHEAD: usize = 32;
 
 impl LessorCore {
     /// Renews a lease: on success its deadline is `now` plus its TTL, or what it was if that is
@@ -42,13 +47,62 @@ impl LessorCore {
         self.renew_marked(read, id)
     }
 
+    /// Renews many leases, each as [`renew`](Self::renew) does, and answers in their order. Where
+    /// memory is slow it takes a fraction of the time, because the look-ups do not wait for each
+    /// other.
+    pub fn renew_many(
+        &mut self,
+        now: Timestamp,
+        ids: &[LeaseId],
+    ) -> Vec<Result<Renewal, LeaseError>> {
+        let read = self.clock.read(now);
+        let mut plain = Vec::with_capacity(ids.len());
+        self.renew_plain_many(now, ids, |ttl| plain.push(ttl));
+        let answers = ids.iter().zip(plain).map(|(id, ttl)| match ttl {
+            Some(ttl) => {
+                self.stats.renewed += 1;
+                Ok(Renewal::Renewed(ttl))
+            }
+            None => self.renew_marked(read, *id),
+        });
+        answers.collect()
+    }
+
     /// Renews a lease that nothing stands in the way of, beside others who do the same; `None` if
     /// something does, or the lease is not there. The caller counts.
     #[inline]
     pub(crate) fn renew_plain(&self, now: Timestamp, id: LeaseId) -> Option<Ttl> {
         let now = self.clock.glance(now)?;
         let marks = self.primary.as_ref()?.renewable();
-        let record = self.table.records.get(id)?;
+        self.extend(self.table.records.get(id)?, marks, now)
+    }
+
+    /// As [`renew_plain`](Self::renew_plain), for many leases, of which `answer` is told in turn.
+    pub(crate) fn renew_plain_many(
+        &self,
+        now: Timestamp,
+        ids: &[LeaseId],
+        mut answer: impl FnMut(Option<Ttl>),
+    ) {
+        let marks = self.primary.as_ref().map(|primary| primary.renewable());
+        let Some((now, marks)) = self.clock.glance(now).zip(marks) else {
+            ids.iter().for_each(|_| answer(None));
+            return;
+        };
+        let mut records = [None; RENEWALS_AHEAD];
+        for ids in ids.chunks(RENEWALS_AHEAD) {
+            // All look-ups come first, so that their cache misses overlap.
+            for (record, id) in records.iter_mut().zip(ids) {
+                *record = self.table.records.get(*id);
+            }
+            for record in &records[..ids.len()] {
+                answer(record.and_then(|record| self.extend(record, marks, now)));
+            }
+        }
+    }
+
+    #[inline]
+    fn extend(&self, record: &Record, marks: Marks, now: Now) -> Option<Ttl> {
         let ttl = record.ttl();
         let is_renewed = record.extend(marks, now.floor_ms, self.full_deadline_ms(now, ttl));
         is_renewed.then_some(ttl)
@@ -97,5 +151,40 @@ impl LessorCore {
         record.set_deadline_ms(full_ms.max(record.deadline_ms()));
         self.stats.renewed += 1;
         Ok(Renewal::Renewed(record.ttl()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+
+    use super::*;
+    use crate::{Epoch, Grant, LessorConfig, WriteBatch};
+
+    #[test]
+    fn many_renewals_are_answered_as_one_by_one() {
+        let id = |number| LeaseId::new(number).expect("not zero");
+        let mut lessor = LessorCore::new(LessorConfig::default());
+        let rows = &mut WriteBatch::default();
+        lessor.promote(Timestamp::ZERO, Epoch::new(1), Duration::ZERO);
+        for number in 1..=100 {
+            let grant = Grant::new(id(number), Ttl::new(number).expect("legal"));
+            lessor.grant(Timestamp::ZERO, &grant, rows).expect("free");
+        }
+        // Some have expired, some are not there, some come twice.
+        let now = Timestamp::from_secs(30);
+        lessor.handle_timeout(now);
+        assert!(lessor.poll_expired(now).is_some());
+        let ids: Vec<_> = (1..=120).chain(50..60).map(id).collect();
+        let mut other = lessor.clone();
+        let one_by_one: Vec<_> = ids.iter().map(|id| other.renew(now, *id)).collect();
+        assert_eq!(lessor.renew_many(now, &ids), one_by_one);
+        assert_eq!(lessor.stats(), other.stats());
+        lessor.check_invariants();
+        lessor.demote(Epoch::new(1));
+        assert_eq!(
+            lessor.renew_many(now, &ids[..1]),
+            [Err(LeaseError::NotPrimary)]
+        );
     }
 }

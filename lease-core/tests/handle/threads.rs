@@ -73,6 +73,32 @@ fn revokes_of_the_same_leases_in_opposite_orders_end() {
     bench.assert_memory_is_disk();
 }
 
+/// The schedule that a promotion builds brings checkpoints, and nobody but the driver knows.
+#[test]
+fn threads_checkpoint_what_was_there_before_the_promotion() {
+    let lessor = BackendLessor::builder(Arc::new(TestBackend::default()))
+        .durability(BATCHED)
+        .config(LessorConfig {
+            checkpoint_interval: Duration::from_millis(100),
+            ..LessorConfig::default()
+        })
+        .build()
+        .expect("an empty backend is read");
+    lessor.grant(id(1), 600).expect("free");
+    // By now the thread sleeps until somebody wakes it.
+    thread::sleep(Duration::from_millis(100));
+    lessor.promote(Duration::ZERO);
+    let is_checkpointed = || {
+        let lease = lessor.lookup(id(1)).expect("it is there");
+        lease.checkpointed_remaining().is_some()
+    };
+    let in_time = (0..500).any(|_| {
+        thread::sleep(Duration::from_millis(20));
+        is_checkpointed()
+    });
+    assert!(in_time, "nobody woke the thread");
+}
+
 /// An expiry comes when it is due, without anybody asking.
 #[test]
 fn threads_deliver_in_time() {
