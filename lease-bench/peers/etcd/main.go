@@ -112,6 +112,8 @@ func (b bench) run(path string) {
 			}
 		})
 	}
+	b.time("demote", 1, le.Demote)
+	b.time("promote", 1, func() { le.Promote(0) })
 	before = heap()
 	b.time("attach", b.n, func() {
 		for i, id := range b.ids {
@@ -127,8 +129,6 @@ func (b bench) run(path string) {
 			}
 		}
 	})
-	b.time("demote", 1, le.Demote)
-	b.time("promote", 1, func() { le.Promote(0) })
 	b.time("recover", b.n, func() {
 		lease.NewLessor(zap.NewNop(), be, cluster{}, lease.LessorConfig{MinLeaseTTL: 1}).Stop()
 	})

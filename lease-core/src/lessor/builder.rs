@@ -22,7 +22,9 @@ pub enum Durability {
     Batched {
         /// The longest time that a write waits. etcd's is 100 ms.
         interval: Duration,
-        /// The number of writes that are committed at once. etcd's is 10,000.
+        /// The number of writes that start a commit before that. etcd's is 10,000. While a commit
+        /// runs more may gather: the next one takes them all, and beyond 16 times this number
+        /// commands wait for it.
         max_writes: NonZeroUsize,
     },
 }

@@ -14,6 +14,16 @@ use crate::{
 /// One for each revocation, in their order.
 type RevokeAnswers = Vec<Result<Revoked, LeaseError>>;
 
+/// What a try to revoke leases in one critical section came to.
+enum AtOnce {
+    /// The backend is so far behind that it comes first.
+    Overfull,
+    /// Somebody else revokes one of the leases.
+    Busy,
+    /// Done; tells also whether the writer must be woken.
+    Revoked(RevokeAnswers, bool),
+}
+
 /// How many leases are revoked in one critical section.
 const REVOCATIONS_PER_LOCK: usize = 256;
 
@@ -75,10 +85,12 @@ impl Shared {
         revocations: &[Revocation],
         mut writes: WriteBatch,
     ) -> Result<RevokeAnswers, LeaseError> {
-        self.check_backlog()?;
         let answers = match self.revoke_now(revocations, &mut writes)? {
             Some(answers) => answers,
-            None => self.revoke_then(revocations, writes)?,
+            None => {
+                self.check_backlog()?;
+                self.revoke_then(revocations, writes)?
+            }
         };
         if self.observer.is_some() {
             self.observe_revoked(revocations, &answers);
@@ -100,26 +112,35 @@ impl Shared {
             return Ok(None);
         }
         let now = self.clock.now();
-        let revoked = self.state.with(|state| {
-            state.check_running()?;
-            let State { core, journal, .. } = state;
-            if revocations.iter().any(|one| core.is_revoking(one.id)) {
-                return Ok(None);
+        loop {
+            let outcome = self.state.with(|state| {
+                state.check_running()?;
+                let State { core, journal, .. } = state;
+                if journal.is_overfull(max_writes.get()) {
+                    return Ok(AtOnce::Overfull);
+                }
+                if revocations.iter().any(|one| core.is_revoking(one.id)) {
+                    return Ok(AtOnce::Busy);
+                }
+                journal.pending.append(writes);
+                let answers = revocations
+                    .iter()
+                    .map(|one| core.revoke(now, one, &mut journal.pending))
+                    .collect();
+                let wakes_writer = journal.touch(now, max_writes.get());
+                Ok::<_, LeaseError>(AtOnce::Revoked(answers, wakes_writer))
+            })?;
+            match outcome {
+                AtOnce::Overfull => self.flush().map_err(LeaseError::Backend)?,
+                AtOnce::Busy => return Ok(None),
+                AtOnce::Revoked(answers, wakes_writer) => {
+                    if wakes_writer {
+                        self.wakers.wake_writer();
+                    }
+                    return Ok(Some(answers));
+                }
             }
-            journal.pending.append(writes);
-            let answers = revocations
-                .iter()
-                .map(|one| core.revoke(now, one, &mut journal.pending))
-                .collect();
-            let wakes_writer = journal.touch(now, max_writes.get());
-            Ok::<_, LeaseError>(Some((answers, wakes_writer)))
-        })?;
-        Ok(revoked.map(|(answers, wakes_writer)| {
-            if wakes_writer {
-                self.wakers.wake_writer();
-            }
-            answers
-        }))
+        }
     }
 
     /// Revokes leases whose items the host deletes, or whose commit is waited for.

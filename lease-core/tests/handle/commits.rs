@@ -115,12 +115,12 @@ fn batched_writes_wait_and_are_never_dropped() {
 #[test]
 fn a_full_journal_commits_itself_or_refuses() {
     let bench = bench(|builder| builder.durability(BATCHED));
-    for number in 1..=100 {
+    for number in 1..=200 {
         bench.lessor.grant(id(number), 60).expect("free");
     }
     assert!(bench.backend.rows().len() > 60, "memory stays bounded");
     let mut refused = 0;
-    for number in 101..=200 {
+    for number in 201..=400 {
         bench.backend.store().fail_after = Some(0);
         match bench.lessor.grant(id(number), 60) {
             Ok(_) => {}

@@ -64,8 +64,8 @@ pub(crate) fn run(watch: &Stopwatch) -> anyhow::Result<()> {
         drop(watch.time("list", n, || lessor.leases()));
         watch.time("page", 1, || black_box(lessor.page(None, 1000)).len());
     }
-    items(watch, &lessor, &ids);
     roles(watch, &lessor);
+    items(watch, &lessor, &ids);
     let tenth = n / 10;
     watch.time("detach", tenth, || {
         for id in &ids[..tenth] {
