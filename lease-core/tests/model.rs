@@ -342,7 +342,7 @@ impl Run {
             }
             Some(lease) => {
                 assert_eq!(begun, Ok(Revoking::Begun));
-                lease.revoking = true;
+                lease.begin_revoke();
                 self.revoking = Some(id);
             }
         }

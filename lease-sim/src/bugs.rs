@@ -61,6 +61,10 @@ pub const BUGS: &[Bug] = &[
     ),
     bug("rate-ignored", "the revoke rate is not kept"),
     bug(
+        "turns-not-awaited",
+        "nobody wakes for the turn of a lease that the revoke rate put off",
+    ),
+    bug(
         "old-deadlines-survive",
         "a promotion goes on with the deadlines of an earlier one",
     ),

@@ -14,6 +14,7 @@ pub const MARKS: &[&str] = &[
     "core: a promotion comes too late",
     "core: a promotion starts from a checkpoint",
     "core: a renewal comes too late",
+    "core: a renewal ends a wait for a turn",
     "core: a renewal needs a reset",
     "core: a renewal saves a lease whose time is up",
     "core: a revoke is cancelled",

@@ -13,7 +13,7 @@ fn main() {
     let _profiler = dhat::Profiler::builder().testing().build();
     println!("| leases | bytes a lease | bytes an attached key of 32 bytes |");
     println!("|---|---|---|");
-    for n in [10_000, 100_000, 1_000_000] {
+    for n in [10_000, 100_000, 1_000_000, 10_000_000] {
         let ids = shuffled_ids(n);
         let before = heap();
         let lessor = primary_with(Arc::new(NullBackend), &ids);

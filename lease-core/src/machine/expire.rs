@@ -56,8 +56,20 @@ impl LessorCore {
             leases: Vec::new(),
             order: Vec::new(),
         };
-        let mut keys = Vec::new();
+        let records = &mut self.table.records;
         let mut steps = 0;
+        // Those who wait for a turn were due before all that comes out of the queue now.
+        while steps < STEPS_PER_CALL
+            && !hand_out.is_full()
+            && primary.revoke_rate.has_turn(now.floor_ms)
+            && let Some(id) = primary.next_postponed()
+        {
+            steps += 1;
+            let record = records.get_mut(id).expect("who waits is there");
+            record.set_marks(record.marks().on_time());
+            hand_out.decide(primary, record);
+        }
+        let mut keys = Vec::new();
         while steps < STEPS_PER_CALL && !hand_out.is_full() {
             keys.clear();
             let Some(slot) = primary.expiries.pop_chunk(now.floor_ms, &mut keys) else {
@@ -67,7 +79,6 @@ impl LessorCore {
             if slot.is_exact() {
                 keys.sort_unstable();
             }
-            let records = &mut self.table.records;
             // All reads come first, so that their cache misses overlap.
             let found = keys.iter().filter(|key| records.get(**key).is_some());
             assert_eq!(found.count(), keys.len(), "every entry belongs to a lease");
@@ -79,6 +90,7 @@ impl LessorCore {
                 }
             }
         }
+        primary.next_turn_ms = primary.revoke_rate.next_turn(now.floor_ms);
         hand_out.finish(primary)
     }
 
@@ -115,7 +127,11 @@ impl LessorCore {
             return;
         };
         let is_over = fence.epoch == primary.epoch && outcome == AttemptOutcome::Failed;
-        if is_over && primary.has_scheduled(record) && primary.attempts.give_up(id) {
+        if is_over
+            && primary.has_scheduled(record)
+            && primary.attempts.give_up(id)
+            && !record.marks().is_postponed()
+        {
             let again_ms = now
                 .ceil_ms
                 .saturating_add(self.retry_ms / FAILED_RETRY_DIVISOR);
@@ -150,17 +166,22 @@ impl HandOut<'_> {
             record.deadline_ms() <= decided_ms || planted!("expiry-ignores-renewal")
         });
         if is_due && !self.is_full() {
-            match record.phase() {
-                Phase::Active => self.expire(primary, record, 0),
-                Phase::Expiring => self.retry(primary, record),
-                Phase::Revoking | Phase::Granting => {
-                    let again_ms = self.now.floor_ms.saturating_add(self.retry_ms);
-                    primary.relink_at(record, again_ms);
-                }
-            }
+            self.decide(primary, record);
         } else {
             sometimes!("core: an entry is put back at the true deadline");
             primary.relink(record);
+        }
+    }
+
+    /// Decides over a lease that is due and has no entry.
+    fn decide(&mut self, primary: &mut Primary, record: &mut Record) {
+        match record.phase() {
+            Phase::Active => self.expire(primary, record, 0),
+            Phase::Expiring => self.retry(primary, record),
+            Phase::Revoking | Phase::Granting => {
+                let again_ms = self.now.floor_ms.saturating_add(self.retry_ms);
+                primary.relink_at(record, again_ms);
+            }
         }
     }
 
@@ -175,25 +196,20 @@ impl HandOut<'_> {
         }
     }
 
-    /// Hands the lease out, or gives it a later turn if the revoke rate is used up.
+    /// Hands the lease out, or has it wait for its turn if the revoke rate is used up.
     fn expire(&mut self, primary: &mut Primary, record: &mut Record, attempt: u32) {
         let now_ms = self.now.floor_ms;
-        let due_ms = record.deadline_ms();
-        if !record.marks().is_postponed() {
-            let turn_ms = primary.revoke_rate.reserve(now_ms);
-            if turn_ms > now_ms {
-                self.stats.postponed += 1;
-                sometimes!("core: the revoke rate puts an expiry off");
-                primary.postponed.insert(record.id(), due_ms);
-                record.set_marks(record.marks().postponed());
-                record.set_deadline_ms(turn_ms);
-                primary.relink(record);
-                return;
-            }
+        if primary.revoke_rate.has_turn(now_ms) {
+            primary.revoke_rate.reserve(now_ms);
+        } else if !planted!("rate-ignored") {
+            self.stats.postponed += 1;
+            sometimes!("core: the revoke rate puts an expiry off");
+            primary.postpone(record);
+            return;
         }
         let id = record.id();
-        let own_ms = primary.forget_postponed(record).unwrap_or(due_ms);
-        record.set_marks(record.marks().on_time().with_phase(Phase::Expiring));
+        let due_ms = record.deadline_ms();
+        record.set_phase(Phase::Expiring);
         if attempt > 0 {
             sometimes!("core: a lease is handed out again");
         }
@@ -210,7 +226,7 @@ impl HandOut<'_> {
             id,
             incarnation,
             attempt,
-            lag: Duration::from_millis(now_ms.saturating_sub(own_ms)),
+            lag: Duration::from_millis(now_ms.saturating_sub(due_ms)),
         });
     }
 

@@ -123,6 +123,7 @@ impl LessorCore {
         // handed out.
         let may_live = record.deadline_ms() > now.floor_ms
             || self.suspended
+            || record.marks().is_postponed()
             || !primary.revoke_rate.has_turn(now.floor_ms);
         if planted!("renew-expiring") && record.phase() == Phase::Expiring {
             primary.attempts.forget(id);
@@ -146,9 +147,13 @@ impl LessorCore {
             }));
         }
         let full_ms = full_deadline_ms(self.clock_lag_ms, now, record.ttl());
-        primary.forget_postponed(record);
+        let has_waited = primary.forget_postponed(record);
         record.set_marks(primary.renewable());
         record.set_deadline_ms(full_ms.max(record.deadline_ms()));
+        if has_waited {
+            sometimes!("core: a renewal ends a wait for a turn");
+            primary.relink(record);
+        }
         self.stats.renewed += 1;
         Ok(Renewal::Renewed(record.ttl()))
     }

@@ -71,6 +71,13 @@ impl LessorCore {
         }
         if let Some(record) = self.table.records.get_mut(id) {
             record.set_phase(Phase::Revoking);
+            if let Some(primary) = &mut self.primary
+                && primary.has_scheduled(record)
+                && primary.forget_postponed(record)
+            {
+                record.set_marks(record.marks().on_time());
+                primary.relink(record);
+            }
         }
         if !planted!("row-of-a-revoked-lease-stays") || self.has_items(id) {
             rows.delete_lease(id);

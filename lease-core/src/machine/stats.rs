@@ -52,7 +52,7 @@ impl LessorCore {
             backlog: primary.map_or(0, |primary| primary.postponed.len()),
             expiring: primary.map_or(0, |primary| primary.attempts.len()),
             waiting: self.tickets.waiting(),
-            expiry_entries: primary.map_or(0, |primary| primary.expiries.len()),
+            expiry_entries: primary.map_or(0, |primary| primary.entries()),
             open_checkpoints: primary.map_or(0, |primary| primary.checkpoints.open_len()),
             ..self.stats
         }

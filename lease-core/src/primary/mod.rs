@@ -2,7 +2,7 @@ pub(crate) mod attempts;
 pub(crate) mod checkpoints;
 pub(crate) mod rate;
 
-use alloc::collections::BTreeMap;
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -31,13 +31,16 @@ pub(crate) struct Primary {
     // Where the scheduling of the leases that were there at the promotion goes on.
     // Invariant: `None` when every visible record carries `tag`.
     unscheduled: Option<Cursor>,
-    // Invariant: every scheduled lease has exactly one entry, no later than its deadline.
+    // Invariant: every scheduled lease has exactly one entry, no later than its deadline, unless it
+    // is postponed.
     pub(crate) expiries: BucketWheel<LeaseId>,
     pub(crate) revoke_rate: RateWindow,
-    // When the leases were due that wait for a turn which the revoke rate has given them.
+    // The leases that were due when the revoke rate was used up, by their deadlines.
     // Invariant: exactly the scheduled leases that are marked as postponed. A tree, because a hash
     // table that grows with a pile-up would stop everybody.
-    pub(crate) postponed: BTreeMap<LeaseId, u64>,
+    pub(crate) postponed: BTreeSet<(u64, LeaseId)>,
+    // When the next of them may go out.
+    pub(crate) next_turn_ms: u64,
     pub(crate) attempts: Attempts,
     pub(crate) checkpoints: CheckpointSchedule,
 }
@@ -61,7 +64,8 @@ impl Primary {
             unscheduled: Some(Cursor::default()),
             expiries: BucketWheel::starting_at(now.floor_ms),
             revoke_rate: RateWindow::new(config.revoke_rate_per_sec),
-            postponed: BTreeMap::new(),
+            postponed: BTreeSet::new(),
+            next_turn_ms: 0,
             attempts: Attempts::new(config.hash_seed),
             checkpoints: CheckpointSchedule::new(config),
         }
@@ -125,13 +129,22 @@ impl Primary {
         }
     }
 
-    /// Takes the lease, if it was put off, from those that wait for their turn, and answers when it
-    /// was due. The caller takes the mark from the record.
-    pub(crate) fn forget_postponed(&mut self, record: &Record) -> Option<u64> {
-        if !record.marks().is_postponed() {
-            return None;
-        }
-        self.postponed.remove(&record.id())
+    /// Has a lease that is due, and whose entry was taken out, wait until the revoke rate has a turn.
+    pub(crate) fn postpone(&mut self, record: &mut Record) {
+        record.set_marks(record.marks().postponed());
+        self.postponed.insert((record.deadline_ms(), record.id()));
+    }
+
+    /// The next of those that wait for a turn, in the order of their deadlines; it has no entry
+    /// then, and the caller takes the mark from its record.
+    pub(crate) fn next_postponed(&mut self) -> Option<LeaseId> {
+        self.postponed.pop_first().map(|(_, id)| id)
+    }
+
+    /// Takes the lease, if it was put off, from those that wait for a turn. Answers whether it was;
+    /// then it has no entry, and the caller takes the mark from its record.
+    pub(crate) fn forget_postponed(&mut self, record: &Record) -> bool {
+        record.marks().is_postponed() && self.postponed.remove(&(record.deadline_ms(), record.id()))
     }
 
     /// Enters a lease whose entry was taken out, at its deadline.
@@ -144,7 +157,7 @@ impl Primary {
         record.set_position(self.expiries.insert(record.id(), at_ms));
     }
 
-    /// Moves the entry of a scheduled lease, wherever it is, to its deadline.
+    /// Moves the entry of a scheduled lease that is not postponed, wherever it is, to its deadline.
     pub(crate) fn reschedule(&mut self, records: &mut Records, id: LeaseId) {
         if let Some(position) = records.get(id).map(Record::position)
             && !position.is_none()
@@ -178,10 +191,17 @@ impl Primary {
         self.unscheduled.is_some()
     }
 
-    /// When the first entry of the expiry queue is due.
+    /// When the first entry of the expiry queue is due, or the next turn of those who wait for one.
     pub(crate) fn next_expiry(&self) -> Option<Timestamp> {
-        let tick = self.expiries.next_tick()?;
-        reachable(timestamp_of_ms(tick))
+        let waits = !self.postponed.is_empty() && !planted!("turns-not-awaited");
+        let turn_ms = waits.then_some(self.next_turn_ms);
+        let due_ms = [turn_ms, self.expiries.next_tick()].into_iter().flatten();
+        reachable(timestamp_of_ms(due_ms.min()?))
+    }
+
+    /// How many entries there are, those included that wait for a turn.
+    pub(crate) fn entries(&self) -> usize {
+        self.expiries.len() + self.postponed.len()
     }
 
     /// Checks that queues and records agree. O(n).
@@ -195,10 +215,12 @@ impl Primary {
         let mut postponed = 0;
         for record in table.records.iter() {
             if self.has_scheduled(record) {
+                let id = record.id();
+                let waits = self.postponed.contains(&(record.deadline_ms(), id));
+                assert_eq!(waits, record.marks().is_postponed(), "{id}");
                 let place = self.expiries.key_at(record.position());
-                assert_eq!(place, Some(record.id()), "{} has an entry", record.id());
-                let waits = self.postponed.contains_key(&record.id());
-                assert_eq!(waits, record.marks().is_postponed(), "{}", record.id());
+                let expected = (!waits).then_some(id);
+                assert_eq!(place, expected, "{id} has an entry");
                 postponed += usize::from(waits);
                 scheduled.push(record);
             } else {
@@ -209,7 +231,7 @@ impl Primary {
                 );
             }
         }
-        assert_eq!(scheduled.len(), self.expiries.len(), "no entry is dead");
+        assert_eq!(scheduled.len(), self.entries(), "no entry is dead");
         assert_eq!(postponed, self.postponed.len(), "nobody waits who is gone");
         self.attempts.check_invariants(&scheduled);
         self.checkpoints.check_invariants(&scheduled);

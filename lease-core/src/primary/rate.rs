@@ -1,8 +1,6 @@
 use alloc::collections::VecDeque;
 use core::num::NonZeroU32;
 
-use crate::probe::planted;
-
 /// Gives out turns so that no window of one second holds more than the rate.
 ///
 /// Exact at the resolution of a millisecond. Turns are given out in the order of asking; each is
@@ -35,10 +33,7 @@ impl RateWindow {
         let Some(rate) = self.rate else {
             return wanted_ms;
         };
-        let mut turn = self.earliest(wanted_ms, rate);
-        if planted!("rate-ignored") {
-            turn = wanted_ms;
-        }
+        let turn = self.earliest(wanted_ms, rate);
         self.forget_before(turn);
         match self.turns.back_mut() {
             Some((latest, count)) if *latest == turn => *count += 1,

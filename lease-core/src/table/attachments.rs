@@ -37,7 +37,6 @@ struct Head {
     next: Option<Cell>,
     // The node before, in that order; of the first one how many there are.
     previous: u32,
-    len: usize,
 }
 
 impl Attachments {
@@ -260,31 +259,26 @@ const HEAD: usize = 20;
 const NONE: u32 = u32::MAX;
 
 fn head(arena: &Arena, node: Cell) -> Head {
-    let memory = arena.get(node).first_chunk::<HEAD>();
-    let memory = memory.expect("a cell has room for a head");
-    let at = |from: usize| {
-        let bytes = [
-            memory[from],
-            memory[from + 1],
-            memory[from + 2],
-            memory[from + 3],
-        ];
-        u32::from_ne_bytes(bytes)
-    };
+    let memory = &arena.get(node)[..HEAD];
     let lease = memory.first_chunk().copied().map(i64::from_ne_bytes);
-    let next = at(NEXT);
+    let next = read(memory, NEXT);
     Head {
         lease: lease
             .and_then(LeaseId::new)
             .expect("every node was given to a lease"),
         next: (next != NONE).then_some(Cell::from_bits(next)),
-        previous: at(PREVIOUS),
-        len: at(LEN) as usize,
+        previous: read(memory, PREVIOUS),
     }
 }
 
 fn item(arena: &Arena, node: Cell) -> &[u8] {
-    &arena.get(node)[HEAD..HEAD + head(arena, node).len]
+    let memory = arena.get(node);
+    &memory[HEAD..HEAD + read(memory, LEN) as usize]
+}
+
+fn read(memory: &[u8], field: usize) -> u32 {
+    let bytes = memory[field..].first_chunk().copied();
+    bytes.map_or(NONE, u32::from_ne_bytes)
 }
 
 fn set(arena: &mut Arena, node: Cell, field: usize, value: u32) {

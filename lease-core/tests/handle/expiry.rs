@@ -99,6 +99,33 @@ fn a_lease_that_the_revoke_rate_puts_off_is_backlog_and_late() {
     assert_eq!(bench.lessor.stats().backlog, 0);
 }
 
+/// Leases that are renewed or revoked before their turn take no turn from those behind them.
+#[test]
+fn a_turn_that_nobody_needs_any_more_is_not_waited_for() {
+    let config = LessorConfig {
+        revoke_rate_per_sec: Some(NonZeroU32::MIN),
+        ..LessorConfig::default()
+    };
+    let bench = bench(|builder| builder.config(config));
+    for number in 1..=20 {
+        bench.lessor.grant(id(number), 10).expect("free");
+    }
+    bench.lessor.grant(id(99), 11).expect("free");
+    bench.advance(10);
+    for number in 2..=20 {
+        if number % 2 == 0 {
+            bench.lessor.renew(id(number)).expect("it waits");
+        } else {
+            bench.lessor.revoke(id(number)).expect("there");
+        }
+    }
+    bench.advance(1);
+    let batches = bench.lessor.expired_leases();
+    let leases = batches.try_iter().flat_map(|batch| batch.leases);
+    let leases: Vec<_> = leases.map(|lease| (lease.id.get(), lease.lag)).collect();
+    assert_eq!(leases, [(1, Duration::ZERO), (99, Duration::ZERO)]);
+}
+
 #[test]
 fn auto_revoke_survives_failures() {
     let bench = bench(|builder| builder.expiry(ExpiryMode::AutoRevoke));

@@ -1,6 +1,7 @@
 //! The lessor as the obvious program: everything in one sorted map, every question answered by
 //! looking at every lease. What the real one must be observably equal to.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use lease_core::{
@@ -114,7 +115,8 @@ impl Reference {
         let has_turn = self.turn(&self.revoke_turns, self.config.revoke_rate_per_sec) <= now_ms;
         let suspended = self.suspended;
         let lease = self.leases.get_mut(&id).ok_or(LeaseError::LeaseNotFound)?;
-        let is_overdue = lease.deadline_ms <= now_ms && !suspended && has_turn;
+        let waits = lease.postponed.is_some();
+        let is_overdue = lease.deadline_ms <= now_ms && !suspended && has_turn && !waits;
         if lease.revoking || lease.expiring.is_some() || is_overdue {
             return Ok(Renewal::Expiring);
         }
@@ -202,7 +204,7 @@ impl Reference {
         }
         let mut batches = Vec::new();
         let mut batch = Vec::new();
-        while let Some((_, id)) = self.next_due() {
+        while let Some(id) = self.next_due() {
             if let Some((attempt, lag_ms)) = self.decide(id) {
                 batch.push((id, self.leases[&id].incarnation, attempt, lag_ms));
                 if batch.len() == self.config.max_expired_batch_size.get() as usize {
@@ -214,6 +216,9 @@ impl Reference {
         if !batch.is_empty() {
             self.batches.push(None);
             batches.push(batch);
+        }
+        for batch in &mut batches {
+            batch.sort_by_key(|(id, _, _, lag_ms)| (Reverse(*lag_ms), *id));
         }
         batches
     }
@@ -244,7 +249,9 @@ impl Reference {
             && let Some(attempt) = &mut lease.expiring
         {
             attempt.batch = None;
-            attempt.again_ms = now_ms + retry_ms / 4;
+            if lease.postponed.is_none() {
+                attempt.again_ms = now_ms + retry_ms / 4;
+            }
         }
     }
 
@@ -351,13 +358,17 @@ impl Reference {
         lease.ok_or(LeaseError::LeaseNotFound)
     }
 
-    fn next_due(&self) -> Option<(u64, LeaseId)> {
+    /// The lease to decide over next: those who wait for a turn come first.
+    fn next_due(&self) -> Option<LeaseId> {
+        let has_turn =
+            self.turn(&self.revoke_turns, self.config.revoke_rate_per_sec) <= self.now_ms;
         self.leases
             .iter()
-            .filter(|(_, lease)| !lease.revoking)
-            .map(|(id, lease)| (lease.event_ms(), *id))
-            .filter(|(at_ms, _)| *at_ms <= self.now_ms)
+            .filter(|(_, lease)| !lease.revoking && (lease.postponed.is_none() || has_turn))
+            .map(|(id, lease)| (lease.postponed.is_none(), lease.event_ms(), *id))
+            .filter(|(_, at_ms, _)| *at_ms <= self.now_ms)
             .min()
+            .map(|(_, _, id)| id)
     }
 
     /// The number of the attempt and how late it is, if the lease goes out now.
@@ -372,6 +383,7 @@ impl Reference {
                     Some(Some(taken)) => taken + retry_ms,
                 };
                 if over_ms > now_ms {
+                    self.leases.get_mut(&id)?.postponed = None;
                     self.attempt(id)?.again_ms = over_ms;
                     return None;
                 }
@@ -381,18 +393,12 @@ impl Reference {
         let turn_ms = self.turn(&self.revoke_turns, self.config.revoke_rate_per_sec);
         let batch = self.batches.len() as u64;
         let lease = self.leases.get_mut(&id)?;
-        let due_ms = lease.postponed.take();
-        if due_ms.is_none() {
-            self.revoke_turns.push(turn_ms);
-            if turn_ms > now_ms {
-                lease.postponed = Some(lease.event_ms());
-                match &mut lease.expiring {
-                    Some(attempt) => attempt.again_ms = turn_ms,
-                    None => lease.deadline_ms = turn_ms,
-                }
-                return None;
-            }
+        if turn_ms > now_ms {
+            lease.postponed = Some(lease.event_ms());
+            return None;
         }
+        self.revoke_turns.push(turn_ms);
+        let due_ms = lease.postponed.take();
         let lag_ms = now_ms - due_ms.unwrap_or(lease.event_ms());
         lease.expiring = Some(Attempt {
             number,
@@ -486,6 +492,12 @@ impl RefLease {
             open_checkpoint: None,
             checkpoint_ms: None,
         }
+    }
+
+    /// A revoke of the lease is being written: it waits for no turn any more.
+    pub(crate) fn begin_revoke(&mut self) {
+        self.revoking = true;
+        self.postponed = None;
     }
 
     fn start(&mut self, deadline_ms: u64, interval_ms: u64) {

@@ -10,8 +10,16 @@ use crate::plan::Parameters;
 pub struct ExpiryLiveness {
     retry_ms: u64,
     rate: u64,
-    // Since when a lease is due on a member, or when it was handed out last.
-    due_since_ms: BTreeMap<(usize, Name), u64>,
+    due: BTreeMap<(usize, Name), Due>,
+}
+
+/// A lease that is due on a member.
+#[derive(Clone, Copy, Debug)]
+struct Due {
+    // When it became due, or was handed out last.
+    since_ms: u64,
+    // How many leases there were at most since then: as many may have turns before it.
+    leases: usize,
 }
 
 /// What a member may take on top of what follows from rate and retry interval.
@@ -24,7 +32,7 @@ impl ExpiryLiveness {
         Self {
             retry_ms: parameters.retry_interval_ms,
             rate: u64::from(parameters.revoke_rate_per_sec),
-            due_since_ms: BTreeMap::new(),
+            due: BTreeMap::new(),
         }
     }
 
@@ -43,17 +51,21 @@ impl Judge for ExpiryLiveness {
     fn hear(&mut self, at_ms: u64, event: &Event) -> Option<String> {
         match event {
             Event::HandedOut { node, name, .. } => {
-                self.due_since_ms.insert((*node, *name), at_ms);
+                let due = Due {
+                    since_ms: at_ms,
+                    leases: 0,
+                };
+                self.due.insert((*node, *name), due);
                 None
             }
             Event::Paused { node } | Event::Ended { node, .. } | Event::Demoted { node } => {
-                self.due_since_ms.retain(|(of, _), _| of != node);
+                self.due.retain(|(of, _), _| of != node);
                 None
             }
             Event::ClockSetBack { node, by_ms } => {
-                for ((of, _), since_ms) in &mut self.due_since_ms {
+                for ((of, _), due) in &mut self.due {
                     if of == node {
-                        *since_ms += by_ms;
+                        due.since_ms += by_ms;
                     }
                 }
                 None
@@ -68,24 +80,28 @@ impl Judge for ExpiryLiveness {
     fn look(&mut self, at_ms: u64, glance: &Glance) -> Option<String> {
         let node = glance.node;
         if glance.primary.is_none() || !glance.expires {
-            self.due_since_ms.retain(|(of, _), _| *of != node);
+            self.due.retain(|(of, _), _| *of != node);
             return None;
         }
         let is_due = |name: &Name| {
             let lease = glance.leases.iter().find(|(other, ..)| other == name);
             lease.is_some_and(|(_, left_ms, _)| *left_ms == Some(0))
         };
-        self.due_since_ms
-            .retain(|(of, name), _| *of != node || is_due(name));
-        let bound_ms = self.bound_ms(glance.leases.len());
+        self.due.retain(|(of, name), _| *of != node || is_due(name));
+        let leases = glance.leases.len();
         for (name, left_ms, _) in &glance.leases {
-            if *left_ms == Some(0) {
-                let since_ms = self.due_since_ms.entry((node, *name)).or_insert(at_ms);
-                if at_ms > *since_ms + bound_ms {
-                    return Some(format!(
-                        "{name:?} is due on node {node} and nothing has happened since {since_ms} ms"
-                    ));
-                }
+            if *left_ms != Some(0) {
+                continue;
+            }
+            let since_ms = at_ms;
+            let due = self.due.entry((node, *name));
+            let due = due.or_insert(Due { since_ms, leases });
+            due.leases = due.leases.max(leases);
+            let Due { since_ms, leases } = *due;
+            if at_ms > since_ms + self.bound_ms(leases) {
+                return Some(format!(
+                    "{name:?} is due on node {node} and nothing has happened since {since_ms} ms"
+                ));
             }
         }
         None
@@ -130,6 +146,24 @@ mod tests {
         assert!(verdict(judge(), [(0, with(0)), (5_300, with(0))]).is_none());
         let renewed = [(0, with(0)), (1_000, with(9)), (5_500, with(0))];
         assert!(verdict(judge(), renewed).is_none());
+    }
+
+    #[test]
+    fn a_lease_may_wait_for_as_many_turns_as_there_were_leases() {
+        let mut parameters = parameters();
+        parameters.retry_interval_ms = 0;
+        parameters.revoke_rate_per_sec = 1;
+        let look = |others: i64| {
+            let leases = (1..=1 + others).map(|number| (name(number, 1), Some(0), 1_000));
+            Seen::from(Glance {
+                leases: leases.collect(),
+                ..primary()
+            })
+        };
+        let judge = || ExpiryLiveness::new(&parameters);
+        assert!(verdict(judge(), [(0, look(4)), (7_500, look(0))]).is_none());
+        assert!(verdict(judge(), [(0, look(4)), (7_501, look(0))]).is_some());
+        assert!(verdict(judge(), [(0, look(0)), (3_101, look(0))]).is_some());
     }
 
     #[test]

@@ -7,7 +7,6 @@ use crate::plan::Parameters;
 #[derive(Debug)]
 pub struct HonestTtl {
     extend_ms: u64,
-    rate: u64,
 }
 
 /// Rounding, and the error of the clocks over the extension.
@@ -19,13 +18,11 @@ impl HonestTtl {
     pub fn new(parameters: &Parameters) -> Self {
         Self {
             extend_ms: parameters.extend_ms,
-            rate: u64::from(parameters.revoke_rate_per_sec),
         }
     }
 
-    fn longest_ms(&self, ttl_ms: u64, leases: usize) -> u64 {
-        let turns_ms = (1000 * leases as u64).checked_div(self.rate);
-        ttl_ms + self.extend_ms + turns_ms.unwrap_or(0) + SLACK_MS
+    const fn longest_ms(&self, ttl_ms: u64) -> u64 {
+        ttl_ms + self.extend_ms + SLACK_MS
     }
 }
 
@@ -42,8 +39,7 @@ impl Judge for HonestTtl {
                 ..
             } => {
                 let is_another = name.lease != *lease;
-                // More leases than a plan has may wait for their turn before this one.
-                let is_too_long = *left_ms > self.longest_ms(*ttl_ms, 64);
+                let is_too_long = *left_ms > self.longest_ms(*ttl_ms);
                 (is_another || is_too_long).then(|| {
                     format!("asked for lease {lease}: {name:?} has {left_ms} of {ttl_ms} ms")
                 })
@@ -54,16 +50,15 @@ impl Judge for HonestTtl {
 
     fn look(&mut self, _: u64, glance: &Glance) -> Option<String> {
         let node = glance.node;
-        let count = glance.leases.len();
         glance
             .leases
             .iter()
             .find_map(|(name, left_ms, ttl_ms)| match (glance.primary, left_ms) {
                 (None, Some(_)) => Some(format!("node {node} is no primary and ends {name:?}")),
                 (Some(_), None) => Some(format!("the primary {node} does not know {name:?}")),
-                (Some(_), Some(left_ms)) if *left_ms > self.longest_ms(*ttl_ms, count) => Some(
-                    format!("{name:?} has {left_ms} ms on node {node}, of {ttl_ms} ms"),
-                ),
+                (Some(_), Some(left_ms)) if *left_ms > self.longest_ms(*ttl_ms) => Some(format!(
+                    "{name:?} has {left_ms} ms on node {node}, of {ttl_ms} ms"
+                )),
                 _ => None,
             })
     }
@@ -77,7 +72,6 @@ mod tests {
     fn judge() -> HonestTtl {
         let mut parameters = parameters();
         parameters.extend_ms = 500;
-        parameters.revoke_rate_per_sec = 0;
         HonestTtl::new(&parameters)
     }
 
