@@ -61,8 +61,8 @@ pub const BUGS: &[Bug] = &[
     ),
     bug("rate-ignored", "the revoke rate is not kept"),
     bug(
-        "turns-not-awaited",
-        "nobody wakes for the turn of a lease that the revoke rate put off",
+        "saved-for-ever",
+        "a lease that is renewed while it waits for a turn never expires again",
     ),
     bug(
         "old-deadlines-survive",

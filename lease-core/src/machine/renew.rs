@@ -152,7 +152,9 @@ impl LessorCore {
         record.set_deadline_ms(full_ms.max(record.deadline_ms()));
         if has_waited {
             sometimes!("core: a renewal ends a wait for a turn");
-            primary.relink(record);
+            if !planted!("saved-for-ever") {
+                primary.relink(record);
+            }
         }
         self.stats.renewed += 1;
         Ok(Renewal::Renewed(record.ttl()))

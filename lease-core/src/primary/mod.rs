@@ -193,8 +193,7 @@ impl Primary {
 
     /// When the first entry of the expiry queue is due, or the next turn of those who wait for one.
     pub(crate) fn next_expiry(&self) -> Option<Timestamp> {
-        let waits = !self.postponed.is_empty() && !planted!("turns-not-awaited");
-        let turn_ms = waits.then_some(self.next_turn_ms);
+        let turn_ms = (!self.postponed.is_empty()).then_some(self.next_turn_ms);
         let due_ms = [turn_ms, self.expiries.next_tick()].into_iter().flatten();
         reachable(timestamp_of_ms(due_ms.min()?))
     }
