@@ -1,7 +1,12 @@
 //! What the benchmarks have in common: leases in a random order that is the same in every run.
 //!
-//! `cargo bench -p lease-bench` times the operations; `cargo run --release -p lease-bench --bin
-//! memory` prints what a lease and an attached key cost in bytes.
+//! `cargo bench -p lease-bench` times the operations, the queues and the stores; `--features peers`
+//! adds tokio-util's queue. The programs, each run by `cargo run --release -p lease-bench --bin`:
+//!
+//! - `workloads` is one side of `cargo xtask bench --peer etcd`,
+//! - `memory` prints what a lease and an attached key cost in bytes,
+//! - `scale` grants as many leases as memory holds,
+//! - `lateness` prints how late expiries are delivered under load.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
