@@ -12,6 +12,7 @@ impl Shared {
     /// Does everything that is due, as far as the host has room for expired leases. Returns when
     /// something is due again.
     pub(super) fn drive_expiry(&self) -> Option<Timestamp> {
+        let mut turns = self.state.turns();
         loop {
             let now = self.clock.precise_now();
             let mut retired = Vec::new();
@@ -39,7 +40,7 @@ impl Shared {
             if !has_room || next.is_none_or(|next| next > now) {
                 return next;
             }
-            self.state.give_way();
+            turns.give_way();
         }
     }
 
@@ -107,6 +108,7 @@ impl Shared {
         if self.checkpoints_are_polled() {
             return None;
         }
+        let mut turns = self.state.turns();
         loop {
             let now = self.clock.precise_now();
             let (batch, next) = self.state.with(|state| {
@@ -124,7 +126,7 @@ impl Shared {
             if next.is_none_or(|next| next > now) {
                 return next;
             }
-            self.state.give_way();
+            turns.give_way();
         }
     }
 

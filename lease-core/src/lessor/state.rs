@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::LockResult;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use crossbeam_utils::sync::{ShardedLock, ShardedLockWriteGuard};
@@ -164,8 +164,17 @@ fn bring_forward(alarm: &mut Timestamp, due: Option<Timestamp>) -> bool {
 /// that renew do not wait for each other, nor for each other's cache lines.
 pub(super) struct StateCell {
     lock: ShardedLock<State>,
-    // How many threads have found the lock taken and wait for it.
+    // Whether somebody takes the lock many times in a row, so that who wants it says so.
+    is_crowded: AtomicBool,
+    // How many threads want the lock meanwhile.
     waiting: AtomicUsize,
+}
+
+/// Takes the lock many times in a row and gives way to those who wait for it: the lock by itself
+/// goes to who asks first, which is the one who has just let it go.
+pub(super) struct Turns<'a> {
+    cell: &'a StateCell,
+    given: u64,
 }
 
 impl StateCell {
@@ -184,6 +193,7 @@ impl StateCell {
         };
         Self {
             lock: ShardedLock::new(state),
+            is_crowded: AtomicBool::new(false),
             waiting: AtomicUsize::new(0),
         }
     }
@@ -191,21 +201,19 @@ impl StateCell {
     /// Looks at the state, beside others who do the same.
     #[inline]
     pub(super) fn read<R>(&self, look: impl FnOnce(&State) -> R) -> R {
-        let state = match self.lock.try_read() {
-            Ok(state) => state,
-            Err(_) => self.wait(|| self.lock.read()),
+        let state = if self.is_crowded.load(Ordering::Relaxed) {
+            self.wait(|| self.lock.read())
+        } else {
+            self.lock.read().expect(NOT_POISONED)
         };
         look(&state)
     }
 
-    /// Lets those who wait for the lock have it before the caller takes it again, which is for
-    /// whoever takes it many times in a row: the lock by itself goes to who asks first.
-    pub(super) fn give_way(&self) {
-        for _ in 0..LONGEST_GIVING_WAY {
-            if self.waiting.load(Ordering::Relaxed) == 0 {
-                return;
-            }
-            thread::yield_now();
+    /// For whoever is going to take the lock many times in a row.
+    pub(super) const fn turns(&self) -> Turns<'_> {
+        Turns {
+            cell: self,
+            given: 0,
         }
     }
 
@@ -240,9 +248,10 @@ impl StateCell {
 
     #[inline]
     fn lock(&self) -> ShardedLockWriteGuard<'_, State> {
-        match self.lock.try_write() {
-            Ok(state) => state,
-            Err(_) => self.wait(|| self.lock.write()),
+        if self.is_crowded.load(Ordering::Relaxed) {
+            self.wait(|| self.lock.write())
+        } else {
+            self.lock.write().expect(NOT_POISONED)
         }
     }
 
@@ -255,8 +264,33 @@ impl StateCell {
     }
 }
 
-/// How often a thread that gives way yields: longer than the system takes to wake another one, and
-/// well under a millisecond.
-const LONGEST_GIVING_WAY: usize = 500;
+impl Turns<'_> {
+    /// Lets those who wait for the lock have it before the caller takes it again.
+    pub(super) fn give_way(&mut self) {
+        // Who came before the first time has not said so and is only just being woken.
+        let least = if self.given == 0 { FIRST_YIELDS } else { 0 };
+        self.given += 1;
+        self.cell.is_crowded.store(true, Ordering::Relaxed);
+        for turn in 0..MOST_YIELDS {
+            if turn >= least && self.cell.waiting.load(Ordering::Relaxed) == 0 {
+                return;
+            }
+            thread::yield_now();
+        }
+    }
+}
+
+impl Drop for Turns<'_> {
+    fn drop(&mut self) {
+        if self.given > 0 {
+            self.cell.is_crowded.store(false, Ordering::Relaxed);
+        }
+    }
+}
+
+/// About as long as the system takes to wake a thread.
+const FIRST_YIELDS: usize = 50;
+/// Longer than that, and well under a millisecond.
+const MOST_YIELDS: usize = 500;
 
 const NOT_POISONED: &str = "nothing that runs under the lessor's lock panics";

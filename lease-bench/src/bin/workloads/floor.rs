@@ -59,18 +59,20 @@ pub(crate) fn run(watch: &Stopwatch) {
     let ids = shuffled_ids(watch.n);
     let order = rotated(&ids, watch.n / 3);
     let floor = Floor::new(&ids);
-    for _ in 0..3 {
+    for _ in 0..watch.passes() {
         watch.time("floor_renew", watch.n, || {
             order.iter().for_each(|id| floor.renew(*id));
         });
     }
-    watch.time("floor_renew_2", 2 * watch.n, || {
-        thread::scope(|scope| {
-            for turn in 0..2 {
-                let (floor, order) = (&floor, rotated(&order, turn * watch.n / 2));
-                scope.spawn(move || order.iter().for_each(|id| floor.renew(*id)));
-            }
+    for _ in 0..watch.passes() {
+        watch.time("floor_renew_2", 2 * watch.n, || {
+            thread::scope(|scope| {
+                for turn in 0..2 {
+                    let (floor, order) = (&floor, rotated(&order, turn * watch.n / 2));
+                    scope.spawn(move || order.iter().for_each(|id| floor.renew(*id)));
+                }
+            });
         });
-    });
+    }
     black_box(floor.table);
 }

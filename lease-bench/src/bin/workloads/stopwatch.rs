@@ -10,6 +10,12 @@ impl Stopwatch {
         Self { n }
     }
 
+    /// How often short work over all leases is timed: long enough at every size that a machine which
+    /// stood still for a moment does not decide.
+    pub(crate) fn passes(&self) -> usize {
+        (300_000 / self.n).clamp(3, 30)
+    }
+
     /// Times work that is `count` operations.
     pub(crate) fn time<R>(&self, op: &str, count: usize, work: impl FnOnce() -> R) -> R {
         let start = Instant::now();
