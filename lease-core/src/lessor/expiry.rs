@@ -12,7 +12,7 @@ impl Shared {
     /// Does everything that is due, as far as the host has room for expired leases. Returns when
     /// something is due again.
     pub(super) fn drive_expiry(&self) -> Option<Timestamp> {
-        let mut turns = self.state.turns();
+        let mut turns = self.state.turns(!self.is_manual());
         loop {
             let now = self.clock.precise_now();
             let mut retired = Vec::new();
@@ -108,7 +108,7 @@ impl Shared {
         if self.checkpoints_are_polled() {
             return None;
         }
-        let mut turns = self.state.turns();
+        let mut turns = self.state.turns(!self.is_manual());
         loop {
             let now = self.clock.precise_now();
             let (batch, next) = self.state.with(|state| {

@@ -174,7 +174,9 @@ pub(super) struct StateCell {
 /// goes to who asks first, which is the one who has just let it go.
 pub(super) struct Turns<'a> {
     cell: &'a StateCell,
-    given: u64,
+    // How often to yield before those who wait are counted.
+    first_yields: usize,
+    has_given: bool,
 }
 
 impl StateCell {
@@ -209,11 +211,14 @@ impl StateCell {
         look(&state)
     }
 
-    /// For whoever is going to take the lock many times in a row.
-    pub(super) const fn turns(&self) -> Turns<'_> {
+    /// For whoever is going to take the lock many times in a row. A thread of the lessor's own must
+    /// reckon with others that wait already.
+    pub(super) const fn turns(&self, is_own_thread: bool) -> Turns<'_> {
         Turns {
             cell: self,
-            given: 0,
+            // Who came before the first turn has not said so and is only just being woken.
+            first_yields: if is_own_thread { FIRST_YIELDS } else { 0 },
+            has_given: false,
         }
     }
 
@@ -267,9 +272,8 @@ impl StateCell {
 impl Turns<'_> {
     /// Lets those who wait for the lock have it before the caller takes it again.
     pub(super) fn give_way(&mut self) {
-        // Who came before the first time has not said so and is only just being woken.
-        let least = if self.given == 0 { FIRST_YIELDS } else { 0 };
-        self.given += 1;
+        let least = if self.has_given { 0 } else { self.first_yields };
+        self.has_given = true;
         self.cell.is_crowded.store(true, Ordering::Relaxed);
         for turn in 0..MOST_YIELDS {
             if turn >= least && self.cell.waiting.load(Ordering::Relaxed) == 0 {
@@ -282,7 +286,7 @@ impl Turns<'_> {
 
 impl Drop for Turns<'_> {
     fn drop(&mut self) {
-        if self.given > 0 {
+        if self.has_given {
             self.cell.is_crowded.store(false, Ordering::Relaxed);
         }
     }
@@ -294,3 +298,31 @@ const FIRST_YIELDS: usize = 50;
 const MOST_YIELDS: usize = 500;
 
 const NOT_POISONED: &str = "nothing that runs under the lessor's lock panics";
+
+#[cfg(test)]
+mod tests {
+    use std::hint::black_box;
+
+    use super::*;
+    use crate::LessorConfig;
+
+    #[test]
+    fn who_wants_the_lock_gets_it_between_two_turns_of_another() {
+        let cell = StateCell::new(LessorCore::new(LessorConfig::default()));
+        let is_served = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let mut turns = cell.turns(true);
+            turns.give_way();
+            assert!(cell.is_crowded.load(Ordering::Relaxed));
+            scope.spawn(|| cell.with(|_| is_served.store(true, Ordering::Relaxed)));
+            let is_in_time = (0..10_000).any(|_| {
+                cell.with(|_| assert_eq!((0..10_000).map(black_box).count(), 10_000));
+                turns.give_way();
+                is_served.load(Ordering::Relaxed)
+            });
+            assert!(is_in_time, "the other one starved");
+        });
+        assert!(!cell.is_crowded.load(Ordering::Relaxed));
+        assert_eq!(cell.waiting.load(Ordering::Relaxed), 0);
+    }
+}

@@ -1,11 +1,10 @@
 use alloc::collections::VecDeque;
-use core::hash::BuildHasher;
 
 use foldhash::fast::FixedState;
 
 use crate::LeaseId;
 use crate::table::record::{Phase, Record};
-use crate::table::shards::{Shards, Spot};
+use crate::table::shards::{Shards, Spot, hash_id};
 
 /// The leases that are handed out as expired, and how far the host has come with them.
 #[derive(Clone, Debug)]
@@ -158,8 +157,4 @@ impl Attempts {
     fn spot(&self, id: LeaseId) -> Spot {
         Spot::of(hash_id(&self.seed, id))
     }
-}
-
-fn hash_id(seed: &FixedState, id: LeaseId) -> u64 {
-    seed.hash_one(id.get())
 }

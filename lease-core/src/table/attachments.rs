@@ -4,7 +4,7 @@ use core::hash::BuildHasher;
 use foldhash::fast::FixedState;
 
 use super::arena::{Arena, Cell};
-use super::shards::{Shards, Spot};
+use super::shards::{Shards, Spot, hash_id};
 use crate::probe::{planted, sometimes};
 use crate::{LeaseId, LeaseItem};
 
@@ -166,7 +166,7 @@ impl Attachments {
     }
 
     fn first(&self, lease: LeaseId) -> Option<Cell> {
-        let spot = Spot::of(hash_lease(&self.seed, lease));
+        let spot = Spot::of(hash_id(&self.seed, lease));
         let is_it = |first: &Cell| head(&self.arena, *first).lease == lease;
         self.lists.find(spot, is_it).copied()
     }
@@ -185,7 +185,7 @@ impl Attachments {
             arena, lists, seed, ..
         } = self;
         arena.get_mut(node)[..NEXT].copy_from_slice(&lease.get().to_ne_bytes());
-        let spot = Spot::of(hash_lease(seed, lease));
+        let spot = Spot::of(hash_id(seed, lease));
         let is_it = |first: &Cell| head(arena, *first).lease == lease;
         let (mut next, mut len) = (NONE, 1);
         if let Some(first) = lists.find_mut(spot, is_it) {
@@ -194,9 +194,7 @@ impl Attachments {
             set(arena, old, PREVIOUS, node.to_bits());
             next = old.to_bits();
         } else {
-            lists.insert(spot, node, |first| {
-                hash_lease(seed, head(arena, *first).lease)
-            });
+            lists.insert(spot, node, |first| hash_id(seed, head(arena, *first).lease));
         }
         set(arena, node, NEXT, next);
         set(arena, node, PREVIOUS, len);
@@ -213,7 +211,7 @@ impl Attachments {
             previous,
             ..
         } = head(arena, node);
-        let spot = Spot::of(hash_lease(seed, lease));
+        let spot = Spot::of(hash_id(seed, lease));
         let is_it = |first: &Cell| head(arena, *first).lease == lease;
         let first = lists.find_mut(spot, is_it);
         let first = first.expect("a linked item has a list");
@@ -242,8 +240,8 @@ impl Attachments {
 
     fn remove_list(&mut self, lease: LeaseId, first: Cell) {
         let Self { arena, seed, .. } = self;
-        let spot = Spot::of(hash_lease(seed, lease));
-        let hash_of = |first: &Cell| hash_lease(seed, head(arena, *first).lease);
+        let spot = Spot::of(hash_id(seed, lease));
+        let hash_of = |first: &Cell| hash_id(seed, head(arena, *first).lease);
         let removed = self.lists.remove(spot, |other| *other == first, hash_of);
         removed.expect("a linked item has a list");
     }
@@ -283,10 +281,6 @@ fn read(memory: &[u8], field: usize) -> u32 {
 
 fn set(arena: &mut Arena, node: Cell, field: usize, value: u32) {
     arena.get_mut(node)[field..field + 4].copy_from_slice(&value.to_ne_bytes());
-}
-
-fn hash_lease(seed: &FixedState, lease: LeaseId) -> u64 {
-    seed.hash_one(lease.get())
 }
 
 fn hash_of_found(found: &Found) -> u64 {

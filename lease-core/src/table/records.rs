@@ -1,10 +1,9 @@
 use alloc::vec::Vec;
-use core::hash::BuildHasher;
 
 use foldhash::fast::FixedState;
 
 use super::record::Record;
-use super::shards::{Shards, Spot, place_of, shard_of_place};
+use super::shards::{Shards, Spot, hash_id, place_of, shard_of_place};
 use crate::LeaseId;
 
 /// The records of all leases.
@@ -189,11 +188,6 @@ impl Cursor {
     pub(crate) const fn is_at_start(&self) -> bool {
         self.bucket == 0
     }
-}
-
-#[inline]
-fn hash_id(seed: &FixedState, id: LeaseId) -> u64 {
-    seed.hash_one(id.get())
 }
 
 #[cfg(test)]

@@ -1,6 +1,10 @@
 use alloc::boxed::Box;
+use core::hash::BuildHasher;
 
+use foldhash::fast::FixedState;
 use hashbrown::HashTable;
+
+use crate::LeaseId;
 
 /// A hash table in [`SHARDS`] parts of unequal size.
 ///
@@ -142,6 +146,12 @@ impl Spot {
     }
 }
 
+/// The hash of what is found by the id of a lease.
+#[inline]
+pub(crate) fn hash_id(seed: &FixedState, id: LeaseId) -> u64 {
+    seed.hash_one(id.get())
+}
+
 /// Brings the bits that choose the part to the top. They are neither those that choose the bucket
 /// in the part's table, the lowest, nor those of its tags, the highest seven.
 pub(crate) const fn place_of(hash: u64) -> u64 {
@@ -165,10 +175,6 @@ pub(crate) const fn shard_of_place(place: u64) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use core::hash::BuildHasher;
-
-    use foldhash::fast::FixedState;
-
     use super::*;
 
     fn hash(number: &u32) -> u64 {
