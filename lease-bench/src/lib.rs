@@ -12,7 +12,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lease_core::{Backend, BackendLessor, Durability, LeaseId, Lessor, LessorConfig};
+use lease_core::{Backend, BackendLessor, Durability, LeaseError, LeaseId, Lessor, LessorConfig};
 
 /// The ids 1 to `n`, shuffled by a fixed seed.
 #[must_use]
@@ -26,6 +26,22 @@ pub fn shuffled_ids(n: usize) -> Vec<LeaseId> {
         ids.swap(last, (state % (last as u64 + 1)) as usize);
     }
     ids
+}
+
+/// A lessor with etcd's batches that makes no checkpoints, as etcd's while no checkpointer is set,
+/// which is its default.
+///
+/// # Errors
+///
+/// If the backend cannot be read.
+pub fn lessor_as_etcds(backend: Arc<dyn Backend>) -> Result<BackendLessor, LeaseError> {
+    BackendLessor::builder(backend)
+        .config(LessorConfig {
+            checkpoint_interval: Duration::MAX,
+            ..LessorConfig::default()
+        })
+        .durability(Durability::ETCD)
+        .build()
 }
 
 /// A primary that holds these leases, each of 60 s; its writes are batched and its expiries not

@@ -15,10 +15,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use lease_bench::shuffled_ids;
-use lease_core::{
-    BackendLessor, Clock, Durability, LeaseId, Lessor, LessorConfig, NullBackend, SystemClock,
-};
+use lease_bench::{lessor_as_etcds, shuffled_ids};
+use lease_core::{BackendLessor, Clock, LeaseId, Lessor, NullBackend, SystemClock};
 
 /// Lets short leases expire among many that are renewed all the time.
 #[derive(Parser)]
@@ -44,7 +42,8 @@ fn main() -> Result<()> {
         "-n and --seconds must be at least 1"
     );
     let ids = shuffled_ids(n);
-    let lessor = lessor()?;
+    let lessor = lessor_as_etcds(Arc::new(NullBackend))?;
+    lessor.promote(Duration::ZERO);
     for id in &ids {
         lessor.grant(*id, 3600)?;
     }
@@ -77,18 +76,6 @@ fn main() -> Result<()> {
     let renewals = renewed.load(Ordering::Relaxed) / seconds;
     println!("{renewals} renewals a second of {n} leases meanwhile");
     report(late)
-}
-
-fn lessor() -> Result<BackendLessor> {
-    let lessor = BackendLessor::builder(Arc::new(NullBackend))
-        .config(LessorConfig {
-            checkpoint_interval: Duration::MAX,
-            ..LessorConfig::default()
-        })
-        .durability(Durability::ETCD)
-        .build()?;
-    lessor.promote(Duration::ZERO);
-    Ok(lessor)
 }
 
 /// Grants short leases all the time and answers how late each was delivered, in nanoseconds: before

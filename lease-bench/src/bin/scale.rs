@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use lease_backend::MemoryBackend;
-use lease_core::{BackendLessor, Durability, LeaseId, Lessor, LessorConfig};
+use lease_bench::lessor_as_etcds;
+use lease_core::{LeaseId, Lessor};
 
 /// Grants leases, renews some, and promotes.
 #[derive(Parser)]
@@ -27,13 +28,7 @@ fn main() -> anyhow::Result<()> {
     let Args { n } = Args::parse();
     anyhow::ensure!(n >= 1, "-n must be at least 1");
     let before = resident()?;
-    let lessor = BackendLessor::builder(Arc::new(MemoryBackend::new()))
-        .config(LessorConfig {
-            checkpoint_interval: Duration::MAX,
-            ..LessorConfig::default()
-        })
-        .durability(Durability::ETCD)
-        .build()?;
+    let lessor = lessor_as_etcds(Arc::new(MemoryBackend::new()))?;
     lessor.promote(Duration::ZERO);
 
     let start = Instant::now();

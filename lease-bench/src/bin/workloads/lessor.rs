@@ -5,10 +5,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use lease_backend::{MemoryBackend, RedbBackend};
-use lease_bench::shuffled_ids;
-use lease_core::{
-    Backend, BackendLessor, Durability, LeaseId, LeaseItem, Lessor, LessorConfig, NullBackend,
-};
+use lease_bench::{lessor_as_etcds, shuffled_ids};
+use lease_core::{Backend, BackendLessor, LeaseId, LeaseItem, Lessor, NullBackend};
 
 use crate::stopwatch::{Stopwatch, rotated};
 
@@ -19,18 +17,6 @@ const MAX_REVOKES: usize = 10_000;
 
 /// How many leases are renewed with one call.
 const RENEWALS: usize = 256;
-
-/// Without checkpoints, as etcd's lessor while no checkpointer is set, which is its default.
-fn lessor(backend: Arc<dyn Backend>) -> anyhow::Result<BackendLessor> {
-    let lessor = BackendLessor::builder(backend)
-        .config(LessorConfig {
-            checkpoint_interval: Duration::MAX,
-            ..LessorConfig::default()
-        })
-        .durability(Durability::ETCD)
-        .build()?;
-    Ok(lessor)
-}
 
 fn key(id: LeaseId) -> LeaseItem {
     LeaseItem::from(format!("services/{:023}", id.get()))
@@ -43,7 +29,7 @@ pub(crate) fn run(watch: &Stopwatch) -> anyhow::Result<()> {
     let path = folder.path().join("leases.redb");
     let ids = shuffled_ids(n);
     let order = rotated(&ids, n / 3);
-    let lessor = lessor(Arc::new(RedbBackend::open(&path)?))?;
+    let lessor = lessor_as_etcds(Arc::new(RedbBackend::open(&path)?))?;
     lessor.promote(Duration::ZERO);
 
     let start = Instant::now();
@@ -153,7 +139,7 @@ fn revoke_in_memory(watch: &Stopwatch, ids: &[LeaseId]) -> anyhow::Result<()> {
         ("revoke_null", Arc::new(NullBackend) as Arc<dyn Backend>),
         ("revoke_memory", Arc::new(MemoryBackend::default())),
     ] {
-        let lessor = lessor(backend)?;
+        let lessor = lessor_as_etcds(backend)?;
         lessor.promote(Duration::ZERO);
         for id in ids {
             lessor.grant(*id, TTL)?;
@@ -172,7 +158,7 @@ fn revoke_in_memory(watch: &Stopwatch, ids: &[LeaseId]) -> anyhow::Result<()> {
 
 fn recover(watch: &Stopwatch, path: &Path, leases: usize) -> anyhow::Result<()> {
     let backend = Arc::new(RedbBackend::open(path)?);
-    let lessor = watch.time("recover", leases, || lessor(backend))?;
+    let lessor = watch.time("recover", leases, || lessor_as_etcds(backend))?;
     assert_eq!(lessor.stats().leases, leases);
     Ok(())
 }
