@@ -208,20 +208,21 @@ impl View<'_> {
             span: record.ttl().as_secs() << EXTRA_BITS,
             incarnation: record.incarnation(),
         };
-        let is_plain = record.phase() == Phase::Active && !record.has_items();
-        if is_plain && self.remainders.is_empty() {
+        let checkpointed = self.remainders.get(record.id()).remaining;
+        let is_active = record.phase() == Phase::Active;
+        if is_active && !record.has_items() && checkpointed.is_none() {
             return (entry, None);
         }
-        (entry, Some(self.extra(record)))
+        (entry, Some(self.extra(record, checkpointed)))
     }
 
     #[cold]
-    fn extra(&self, record: &Record) -> Extra {
+    fn extra(&self, record: &Record, checkpointed: Option<Ttl>) -> Extra {
         let id = record.id();
         let is_expiring = |primary: &Primary| primary.attempts.contains(id);
         Extra {
             is_expiring: self.primary.is_some_and(is_expiring),
-            checkpointed: self.remainders.get(id).remaining,
+            checkpointed,
             keys: if record.has_items() {
                 self.attachments.items(id)
             } else {

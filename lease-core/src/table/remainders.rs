@@ -26,12 +26,8 @@ impl Remainders {
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.of.is_empty()
-    }
-
     pub(crate) fn get(&self, id: LeaseId) -> Remainder {
-        if self.is_empty() {
+        if self.of.is_empty() {
             return Remainder::default();
         }
         self.of.get(&id).copied().unwrap_or_default()
