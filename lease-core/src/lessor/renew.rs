@@ -24,27 +24,44 @@ impl Shared {
     #[inline]
     pub(super) fn try_renew(&self, id: LeaseId) -> Result<Renewal, LeaseError> {
         let now = self.clock.now();
-        let plain = self.state.read(|state| state.renew_plain(now, id));
-        let renewal = match plain {
-            Some(ttl) => {
-                self.renewed.add(1);
-                Renewal::Renewed(ttl)
-            }
-            None => self.renew_marked(now, id)?,
-        };
+        match self.renew_plain(now, id) {
+            Some(ttl) => Ok(Renewal::Renewed(ttl)),
+            None => self.renew_alone(now, id),
+        }
+    }
+
+    /// Renews a lease and waits, at most `timeout`, for what stands in the way.
+    #[inline]
+    pub(super) fn renew(&self, id: LeaseId, timeout: Duration) -> Result<Ttl, LeaseError> {
+        let now = self.clock.now();
+        match self.renew_plain(now, id) {
+            Some(ttl) => Ok(ttl),
+            None => self.renew_patiently(now, id, timeout),
+        }
+    }
+
+    /// Renews a lease that nothing stands in the way of, beside others who do the same.
+    #[inline]
+    fn renew_plain(&self, now: Timestamp, id: LeaseId) -> Option<Ttl> {
+        let ttl = self.state.read(|state| state.renew_plain(now, id))?;
+        self.renewed.add(1);
+        self.observe(|observer| observer.renewed(id, ttl));
+        Some(ttl)
+    }
+
+    /// Renews a lease under the lock alone: if something stands in the way, and for the first
+    /// renewal of a millisecond, which moves the lessor's time on for the others.
+    #[cold]
+    #[inline(never)]
+    fn renew_alone(&self, now: Timestamp, id: LeaseId) -> Result<Renewal, LeaseError> {
+        let renewal = self.state.with(|state| {
+            state.check_running()?;
+            state.core.renew(now, id)
+        })?;
         if let Renewal::Renewed(ttl) = renewal {
             self.observe(|observer| observer.renewed(id, ttl));
         }
         Ok(renewal)
-    }
-
-    /// A renewal that something stands in the way of.
-    #[cold]
-    fn renew_marked(&self, now: Timestamp, id: LeaseId) -> Result<Renewal, LeaseError> {
-        self.state.with(|state| {
-            state.check_running()?;
-            state.core.renew(now, id)
-        })
     }
 
     /// Renews leases without waiting for anything, many under each hold of the lock.
@@ -65,11 +82,14 @@ impl Shared {
             });
             self.renewed.add(renewed);
             if renewed < ids.len() as u64 {
-                for (id, answer) in ids.iter().zip(&mut answers[start..]) {
-                    if answer.is_err() {
-                        *answer = self.renew_marked(now, *id);
+                self.state.with(|state| {
+                    for (id, answer) in ids.iter().zip(&mut answers[start..]) {
+                        if answer.is_err() {
+                            let running = state.check_running();
+                            *answer = running.and_then(|()| state.core.renew(now, *id));
+                        }
                     }
-                }
+                });
             }
         }
         if self.observer.is_some() {
@@ -82,9 +102,15 @@ impl Shared {
         answers
     }
 
-    /// Renews a lease and waits, at most `timeout`, for what stands in the way.
-    pub(super) fn renew(&self, id: LeaseId, timeout: Duration) -> Result<Ttl, LeaseError> {
-        if let Renewal::Renewed(ttl) = self.try_renew(id)? {
+    #[cold]
+    #[inline(never)]
+    fn renew_patiently(
+        &self,
+        now: Timestamp,
+        id: LeaseId,
+        timeout: Duration,
+    ) -> Result<Ttl, LeaseError> {
+        if let Renewal::Renewed(ttl) = self.renew_alone(now, id)? {
             return Ok(ttl);
         }
         let deadline = self.clock.precise_now().saturating_add(timeout);

@@ -7,6 +7,7 @@ use super::full_deadline_ms;
 use super::time::Now;
 use crate::probe::{planted, sometimes};
 use crate::table::record::{Marks, Phase, Record};
+use crate::table::records::AT_ONCE;
 use crate::{Checkpoint, CheckpointFence, LeaseError, LeaseId, Ttl};
 
 /// What a renewal came to.
@@ -23,9 +24,6 @@ pub enum Renewal {
     /// then may the renewal be acknowledged.
     Reset(Checkpoint),
 }
-
-/// How many leases are looked up before they are renewed.
-const RENEWALS_AHEAD: usize = 32;
 
 impl LessorCore {
     /// Renews a lease: on success its deadline is `now` plus its TTL, or what it was if that is
@@ -70,7 +68,9 @@ impl LessorCore {
 
     /// Renews a lease that nothing stands in the way of, beside others who do the same; `None` if
     /// something does, or the lease is not there. The caller counts.
-    #[inline]
+    // The fewer instructions a renewal has, the sooner the processor comes to the cache misses of the
+    // next ones and waits for all at once.
+    #[inline(always)]
     pub(crate) fn renew_plain(&self, now: Timestamp, id: LeaseId) -> Option<Ttl> {
         let now = self.clock.glance(now)?;
         let marks = self.primary.as_ref()?.renewable();
@@ -89,12 +89,9 @@ impl LessorCore {
             ids.iter().for_each(|_| answer(None));
             return;
         };
-        let mut records = [None; RENEWALS_AHEAD];
-        for ids in ids.chunks(RENEWALS_AHEAD) {
-            // All look-ups come first, so that their cache misses overlap.
-            for (record, id) in records.iter_mut().zip(ids) {
-                *record = self.table.records.get(*id);
-            }
+        let mut records = [None; AT_ONCE];
+        for ids in ids.chunks(AT_ONCE) {
+            self.table.records.get_many(ids, &mut records);
             for record in &records[..ids.len()] {
                 answer(record.and_then(|record| self.extend(record, marks, now)));
             }

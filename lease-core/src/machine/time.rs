@@ -6,6 +6,11 @@ use lease_queue::Timestamp;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clockwork {
     last: Timestamp,
+    // Invariant: what `last` is in milliseconds.
+    now: Now,
+    // Invariant: the readings that are taken for `last` without a difference to anybody: not so far
+    // behind that they count as a regression, and not beyond the millisecond.
+    alike: (Timestamp, Timestamp),
     // A reading that is behind by no more than this is an ordinary one of a coarse clock after a
     // precise one.
     lag: Duration,
@@ -28,6 +33,11 @@ impl Clockwork {
     pub(crate) const fn new(lag: Duration) -> Self {
         Self {
             last: Timestamp::ZERO,
+            now: Now {
+                floor_ms: 0,
+                ceil_ms: 0,
+            },
+            alike: (Timestamp::ZERO, Timestamp::ZERO),
             lag,
             regressions: 0,
         }
@@ -40,17 +50,21 @@ impl Clockwork {
         if now < self.last {
             let behind = self.last.saturating_duration_since(now);
             self.regressions += u64::from(behind > self.lag);
-        } else {
-            self.last = now;
+        } else if now > self.last {
+            self.move_to(now);
         }
-        Now::at(self.last)
+        self.now
     }
 
-    /// What [`read`](Self::read) would answer, without taking note of it; `None` if it would count.
+    /// What [`read`](Self::read) would answer if it had nothing to take note of; `None` if it had:
+    /// of a later millisecond, or of a regression.
+    ///
+    /// All who glance between two readings are told the same, so that what they make of it does not
+    /// depend on who comes last.
     #[inline]
     pub(crate) fn glance(&self, now: Timestamp) -> Option<Now> {
-        let is_explained = now.saturating_add(self.lag) >= self.last;
-        is_explained.then(|| Now::at(now.max(self.last)))
+        let (from, until) = self.alike;
+        (from <= now && now <= until).then_some(self.now)
     }
 
     pub(crate) const fn last(&self) -> Timestamp {
@@ -60,10 +74,24 @@ impl Clockwork {
     pub(crate) const fn regressions(&self) -> u64 {
         self.regressions
     }
+
+    fn move_to(&mut self, last: Timestamp) {
+        self.last = last;
+        self.now = Now::at(last);
+        let lag = u64::try_from(self.lag.as_nanos()).unwrap_or(u64::MAX);
+        let from = last.as_nanos().saturating_sub(lag);
+        // At a whole millisecond the next reading is rounded up to another one.
+        let until = if self.now.floor_ms == self.now.ceil_ms {
+            last.as_nanos()
+        } else {
+            let next = self.now.ceil_ms.checked_mul(NANOS_PER_MS);
+            next.map_or(u64::MAX, |next| next - 1)
+        };
+        self.alike = (Timestamp::from_nanos(from), Timestamp::from_nanos(until));
+    }
 }
 
 impl Now {
-    #[inline]
     pub(crate) fn at(now: Timestamp) -> Self {
         let nanos = now.as_nanos();
         let floor_ms = nanos / NANOS_PER_MS;
@@ -117,5 +145,24 @@ mod tests {
         assert_eq!((now.floor_ms, clock.regressions()), (100, 0));
         clock.read(Timestamp::from_nanos(95_999_999));
         assert_eq!(clock.regressions(), 1);
+    }
+
+    #[test]
+    fn a_glance_answers_what_a_reading_would_or_nothing() {
+        let lag = Duration::from_millis(4);
+        for last in [0, 1, 999_999, 5_000_000, 5_000_001, 7_300_000, u64::MAX] {
+            let mut clock = Clockwork::new(lag);
+            clock.read(Timestamp::from_nanos(last));
+            for step in [0, 1, 600_000, 700_000, 1_000_000, 4_000_000, 4_000_001] {
+                for now in [last.saturating_sub(step), last.saturating_add(step)] {
+                    let now = Timestamp::from_nanos(now);
+                    let mut read = clock;
+                    let expected = read.read(now);
+                    let is_new = expected != clock.now || read.regressions != clock.regressions;
+                    let glance = clock.glance(now);
+                    assert_eq!(glance, (!is_new).then_some(expected), "{last} {now:?}");
+                }
+            }
+        }
     }
 }

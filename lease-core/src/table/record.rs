@@ -117,22 +117,21 @@ impl Record {
         *when = *when & !MARKS_MASK | marks.0;
     }
 
-    /// Renews the lease if it has these marks and is not due, beside others who do the same: on
-    /// success its deadline is `deadline_ms`, or what it was if that is later.
+    /// Renews the lease if it has these marks and is not due: on success its deadline is
+    /// `deadline_ms`, or what it was if that is later.
+    ///
+    /// Others may do the same at the same time if `deadline_ms` is the same to them, which makes a
+    /// plain store enough: whoever comes last stores what is there already.
     #[inline]
     pub(crate) fn extend(&self, marks: Marks, now_ms: u64, deadline_ms: u64) -> bool {
-        let mut old = self.when();
+        let old = self.when();
         if old & MARKS_MASK != marks.0 || old >> DEADLINE_SHIFT <= now_ms {
             return false;
         }
         // Nothing but the deadline changes meanwhile, so the larger number is the later one.
         let new = deadline_bits(deadline_ms) | old & LOW_MASK;
-        while old < new {
-            let (success, failure) = (Ordering::Relaxed, Ordering::Relaxed);
-            match self.when.compare_exchange_weak(old, new, success, failure) {
-                Ok(_) => break,
-                Err(current) => old = current,
-            }
+        if old < new {
+            self.when.store(new, Ordering::Relaxed);
         }
         true
     }

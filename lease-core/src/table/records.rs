@@ -21,6 +21,9 @@ pub(crate) struct Cursor {
     moves: u64,
 }
 
+/// How many records are looked for at the same time.
+pub(crate) const AT_ONCE: usize = 32;
+
 impl Records {
     pub(crate) fn new(hash_seed: u64) -> Self {
         Self {
@@ -45,6 +48,37 @@ impl Records {
     pub(crate) fn get_mut(&mut self, id: LeaseId) -> Option<&mut Record> {
         let spot = Spot::of(self.hash(id));
         self.shards.find_mut(spot, |record| record.id() == id)
+    }
+
+    /// Looks for up to [`AT_ONCE`] records, of which `found` holds the first so many then. The cache
+    /// misses do not wait for each other: first come those of where to look, then those of the
+    /// records.
+    #[inline]
+    pub(crate) fn get_many<'a>(&'a self, ids: &[LeaseId], found: &mut [Option<&'a Record>]) {
+        let mut candidates: [_; AT_ONCE] = core::array::from_fn(|at| {
+            let spot = ids.get(at).map(|id| Spot::of(self.hash(*id)));
+            spot.map(|spot| self.shards.candidates(spot))
+        });
+        for (found, candidates) in found.iter_mut().zip(&mut candidates) {
+            *found = candidates.as_mut().and_then(Iterator::next);
+        }
+        for ((found, candidates), id) in found.iter_mut().zip(&mut candidates).zip(ids) {
+            while let Some(record) = found
+                && record.id() != *id
+            {
+                *found = candidates.as_mut().and_then(Iterator::next);
+            }
+        }
+    }
+
+    /// How many of the ids have a record, which are all in the cache then.
+    pub(crate) fn count_found(&self, ids: &[LeaseId]) -> usize {
+        let mut found = [None; AT_ONCE];
+        let chunks = ids.chunks(AT_ONCE).map(|ids| {
+            self.get_many(ids, &mut found);
+            found[..ids.len()].iter().flatten().count()
+        });
+        chunks.sum()
     }
 
     /// Adds a record, O(1) but for the growth of one part. The caller knows that the id is free.
@@ -225,6 +259,23 @@ mod tests {
         );
         assert!(records.get(id(-3)).is_none() && records.remove(id(-3)).is_none());
         assert_eq!(records.len(), 499);
+    }
+
+    #[test]
+    fn many_are_found_as_one_by_one() {
+        // So many that tags are shared, and some look-ups meet a wrong candidate first.
+        let records = records((1..=60_000).filter(|number| number % 3 > 0));
+        let ids: Vec<_> = (1..=60_000).map(id).collect();
+        let mut found = [None; AT_ONCE];
+        for ids in ids.chunks(AT_ONCE - 1) {
+            records.get_many(ids, &mut found);
+            for (id, found) in ids.iter().zip(&found) {
+                let expected = records.get(*id).map(Record::id);
+                assert_eq!(found.map(Record::id), expected);
+            }
+        }
+        assert_eq!(records.count_found(&ids), 40_000);
+        assert_eq!(records.count_found(&[]), 0);
     }
 
     #[test]

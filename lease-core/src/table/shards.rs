@@ -3,6 +3,7 @@ use core::hash::BuildHasher;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
+use hashbrown::hash_table::IterHash;
 
 use crate::LeaseId;
 
@@ -53,6 +54,12 @@ impl<T> Shards<T> {
     #[inline]
     pub(crate) fn find(&self, spot: Spot, is_it: impl FnMut(&T) -> bool) -> Option<&T> {
         self.tables[spot.shard].find(spot.hash, is_it)
+    }
+
+    /// The entries that may be at a spot: where to look is known without a look at an entry. O(1).
+    #[inline]
+    pub(crate) fn candidates(&self, spot: Spot) -> IterHash<'_, T> {
+        self.tables[spot.shard].iter_hash(spot.hash)
     }
 
     /// O(1).
