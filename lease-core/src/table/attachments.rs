@@ -4,9 +4,9 @@ use core::hash::BuildHasher;
 use foldhash::fast::FixedState;
 
 use super::arena::{Arena, Cell};
-use super::shards::{Shards, Spot, hash_id};
+use super::shards::{Shards, Short, Spot, hash_id};
 use crate::probe::{planted, sometimes};
-use crate::{LeaseId, LeaseItem};
+use crate::{LeaseError, LeaseId, LeaseItem};
 
 /// Which item belongs to which lease, both ways.
 ///
@@ -19,15 +19,16 @@ pub(crate) struct Attachments {
     // Finds a node by its item's bytes.
     items: Shards<Found>,
     // Finds the first node of each lease that has any by the lease's id.
-    lists: Shards<Cell>,
+    lists: Shards<Found>,
     seed: FixedState,
 }
 
-/// A node, and enough of its item's hash to move the entry without a look at the item.
+/// A node, and enough of the hash that it is found by to move the entry without a look at the node.
+/// In bytes, which have no alignment to keep.
 #[derive(Clone, Copy, Debug)]
 struct Found {
-    short: u32,
-    node: Cell,
+    short: Short,
+    node: [u8; 4],
 }
 
 /// What stands in a node before the bytes of its item.
@@ -79,6 +80,23 @@ impl Attachments {
         items
     }
 
+    /// Refuses items of which the lease would have more than `limit`, together with its own.
+    pub(crate) fn check_limit(
+        &self,
+        lease: LeaseId,
+        items: &[LeaseItem],
+        limit: usize,
+    ) -> Result<(), LeaseError> {
+        let is_new = |item: &&LeaseItem| self.lease_of(item.as_bytes()) != Some(lease);
+        let mut added: Vec<_> = items.iter().filter(is_new).collect();
+        added.sort_unstable();
+        added.dedup();
+        if self.count(lease) + added.len() > limit {
+            return Err(LeaseError::TooManyItems);
+        }
+        Ok(())
+    }
+
     /// Attaches `item` to `lease` and takes it from the lease that had it. Answers which lease has
     /// lost its last item by that. O(1).
     pub(crate) fn attach(&mut self, lease: LeaseId, item: &LeaseItem) -> Option<LeaseId> {
@@ -88,9 +106,8 @@ impl Attachments {
             let node = self.arena.take(HEAD + item.len());
             self.arena.get_mut(node)[HEAD..HEAD + item.len()].copy_from_slice(item);
             set(&mut self.arena, node, LEN, item.len() as u32);
-            let short = spot.short();
-            self.items
-                .insert(spot, Found { short, node }, hash_of_found);
+            let found = Found::new(spot, node);
+            self.items.insert(spot, found, Found::hash);
             self.link(node, lease);
             return None;
         };
@@ -138,7 +155,7 @@ impl Attachments {
     pub(crate) fn check_invariants(&self, exists: impl Fn(LeaseId) -> bool) {
         let mut listed = 0;
         for first in self.lists.iter() {
-            let lease = head(&self.arena, *first).lease;
+            let lease = head(&self.arena, first.node()).lease;
             assert!(
                 exists(lease),
                 "items are attached to {lease}, which is gone"
@@ -158,43 +175,44 @@ impl Attachments {
         Spot::of_short(self.seed.hash_one(item))
     }
 
+    fn spot_of_list(&self, lease: LeaseId) -> Spot {
+        Spot::of_short(hash_id(&self.seed, lease))
+    }
+
     fn find(&self, spot: Spot, bytes: &[u8]) -> Option<Cell> {
-        let short = spot.short();
-        let is_it = |found: &Found| found.short == short && item(&self.arena, found.node) == bytes;
-        let found = self.items.find(spot, is_it)?;
-        Some(found.node)
+        let is_it =
+            |found: &Found| found.may_be_at(spot) && item(&self.arena, found.node()) == bytes;
+        self.items.find(spot, is_it).map(Found::node)
     }
 
     fn first(&self, lease: LeaseId) -> Option<Cell> {
-        let spot = Spot::of(hash_id(&self.seed, lease));
-        let is_it = |first: &Cell| head(&self.arena, *first).lease == lease;
-        self.lists.find(spot, is_it).copied()
+        let spot = self.spot_of_list(lease);
+        let is_it = |first: &Found| first.is_list(spot, lease, &self.arena);
+        self.lists.find(spot, is_it).map(Found::node)
     }
 
     /// Frees a node that is in no list any more.
     fn remove(&mut self, spot: Spot, node: Cell) {
-        let is_it = |found: &Found| found.node == node;
-        let removed = self.items.remove(spot, is_it, hash_of_found);
+        let is_it = |found: &Found| found.node() == node;
+        let removed = self.items.remove(spot, is_it, Found::hash);
         removed.expect("each item is indexed");
         self.arena.give_back(node);
     }
 
     /// Puts a node in front of the list of a lease.
     fn link(&mut self, node: Cell, lease: LeaseId) {
-        let Self {
-            arena, lists, seed, ..
-        } = self;
+        let spot = self.spot_of_list(lease);
+        let Self { arena, lists, .. } = self;
         arena.get_mut(node)[..NEXT].copy_from_slice(&lease.get().to_ne_bytes());
-        let spot = Spot::of(hash_id(seed, lease));
-        let is_it = |first: &Cell| head(arena, *first).lease == lease;
         let (mut next, mut len) = (NONE, 1);
-        if let Some(first) = lists.find_mut(spot, is_it) {
-            let old = core::mem::replace(first, node);
+        let found = Found::new(spot, node);
+        if let Some(first) = lists.find_mut(spot, |first| first.is_list(spot, lease, arena)) {
+            let old = core::mem::replace(first, found).node();
             len += head(arena, old).previous;
             set(arena, old, PREVIOUS, node.to_bits());
             next = old.to_bits();
         } else {
-            lists.insert(spot, node, |first| hash_id(seed, head(arena, *first).lease));
+            lists.insert(spot, found, Found::hash);
         }
         set(arena, node, NEXT, next);
         set(arena, node, PREVIOUS, len);
@@ -202,31 +220,28 @@ impl Attachments {
 
     /// Takes a node from its list. Answers which lease's last one it was.
     fn unlink(&mut self, node: Cell) -> Option<LeaseId> {
-        let Self {
-            arena, lists, seed, ..
-        } = self;
         let Head {
             lease,
             next,
             previous,
-            ..
-        } = head(arena, node);
-        let spot = Spot::of(hash_id(seed, lease));
-        let is_it = |first: &Cell| head(arena, *first).lease == lease;
-        let first = lists.find_mut(spot, is_it);
+        } = head(&self.arena, node);
+        let spot = self.spot_of_list(lease);
+        let Self { arena, lists, .. } = self;
+        let first = lists.find_mut(spot, |first| first.is_list(spot, lease, arena));
         let first = first.expect("a linked item has a list");
-        match (*first == node, next) {
+        match (first.node() == node, next) {
             (true, None) => {
                 self.remove_list(lease, node);
                 return Some(lease);
             }
             (true, Some(next)) => {
-                *first = next;
+                *first = Found::new(spot, next);
                 set(arena, next, PREVIOUS, previous - 1);
             }
             (false, next) => {
-                let len = head(arena, *first).previous;
-                set(arena, *first, PREVIOUS, len - 1);
+                let first = first.node();
+                let len = head(arena, first).previous;
+                set(arena, first, PREVIOUS, len - 1);
                 let before = Cell::from_bits(previous);
                 set(arena, before, NEXT, next.map_or(NONE, Cell::to_bits));
                 if let Some(next) = next {
@@ -239,10 +254,9 @@ impl Attachments {
     }
 
     fn remove_list(&mut self, lease: LeaseId, first: Cell) {
-        let Self { arena, seed, .. } = self;
-        let spot = Spot::of(hash_id(seed, lease));
-        let hash_of = |first: &Cell| hash_id(seed, head(arena, *first).lease);
-        let removed = self.lists.remove(spot, |other| *other == first, hash_of);
+        let spot = self.spot_of_list(lease);
+        let is_it = |other: &Found| other.node() == first;
+        let removed = self.lists.remove(spot, is_it, Found::hash);
         removed.expect("a linked item has a list");
     }
 }
@@ -283,8 +297,29 @@ fn set(arena: &mut Arena, node: Cell, field: usize, value: u32) {
     arena.get_mut(node)[field..field + 4].copy_from_slice(&value.to_ne_bytes());
 }
 
-fn hash_of_found(found: &Found) -> u64 {
-    Spot::spread(found.short)
+impl Found {
+    fn new(spot: Spot, node: Cell) -> Self {
+        Self {
+            short: spot.short(),
+            node: node.to_bits().to_ne_bytes(),
+        }
+    }
+
+    fn node(&self) -> Cell {
+        Cell::from_bits(u32::from_ne_bytes(self.node))
+    }
+
+    fn hash(&self) -> u64 {
+        Spot::spread(self.short)
+    }
+
+    fn may_be_at(&self, spot: Spot) -> bool {
+        self.short == spot.short()
+    }
+
+    fn is_list(&self, spot: Spot, lease: LeaseId, arena: &Arena) -> bool {
+        self.may_be_at(spot) && head(arena, self.node()).lease == lease
+    }
 }
 
 #[cfg(test)]

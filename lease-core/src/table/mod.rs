@@ -110,7 +110,7 @@ impl LeaseTable {
     pub(crate) fn settled(&self, id: LeaseId) -> Result<&Record, LeaseError> {
         self.records
             .get(id)
-            .filter(|record| !matches!(record.phase(), Phase::Granting | Phase::Revoking))
+            .filter(|record| record.is_settled())
             .ok_or(LeaseError::LeaseNotFound)
     }
 
@@ -120,18 +120,16 @@ impl LeaseTable {
         items: &[LeaseItem],
         limit: Option<usize>,
     ) -> Result<(), LeaseError> {
-        self.settled(id)?;
+        let record = settled_mut(&mut self.records, id)?;
         if let Some(limit) = limit {
-            self.check_item_limit(id, items, limit)?;
+            self.attachments.check_limit(id, items, limit)?;
+        }
+        if !items.is_empty() {
+            record.set_has_items(true);
         }
         for item in items {
             let emptied = self.attachments.attach(id, item);
             self.note_emptied(emptied);
-        }
-        if !items.is_empty()
-            && let Some(record) = self.records.get_mut(id)
-        {
-            record.set_has_items(true);
         }
         Ok(())
     }
@@ -235,22 +233,11 @@ impl LeaseTable {
         self.granted += 1;
         Incarnation::counted(self.epoch, self.granted)
     }
+}
 
-    fn check_item_limit(
-        &self,
-        id: LeaseId,
-        items: &[LeaseItem],
-        limit: usize,
-    ) -> Result<(), LeaseError> {
-        let mut added: Vec<_> = items
-            .iter()
-            .filter(|item| self.attachments.lease_of(item.as_bytes()) != Some(id))
-            .collect();
-        added.sort_unstable();
-        added.dedup();
-        if self.attachments.count(id) + added.len() > limit {
-            return Err(LeaseError::TooManyItems);
-        }
-        Ok(())
-    }
+fn settled_mut(records: &mut Records, id: LeaseId) -> Result<&mut Record, LeaseError> {
+    records
+        .get_mut(id)
+        .filter(|record| record.is_settled())
+        .ok_or(LeaseError::LeaseNotFound)
 }

@@ -140,6 +140,11 @@ impl Record {
         self.marks().phase()
     }
 
+    /// Whether the lease takes commands: neither its grant nor its revoke is being written.
+    pub(crate) fn is_settled(&self) -> bool {
+        !matches!(self.phase(), Phase::Granting | Phase::Revoking)
+    }
+
     pub(crate) fn set_phase(&mut self, phase: Phase) {
         self.set_marks(self.marks().with_phase(phase));
     }

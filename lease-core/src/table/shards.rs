@@ -28,6 +28,10 @@ pub(crate) struct Spot {
     hash: u64,
 }
 
+/// As much of a hash as tells the places of a part apart, of which one with 2^24 is for billions of
+/// entries.
+pub(crate) type Short = [u8; 3];
+
 /// How many parts there are.
 pub(crate) const SHARDS: usize = 256;
 
@@ -135,21 +139,23 @@ impl Spot {
     #[inline]
     pub(crate) const fn of_short(hash: u64) -> Self {
         let shard = shard_of(hash);
-        let hash = Self::spread(hash as u32);
+        let [a, b, c, ..] = hash.to_le_bytes();
+        let hash = Self::spread([a, b, c]);
         Self { shard, hash }
     }
 
     /// What an entry of such a spot keeps.
     #[inline]
-    pub(crate) const fn short(self) -> u32 {
-        self.hash as u32
+    pub(crate) const fn short(self) -> Short {
+        let [a, b, c, ..] = self.hash.to_le_bytes();
+        [a, b, c]
     }
 
     /// The hash in the table of an entry that has kept this: a table takes the buckets from the
     /// low end and the tags from the high one.
     #[inline]
-    pub(crate) const fn spread(short: u32) -> u64 {
-        (short as u64) << 32 | short as u64
+    pub(crate) const fn spread([a, b, c]: Short) -> u64 {
+        u64::from_le_bytes([a, b, c, 0, 0, a, b, c])
     }
 }
 
@@ -249,8 +255,8 @@ mod tests {
     }
 
     #[test]
-    fn half_a_hash_finds_as_well() {
-        let hash_of = |short: &u32| Spot::spread(*short);
+    fn a_short_hash_finds_as_well() {
+        let hash_of = |short: &Short| Spot::spread(*short);
         let mut shards = Shards::new();
         for number in 0..10_000 {
             let spot = Spot::of_short(hash(&number));
