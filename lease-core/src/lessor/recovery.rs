@@ -3,7 +3,11 @@ use std::sync::{Arc, PoisonError};
 use super::isolate::isolate;
 use super::{BackendLessor, Shared};
 use crate::probe::planted;
-use crate::{Backend, BackendError, LeaseError, RangeDeleter};
+use crate::{Backend, BackendError, LeaseError, LeaseRow, RangeDeleter};
+
+/// How many rows are read before their leases are made: what the backend does between two rows would
+/// keep the cache misses of one from overlapping with those of the next.
+const ROWS_AT_ONCE: usize = 1024;
 
 impl Shared {
     /// Replaces the state by what is in `backend`, and writes there from now on.
@@ -18,13 +22,24 @@ impl Shared {
             state.check_running()?;
             Ok::<_, LeaseError>(state.core.begin_recovery())
         })?;
+        let mut rows = Vec::with_capacity(ROWS_AT_ONCE);
         let mut twice = None;
-        let epoch = isolate("backend", || {
-            backend.load(&mut |row| {
+        let mut restore = |rows: &mut Vec<LeaseRow>| {
+            for row in rows.drain(..) {
                 if recovery.insert(&row).is_err() {
                     twice = Some(row.id);
                 }
-            })
+            }
+        };
+        let epoch = isolate("backend", || {
+            let epoch = backend.load(&mut |row| {
+                rows.push(row);
+                if rows.len() == ROWS_AT_ONCE {
+                    restore(&mut rows);
+                }
+            });
+            restore(&mut rows);
+            epoch
         })
         .unwrap_or_else(|panic| Err(BackendError::Io(panic)))
         .map_err(LeaseError::Backend)?;
