@@ -1,4 +1,5 @@
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::{Epoch, Incarnation, LeaseId, LeaseItem, Ttl};
@@ -12,13 +13,20 @@ pub struct Lease {
     pub(crate) ttl: Ttl,
     pub(crate) incarnation: Incarnation,
     pub(crate) remaining: Remaining,
+    // Invariant: `None` instead of the default.
+    pub(crate) extra: Option<Box<Extra>>,
+}
+
+/// What most leases do not have.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Extra {
     pub(crate) checkpointed: Option<Ttl>,
     // Invariant: sorted, without duplicates.
-    pub(crate) keys: Box<[LeaseItem]>,
+    pub(crate) keys: Vec<LeaseItem>,
 }
 
 /// The time to expiry, in 8 bytes: listings hold millions of them.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct Remaining(u64);
 
 impl Remaining {
@@ -28,6 +36,21 @@ impl Remaining {
     /// At most the longest TTL and its extension, far below [`NOT_COUNTED`](Self::NOT_COUNTED).
     pub(crate) const fn millis(millis: u64) -> Self {
         Self(millis)
+    }
+
+    /// Stands for the time to a deadline until it is [counted](Self::counted_from); these are in the
+    /// order of the deadlines.
+    pub(crate) const fn until(deadline_ms: u64, is_expiring: bool) -> Self {
+        Self(deadline_ms << 1 | is_expiring as u64)
+    }
+
+    /// The time to expiry of a lease whose deadline this has stood for.
+    pub(crate) const fn counted_from(self, now_ms: u64) -> Self {
+        match self {
+            Self::NOT_COUNTED => self,
+            Self(deadline) if deadline & 1 == 1 => Self(0),
+            Self(deadline) => Self((deadline >> 1).saturating_sub(now_ms)),
+        }
     }
 }
 
@@ -40,8 +63,7 @@ impl Lease {
             ttl,
             incarnation: Incarnation::counted(Epoch::ZERO, 0),
             remaining: Remaining::NOT_COUNTED,
-            checkpointed: None,
-            keys: Box::new([]),
+            extra: None,
         }
     }
 
@@ -82,22 +104,24 @@ impl Lease {
     /// The checkpointed remaining TTL, which a promotion starts from; `None` is the whole TTL.
     #[must_use]
     pub const fn checkpointed_remaining(&self) -> Option<Ttl> {
-        self.checkpointed
+        match &self.extra {
+            Some(extra) => extra.checkpointed,
+            None => None,
+        }
     }
 
     /// The attached items, sorted.
     #[must_use]
     pub fn keys(&self) -> &[LeaseItem] {
-        &self.keys
+        self.extra.as_ref().map_or(&[], |extra| &extra.keys)
     }
 
     /// Adds an item to this snapshot, not to the lessor: etcd's `SetLeaseItem`, for fakes and
     /// tests.
     pub fn set_lease_item(&mut self, item: LeaseItem) {
-        if let Err(place) = self.keys.binary_search(&item) {
-            let mut keys = core::mem::take(&mut self.keys).into_vec();
+        let Extra { keys, .. } = &mut **self.extra.get_or_insert_default();
+        if let Err(place) = keys.binary_search(&item) {
             keys.insert(place, item);
-            self.keys = keys.into_boxed_slice();
         }
     }
 }
@@ -108,7 +132,20 @@ mod tests {
 
     #[test]
     fn a_listing_of_millions_is_small() {
-        assert_eq!(size_of::<Lease>(), 56);
+        assert_eq!(size_of::<Lease>(), 40);
+    }
+
+    #[test]
+    fn what_stands_for_a_deadline_is_in_its_order_until_it_is_counted() {
+        let due = |ms| Remaining::until(ms, false);
+        assert!(due(7) < Remaining::until(7, true) && Remaining::until(7, true) < due(8));
+        assert!(due(crate::table::record::FAR_FUTURE_MS) < Remaining::NOT_COUNTED);
+        assert_eq!(due(8).counted_from(3), Remaining::millis(5));
+        assert_eq!(due(3).counted_from(8), Remaining::millis(0));
+        let expiring = Remaining::until(8, true);
+        assert_eq!(expiring.counted_from(3), Remaining::millis(0));
+        let not_counted = Remaining::NOT_COUNTED.counted_from(3);
+        assert_eq!(not_counted, Remaining::NOT_COUNTED);
     }
 
     #[test]

@@ -1,16 +1,17 @@
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use lease_queue::Timestamp;
 
 use super::LessorCore;
 use super::time::Now;
-use crate::lease::Remaining;
+use crate::lease::{Extra, Remaining};
 use crate::primary::Primary;
 use crate::table::Remainders;
 use crate::table::attachments::Attachments;
 use crate::table::record::{Phase, Record};
 use crate::table::records::Cursor;
-use crate::{Incarnation, Lease, LeaseId, LeaseItem, LeaseRow, Ttl};
+use crate::{Lease, LeaseId, LeaseRow, Ttl};
 
 /// A listing that is taken in slices, so that no lock need be held for all of it.
 ///
@@ -18,91 +19,23 @@ use crate::{Incarnation, Lease, LeaseId, LeaseItem, LeaseRow, Ttl};
 #[derive(Debug, Default)]
 pub struct Listing {
     cursor: Cursor,
-    entries: Vec<Entry>,
-    // What some of them have beyond their record.
-    extras: Vec<Extra>,
-    // How many of both there were when the part of the table that is being walked began.
-    before_part: (usize, usize),
+    // Invariant: what remains of them is not counted yet.
+    leases: Vec<Lease>,
+    // How many there were when the part of the table that is being walked began.
+    before_part: usize,
     now_ms: u64,
-}
-
-/// What a record says of its lease: small, since sorting moves it often.
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    // 0 while nothing counts the time down.
-    deadline_ms: u64,
-    id: LeaseId,
-    // Invariant: TTL in seconds << 30 | 0 without an extra, else one more than its index.
-    span: u64,
-    incarnation: Incarnation,
-}
-
-const EXTRA_BITS: u32 = 30;
-
-/// What most leases do not have.
-#[derive(Debug, Default)]
-struct Extra {
-    is_expiring: bool,
-    checkpointed: Option<Ttl>,
-    keys: Vec<LeaseItem>,
 }
 
 impl Listing {
     /// The leases, those first that expire first, by id where that does not decide. O(n log n).
     #[must_use]
     pub fn into_sorted(self) -> Vec<Lease> {
-        let Self {
-            mut entries,
-            mut extras,
-            now_ms,
-            ..
-        } = self;
-        entries.sort_unstable_by_key(|entry| (entry.deadline_ms, entry.id));
-        let leases = entries.into_iter().map(|entry| {
-            let extra = entry.extra().and_then(|extra| extras.get_mut(extra));
-            entry.lease(now_ms, extra.map(core::mem::take))
-        });
-        leases.collect()
-    }
-
-    fn push(&mut self, mut entry: Entry, extra: Option<Extra>) {
-        if let Some(extra) = extra {
-            self.extras.push(extra);
-            entry.set_extra(self.extras.len() - 1);
+        let Self { mut leases, .. } = self;
+        leases.sort_unstable_by_key(|lease| (lease.remaining, lease.id));
+        for lease in &mut leases {
+            lease.remaining = lease.remaining.counted_from(self.now_ms);
         }
-        self.entries.push(entry);
-    }
-}
-
-impl Entry {
-    fn ttl(self) -> Ttl {
-        Ttl::from_secs_unchecked(self.span >> EXTRA_BITS)
-    }
-
-    fn extra(self) -> Option<usize> {
-        let one_more = self.span & ((1 << EXTRA_BITS) - 1);
-        (one_more as usize).checked_sub(1)
-    }
-
-    fn set_extra(&mut self, extra: usize) {
-        assert!(extra + 1 < 1 << EXTRA_BITS, "no wheel holds so many leases");
-        self.span |= extra as u64 + 1;
-    }
-
-    fn lease(self, now_ms: u64, extra: Option<Extra>) -> Lease {
-        let extra = extra.unwrap_or_default();
-        Lease {
-            id: self.id,
-            ttl: self.ttl(),
-            incarnation: self.incarnation,
-            remaining: match self.deadline_ms {
-                0 => Remaining::NOT_COUNTED,
-                _ if extra.is_expiring => Remaining::millis(0),
-                deadline_ms => Remaining::millis(deadline_ms.saturating_sub(now_ms)),
-            },
-            checkpointed: extra.checkpointed,
-            keys: extra.keys.into_boxed_slice(),
-        }
+        leases
     }
 }
 
@@ -114,9 +47,7 @@ impl LessorCore {
     #[must_use]
     pub fn lookup(&self, now: Timestamp, id: LeaseId) -> Option<Lease> {
         let record = self.table.visible(id)?;
-        let view = self.view(now);
-        let (entry, extra) = view.look(record);
-        Some(entry.lease(view.now_ms, extra))
+        Some(self.view(now).look(record))
     }
 
     /// All leases, those first that expire first. O(n log n).
@@ -134,19 +65,16 @@ impl LessorCore {
         let mut cursor = listing.cursor;
         if cursor == Cursor::default() {
             listing.now_ms = view.now_ms;
-            listing.entries.reserve(records.len());
+            listing.leases.reserve(records.len());
         }
         if records.restarts(&mut cursor) {
-            let (entries, extras) = listing.before_part;
-            listing.entries.truncate(entries);
-            listing.extras.truncate(extras);
+            listing.leases.truncate(listing.before_part);
         } else if cursor.is_at_start() {
-            listing.before_part = (listing.entries.len(), listing.extras.len());
+            listing.before_part = listing.leases.len();
         }
         let has_more = records.walk_part(&mut cursor, SLICE_BUCKETS, |record| {
             if record.phase() != Phase::Granting {
-                let (entry, extra) = view.look(record);
-                listing.push(entry, extra);
+                listing.leases.push(view.look_uncounted(record));
             }
         });
         listing.cursor = cursor;
@@ -163,12 +91,7 @@ impl LessorCore {
         let view = self.view(now);
         let ids = self.table.records.page(after, limit);
         let records = ids.into_iter().filter_map(|id| self.table.records.get(id));
-        records
-            .map(|record| {
-                let (entry, extra) = view.look(record);
-                entry.lease(view.now_ms, extra)
-            })
-            .collect()
+        records.map(|record| view.look(record)).collect()
     }
 
     /// The replicated part of every lease, by id: equal on all members that have applied the same
@@ -198,37 +121,40 @@ struct View<'a> {
 
 impl View<'_> {
     #[inline]
-    fn look(&self, record: &Record) -> (Entry, Option<Extra>) {
-        let entry = Entry {
-            deadline_ms: match self.primary {
-                None => 0,
-                Some(primary) => primary.deadline_ms(self.remainders, record),
-            },
-            id: record.id(),
-            span: record.ttl().as_secs() << EXTRA_BITS,
-            incarnation: record.incarnation(),
-        };
-        let checkpointed = self.remainders.get(record.id()).remaining;
-        let is_active = record.phase() == Phase::Active;
-        if is_active && !record.has_items() && checkpointed.is_none() {
-            return (entry, None);
+    fn look(&self, record: &Record) -> Lease {
+        let lease = self.look_uncounted(record);
+        Lease {
+            remaining: lease.remaining.counted_from(self.now_ms),
+            ..lease
         }
-        (entry, Some(self.extra(record, checkpointed)))
+    }
+
+    /// The lease with its deadline in the place of what remains, for a listing.
+    #[inline]
+    fn look_uncounted(&self, record: &Record) -> Lease {
+        let id = record.id();
+        let checkpointed = self.remainders.get(id).remaining;
+        let is_plain = !record.has_items() && checkpointed.is_none();
+        Lease {
+            id,
+            ttl: record.ttl(),
+            incarnation: record.incarnation(),
+            remaining: self.primary.map_or(Remaining::NOT_COUNTED, |primary| {
+                let is_expiring = record.phase() != Phase::Active && primary.attempts.contains(id);
+                Remaining::until(primary.deadline_ms(self.remainders, record), is_expiring)
+            }),
+            extra: (!is_plain).then(|| self.extra(record, checkpointed)),
+        }
     }
 
     #[cold]
-    fn extra(&self, record: &Record, checkpointed: Option<Ttl>) -> Extra {
-        let id = record.id();
-        let is_expiring = |primary: &Primary| primary.attempts.contains(id);
-        Extra {
-            is_expiring: self.primary.is_some_and(is_expiring),
-            checkpointed,
-            keys: if record.has_items() {
-                self.attachments.items(id)
-            } else {
-                Vec::new()
-            },
-        }
+    fn extra(&self, record: &Record, checkpointed: Option<Ttl>) -> Box<Extra> {
+        let keys = if record.has_items() {
+            self.attachments.items(record.id())
+        } else {
+            Vec::new()
+        };
+        Box::new(Extra { checkpointed, keys })
     }
 }
 
