@@ -336,9 +336,11 @@ impl Run {
                 };
                 self.waiting.push(ticket);
             }
-            Some(_) if self.revoking.is_some() => {
+            Some(lease) if self.revoking.is_some() => {
                 assert_eq!(begun, Ok(Revoking::Begun));
                 self.lessor.cancel_revoke(id);
+                lease.begin_revoke();
+                lease.revoking = false;
             }
             Some(lease) => {
                 assert_eq!(begun, Ok(Revoking::Begun));

@@ -6,9 +6,9 @@ use lease_queue::{Position, Timestamp};
 use super::LessorCore;
 use super::time::Now;
 use crate::primary::Primary;
-use crate::primary::attempts::Retry;
 use crate::probe::{planted, sometimes};
 use crate::table::record::{Phase, Record};
+use crate::table::records::Records;
 use crate::{ExpiredBatch, ExpiredLease, ExpiryFence, LeaseId, LessorConfig, LessorStats};
 
 /// What the host knows of an attempt to revoke an expired lease that did not end in its revoke.
@@ -51,7 +51,6 @@ impl LessorCore {
         let mut hand_out = HandOut {
             now,
             config: &self.config,
-            retry_ms: self.retry_ms,
             stats: &mut self.stats,
             leases: Vec::new(),
             order: Vec::new(),
@@ -71,6 +70,11 @@ impl LessorCore {
         }
         let mut keys = Vec::new();
         while steps < STEPS_PER_CALL && !hand_out.is_full() {
+            if let Some(due_ms) = primary.next_retry_ms(now.floor_ms) {
+                steps += 1;
+                hand_out.retry(primary, records, due_ms);
+                continue;
+            }
             keys.clear();
             let Some(slot) = primary.expiries.pop_chunk(now.floor_ms, &mut keys) else {
                 break;
@@ -98,9 +102,7 @@ impl LessorCore {
     pub fn handle_taken(&mut self, now: Timestamp, below: u64) {
         let now = self.read_clock(now);
         if let Some(primary) = &mut self.primary {
-            primary
-                .attempts
-                .take_below(below, now.floor_ms, self.retry_ms);
+            primary.attempts.take_below(below, now.floor_ms);
         }
     }
 
@@ -127,16 +129,11 @@ impl LessorCore {
             return;
         };
         let is_over = fence.epoch == primary.epoch && outcome == AttemptOutcome::Failed;
-        if is_over
-            && primary.has_scheduled(record)
-            && primary.attempts.give_up(id)
-            && !record.marks().is_postponed()
-        {
-            let again_ms = now
-                .ceil_ms
-                .saturating_add(self.retry_ms / FAILED_RETRY_DIVISOR);
+        if is_over && primary.has_scheduled(record) && !record.marks().is_postponed() {
+            let pause_ms = primary.attempts.retry_ms() / FAILED_RETRY_DIVISOR;
             sometimes!("core: a failed attempt is retried sooner");
-            record.set_deadline_ms(again_ms);
+            primary.attempts.leave(record);
+            record.set_deadline_ms(now.ceil_ms.saturating_add(pause_ms));
             primary.reschedule(&mut self.table.records, id);
         }
     }
@@ -146,7 +143,6 @@ impl LessorCore {
 struct HandOut<'a> {
     now: Now,
     config: &'a LessorConfig,
-    retry_ms: u64,
     stats: &'a mut LessorStats,
     leases: Vec<ExpiredLease>,
     // What to sort them by, and where each is: small, since sorting moves it often.
@@ -177,22 +173,30 @@ impl HandOut<'_> {
     fn decide(&mut self, primary: &mut Primary, record: &mut Record) {
         match record.phase() {
             Phase::Active => self.expire(primary, record, 0),
-            Phase::Expiring => self.retry(primary, record),
+            Phase::Expiring => {
+                let attempt = primary.attempts.next_number(record.id());
+                self.expire(primary, record, attempt);
+            }
             Phase::Revoking | Phase::Granting => {
-                let again_ms = self.now.floor_ms.saturating_add(self.retry_ms);
+                let now_ms = self.now.floor_ms;
+                let again_ms = now_ms.saturating_add(primary.attempts.retry_ms());
                 primary.relink_at(record, again_ms);
             }
         }
     }
 
-    fn retry(&mut self, primary: &mut Primary, record: &mut Record) {
-        let now_ms = self.now.floor_ms;
-        match primary.attempts.retry(record.id(), now_ms, self.retry_ms) {
-            Retry::Now(attempt) => self.expire(primary, record, attempt),
-            Retry::NotBefore(again_ms) => {
-                record.set_deadline_ms(again_ms);
-                primary.relink(record);
-            }
+    /// Decides over the next lease of the first batch, which is due at `due_ms`.
+    fn retry(&mut self, primary: &mut Primary, records: &mut Records, due_ms: u64) {
+        let Some((id, place)) = primary.attempts.pop() else {
+            return;
+        };
+        if let Some(record) = records.get_mut(id)
+            && primary.has_scheduled(record)
+            && record.place() == Some(place)
+        {
+            primary.attempts.leave(record);
+            record.set_deadline_ms(due_ms);
+            self.decide(primary, record);
         }
     }
 
@@ -213,12 +217,7 @@ impl HandOut<'_> {
         if attempt > 0 {
             sometimes!("core: a lease is handed out again");
         }
-        record.set_deadline_ms(now_ms.saturating_add(self.retry_ms));
-        if planted!("expired-never-retried") {
-            record.set_deadline_ms(u64::MAX);
-        }
-        primary.relink(record);
-        primary.attempts.hand_out(id, attempt);
+        primary.attempts.hand_out(record, attempt);
         self.stats.expired += 1;
         let incarnation = record.incarnation();
         self.order.push((due_ms, id, self.leases.len() as u32));

@@ -140,7 +140,9 @@ impl View<'_> {
             ttl: record.ttl(),
             incarnation: record.incarnation(),
             remaining: self.primary.map_or(Remaining::NOT_COUNTED, |primary| {
-                let is_expiring = record.phase() != Phase::Active && primary.attempts.contains(id);
+                let is_expiring = record.phase() != Phase::Active
+                    && primary.has_scheduled(record)
+                    && primary.attempts.contains(record);
                 Remaining::until(primary.deadline_ms(self.remainders, record), is_expiring)
             }),
             extra: (!is_plain).then(|| self.extra(record, checkpointed)),

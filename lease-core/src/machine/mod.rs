@@ -81,7 +81,6 @@ use crate::{Epoch, LessorConfig, Ttl};
 pub struct LessorCore {
     config: LessorConfig,
     clock_lag_ms: u64,
-    retry_ms: u64,
     clock: Clockwork,
     table: LeaseTable,
     primary: Option<Box<Primary>>,
@@ -99,7 +98,6 @@ impl LessorCore {
     pub fn new(config: LessorConfig) -> Self {
         Self {
             clock_lag_ms: ceil_millis(config.clock_lag),
-            retry_ms: ceil_millis(config.expired_lease_retry_interval).max(1),
             clock: Clockwork::new(config.clock_lag),
             table: LeaseTable::new(config.hash_seed),
             primary: None,

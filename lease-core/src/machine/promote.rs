@@ -102,7 +102,7 @@ impl LessorCore {
         Some(Retired { _primary: primary })
     }
 
-    /// A tag that no record carries. Wipes all records once in 16,383 promotions.
+    /// A tag that no record carries. Wipes all records once in 8,191 promotions.
     fn next_tag(&mut self) -> Tag {
         let tag = self.last_tag.next().unwrap_or_else(|| {
             let mut cursor = Default::default();
@@ -130,7 +130,7 @@ mod tests {
         lessor
             .grant(Timestamp::ZERO, &Grant::new(id, Ttl::MIN), rows)
             .expect("free");
-        for epoch in 1..=16_383 {
+        for epoch in 1..=8_191 {
             lessor.promote(Timestamp::ZERO, Epoch::new(epoch), Duration::ZERO);
             if epoch == 1 {
                 lessor.handle_timeout(Timestamp::ZERO);

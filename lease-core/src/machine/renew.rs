@@ -123,7 +123,11 @@ impl LessorCore {
             || record.marks().is_postponed()
             || !primary.revoke_rate.has_turn(now.floor_ms);
         if planted!("renew-expiring") && record.phase() == Phase::Expiring {
-            primary.attempts.forget(id);
+            if record.place().is_some() {
+                primary.attempts.leave(record);
+                primary.relink(record);
+            }
+            primary.attempts.forget(record);
         } else if record.phase() != Phase::Active || !may_live {
             sometimes!("core: a renewal comes too late");
             return Ok(Renewal::Expiring);

@@ -103,10 +103,12 @@ impl LessorCore {
             if let Some(primary) = &mut self.primary
                 && primary.has_scheduled(record)
             {
-                if primary.attempts.contains(id) {
+                if primary.attempts.contains(record) {
                     record.set_phase(Phase::Expiring);
                 }
-                primary.reschedule(&mut self.table.records, id);
+                if record.place().is_none() {
+                    primary.reschedule(&mut self.table.records, id);
+                }
             }
         }
         self.tickets.resolve(id, TicketOutcome::Retry);

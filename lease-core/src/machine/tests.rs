@@ -75,16 +75,36 @@ fn the_check_sees_a_queue_that_does_not_fit_the_leases() {
     });
 }
 
+fn hand_out(lessor: &mut LessorCore, number: i64) {
+    let record = lessor.table.records.get_mut(id(number));
+    let attempts = &mut lessor.primary.as_mut().expect("it is promoted").attempts;
+    attempts.hand_out(record.expect("it is there"), 0);
+    attempts.seal();
+}
+
 #[test]
 fn the_check_sees_attempts_that_do_not_fit_the_leases() {
     assert_seen!("is expiring", |lessor| {
         record(lessor, 1).set_phase(Phase::Expiring);
     });
     assert_seen!("is active", |lessor| {
-        primary(lessor).attempts.hand_out(id(1), 0);
+        hand_out(lessor, 1);
+    });
+    assert_seen!("is not over", |lessor| {
+        hand_out(lessor, 1);
+        record(lessor, 1).set_phase(Phase::Expiring);
+        _ = primary(lessor).attempts.pop();
+    });
+    assert_seen!("is in its batch", |lessor| {
+        hand_out(lessor, 1);
+        record(lessor, 1).set_phase(Phase::Expiring);
+        let place = record(lessor, 1).place().expect("it is in a batch");
+        record(lessor, 2).enter_batch(place);
+        record(lessor, 2).set_phase(Phase::Expiring);
     });
     assert_seen!("no attempt outlives its lease", |lessor| {
-        primary(lessor).attempts.hand_out(id(9), 0);
+        hand_out(lessor, 1);
+        lessor.table.remove(id(1));
     });
 }
 

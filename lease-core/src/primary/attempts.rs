@@ -1,160 +1,212 @@
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
 
-use foldhash::fast::FixedState;
-
-use crate::LeaseId;
-use crate::table::record::{Phase, Record};
-use crate::table::shards::{Shards, Spot, hash_id};
+use super::ceil_millis;
+use crate::probe::planted;
+use crate::table::record::{Phase, Place, Record};
+use crate::{LeaseId, LessorConfig};
 
 /// The leases that are handed out as expired, and how far the host has come with them.
+///
+/// Such a lease stays in its batch, and out of the expiry queue, until the host has had its time:
+/// most are revoked before, so that to enter each of them into a queue or a table would be in vain.
 #[derive(Clone, Debug)]
 pub(crate) struct Attempts {
-    // Invariant: exactly the leases that are expiring, or that were when their revoke began.
-    of: Shards<Attempt>,
-    seed: FixedState,
-    // When the host took each of the latest batches, oldest first; the last is number
-    // `next_batch - 1`.
-    taken: VecDeque<Option<u64>>,
-    next_batch: u64,
+    retry_ms: u64,
+    // The batches that have leases, oldest first, and some between them that have none any more.
+    // Invariant: the first one has.
+    batches: VecDeque<Batch>,
+    first_number: u64,
+    // The batch that is being made.
+    open: Vec<Attempt>,
+    // Of the leases that are handed out and have left their batch which attempt was the last.
+    outside: BTreeMap<LeaseId, u32>,
+    in_batches: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Batch {
+    // The record of a lease that is still in the batch names its place here.
+    attempts: Vec<Attempt>,
+    // How many are still in it.
+    live: usize,
+    // Where to go on once it is due.
+    next: u32,
+    // When the host took it.
+    taken_ms: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Attempt {
     id: LeaseId,
-    // `GIVEN_UP` when the attempt is known to have failed.
-    batch: u64,
     number: u32,
 }
 
-/// No batch gets this number.
-const GIVEN_UP: u64 = u64::MAX;
-
-/// Whether an expiring lease may be handed out again.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Retry {
-    /// Yes, as this attempt.
-    Now(u32),
-    /// Its last attempt is still under way until this millisecond.
-    NotBefore(u64),
-}
-
 impl Attempts {
-    pub(crate) fn new(hash_seed: u64) -> Self {
+    pub(crate) fn new(config: &LessorConfig) -> Self {
         Self {
-            of: Shards::new(),
-            seed: FixedState::with_seed(hash_seed),
-            taken: VecDeque::new(),
-            next_batch: 0,
+            retry_ms: ceil_millis(config.expired_lease_retry_interval).max(1),
+            batches: VecDeque::new(),
+            first_number: 0,
+            open: Vec::new(),
+            outside: BTreeMap::new(),
+            in_batches: 0,
         }
     }
 
-    /// Whether the lease is handed out.
-    pub(crate) fn contains(&self, id: LeaseId) -> bool {
-        self.get(id).is_some()
+    /// How long the host has for an attempt. Milliseconds.
+    pub(crate) const fn retry_ms(&self) -> u64 {
+        self.retry_ms
     }
 
-    pub(crate) const fn len(&self) -> usize {
-        self.of.len()
+    /// How many leases are handed out.
+    pub(crate) fn len(&self) -> usize {
+        self.in_batches + self.outside.len()
     }
 
-    /// Notes that the lease goes out in the batch that is being made.
-    pub(crate) fn hand_out(&mut self, id: LeaseId, number: u32) {
-        let batch = self.next_batch;
-        let attempt = Attempt { id, batch, number };
-        let spot = self.spot(id);
-        if number > 0
-            && let Some(last) = self.of.find_mut(spot, |attempt| attempt.id == id)
-        {
-            *last = attempt;
-        } else {
-            let seed = &self.seed;
-            self.of
-                .insert(spot, attempt, |attempt| hash_id(seed, attempt.id));
+    /// How many of them are in batches, and not in a queue.
+    pub(crate) const fn in_batches(&self) -> usize {
+        self.in_batches
+    }
+
+    /// Whether a scheduled lease is handed out.
+    pub(crate) fn contains(&self, record: &Record) -> bool {
+        record.place().is_some() || self.outside.contains_key(&record.id())
+    }
+
+    /// The number of the next attempt at a lease that is in no batch.
+    pub(crate) fn next_number(&self, id: LeaseId) -> u32 {
+        let last = self.outside.get(&id);
+        last.map_or(0, |number| number.saturating_add(1))
+    }
+
+    /// Puts a lease that is in no queue into the batch that is being made.
+    pub(crate) fn hand_out(&mut self, record: &mut Record, number: u32) {
+        let id = record.id();
+        if number > 0 {
+            self.outside.remove(&id);
         }
+        record.enter_batch(Place {
+            batch: self.open_number(),
+            index: self.open.len() as u32,
+        });
+        self.open.push(Attempt { id, number });
+        self.in_batches += 1;
     }
 
     /// Ends the batch that is being made and returns its number.
     pub(crate) fn seal(&mut self) -> u64 {
-        self.taken.push_back(None);
-        self.next_batch += 1;
-        self.next_batch - 1
+        let number = self.open_number();
+        let attempts = core::mem::take(&mut self.open);
+        self.batches.push_back(Batch {
+            live: attempts.len(),
+            attempts,
+            next: 0,
+            taken_ms: None,
+        });
+        number
     }
 
     /// The host has taken all batches below number `below`.
-    pub(crate) fn take_below(&mut self, below: u64, now_ms: u64, retry_ms: u64) {
-        let first = self.next_batch - self.taken.len() as u64;
-        let count = usize::try_from(below.saturating_sub(first)).unwrap_or(usize::MAX);
-        for taken in self.taken.iter_mut().take(count) {
-            taken.get_or_insert(now_ms);
-        }
-        while let Some(Some(taken)) = self.taken.front()
-            && taken.saturating_add(retry_ms) <= now_ms
-        {
-            self.taken.pop_front();
+    pub(crate) fn take_below(&mut self, below: u64, now_ms: u64) {
+        let count = below.saturating_sub(self.first_number);
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        for batch in self.batches.iter_mut().take(count) {
+            batch.taken_ms.get_or_insert(now_ms);
         }
     }
 
-    /// Whether the next attempt may follow, `retry_ms` after the host took the last.
-    pub(crate) fn retry(&self, id: LeaseId, now_ms: u64, retry_ms: u64) -> Retry {
-        let Some(attempt) = self.get(id) else {
-            return Retry::Now(0);
-        };
-        let first = self.next_batch - self.taken.len() as u64;
-        let behind = attempt.batch.checked_sub(first);
-        let taken = behind
-            .and_then(|behind| usize::try_from(behind).ok())
-            .and_then(|behind| self.taken.get(behind));
-        match taken {
-            Some(None) => Retry::NotBefore(now_ms.saturating_add(retry_ms)),
-            Some(Some(taken)) if taken.saturating_add(retry_ms) > now_ms => {
-                Retry::NotBefore(taken.saturating_add(retry_ms))
-            }
-            _ => Retry::Now(attempt.number.saturating_add(1)),
+    /// When the next attempt at a lease that is in a batch may follow.
+    pub(crate) fn next_due_ms(&self) -> Option<u64> {
+        if planted!("expired-never-retried") {
+            return None;
+        }
+        let taken_ms = self.batches.front()?.taken_ms?;
+        Some(taken_ms.saturating_add(self.retry_ms))
+    }
+
+    /// The next lease of the first batch, and its place there, from which it may be gone. The caller
+    /// has [`leave`](Self::leave) follow if it is not.
+    pub(crate) fn pop(&mut self) -> Option<(LeaseId, Place)> {
+        let first = self.batches.front_mut()?;
+        let index = first.next;
+        let attempt = first.attempts.get(index as usize)?;
+        first.next += 1;
+        let batch = self.first_number;
+        Some((attempt.id, Place { batch, index }))
+    }
+
+    /// Takes a lease that stays handed out from its batch, for some queue of the caller's.
+    pub(crate) fn leave(&mut self, record: &mut Record) {
+        if let Some(place) = record.place() {
+            let batch = &self.batches[self.index_of(place)];
+            let attempt = batch.attempts[place.index as usize];
+            self.outside.insert(record.id(), attempt.number);
+            record.leave_batch();
+            self.leave_place(place);
         }
     }
 
-    /// Ends an attempt that is known to have failed, so that the next one need not wait. Answers
-    /// whether there was one.
-    pub(crate) fn give_up(&mut self, id: LeaseId) -> bool {
-        let spot = self.spot(id);
-        let attempt = self.of.find_mut(spot, |attempt| attempt.id == id);
-        attempt.map(|attempt| attempt.batch = GIVEN_UP).is_some()
-    }
-
-    pub(crate) fn forget(&mut self, id: LeaseId) {
-        if !self.of.is_empty() {
-            let (spot, seed) = (self.spot(id), &self.seed);
-            let hash_of = |attempt: &Attempt| hash_id(seed, attempt.id);
-            self.of.remove(spot, |attempt| attempt.id == id, hash_of);
+    /// The lease is gone, or alive again.
+    pub(crate) fn forget(&mut self, record: &Record) {
+        match record.place() {
+            Some(place) => self.leave_place(place),
+            None => _ = self.outside.remove(&record.id()),
         }
     }
 
-    /// Checks that exactly the leases that are expiring are handed out.
+    /// Checks that exactly the leases that are expiring are handed out, and are where their records
+    /// say.
     ///
     /// # Panics
     ///
     /// If they are not.
     pub(crate) fn check_invariants(&self, scheduled: &[&Record]) {
         let mut handed_out = 0;
+        let mut live: VecDeque<_> = self.batches.iter().map(|_| 0).collect();
         for record in scheduled {
-            let is_handed_out = self.contains(record.id());
+            let id = record.id();
+            let is_handed_out = self.contains(record);
             match record.phase() {
-                Phase::Expiring => assert!(is_handed_out, "{} is expiring", record.id()),
-                Phase::Active => assert!(!is_handed_out, "{} is active", record.id()),
+                Phase::Expiring => assert!(is_handed_out, "{id} is expiring"),
+                Phase::Active => assert!(!is_handed_out, "{id} is active"),
                 Phase::Revoking | Phase::Granting => {}
             }
             handed_out += usize::from(is_handed_out);
+            if let Some(place) = record.place() {
+                let batch = self.index_of(place);
+                let attempt = self.batches[batch].attempts[place.index as usize];
+                assert_eq!(attempt.id, id, "a lease is in its batch");
+                assert!(place.index >= self.batches[batch].next, "{id} is not over");
+                assert!(!self.outside.contains_key(&id), "{id} is in one place");
+                live[batch] += 1;
+            }
         }
-        assert_eq!(handed_out, self.of.len(), "no attempt outlives its lease");
-    }
-    fn get(&self, id: LeaseId) -> Option<&Attempt> {
-        if self.of.is_empty() {
-            return None;
-        }
-        self.of.find(self.spot(id), |attempt| attempt.id == id)
+        assert_eq!(handed_out, self.len(), "no attempt outlives its lease");
+        assert!(self.batches.iter().map(|batch| batch.live).eq(live));
+        assert!(self.batches.front().is_none_or(|first| first.live > 0));
+        assert!(self.open.is_empty(), "a batch that is made is handed out");
     }
 
-    fn spot(&self, id: LeaseId) -> Spot {
-        Spot::of(hash_id(&self.seed, id))
+    fn open_number(&self) -> u64 {
+        self.first_number + self.batches.len() as u64
+    }
+
+    fn index_of(&self, place: Place) -> usize {
+        (place.batch - self.first_number) as usize
+    }
+
+    fn leave_place(&mut self, place: Place) {
+        let index = self.index_of(place);
+        let batch = &mut self.batches[index];
+        batch.live -= 1;
+        if batch.live == 0 {
+            batch.attempts = Vec::new();
+        }
+        self.in_batches -= 1;
+        while self.batches.front().is_some_and(|first| first.live == 0) {
+            self.batches.pop_front();
+            self.first_number += 1;
+        }
     }
 }

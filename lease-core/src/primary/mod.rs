@@ -32,7 +32,7 @@ pub(crate) struct Primary {
     // Invariant: `None` when every visible record carries `tag`.
     unscheduled: Option<Cursor>,
     // Invariant: every scheduled lease has exactly one entry, no later than its deadline, unless it
-    // is postponed.
+    // is postponed or in a batch.
     pub(crate) expiries: BucketWheel<LeaseId>,
     pub(crate) revoke_rate: RateWindow,
     // The leases that were due when the revoke rate was used up, by their deadlines.
@@ -66,7 +66,7 @@ impl Primary {
             revoke_rate: RateWindow::new(config.revoke_rate_per_sec),
             postponed: BTreeSet::new(),
             next_turn_ms: 0,
-            attempts: Attempts::new(config.hash_seed),
+            attempts: Attempts::new(config),
             checkpoints: CheckpointSchedule::new(config),
         }
     }
@@ -121,10 +121,13 @@ impl Primary {
 
     /// Takes a lease that goes out of everything that names it.
     pub(crate) fn forget(&mut self, records: &mut Records, removed: &Record) {
-        self.attempts.forget(removed.id());
         self.checkpoints.forget(removed);
+        if !self.has_scheduled(removed) {
+            return;
+        }
+        self.attempts.forget(removed);
         self.forget_postponed(removed);
-        if self.has_scheduled(removed) && !removed.position().is_none() {
+        if removed.place().is_none() && !removed.position().is_none() {
             self.unlink(records, removed.id(), removed.position());
         }
     }
@@ -157,7 +160,8 @@ impl Primary {
         record.set_position(self.expiries.insert(record.id(), at_ms));
     }
 
-    /// Moves the entry of a scheduled lease that is not postponed, wherever it is, to its deadline.
+    /// Moves the entry of a scheduled lease that is neither postponed nor in a batch, wherever it is,
+    /// to its deadline.
     pub(crate) fn reschedule(&mut self, records: &mut Records, id: LeaseId) {
         if let Some(position) = records.get(id).map(Record::position)
             && !position.is_none()
@@ -191,16 +195,29 @@ impl Primary {
         self.unscheduled.is_some()
     }
 
-    /// When the first entry of the expiry queue is due, or the next turn of those who wait for one.
+    /// When the first entry of the expiry queue is due, or the next attempt at a lease that is in a
+    /// batch, or the next turn of those who wait for one.
     pub(crate) fn next_expiry(&self) -> Option<Timestamp> {
         let turn_ms = (!self.postponed.is_empty()).then_some(self.next_turn_ms);
-        let due_ms = [turn_ms, self.expiries.next_tick()].into_iter().flatten();
-        reachable(timestamp_of_ms(due_ms.min()?))
+        let retry_ms = self.attempts.next_due_ms();
+        let due_ms = [turn_ms, retry_ms, self.expiries.next_tick()];
+        reachable(timestamp_of_ms(due_ms.into_iter().flatten().min()?))
     }
 
-    /// How many entries there are, those included that wait for a turn.
+    /// When the next attempt at a lease that is in a batch is due, if that is by now and nothing in
+    /// the queue is due before.
+    pub(crate) fn next_retry_ms(&self, now_ms: u64) -> Option<u64> {
+        let due_ms = self.attempts.next_due_ms().filter(|due| *due <= now_ms)?;
+        let is_next = |tick| due_ms <= tick;
+        self.expiries
+            .next_tick()
+            .is_none_or(is_next)
+            .then_some(due_ms)
+    }
+
+    /// How many entries there are, those included that wait for a turn or in a batch.
     pub(crate) fn entries(&self) -> usize {
-        self.expiries.len() + self.postponed.len()
+        self.expiries.len() + self.postponed.len() + self.attempts.in_batches()
     }
 
     /// Checks that queues and records agree. O(n).
@@ -217,9 +234,10 @@ impl Primary {
                 let id = record.id();
                 let waits = self.postponed.contains(&(record.deadline_ms(), id));
                 assert_eq!(waits, record.marks().is_postponed(), "{id}");
-                let place = self.expiries.key_at(record.position());
-                let expected = (!waits).then_some(id);
-                assert_eq!(place, expected, "{id} has an entry");
+                if record.place().is_none() {
+                    let entry = self.expiries.key_at(record.position());
+                    assert_eq!(entry, (!waits).then_some(id), "{id} has an entry");
+                }
                 postponed += usize::from(waits);
                 scheduled.push(record);
             } else {
@@ -230,9 +248,9 @@ impl Primary {
                 );
             }
         }
+        self.attempts.check_invariants(&scheduled);
         assert_eq!(scheduled.len(), self.entries(), "no entry is dead");
         assert_eq!(postponed, self.postponed.len(), "nobody waits who is gone");
-        self.attempts.check_invariants(&scheduled);
         self.checkpoints.check_invariants(&scheduled);
     }
 

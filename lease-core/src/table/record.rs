@@ -17,9 +17,10 @@ use crate::{Incarnation, LeaseId, Ttl};
 #[repr(align(32))]
 pub(crate) struct Record {
     id: LeaseId,
-    // Invariant: deadline in milliseconds << 19 | marks, and whether it has items.
+    // Invariant: deadline in milliseconds << 19 | marks, and whether it has items. In a batch the
+    // batch's number instead of the deadline.
     when: AtomicU64,
-    // Invariant: TTL in seconds << 30 | position in the wheel.
+    // Invariant: TTL in seconds << 30 | position in the wheel, or in the batch.
     span: u64,
     incarnation: Incarnation,
 }
@@ -42,6 +43,13 @@ pub(crate) enum Phase {
     Granting,
 }
 
+/// Where a lease that is handed out is: the number of the batch, and the index there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Place {
+    pub(crate) batch: u64,
+    pub(crate) index: u32,
+}
+
 /// Counts promotions, to tell the schedule of the running one from what earlier ones left behind.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Tag(u64);
@@ -52,8 +60,9 @@ const PHASE_MASK: u64 = 0b11;
 const GUARDED: u64 = 1 << 2;
 const POSTPONED: u64 = 1 << 3;
 const HAS_ITEMS: u64 = 1 << 4;
+const IN_BATCH: u64 = 1 << 5;
 const MARKS_MASK: u64 = LOW_MASK & !HAS_ITEMS;
-const TAG_SHIFT: u32 = 5;
+const TAG_SHIFT: u32 = 6;
 const TTL_SHIFT: u32 = 30;
 const POSITION_MASK: u64 = (1 << TTL_SHIFT) - 1;
 
@@ -84,7 +93,8 @@ impl Record {
         self.incarnation
     }
 
-    /// Milliseconds. Of a live lease its expiry, of an expiring one the next attempt.
+    /// Milliseconds. Of a live lease its expiry, of an expiring one that is in no batch the next
+    /// attempt.
     #[inline]
     pub(crate) fn deadline_ms(&self) -> u64 {
         self.when() >> DEADLINE_SHIFT
@@ -147,6 +157,27 @@ impl Record {
 
     pub(crate) fn set_phase(&mut self, phase: Phase) {
         self.set_marks(self.marks().with_phase(phase));
+    }
+
+    /// Where the lease is if it is in a batch.
+    pub(crate) fn place(&self) -> Option<Place> {
+        (self.when() & IN_BATCH != 0).then(|| Place {
+            batch: self.deadline_ms(),
+            index: self.position().to_bits(),
+        })
+    }
+
+    /// Puts a lease that is in no queue into a batch.
+    pub(crate) fn enter_batch(&mut self, place: Place) {
+        self.set_deadline_ms(place.batch);
+        self.set_position(Position::from_bits(place.index));
+        *self.when.get_mut() |= IN_BATCH;
+    }
+
+    /// Takes the lease from its batch; it has no deadline then until it is given one.
+    pub(crate) fn leave_batch(&mut self) {
+        *self.when.get_mut() &= !IN_BATCH;
+        self.set_position(Position::NONE);
     }
 
     /// Where the wheel of the running promotion holds the lease.
@@ -266,7 +297,7 @@ mod tests {
     #[test]
     fn fields_do_not_disturb_each_other() {
         let mut record = record();
-        let marks = Marks::renewable(Tag(0x3fff)).with_guard(true);
+        let marks = Marks::renewable(Tag(0x1fff)).with_guard(true);
         let marks = marks.postponed().postponed();
         record.set_has_items(true);
         record.set_marks(marks.with_phase(Phase::Revoking));
@@ -276,7 +307,7 @@ mod tests {
         assert_eq!(record.deadline_ms(), FAR_FUTURE_MS);
         assert_eq!(record.position().to_bits(), 0x2aaa_aaaa);
         assert_eq!(record.phase(), Phase::Revoking);
-        assert_eq!(record.marks().tag(), Tag(0x3fff));
+        assert_eq!(record.marks().tag(), Tag(0x1fff));
         assert!(record.has_items());
         assert!(record.marks().is_guarded() && record.marks().is_postponed());
         record.set_phase(Phase::Active);
@@ -309,7 +340,7 @@ mod tests {
 
     #[test]
     fn tags_run_out() {
-        assert_eq!(Tag(0x3ffe).next(), Some(Tag(0x3fff)));
-        assert_eq!(Tag(0x3fff).next(), None);
+        assert_eq!(Tag(0x1ffe).next(), Some(Tag(0x1fff)));
+        assert_eq!(Tag(0x1fff).next(), None);
     }
 }

@@ -50,11 +50,6 @@ impl<T> Shards<T> {
     }
 
     /// O(1).
-    pub(crate) const fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// O(1).
     #[inline]
     pub(crate) fn find(&self, spot: Spot, is_it: impl FnMut(&T) -> bool) -> Option<&T> {
         self.tables[spot.shard].find(spot.hash, is_it)
@@ -251,7 +246,6 @@ mod tests {
         assert!(
             (99_000..100_000).all(|number| shards.find(spot(number), |n| *n == number).is_some())
         );
-        assert!(!shards.is_empty());
     }
 
     #[test]

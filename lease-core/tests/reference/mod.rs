@@ -44,8 +44,15 @@ pub(crate) struct RefLease {
 #[derive(Clone, Copy, Debug)]
 struct Attempt {
     number: u32,
-    batch: Option<u64>,
-    again_ms: u64,
+    next: Next,
+}
+
+/// When the next attempt follows.
+#[derive(Clone, Copy, Debug)]
+enum Next {
+    /// A retry interval after the host took this batch, in the order in which it went into it.
+    AfterBatch(u64, usize),
+    At(u64),
 }
 
 /// id, incarnation, attempt, lag in milliseconds
@@ -205,7 +212,7 @@ impl Reference {
         let mut batches = Vec::new();
         let mut batch = Vec::new();
         while let Some(id) = self.next_due() {
-            if let Some((attempt, lag_ms)) = self.decide(id) {
+            if let Some((attempt, lag_ms)) = self.decide(id, batch.len()) {
                 batch.push((id, self.leases[&id].incarnation, attempt, lag_ms));
                 if batch.len() == self.config.max_expired_batch_size.get() as usize {
                     self.batches.push(None);
@@ -247,11 +254,9 @@ impl Reference {
             && lease.incarnation == fence.incarnation
             && !lease.revoking
             && let Some(attempt) = &mut lease.expiring
+            && lease.postponed.is_none()
         {
-            attempt.batch = None;
-            if lease.postponed.is_none() {
-                attempt.again_ms = now_ms + retry_ms / 4;
-            }
+            attempt.next = Next::At(now_ms + retry_ms / 4);
         }
     }
 
@@ -365,51 +370,30 @@ impl Reference {
         self.leases
             .iter()
             .filter(|(_, lease)| !lease.revoking && (lease.postponed.is_none() || has_turn))
-            .map(|(id, lease)| (lease.postponed.is_none(), lease.event_ms(), *id))
-            .filter(|(_, at_ms, _)| *at_ms <= self.now_ms)
-            .min()
-            .map(|(_, _, id)| id)
+            .map(|(id, lease)| (lease.postponed.is_none(), self.event_ms(lease), lease, *id))
+            .filter(|(_, at_ms, ..)| *at_ms <= self.now_ms)
+            .min_by_key(|(is_new, at_ms, lease, id)| (*is_new, *at_ms, lease.place(), *id))
+            .map(|(.., id)| id)
     }
 
     /// The number of the attempt and how late it is, if the lease goes out now.
-    fn decide(&mut self, id: LeaseId) -> Option<(u32, u64)> {
-        let (now_ms, retry_ms) = (self.now_ms, self.retry_ms());
-        let number = match self.leases[&id].expiring {
-            None => 0,
-            Some(attempt) => {
-                let over_ms = match attempt.batch.map(|batch| self.batches[batch as usize]) {
-                    None => now_ms,
-                    Some(None) => now_ms + retry_ms,
-                    Some(Some(taken)) => taken + retry_ms,
-                };
-                if over_ms > now_ms {
-                    self.leases.get_mut(&id)?.postponed = None;
-                    self.attempt(id)?.again_ms = over_ms;
-                    return None;
-                }
-                attempt.number + 1
-            }
-        };
+    fn decide(&mut self, id: LeaseId, index: usize) -> Option<(u32, u64)> {
+        let now_ms = self.now_ms;
         let turn_ms = self.turn(&self.revoke_turns, self.config.revoke_rate_per_sec);
         let batch = self.batches.len() as u64;
+        let event_ms = self.event_ms(&self.leases[&id]);
         let lease = self.leases.get_mut(&id)?;
         if turn_ms > now_ms {
-            lease.postponed = Some(lease.event_ms());
+            lease.postponed = Some(event_ms);
             return None;
         }
         self.revoke_turns.push(turn_ms);
         let due_ms = lease.postponed.take();
-        let lag_ms = now_ms - due_ms.unwrap_or(lease.event_ms());
-        lease.expiring = Some(Attempt {
-            number,
-            batch: Some(batch),
-            again_ms: now_ms + retry_ms,
-        });
+        let lag_ms = now_ms - due_ms.unwrap_or(event_ms);
+        let number = lease.expiring.map_or(0, |attempt| attempt.number + 1);
+        let next = Next::AfterBatch(batch, index);
+        lease.expiring = Some(Attempt { number, next });
         Some((number, lag_ms))
-    }
-
-    fn attempt(&mut self, id: LeaseId) -> Option<&mut Attempt> {
-        self.leases.get_mut(&id)?.expiring.as_mut()
     }
 
     fn next_checkpoint_due(&self) -> Option<LeaseId> {
@@ -468,6 +452,19 @@ impl Reference {
             .expect("a second later there is room")
     }
 
+    /// When the lease is due, or the next attempt at it.
+    fn event_ms(&self, lease: &RefLease) -> u64 {
+        match lease.expiring.map(|attempt| attempt.next) {
+            None => lease.deadline_ms,
+            Some(Next::At(at_ms)) => at_ms,
+            Some(Next::AfterBatch(batch, _)) => {
+                // The batch that is being made is not among them yet.
+                let taken_ms = self.batches.get(batch as usize).copied().flatten();
+                taken_ms.map_or(u64::MAX, |taken_ms| taken_ms + self.retry_ms())
+            }
+        }
+    }
+
     fn retry_ms(&self) -> u64 {
         self.config.expired_lease_retry_interval.as_millis() as u64
     }
@@ -513,8 +510,12 @@ impl RefLease {
         });
     }
 
-    fn event_ms(&self) -> u64 {
-        self.expiring
-            .map_or(self.deadline_ms, |attempt| attempt.again_ms)
+    /// Which of two that are due at the same time and do not wait for a turn comes first: whoever is
+    /// in the older batch, before those who are in none.
+    fn place(&self) -> (u64, usize) {
+        match self.expiring.map(|attempt| attempt.next) {
+            Some(Next::AfterBatch(batch, index)) if self.postponed.is_none() => (batch, index),
+            _ => (u64::MAX, 0),
+        }
     }
 }

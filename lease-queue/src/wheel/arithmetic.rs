@@ -1,17 +1,17 @@
 //! Which slot a tick belongs to, as free functions over plain numbers.
 //!
-//! A tick is eight digits of eight bits. A key sits on the level of the highest digit in which its
+//! A tick is seven digits of ten bits. A key sits on the level of the highest digit in which its
 //! tick differs from `elapsed`, in the slot that this digit names. So every key of a level is due
-//! before every key of the level above it, all eight levels together cover every `u64`, and no slot
+//! before every key of the level above it, all seven levels together cover every `u64`, and no slot
 //! ever wraps around into an earlier one.
 
 /// Levels of the wheel: one per digit of a `u64`.
-pub(super) const LEVELS: usize = 8;
+pub(super) const LEVELS: usize = 7;
 
 /// Slots per level: one per value of a digit.
-pub(super) const SLOTS: usize = 256;
+pub(super) const SLOTS: usize = 1024;
 
-/// One slot of one level: `level * 256 + digit`.
+/// One slot of one level: `level * 1024 + digit`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Slot(u16);
 
@@ -56,13 +56,13 @@ pub(super) const fn slot_start(elapsed: u64, slot: Slot) -> u64 {
     (turn | slot.digit() as u64) << shift
 }
 
-/// The lowest set bit of a level's 256 bits.
+/// The lowest set bit of a level's 1,024 bits.
 pub(super) fn first_set(bits: &[u64; SLOTS / 64]) -> Option<usize> {
     let word = bits.iter().position(|&word| word != 0)?;
     Some(word * 64 + bits[word].trailing_zeros() as usize)
 }
 
-const DIGIT_BITS: usize = 8;
+const DIGIT_BITS: usize = 10;
 const DIGIT_MASK: u64 = SLOTS as u64 - 1;
 
 #[cfg(test)]
@@ -72,17 +72,17 @@ mod tests {
     #[test]
     fn the_level_is_the_highest_digit_that_differs() {
         assert_eq!(level_of(0, 0), 0);
-        assert_eq!(level_of(0, 255), 0);
-        assert_eq!(level_of(0, 256), 1);
-        assert_eq!(level_of(255, 256), 1);
-        assert_eq!(level_of(256, 511), 0);
-        assert_eq!(level_of(0, 1 << 16), 2);
-        assert_eq!(level_of(0, u64::MAX), 7);
+        assert_eq!(level_of(0, 1023), 0);
+        assert_eq!(level_of(0, 1024), 1);
+        assert_eq!(level_of(1023, 1024), 1);
+        assert_eq!(level_of(1024, 2047), 0);
+        assert_eq!(level_of(0, 1 << 20), 2);
+        assert_eq!(level_of(0, u64::MAX), 6);
         assert_eq!(level_of(u64::MAX - 1, u64::MAX), 0);
         for level in 0..LEVELS {
             let first = 1 << (level * DIGIT_BITS);
             assert_eq!(level_of(0, first), level);
-            assert_eq!(level_of(0, first * 255), level);
+            assert_eq!(level_of(0, first * 15), level);
         }
     }
 
@@ -90,15 +90,15 @@ mod tests {
     fn a_slot_starts_at_or_before_its_ticks_and_its_range_holds_them() {
         let elapsed_and_ticks = [
             (0, 0),
-            (0, 255),
-            (3, 259),
-            (255, 256),
+            (0, 1023),
+            (3, 1027),
+            (1023, 1024),
             (0x1234_5678, 0x1234_56ff),
             (0x1234_5678, 0x1299_0000),
             (0, u64::MAX),
-            (u64::MAX - 256, u64::MAX),
+            (u64::MAX - 1024, u64::MAX),
             (u64::MAX, u64::MAX),
-            (1 << 56, u64::MAX),
+            (1 << 60, u64::MAX),
         ];
         for (elapsed, tick) in elapsed_and_ticks {
             let slot = slot_of(elapsed, tick);
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn level_zero_is_exact() {
-        for tick in [0, 1, 255] {
+        for tick in [0, 1, 1023] {
             assert_eq!(slot_start(0, slot_of(0, tick)), tick);
         }
         assert_eq!(slot_start(u64::MAX, slot_of(u64::MAX, u64::MAX)), u64::MAX);
@@ -119,19 +119,20 @@ mod tests {
 
     #[test]
     fn a_slot_is_its_level_and_digit() {
-        let slot = slot_of(0, 0x0007_0000);
-        assert_eq!((slot.level(), slot.digit(), slot.index()), (2, 7, 519));
+        let slot = slot_of(0, 7 << 20);
+        assert_eq!((slot.level(), slot.digit(), slot.index()), (2, 7, 2055));
+        // The top digit of a `u64` has four bits.
         let last = slot_of(0, u64::MAX);
-        assert_eq!((last.level(), last.digit(), last.index()), (7, 255, 2047));
+        assert_eq!((last.level(), last.digit(), last.index()), (6, 15, 6159));
     }
 
     #[test]
     fn the_first_set_bit_is_found_in_every_word() {
-        assert_eq!(first_set(&[0; 4]), None);
-        for bit in [0, 1, 63, 64, 127, 128, 255] {
-            let mut bits = [0; 4];
+        assert_eq!(first_set(&[0; 16]), None);
+        for bit in [0, 1, 63, 64, 127, 128, 1023] {
+            let mut bits = [0; 16];
             bits[bit / 64] |= 1 << (bit % 64);
-            bits[3] |= 1 << 63;
+            bits[15] |= 1 << 63;
             assert_eq!(first_set(&bits), Some(bit));
         }
     }

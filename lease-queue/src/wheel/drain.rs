@@ -14,15 +14,15 @@ use super::{
 ///
 /// let mut wheel = BucketWheel::new();
 /// wheel.insert("soon", 7);
-/// wheel.insert("later", 300);
-/// let soon = wheel.pop(1_000).unwrap().slot;
+/// wheel.insert("later", 1_300);
+/// let soon = wheel.pop(2_000).unwrap().slot;
 /// assert!(soon.is_exact() && soon.tick == 7);
-/// let later = wheel.pop(1_000).unwrap().slot;
-/// assert!(!later.is_exact() && later.tick == 256, "it may be anywhere in 256..512");
+/// let later = wheel.pop(2_000).unwrap().slot;
+/// assert!(!later.is_exact() && later.tick == 1_024, "it may be anywhere in 1024..2048");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DueSlot {
-    /// 0 to 7; a slot spans 256^`level` ticks.
+    /// 0 to 6; a slot spans 1024^`level` ticks.
     pub level: u8,
     /// The first tick of the slot.
     pub tick: u64,

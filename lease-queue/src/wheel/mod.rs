@@ -20,9 +20,9 @@ pub use self::{
 
 /// A hierarchical timing wheel that holds keys only; their times stay with the owner.
 ///
-/// Time is a `u64` of ticks whose length the owner chooses. Eight levels of 256 slots cover all of
-/// it. A slot is a chain of chunks of 63 keys, so a key costs its own size and 2 to 4 percent
-/// (8.3 bytes for a `u64` among a million), and filling or emptying a slot walks arrays, not lists.
+/// Time is a `u64` of ticks whose length the owner chooses. Seven levels of 1,024 slots cover all of
+/// it. A slot is a chain of chunks of 63 keys, so a key costs its own size and 2 to 8 percent
+/// (8.6 bytes for a `u64` among a million), and filling or emptying a slot walks arrays, not lists.
 ///
 /// # The owner's part
 ///

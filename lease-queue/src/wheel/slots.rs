@@ -88,7 +88,7 @@ mod tests {
     fn the_first_slot_is_the_lowest_of_the_lowest_level() {
         let mut slots = Slots::new();
         assert_eq!(slots.first(), None);
-        let in_order = [(0, 3), (0, 200), (1, 0), (1, 255), (7, 64)];
+        let in_order = [(0, 3), (0, 200), (1, 0), (1, 1023), (6, 15)];
         let in_order = in_order.map(|(level, digit)| Slot::new(level, digit));
         for &slot in in_order.iter().rev() {
             slots.occupy(slot, Position::new(0, 0));
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "Slot(838) is marked")]
+    #[should_panic(expected = "Slot(3142) is marked")]
     fn the_check_sees_a_slot_without_its_mark() {
         let mut slots = slots_with_one();
         slots.occupied[3][1] = 0;
