@@ -4,7 +4,6 @@ use alloc::vec::Vec;
 use lease_queue::Timestamp;
 
 use super::LessorCore;
-use super::time::Now;
 use crate::lease::{Extra, Remaining};
 use crate::primary::Primary;
 use crate::table::Remainders;
@@ -45,6 +44,7 @@ const SLICE_BUCKETS: usize = 4096;
 impl LessorCore {
     /// The lease with this id. O(1), and O(k log k) in its items.
     #[must_use]
+    #[inline]
     pub fn lookup(&self, now: Timestamp, id: LeaseId) -> Option<Lease> {
         let record = self.table.visible(id)?;
         Some(self.view(now).look(record))
@@ -101,12 +101,13 @@ impl LessorCore {
         self.table.rows()
     }
 
+    #[inline]
     fn view(&self, now: Timestamp) -> View<'_> {
         View {
             primary: self.primary.as_deref(),
             attachments: &self.table.attachments,
             remainders: &self.table.remainders,
-            now_ms: Now::at(now.max(self.clock.last())).floor_ms,
+            now_ms: self.clock.peek(now).floor_ms,
         }
     }
 }

@@ -83,6 +83,7 @@ impl Primary {
     }
 
     /// The lease's deadline, scheduled or not.
+    #[inline]
     pub(crate) fn deadline_ms(&self, remainders: &Remainders, record: &Record) -> u64 {
         let is_old = planted!("old-deadlines-survive") && record.deadline_ms() > 0;
         if self.has_scheduled(record) || is_old {

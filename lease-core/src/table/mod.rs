@@ -99,6 +99,7 @@ impl LeaseTable {
     }
 
     /// The record of a lease that others may see: not one whose grant is still being written.
+    #[inline]
     pub(crate) fn visible(&self, id: LeaseId) -> Option<&Record> {
         self.records
             .get(id)

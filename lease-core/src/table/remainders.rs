@@ -26,6 +26,7 @@ impl Remainders {
         }
     }
 
+    #[inline]
     pub(crate) fn get(&self, id: LeaseId) -> Remainder {
         if self.of.is_empty() {
             return Remainder::default();

@@ -103,11 +103,12 @@ impl Measurements {
 
     fn floor(&self, op: &str, n: u64) -> Option<f64> {
         let floor = match op {
-            "renew" | "renew_many" => "floor_renew",
-            "renew_2" => "floor_renew_2",
-            _ => return None,
+            "renew_many" => "renew",
+            "revoke_null" | "revoke_memory" => "revoke",
+            op => op,
         };
-        median(&self.samples.get(&(floor.to_owned(), n))?.ours)
+        let floor = format!("floor_{floor}");
+        median(&self.samples.get(&(floor, n))?.ours)
     }
 }
 

@@ -8,6 +8,7 @@ use lease_backend::{MemoryBackend, RedbBackend};
 use lease_bench::{lessor_as_etcds, shuffled_ids};
 use lease_core::{Backend, BackendLessor, LeaseId, LeaseItem, Lessor, NullBackend};
 
+use crate::floor;
 use crate::stopwatch::{Stopwatch, rotated};
 
 const TTL: i64 = 3600;
@@ -18,7 +19,8 @@ const MAX_REVOKES: usize = 10_000;
 /// How many leases are renewed with one call.
 const RENEWALS: usize = 256;
 
-fn key(id: LeaseId) -> LeaseItem {
+/// 32 bytes.
+pub(crate) fn key(id: LeaseId) -> LeaseItem {
     LeaseItem::from(format!("services/{:023}", id.get()))
 }
 
@@ -158,7 +160,7 @@ fn revoke_in_memory(watch: &Stopwatch, ids: &[LeaseId]) -> anyhow::Result<()> {
 
 fn recover(watch: &Stopwatch, path: &Path, leases: usize) -> anyhow::Result<()> {
     let backend = Arc::new(RedbBackend::open(path)?);
-    let lessor = watch.time("recover", leases, || lessor_as_etcds(backend))?;
+    let lessor = watch.time("recover", leases, || lessor_as_etcds(backend.clone()))?;
     assert_eq!(lessor.stats().leases, leases);
-    Ok(())
+    floor::recover(watch, &*backend, leases)
 }
