@@ -31,6 +31,9 @@ struct Found {
     node: [u8; 4],
 }
 
+/// The items of a lease.
+pub(crate) struct List(Cell);
+
 /// What stands in a node before the bytes of its item.
 struct Head {
     lease: LeaseId,
@@ -134,11 +137,16 @@ impl Attachments {
         emptied
     }
 
+    /// The items of `lease`, if it has any, for [`detach_all`](Self::detach_all). O(1).
+    pub(crate) fn list(&self, lease: LeaseId) -> Option<List> {
+        if self.items.len() == 0 {
+            return None;
+        }
+        self.first(lease).map(List)
+    }
+
     /// Detaches all items of `lease`. O(k).
-    pub(crate) fn detach_all(&mut self, lease: LeaseId) {
-        let Some(first) = self.first(lease) else {
-            return;
-        };
+    pub(crate) fn detach_all(&mut self, lease: LeaseId, List(first): List) {
         self.remove_list(lease, first);
         let mut next = Some(first);
         while let Some(node) = next {
@@ -331,6 +339,11 @@ mod tests {
         LeaseId::new(number).expect("not zero")
     }
 
+    fn detach_all(attachments: &mut Attachments, lease: LeaseId) {
+        let items = attachments.list(lease);
+        attachments.detach_all(lease, items.expect("it has items"));
+    }
+
     #[test]
     fn attach_moves_an_item() {
         let mut attachments = Attachments::new(0);
@@ -373,7 +386,7 @@ mod tests {
             );
         }
         for lease in 1..=7 {
-            attachments.detach_all(id(lease));
+            detach_all(&mut attachments, id(lease));
         }
         attachments.check_invariants(|_| false);
         assert_eq!(attachments.len(), 0);
@@ -432,7 +445,7 @@ mod tests {
         attachments.attach(id(1), &long);
         attachments.attach(id(1), &LeaseItem::default());
         assert_eq!(attachments.items(id(1)), [LeaseItem::default(), long]);
-        attachments.detach_all(id(1));
+        detach_all(&mut attachments, id(1));
         assert_eq!(attachments.len(), 0);
     }
 

@@ -90,9 +90,11 @@ impl LeaseTable {
 
     /// Removes a lease and detaches its items.
     pub(crate) fn remove(&mut self, id: LeaseId) -> Option<Record> {
+        // Looked for before the record is asked, so that the cache misses of both overlap.
+        let items = self.attachments.list(id);
         let record = self.records.remove(id)?;
-        if record.has_items() {
-            self.attachments.detach_all(id);
+        if let Some(items) = items {
+            self.attachments.detach_all(id, items);
         }
         self.remainders.remove(id);
         Some(record)
