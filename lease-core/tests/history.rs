@@ -8,9 +8,9 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use lease_core::{
-    AttemptOutcome, Checkpoint, Command, Epoch, ExpiryFence, Grant, Incarnation, LeaseError,
-    LeaseRow, LessorConfig, LessorCore, Promotion, ProposalOutcome, Renewal, Revocation, Revoked,
-    TicketOutcome, Timestamp, WriteBatch,
+    AttemptOutcome, Checkpoint, Command, Epoch, ExpiredBatch, ExpiryFence, Grant, Incarnation,
+    LeaseError, LeaseRow, LessorConfig, LessorCore, Promotion, ProposalOutcome, Renewal,
+    Revocation, Revoked, TicketOutcome, Timestamp, WriteBatch,
 };
 
 use by_hand::{at, checkpoint, expired, grant, id, ids, primary, promote, revoke, ttl};
@@ -223,6 +223,51 @@ fn f09_an_expired_lease_is_handed_out_until_it_is_revoked_and_never_twice_at_onc
     assert!(expired(&mut lessor, Timestamp::from_millis(107_749)).is_empty());
     let third = expired(&mut lessor, Timestamp::from_millis(107_750));
     assert_eq!(third[0].leases[0].attempt, 2);
+}
+
+/// The lessor asks to be woken as long as a batch may still be taken or tried again, also one behind
+/// another, and not any longer.
+#[test]
+fn what_is_handed_out_is_looked_after_until_it_is_revoked() {
+    let mut lessor = primary(LessorConfig::default());
+    let looks = |lessor: &LessorCore| {
+        lessor
+            .next_wakeup()
+            .map(|wakeup| wakeup.as_nanos() / 1_000_000)
+    };
+    grant(&mut lessor, at(0), 1, 10);
+    let first = expired(&mut lessor, at(10));
+    assert_eq!(
+        looks(&lessor),
+        Some(10_375),
+        "an eighth of the retry interval"
+    );
+    grant(&mut lessor, Timestamp::from_millis(10_200), 2, 1);
+    assert!(expired(&mut lessor, Timestamp::from_millis(10_375)).is_empty());
+    assert_eq!(looks(&lessor), Some(10_750));
+    lessor.handle_taken(Timestamp::from_millis(10_750), first[0].number + 1);
+    assert_eq!(looks(&lessor), Some(11_200), "the other lease");
+    let second = expired(&mut lessor, Timestamp::from_millis(11_200));
+    assert_eq!(looks(&lessor), Some(11_575), "though the first is taken");
+    lessor.handle_taken(Timestamp::from_millis(11_575), second[0].number + 1);
+    assert_eq!(looks(&lessor), Some(13_750));
+    for revocation in first
+        .iter()
+        .chain(&second)
+        .flat_map(ExpiredBatch::revocations)
+    {
+        let revoked = lessor.revoke(at(12), &revocation, &mut WriteBatch::default());
+        assert_eq!(revoked, Ok(Revoked::Done));
+    }
+    assert_eq!(lessor.next_wakeup(), None);
+
+    // Revoked by somebody else before the host has taken anything.
+    grant(&mut lessor, at(12), 3, 1);
+    assert_eq!(ids(&expired(&mut lessor, at(13))), [3]);
+    let by_user = Revocation::by_user(id(3));
+    let revoked = lessor.revoke(at(13), &by_user, &mut WriteBatch::default());
+    assert_eq!(revoked, Ok(Revoked::Done));
+    assert_eq!(lessor.next_wakeup(), None);
 }
 
 /// A revoke that fails after the lease's time was up leaves it unexpired for a while.

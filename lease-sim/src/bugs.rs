@@ -59,6 +59,10 @@ pub const BUGS: &[Bug] = &[
         "expired-never-retried",
         "an expired lease is handed out only once",
     ),
+    bug(
+        "nobody-looks-what-was-taken",
+        "the lessor is not woken to see whether the host has taken a batch",
+    ),
     bug("rate-ignored", "the revoke rate is not kept"),
     bug(
         "saved-for-ever",

@@ -185,12 +185,14 @@ impl Shared {
     /// When a lessor that is driven by hand has something to do.
     pub(super) fn next_wakeup(&self) -> Option<Timestamp> {
         let (expiry, checkpoint) = self.state.with(|state| {
-            let expiry = if state.outbox.waiting.is_some() {
+            let expiry = if state.outbox.waiting.is_none() {
+                state.core.next_expiry()
+            } else if self.expired.0.is_full() {
                 // The host has to make room first; look again when it is likely to have.
                 let pause = state.core.config().expired_lease_retry_interval;
                 Some(state.core.now().saturating_add(pause))
             } else {
-                state.core.next_expiry()
+                Some(state.core.now())
             };
             (expiry, state.core.next_checkpoint())
         });

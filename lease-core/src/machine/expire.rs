@@ -55,6 +55,7 @@ impl LessorCore {
             leases: Vec::new(),
             order: Vec::new(),
         };
+        primary.attempts.looked(now.floor_ms);
         let records = &mut self.table.records;
         let mut steps = 0;
         // Those who wait for a turn were due before all that comes out of the queue now.
@@ -236,7 +237,7 @@ impl HandOut<'_> {
         self.order.sort_unstable();
         let leases = self.order.iter();
         Some(ExpiredBatch {
-            number: primary.attempts.seal(),
+            number: primary.attempts.seal(self.now.floor_ms),
             epoch: primary.epoch,
             leases: leases.map(|(_, _, at)| self.leases[*at as usize]).collect(),
         })

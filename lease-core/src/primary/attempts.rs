@@ -17,6 +17,10 @@ pub(crate) struct Attempts {
     // Invariant: the first one has.
     batches: VecDeque<Batch>,
     first_number: u64,
+    // Invariant: the host has taken exactly the batches below this number.
+    taken_below: u64,
+    // When to see whether it has taken more.
+    look_at_ms: u64,
     // The batch that is being made.
     open: Vec<Attempt>,
     // Of the leases that are handed out and have left their batch which attempt was the last.
@@ -32,8 +36,8 @@ struct Batch {
     live: usize,
     // Where to go on once it is due.
     next: u32,
-    // When the host took it.
-    taken_ms: Option<u64>,
+    // When its leases are due again. `None` until the host has taken it.
+    due_ms: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -42,12 +46,18 @@ struct Attempt {
     number: u32,
 }
 
+/// How often in a retry interval to see whether the host has taken a batch. Nobody tells when it did, so
+/// the interval begins with the look that finds it taken.
+const LOOKS: u64 = 8;
+
 impl Attempts {
     pub(crate) fn new(config: &LessorConfig) -> Self {
         Self {
             retry_ms: ceil_millis(config.expired_lease_retry_interval).max(1),
             batches: VecDeque::new(),
             first_number: 0,
+            taken_below: 0,
+            look_at_ms: 0,
             open: Vec::new(),
             outside: BTreeMap::new(),
             in_batches: 0,
@@ -95,14 +105,17 @@ impl Attempts {
     }
 
     /// Ends the batch that is being made and returns its number.
-    pub(crate) fn seal(&mut self) -> u64 {
+    pub(crate) fn seal(&mut self, now_ms: u64) -> u64 {
         let number = self.open_number();
+        if number == self.first_untaken() {
+            self.look_at_ms = now_ms.saturating_add(self.look_ms());
+        }
         let attempts = core::mem::take(&mut self.open);
         self.batches.push_back(Batch {
             live: attempts.len(),
             attempts,
             next: 0,
-            taken_ms: None,
+            due_ms: None,
         });
         number
     }
@@ -111,8 +124,26 @@ impl Attempts {
     pub(crate) fn take_below(&mut self, below: u64, now_ms: u64) {
         let count = below.saturating_sub(self.first_number);
         let count = usize::try_from(count).unwrap_or(usize::MAX);
+        let again_ms = now_ms.saturating_add(self.retry_ms);
         for batch in self.batches.iter_mut().take(count) {
-            batch.taken_ms.get_or_insert(now_ms);
+            batch.due_ms.get_or_insert(again_ms);
+        }
+        self.taken_below = self.taken_below.max(below.min(self.open_number()));
+    }
+
+    /// When to poll again: when the next attempt at a lease that is in a batch may follow, or to see
+    /// whether the host has taken more.
+    pub(crate) fn next_poll_ms(&self) -> Option<u64> {
+        let has_untaken = self.first_untaken() < self.open_number();
+        let look_at_ms = has_untaken.then_some(self.look_at_ms);
+        let look_at_ms = look_at_ms.filter(|_| !planted!("nobody-looks-what-was-taken"));
+        [self.next_due_ms(), look_at_ms].into_iter().flatten().min()
+    }
+
+    /// What the host has not taken by `now_ms` is looked at later again.
+    pub(crate) fn looked(&mut self, now_ms: u64) {
+        if self.look_at_ms <= now_ms {
+            self.look_at_ms = now_ms.saturating_add(self.look_ms());
         }
     }
 
@@ -121,12 +152,11 @@ impl Attempts {
         if planted!("expired-never-retried") {
             return None;
         }
-        let taken_ms = self.batches.front()?.taken_ms?;
-        Some(taken_ms.saturating_add(self.retry_ms))
+        self.batches.front()?.due_ms
     }
 
-    /// The next lease of the first batch, and its place there, from which it may be gone. The caller
-    /// has [`leave`](Self::leave) follow if it is not.
+    /// The next lease of the first batch, which is due, and its place there, from which it may be
+    /// gone. The caller has [`leave`](Self::leave) follow if it is not.
     pub(crate) fn pop(&mut self) -> Option<(LeaseId, Place)> {
         let first = self.batches.front_mut()?;
         let index = first.next;
@@ -186,6 +216,14 @@ impl Attempts {
         assert!(self.batches.iter().map(|batch| batch.live).eq(live));
         assert!(self.batches.front().is_none_or(|first| first.live > 0));
         assert!(self.open.is_empty(), "a batch that is made is handed out");
+    }
+
+    fn first_untaken(&self) -> u64 {
+        self.taken_below.max(self.first_number)
+    }
+
+    fn look_ms(&self) -> u64 {
+        (self.retry_ms / LOOKS).max(1)
     }
 
     fn open_number(&self) -> u64 {

@@ -196,12 +196,12 @@ impl Primary {
         self.unscheduled.is_some()
     }
 
-    /// When the first entry of the expiry queue is due, or the next attempt at a lease that is in a
-    /// batch, or the next turn of those who wait for one.
+    /// When the first entry of the expiry queue is due, or a batch is to be looked at, or the next turn
+    /// of those who wait for one.
     pub(crate) fn next_expiry(&self) -> Option<Timestamp> {
         let turn_ms = (!self.postponed.is_empty()).then_some(self.next_turn_ms);
-        let retry_ms = self.attempts.next_due_ms();
-        let due_ms = [turn_ms, retry_ms, self.expiries.next_tick()];
+        let batch_ms = self.attempts.next_poll_ms();
+        let due_ms = [turn_ms, batch_ms, self.expiries.next_tick()];
         reachable(timestamp_of_ms(due_ms.into_iter().flatten().min()?))
     }
 

@@ -138,8 +138,10 @@ impl LeaseTable {
     }
 
     pub(crate) fn detach(&mut self, id: LeaseId, items: &[LeaseItem]) -> Result<(), LeaseError> {
+        // Asked for before the record, so that the cache misses of both overlap.
+        let has_items = self.attachments.list(id).is_some();
         self.settled(id)?;
-        for item in items {
+        for item in items.iter().filter(|_| has_items) {
             let emptied = self.attachments.detach(id, item.as_bytes());
             self.note_emptied(emptied);
         }

@@ -73,6 +73,28 @@ fn revokes_of_the_same_leases_in_opposite_orders_end() {
     bench.assert_memory_is_disk();
 }
 
+/// Nothing tells the driver that the host has taken a batch: it has to look.
+#[test]
+fn f09_what_is_taken_and_not_revoked_comes_again_by_itself() {
+    let lessor = BackendLessor::builder(Arc::new(TestBackend::default()))
+        .durability(BATCHED)
+        .config(LessorConfig {
+            expired_lease_retry_interval: Duration::from_millis(50),
+            ..LessorConfig::default()
+        })
+        .build()
+        .expect("the settings are legal");
+    lessor.promote(Duration::ZERO);
+    lessor.grant(id(1), 1).expect("free");
+    let expired = lessor.expired_leases();
+    for attempt in 0..4 {
+        let batch = expired.recv_timeout(Duration::from_secs(10));
+        let batch = batch.expect("the driver wakes");
+        assert_eq!(batch.leases[0].attempt, attempt);
+    }
+    assert_eq!(lessor.leases().len(), 1);
+}
+
 /// The schedule that a promotion builds brings checkpoints, and nobody but the driver knows.
 #[test]
 fn threads_checkpoint_what_was_there_before_the_promotion() {

@@ -133,7 +133,7 @@ pub(crate) fn run(watch: &Stopwatch) {
     let order = rotated(&ids, n / 3);
     let floor = Floor::default();
     watch.time("floor_grant", n, || {
-        ids.iter().for_each(|id| floor.grant(*id))
+        ids.iter().for_each(|id| floor.grant(*id));
     });
     for _ in 0..watch.passes() {
         watch.time("floor_renew", n, || {

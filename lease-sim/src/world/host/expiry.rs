@@ -1,14 +1,19 @@
-use lease_core::{AttemptOutcome, CheckpointBatch, ExpiredBatch, Lessor, ProposalOutcome, probe};
+use lease_core::{
+    AttemptOutcome, CheckpointBatch, Clock, ExpiredBatch, Lessor, ProposalOutcome, probe,
+};
 
 use super::{Host, Pending, hear};
 use crate::event::{Event, Name};
 use crate::wire::Request;
 
 impl Host {
-    /// Does what is due, and proposes what the lessor asks for.
+    /// Does what is due, and proposes what the lessor asks for. The lessor must have said when: whatever
+    /// else wakes the host must not hide that it did not.
     pub(super) fn tick(&mut self) {
         loop {
-            self.lessor.tick();
+            if self.is_due() {
+                self.lessor.tick();
+            }
             if self.is_lingering() {
                 probe::mark("host: expired leases are not taken");
                 break;
@@ -25,6 +30,11 @@ impl Host {
         while let Some(batch) = self.lessor.poll_checkpoints() {
             self.checkpoint(batch);
         }
+    }
+
+    fn is_due(&self) -> bool {
+        let now = self.member().clock.precise_now();
+        self.lessor.next_wakeup().is_some_and(|due| due <= now)
     }
 
     fn revoke(&mut self, batch: ExpiredBatch) {
