@@ -23,8 +23,9 @@ pub struct LessorConfig {
     pub min_ttl: Ttl,
     /// A lease with a longer TTL has its remaining TTL checkpointed this often. Default 5 min.
     pub checkpoint_interval: Duration,
-    /// An expired lease that was handed out and is still there is handed out again after this
-    /// time. Default 3 s.
+    /// An expired lease that was handed out and is still there is handed out again when this time
+    /// has passed since the host took it, or up to an eighth more where nobody tells the lessor when
+    /// that was. Default 3 s.
     pub expired_lease_retry_interval: Duration,
     /// Whether a checkpoint is written to the backend. Default true, as etcd since 3.6.
     pub checkpoint_persist: bool,

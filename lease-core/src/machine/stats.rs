@@ -22,7 +22,8 @@ pub struct LessorStats {
     pub checkpoints_applied: u64,
     /// Checkpoint records that came too late to mean anything.
     pub stale_checkpoints: u64,
-    /// Times that the clock went back, by more than its lag, and was held.
+    /// Times that the clock went back, to an earlier millisecond and by more than its lag, and was
+    /// held.
     pub clock_regressions: u64,
     /// Leases that are there.
     pub leases: usize,

@@ -8,11 +8,11 @@ pub(crate) struct Clockwork {
     last: Timestamp,
     // Invariant: what `last` is in milliseconds.
     now: Now,
-    // Invariant: the readings that are taken for `last` without a difference to anybody: not so far
-    // behind that they count as a regression, and not beyond the millisecond.
+    // Invariant: the readings that are taken for `last` without a difference to anybody: of the same
+    // millisecond, or behind by no more than the lag.
     alike: (Timestamp, Timestamp),
     // A reading that is behind by no more than this is an ordinary one of a coarse clock after a
-    // precise one.
+    // precise one. One that is behind by less than a millisecond is of a thread that came second.
     lag: Duration,
     regressions: u64,
 }
@@ -47,11 +47,10 @@ impl Clockwork {
     /// lag does not explain it.
     #[inline]
     pub(crate) fn read(&mut self, now: Timestamp) -> Now {
-        if now < self.last {
-            let behind = self.last.saturating_duration_since(now);
-            self.regressions += u64::from(behind > self.lag);
-        } else if now > self.last {
+        if now > self.last {
             self.move_to(now);
+        } else if now < self.alike.0 {
+            self.regressions += 1;
         }
         self.now
     }
@@ -87,6 +86,7 @@ impl Clockwork {
         self.now = Now::at(last);
         let lag = u64::try_from(self.lag.as_nanos()).unwrap_or(u64::MAX);
         let from = last.as_nanos().saturating_sub(lag);
+        let from = from.min(self.now.floor_ms * NANOS_PER_MS);
         // At a whole millisecond the next reading is rounded up to another one.
         let until = if self.now.floor_ms == self.now.ceil_ms {
             last.as_nanos()
@@ -151,6 +151,18 @@ mod tests {
         let now = clock.read(Timestamp::from_millis(96));
         assert_eq!((now.floor_ms, clock.regressions()), (100, 0));
         clock.read(Timestamp::from_nanos(95_999_999));
+        assert_eq!(clock.regressions(), 1);
+    }
+
+    #[test]
+    fn two_threads_that_read_a_precise_clock_at_the_same_time_are_no_regression() {
+        let mut clock = Clockwork::new(Duration::ZERO);
+        let now = clock.read(Timestamp::from_nanos(5_700_000));
+        assert_eq!(clock.glance(Timestamp::from_nanos(5_699_999)), Some(now));
+        assert_eq!(clock.read(Timestamp::from_nanos(5_000_000)), now);
+        assert_eq!(clock.regressions(), 0);
+        assert_eq!(clock.glance(Timestamp::from_nanos(4_999_999)), None);
+        clock.read(Timestamp::from_nanos(4_999_999));
         assert_eq!(clock.regressions(), 1);
     }
 
