@@ -49,6 +49,9 @@ pub(crate) struct Row {
 /// What is measured in something else than nanoseconds.
 const UNITS: [(&str, &str); 2] = [("bytes_lease", "B"), ("bytes_key", "B")];
 
+/// What the name of an operation's floor begins with.
+const FLOOR: &str = "floor_";
+
 impl Measurements {
     /// Adds a line that a program has printed.
     ///
@@ -69,10 +72,10 @@ impl Measurements {
         Ok(())
     }
 
-    /// What both, or we alone, have measured.
+    /// What both, or we alone, have measured; floors stand beside their operations.
     pub(crate) fn rows(&self) -> Vec<Row> {
         let mut rows = Vec::new();
-        for op in &self.ops {
+        for op in self.ops.iter().filter(|op| !op.starts_with(FLOOR)) {
             let of_op = self.samples.iter().filter(|((of, _), _)| of == op);
             for ((_, n), samples) in of_op {
                 rows.extend(self.row(op, *n, samples));
@@ -107,7 +110,7 @@ impl Measurements {
             "revoke_null" | "revoke_memory" => "revoke",
             op => op,
         };
-        let floor = format!("floor_{floor}");
+        let floor = format!("{FLOOR}{floor}");
         median(&self.samples.get(&(floor, n))?.ours)
     }
 }
@@ -174,6 +177,7 @@ mod tests {
             (System::Ours, "renew", 25),
             (System::Peer, "renew", 1000),
             (System::Peer, "only_theirs", 5),
+            (System::Ours, "list", 7),
         ] {
             let line = format!(r#"{{"op":"{op}","n":1000,"ns":{ns}.0}}"#);
             measurements.add(system, &line).expect("a measurement");
@@ -185,8 +189,8 @@ mod tests {
     fn rows_have_medians_ratios_and_floors() {
         let rows = measurements().rows();
         let ops: Vec<_> = rows.iter().map(|row| row.op.as_str()).collect();
-        assert_eq!(ops, ["floor_renew", "renew"]);
-        let renew = &rows[1];
+        assert_eq!(ops, ["renew", "list"]);
+        let renew = &rows[0];
         assert_eq!((renew.ours_ns, renew.peer_ns), (25.0, Some(900.0)));
         assert_eq!(renew.ratio, Some(36.0));
         assert_eq!(renew.spread, Some((30.0, 40.0)));
@@ -195,7 +199,7 @@ mod tests {
             renew.line(true),
             "| renew | 1000 | 25 ns | 900 ns | 36.0 | 30.0 to 40.0 | 10 ns |"
         );
-        assert_eq!(rows[0].line(false), "| floor_renew | 1000 | 10 ns | — |");
+        assert_eq!(rows[1].line(false), "| list | 1000 | 7 ns | — |");
     }
 
     #[test]
