@@ -2,13 +2,10 @@
 
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::Duration;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use lease_bench::{primary_with, shuffled_ids};
-use lease_core::{
-    Epoch, Grant, Lessor, LessorConfig, LessorCore, NullBackend, Timestamp, Ttl, WriteBatch,
-};
+use lease_bench::{core_with, expire_all, primary_with, shuffled_ids};
+use lease_core::{Lessor, NullBackend};
 
 const SIZES: [usize; 2] = [1_000, 100_000];
 
@@ -72,33 +69,15 @@ fn lessor_renew(c: &mut Criterion) {
 fn lessor_find_expired(c: &mut Criterion) {
     let mut group = c.benchmark_group("LessorFindExpired");
     group.sample_size(20);
-    let now = Timestamp::from_secs(60);
     for n in [10_000, 100_000] {
-        let mut lessor = LessorCore::new(LessorConfig {
-            revoke_rate_per_sec: None,
-            ..LessorConfig::default()
-        });
-        lessor.promote(Timestamp::ZERO, Epoch::new(1), Duration::ZERO);
-        lessor.handle_timeout(Timestamp::ZERO);
-        for id in shuffled_ids(n) {
-            let grant = Grant::new(id, Ttl::new(60).expect("legal"));
-            let rows = &mut WriteBatch::default();
-            lessor
-                .grant(Timestamp::ZERO, &grant, rows)
-                .expect("each id once");
-        }
+        let core = core_with(&shuffled_ids(n));
         group.throughput(Throughput::Elements(n as u64));
         group.bench_function(BenchmarkId::from_parameter(n), |b| {
             b.iter_batched(
-                || lessor.clone(),
-                |mut lessor| {
-                    let mut found = 0;
-                    while lessor.next_expiry().is_some_and(|due| due <= now) {
-                        let batch = lessor.poll_expired(now);
-                        found += batch.map_or(0, |batch| batch.leases.len());
-                    }
-                    assert_eq!(found, n);
-                    lessor
+                || core.clone(),
+                |mut core| {
+                    assert_eq!(expire_all(&mut core), n);
+                    core
                 },
                 BatchSize::PerIteration,
             );

@@ -12,9 +12,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::measurement::WallTime;
-use criterion::{BenchmarkGroup, BenchmarkId, Criterion, criterion_group, criterion_main};
+use criterion::{
+    BatchSize, BenchmarkGroup, BenchmarkId, Criterion, criterion_group, criterion_main,
+};
 use lease_backend::RedbBackend;
-use lease_bench::{primary_with, shuffled_ids};
+use lease_bench::{core_with, expire_all, primary_with, shuffled_ids};
 use lease_core::{Backend, BackendLessor, Durability, LeaseId, LeaseItem, Lessor, NullBackend};
 
 /// How many leases are renewed with one call.
@@ -173,8 +175,8 @@ fn whole(group: &mut BenchmarkGroup<'_, WallTime>, leases: &Leases) {
     });
     group.bench_function(named("list", leases), |b| b.iter(|| lessor.leases()));
     group.bench_function(named("demote", leases), |b| {
-        let promote = |_| lessor.promote(Duration::ZERO);
-        b.iter_custom(|iterations| leases.after(iterations.min(100), promote, |_| lessor.demote()));
+        let promote = || lessor.promote(Duration::ZERO);
+        b.iter_batched(promote, |()| lessor.demote(), BatchSize::PerIteration);
     });
     group.bench_function(named("promote", leases), |b| {
         let promote = |_| lessor.promote(Duration::ZERO);
@@ -183,6 +185,11 @@ fn whole(group: &mut BenchmarkGroup<'_, WallTime>, leases: &Leases) {
             rounds.sum()
         };
         b.iter_custom(spent);
+    });
+    let core = core_with(ids);
+    group.bench_function(named("expire_all", leases), |b| {
+        let expire = |mut core| (expire_all(&mut core), core);
+        b.iter_batched(|| core.clone(), expire, BatchSize::PerIteration);
     });
     let folder = tempfile::tempdir().expect("there is room");
     let path = folder.path().join("leases.redb");

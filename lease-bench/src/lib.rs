@@ -12,7 +12,10 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lease_core::{Backend, BackendLessor, Durability, LeaseError, LeaseId, Lessor, LessorConfig};
+use lease_core::{
+    Backend, BackendLessor, Durability, Epoch, Grant, LeaseError, LeaseId, Lessor, LessorConfig,
+    LessorCore, Timestamp, Ttl, WriteBatch,
+};
 
 /// The ids 1 to `n`, shuffled by a fixed seed.
 #[must_use]
@@ -69,3 +72,40 @@ pub fn primary_with(backend: Arc<dyn Backend>, ids: &[LeaseId]) -> BackendLessor
     }
     lessor
 }
+
+/// A state machine whose leases, which are these, are all due after [`DUE_AFTER`], scheduled and without
+/// a rate that would limit their expiry.
+///
+/// # Panics
+///
+/// If an id is twice there.
+#[must_use]
+pub fn core_with(ids: &[LeaseId]) -> LessorCore {
+    let mut core = LessorCore::new(LessorConfig {
+        revoke_rate_per_sec: None,
+        ..LessorConfig::default()
+    });
+    core.promote(Timestamp::ZERO, Epoch::new(1), Duration::ZERO);
+    core.handle_timeout(Timestamp::ZERO);
+    for id in ids {
+        let grant = Grant::new(*id, Ttl::new(60).expect("legal"));
+        let rows = &mut WriteBatch::default();
+        core.grant(Timestamp::ZERO, &grant, rows)
+            .expect("each id once");
+    }
+    core
+}
+
+/// Hands out all that is due after [`DUE_AFTER`] and answers how many leases that were.
+pub fn expire_all(core: &mut LessorCore) -> usize {
+    let now = Timestamp::ZERO.saturating_add(DUE_AFTER);
+    let mut found = 0;
+    while core.next_expiry().is_some_and(|due| due <= now) {
+        let batch = core.poll_expired(now);
+        found += batch.map_or(0, |batch| batch.leases.len());
+    }
+    found
+}
+
+/// The TTL of the leases of [`core_with`].
+pub const DUE_AFTER: Duration = Duration::from_secs(60);
