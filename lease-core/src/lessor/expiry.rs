@@ -192,7 +192,7 @@ impl Shared {
                 let pause = state.core.config().expired_lease_retry_interval;
                 Some(state.core.now().saturating_add(pause))
             } else {
-                Some(state.core.now())
+                Some(Timestamp::ZERO)
             };
             (expiry, state.core.next_checkpoint())
         });
