@@ -336,16 +336,15 @@ impl Run {
                 };
                 self.waiting.push(ticket);
             }
-            Some(lease) if self.revoking.is_some() => {
-                assert_eq!(begun, Ok(Revoking::Begun));
-                self.lessor.cancel_revoke(id);
-                lease.begin_revoke();
-                lease.revoking = false;
-            }
             Some(lease) => {
                 assert_eq!(begun, Ok(Revoking::Begun));
                 lease.begin_revoke();
-                self.revoking = Some(id);
+                if self.revoking.is_some() {
+                    self.lessor.cancel_revoke(id);
+                    lease.revoking = false;
+                } else {
+                    self.revoking = Some(id);
+                }
             }
         }
     }
