@@ -48,8 +48,8 @@ impl Remaining {
     pub(crate) const fn counted_from(self, now_ms: u64) -> Self {
         match self {
             Self::NOT_COUNTED => self,
-            Self(deadline) if deadline & 1 == 1 => Self(0),
-            Self(deadline) => Self((deadline >> 1).saturating_sub(now_ms)),
+            Self(deadline) if deadline & 1 == 1 => Self::millis(0),
+            Self(deadline) => Self::millis((deadline >> 1).saturating_sub(now_ms)),
         }
     }
 }
