@@ -107,6 +107,18 @@ func (b bench) run(path string) {
 			}
 		})
 	}
+	for range b.passes() {
+		b.time("lookup_read", b.n, func() {
+			left := time.Duration(0)
+			for _, id := range order {
+				l := le.Lookup(id)
+				left += l.Remaining() + time.Duration(l.TTL())
+			}
+			if left == 0 {
+				panic("nothing remains")
+			}
+		})
+	}
 	for range 3 {
 		b.time("list", b.n, func() {
 			if len(le.Leases()) != b.n {

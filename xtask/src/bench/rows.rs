@@ -107,6 +107,7 @@ impl Measurements {
     fn floor(&self, op: &str, n: u64) -> Option<f64> {
         let floor = match op {
             "renew_many" => "renew",
+            "lookup_read" => "lookup",
             "revoke_null" | "revoke_memory" => "revoke",
             op => op,
         };

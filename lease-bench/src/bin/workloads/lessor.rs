@@ -50,6 +50,15 @@ pub(crate) fn run(watch: &Stopwatch) -> anyhow::Result<()> {
             }
         });
     }
+    for _ in 0..watch.passes() {
+        watch.time("lookup_read", n, || {
+            let read = |id| {
+                let lease = lessor.lookup(id).expect("it was granted");
+                lease.remaining() + Duration::from_nanos(lease.ttl().as_secs())
+            };
+            black_box(order.iter().map(|id| read(*id)).max())
+        });
+    }
     for _ in 0..3 {
         drop(watch.time("list", n, || lessor.leases()));
         watch.time("page", 1, || black_box(lessor.page(None, 1000)).len());
