@@ -149,6 +149,11 @@ impl Epoch {
     /// Before the first promotion.
     pub const ZERO: Self = Self(0);
 
+    /// The last one that can begin: 2^63 - 1, which is also the last term of a host that counts them
+    /// in an `i64`. It leaves room behind it, so that [`next`](Self::next) of an epoch that has begun
+    /// is always later.
+    pub const MAX: Self = Self(i64::MAX as u64);
+
     /// The epoch with this number.
     #[must_use]
     pub const fn new(number: u64) -> Self {

@@ -46,7 +46,7 @@ impl LessorCore {
     #[must_use]
     #[inline]
     pub fn lookup(&self, now: Timestamp, id: LeaseId) -> Option<Lease> {
-        let record = self.table.visible(id)?;
+        let record = self.table.records.get(id)?;
         Some(self.view(now).look(record))
     }
 
@@ -73,9 +73,7 @@ impl LessorCore {
             listing.before_part = listing.leases.len();
         }
         let has_more = records.walk_part(&mut cursor, SLICE_BUCKETS, |record| {
-            if record.phase() != Phase::Granting {
-                listing.leases.push(view.look_uncounted(record));
-            }
+            listing.leases.push(view.look_uncounted(record));
         });
         listing.cursor = cursor;
         has_more
@@ -141,9 +139,8 @@ impl View<'_> {
             ttl: record.ttl(),
             incarnation: record.incarnation(),
             remaining: self.primary.map_or(Remaining::NOT_COUNTED, |primary| {
-                let is_expiring = record.phase() != Phase::Active
-                    && primary.has_scheduled(record)
-                    && primary.attempts.contains(record);
+                let is_expiring =
+                    record.phase() == Phase::Expiring && primary.has_scheduled(record);
                 Remaining::until(primary.deadline_ms(self.remainders, record), is_expiring)
             }),
             extra: (!is_plain).then(|| self.extra(record, checkpointed)),
@@ -180,8 +177,7 @@ mod tests {
         lessor.promote(Timestamp::ZERO, Epoch::new(1), Duration::ZERO);
         let mut grant = |lessor: &mut LessorCore, number| {
             let grant = Grant::new(id(number), Ttl::new(60).expect("legal"));
-            let granted = lessor.grant(Timestamp::ZERO, &grant, rows);
-            granted.expect("free");
+            lessor.execute(Timestamp::ZERO, &grant.into(), rows);
         };
         // Large enough for parts that take several slices.
         (1..=400_000).for_each(|number| grant(&mut lessor, number));

@@ -9,7 +9,7 @@ use super::ticket::TicketOutcome;
 use crate::primary::Primary;
 use crate::probe::{planted, sometimes};
 use crate::table::record::{Marks, Tag};
-use crate::{Epoch, WriteBatch};
+use crate::Epoch;
 
 /// What a call to become or cease to be the primary did.
 #[derive(Debug)]
@@ -78,22 +78,6 @@ impl LessorCore {
         Promotion::Changed(self.retire())
     }
 
-    /// Raises the replicated epoch: from here on every expiry-revoke and checkpoint of an older
-    /// one is a no-op. A host with a log logs this as the first entry of a term, on every member;
-    /// it never falls, and raising it to what it is changes nothing.
-    pub fn begin_epoch(&mut self, epoch: Epoch, rows: &mut WriteBatch) {
-        if epoch > self.table.epoch() {
-            self.table.raise_epoch(epoch);
-            rows.put_epoch(epoch);
-        }
-    }
-
-    /// The epoch that a lessor without a host to count them promotes itself to.
-    #[must_use]
-    pub fn next_epoch(&self) -> Epoch {
-        self.table.epoch().max(self.settled_epoch).next()
-    }
-
     pub(super) fn retire(&mut self) -> Option<Retired> {
         let primary = self.primary.take()?;
         if !planted!("waiters-survive-demotion") {
@@ -102,13 +86,12 @@ impl LessorCore {
         Some(Retired { _primary: primary })
     }
 
-    /// A tag that no record carries. Wipes all records once in 8,191 promotions.
+    /// A tag that no record carries. Wipes all records once in 16,383 promotions.
     fn next_tag(&mut self) -> Tag {
         let tag = self.last_tag.next().unwrap_or_else(|| {
             let mut cursor = Default::default();
             self.table.records.walk(&mut cursor, usize::MAX, |record| {
-                let phase = record.phase();
-                record.set_marks(Marks::renewable(Tag::default()).with_phase(phase));
+                record.set_marks(Marks::renewable(Tag::default()));
             });
             Tag::FIRST
         });
@@ -120,17 +103,16 @@ impl LessorCore {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Grant, LeaseId, LessorConfig, Renewal, Ttl};
+    use crate::{Grant, LeaseId, LessorConfig, Renewal, Ttl, WriteBatch};
 
     #[test]
     fn a_used_up_tag_does_not_bring_old_deadlines_back() {
         let mut lessor = LessorCore::new(LessorConfig::default());
         let id = LeaseId::new(1).expect("not zero");
         let rows = &mut WriteBatch::default();
-        lessor
-            .grant(Timestamp::ZERO, &Grant::new(id, Ttl::MIN), rows)
-            .expect("free");
-        for epoch in 1..=8_191 {
+        let grant = Grant::new(id, Ttl::MIN).into();
+        lessor.execute(Timestamp::ZERO, &grant, rows);
+        for epoch in 1..=16_383 {
             lessor.promote(Timestamp::ZERO, Epoch::new(epoch), Duration::ZERO);
             if epoch == 1 {
                 lessor.handle_timeout(Timestamp::ZERO);

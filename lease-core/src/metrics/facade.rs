@@ -3,7 +3,7 @@ use std::fmt;
 use metrics::{Counter, Histogram, Unit};
 
 use super::names::{EXPIRY_LAG, FAILURES, GRANTED, Name, RENEWED, REVOKED, TTL, first_lags};
-use crate::{ExpiredBatch, LeaseError, LeaseId, Observer, RevokeReason, Ttl};
+use crate::{Event, Observer};
 
 /// Counts what happens in a lessor through the `metrics` facade, under etcd's names.
 ///
@@ -56,25 +56,20 @@ impl Default for FacadeMetrics {
 }
 
 impl Observer for FacadeMetrics {
-    fn granted(&self, _: LeaseId, ttl: Ttl) {
-        self.granted.increment(1);
-        self.ttl.record(ttl.as_secs() as f64);
-    }
-
-    fn revoked(&self, _: LeaseId, _: RevokeReason) {
-        self.revoked.increment(1);
-    }
-
-    fn renewed(&self, _: LeaseId, _: Ttl) {
-        self.renewed.increment(1);
-    }
-
-    fn expired(&self, batch: &ExpiredBatch) {
-        first_lags(batch).for_each(|secs| self.expiry_lag.record(secs));
-    }
-
-    fn failed(&self, _: &LeaseError) {
-        self.failures.increment(1);
+    fn observe(&self, event: &Event<'_>) {
+        match event {
+            Event::Granted { ttl, .. } => {
+                self.granted.increment(1);
+                self.ttl.record(ttl.as_secs() as f64);
+            }
+            Event::Revoked { .. } => self.revoked.increment(1),
+            Event::Renewed { .. } => self.renewed.increment(1),
+            Event::Expired(batch) => {
+                first_lags(batch).for_each(|secs| self.expiry_lag.record(secs));
+            }
+            Event::Failed(_) => self.failures.increment(1),
+            Event::Promoted(_) | Event::Demoted => {}
+        }
     }
 }
 

@@ -23,6 +23,9 @@ pub(crate) struct Attachments {
     seed: FixedState,
 }
 
+/// How many items are detached in one step.
+pub(crate) const ITEMS_PER_STEP: usize = 1024;
+
 /// A node, and enough of the hash that it is found by to move the entry without a look at the node.
 /// In bytes, which have no alignment to keep.
 #[derive(Clone, Copy, Debug)]

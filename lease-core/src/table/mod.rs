@@ -8,13 +8,13 @@ pub(crate) mod shards;
 use alloc::vec::Vec;
 
 use attachments::Attachments;
-use record::{Phase, Record};
+use record::Record;
 use records::Records;
 pub(crate) use remainders::{Remainder, Remainders};
 
 use crate::probe::planted;
 use crate::{
-    Checkpoint, Epoch, ExpiryFence, Incarnation, LeaseError, LeaseId, LeaseItem, LeaseRow, Ttl,
+    Checkpoint, Epoch, ExpiryFence, Incarnation, LeaseError, LeaseId, LeaseItem, LeaseRow,
 };
 
 /// The replicated part of a lessor: ids, TTLs, remaining TTLs, incarnations, attachments and the
@@ -51,18 +51,19 @@ impl LeaseTable {
         self.epoch = self.epoch.max(epoch);
     }
 
-    /// Adds a lease.
-    pub(crate) fn grant(
-        &mut self,
-        id: LeaseId,
-        ttl: Ttl,
-        incarnation: Option<Incarnation>,
-    ) -> Result<&mut Record, LeaseError> {
-        if self.records.get(id).is_some() {
-            return Err(LeaseError::LeaseExists);
-        }
-        let incarnation = incarnation.unwrap_or_else(|| self.count_grant());
-        Ok(self.records.insert(Record::new(id, ttl, incarnation)))
+    /// Adds a lease, whose id is free.
+    pub(crate) fn grant(&mut self, record: Record) -> &mut Record {
+        self.records.insert(record)
+    }
+
+    /// The number that the next incarnation counts when all up to `claimed` are given.
+    pub(crate) fn next_count(&self, claimed: u64) -> u64 {
+        self.granted.max(claimed) + 1
+    }
+
+    /// A grant whose incarnation counts this number was applied.
+    pub(crate) fn note_count(&mut self, counted: Option<u64>) {
+        self.granted = self.granted.max(counted.unwrap_or(0));
     }
 
     /// Adds the lease of a stored row.
@@ -100,33 +101,34 @@ impl LeaseTable {
         Some(record)
     }
 
-    /// The record of a lease that others may see: not one whose grant is still being written.
-    #[inline]
-    pub(crate) fn visible(&self, id: LeaseId) -> Option<&Record> {
-        self.records
-            .get(id)
-            .filter(|record| record.phase() != Phase::Granting)
+    /// Frees a bounded number of the items of removed leases. Returns whether there are more.
+    pub(crate) fn sweep(&mut self) -> bool {
+        false
     }
 
-    /// The record of a lease that takes commands: neither its grant nor its revoke is being
-    /// written.
-    pub(crate) fn settled(&self, id: LeaseId) -> Result<&Record, LeaseError> {
-        self.records
-            .get(id)
-            .filter(|record| record.is_settled())
-            .ok_or(LeaseError::LeaseNotFound)
+    pub(crate) fn is_sweeping(&self) -> bool {
+        false
     }
 
-    pub(crate) fn attach(
-        &mut self,
+    /// Refuses an attach that must not be applied.
+    pub(crate) fn check_attach(
+        &self,
         id: LeaseId,
         items: &[LeaseItem],
         limit: Option<usize>,
     ) -> Result<(), LeaseError> {
-        let record = settled_mut(&mut self.records, id)?;
+        self.records.get(id).ok_or(LeaseError::LeaseNotFound)?;
         if let Some(limit) = limit {
             self.attachments.check_limit(id, items, limit)?;
         }
+        Ok(())
+    }
+
+    /// Attaches items to a lease, if it is there; see [`check_attach`](Self::check_attach).
+    pub(crate) fn attach(&mut self, id: LeaseId, items: &[LeaseItem]) {
+        let Some(record) = self.records.get_mut(id) else {
+            return;
+        };
         if !items.is_empty() {
             record.set_has_items(true);
         }
@@ -134,18 +136,14 @@ impl LeaseTable {
             let emptied = self.attachments.attach(id, item);
             self.note_emptied(emptied);
         }
-        Ok(())
     }
 
-    pub(crate) fn detach(&mut self, id: LeaseId, items: &[LeaseItem]) -> Result<(), LeaseError> {
-        // Asked for before the record, so that the cache misses of both overlap.
-        let has_items = self.attachments.list(id).is_some();
-        self.settled(id)?;
-        for item in items.iter().filter(|_| has_items) {
+    /// Detaches those of the items that belong to the lease.
+    pub(crate) fn detach(&mut self, id: LeaseId, items: &[LeaseItem]) {
+        for item in items {
             let emptied = self.attachments.detach(id, item.as_bytes());
             self.note_emptied(emptied);
         }
-        Ok(())
     }
 
     fn note_emptied(&mut self, lease: Option<LeaseId>) {
@@ -172,7 +170,7 @@ impl LeaseTable {
         old: Remainder,
         checkpoint: &Checkpoint,
     ) -> Option<Remainder> {
-        let record = self.settled(checkpoint.id).ok()?;
+        let record = self.records.get(checkpoint.id)?;
         let is_valid = checkpoint.fence.is_none_or(|fence| {
             fence.epoch >= self.epoch
                 && fence.incarnation == record.incarnation()
@@ -207,7 +205,6 @@ impl LeaseTable {
         let mut rows: Vec<_> = self
             .records
             .iter()
-            .filter(|record| record.phase() != Phase::Granting)
             .map(|record| Self::row(record, self.remainders.get(record.id())))
             .collect();
         rows.sort_unstable_by_key(|row| row.id);
@@ -221,7 +218,7 @@ impl LeaseTable {
     /// If it does not.
     pub(crate) fn check_invariants(&self) {
         self.attachments
-            .check_invariants(|id| self.visible(id).is_some());
+            .check_invariants(|id| self.records.get(id).is_some());
         let len = self.records.iter().count();
         assert_eq!(len, self.records.len(), "leases are counted");
         for record in self.records.iter() {
@@ -233,16 +230,4 @@ impl LeaseTable {
             record.map(Record::ttl)
         });
     }
-
-    fn count_grant(&mut self) -> Incarnation {
-        self.granted += 1;
-        Incarnation::counted(self.epoch, self.granted)
-    }
-}
-
-fn settled_mut(records: &mut Records, id: LeaseId) -> Result<&mut Record, LeaseError> {
-    records
-        .get_mut(id)
-        .filter(|record| record.is_settled())
-        .ok_or(LeaseError::LeaseNotFound)
 }

@@ -1,0 +1,106 @@
+use std::time::Instant;
+
+use super::isolate::isolate;
+use super::state::State;
+use super::{BackendLessor, Shared};
+use crate::probe::planted;
+use crate::{BackendError, HostError, LeaseError, Timestamp};
+
+impl Shared {
+    /// The time of the hot path.
+    ///
+    /// # Errors
+    ///
+    /// [`LeaseError::Clock`] if the host's clock panics.
+    pub(super) fn time(&self) -> Result<Timestamp, LeaseError> {
+        isolate("clock", || self.clock.now()).map_err(LeaseError::Clock)
+    }
+
+    /// The time as exactly as it can be had.
+    ///
+    /// # Errors
+    ///
+    /// [`LeaseError::Clock`] if the host's clock panics.
+    pub(super) fn precise_time(&self) -> Result<Timestamp, LeaseError> {
+        isolate("clock", || self.clock.precise_now()).map_err(LeaseError::Clock)
+    }
+
+    /// The time for what can fail no more; the latest one known if the host's clock panics.
+    pub(super) fn time_or_last(&self) -> Timestamp {
+        let last = |_| self.state.read(|state| state.core.now());
+        self.time().unwrap_or_else(last)
+    }
+
+    /// Stops: nobody waits any more, and every command is refused. Returns whether it was running.
+    fn refuse_all(&self) -> bool {
+        let (was_running, resets) = self.state.with(|state| {
+            let was_running = !std::mem::replace(&mut state.is_stopped, true);
+            state.core.release_waiters();
+            state.clear_road();
+            state.announce();
+            state.errands.ring(true, true, true);
+            (was_running, std::mem::take(&mut state.resets))
+        });
+        for reset in resets {
+            let waker = reset.done.put(Err(LeaseError::Stopped));
+            // Nobody waits for the panic of a waker.
+            let _ = waker.map(|waker| isolate("waker", || waker.wake()));
+        }
+        was_running
+    }
+
+    /// Commits what was acknowledged. A writer that is still busy at the deadline does it when it
+    /// comes back.
+    #[expect(clippy::disallowed_methods, reason = "stopping waits in real time")]
+    fn flush_at_stop(&self, deadline: Instant) -> Result<(), BackendError> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match self.become_writer(Some(left)) {
+            Ok(writer) => writer.commit(),
+            Err(LeaseError::Reentrant) => Ok(()),
+            Err(_) => {
+                let text = "the lessor was stopped while a commit went on";
+                let error = BackendError::Io(HostError::new(text));
+                self.state.with(|state| state.end_waits(&error));
+                Err(error)
+            }
+        }
+    }
+}
+
+impl State {
+    /// Ends the wait of those whose transaction goes on beyond the end of the lessor.
+    fn end_waits(&mut self, error: &BackendError) {
+        for seat in std::mem::take(&mut self.road.writing) {
+            let call = super::road::Call::Written(Err(error.clone()));
+            self.errands.call(seat, call);
+        }
+    }
+}
+
+impl BackendLessor {
+    /// Stops: no thread of the lessor does anything from then on.
+    #[expect(clippy::disallowed_methods, reason = "stopping waits in real time")]
+    pub(super) fn stop_all(&self) {
+        let shared = &self.shared;
+        if !shared.refuse_all() {
+            return;
+        }
+        let deadline = Instant::now() + shared.options.stop_timeout;
+        self.threads.join(deadline);
+        if !planted!("stop-forgets-writes")
+            && let Err(error) = shared.flush_at_stop(deadline)
+        {
+            shared.observe_failure(&LeaseError::Backend(error));
+        }
+    }
+}
+
+/// Stops the lessor, see [`Lessor::stop`](crate::Lessor::stop); unless an invariant was found broken,
+/// since then there is nothing left to rely on and a second panic would abort the process.
+impl Drop for BackendLessor {
+    fn drop(&mut self) {
+        if !self.shared.state.is_poisoned() {
+            self.stop_all();
+        }
+    }
+}

@@ -1,0 +1,460 @@
+use std::collections::{BTreeSet, VecDeque};
+
+use super::Shared;
+use super::isolate::isolate;
+use super::state::State;
+use crate::sync::thread::{ThreadId, current_id};
+use crate::sync::{Arc, Bell, Mutex, PoisonError};
+use crate::{
+    Answer, BackendError, Busy, Command, Decision, HostError, LeaseError, LeaseId, LeaseItem,
+    RangeDeleter, Timestamp, WriteBatch,
+};
+
+/// The one road that every command goes: it is decided, its rows are written, it is applied.
+///
+/// A command that touches a lease of another one that is decided and not applied yet waits, behind
+/// those that came before it; all others go on. What is decided is written by one writer at a time.
+#[derive(Default)]
+pub(super) struct Road {
+    // What is not decided yet, in the order in which it came.
+    waiting: VecDeque<(Job, Arc<Seat>)>,
+    // What is decided and waits for the next transaction, of a lessor without a journal.
+    pub(super) ready: Vec<(WriteBatch, Arc<Seat>)>,
+    // Whose rows are in the transaction that is being written.
+    pub(super) writing: Vec<Arc<Seat>>,
+    // Who wants to be the writer for a purpose of his own.
+    pub(super) wanting: VecDeque<Arc<Seat>>,
+    // The writer, if there is one.
+    pub(super) writer: Option<ThreadId>,
+    // Whether everything waits for a recovery.
+    pub(super) is_closed: bool,
+    // The threads that are in the range deleter.
+    deleting: Vec<ThreadId>,
+}
+
+/// What goes down the road.
+pub(super) struct Job {
+    /// `None` if the host has something to write and that is all.
+    pub(super) command: Option<Command>,
+    /// What the host writes with it.
+    pub(super) writes: WriteBatch,
+    pub(super) refusal: Refusal,
+    pub(super) busy: IfBusy,
+}
+
+/// What becomes of the host's writes when the command is refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Refusal {
+    /// They are written all the same: the command is an entry of a log, and the refusal its outcome.
+    Writes,
+    /// They are not written.
+    Drops,
+}
+
+/// What becomes of a revocation whose lease another command touches.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum IfBusy {
+    /// It waits.
+    Waits,
+    /// It is left out: it comes again by itself.
+    Leaves,
+}
+
+/// A job that is decided.
+pub(super) struct Decided {
+    pub(super) decision: Option<Decision>,
+    pub(super) rows: WriteBatch,
+    writes: WriteBatch,
+    refusal: Refusal,
+}
+
+/// Where a thread waits for its turn.
+pub(super) struct Seat {
+    calls: Mutex<VecDeque<Call>>,
+    bell: Bell,
+    pub(super) thread: ThreadId,
+}
+
+/// What a thread that waits is told.
+pub(super) enum Call {
+    /// Its job is decided.
+    Decided(Box<Decided>),
+    /// It is the writer.
+    Write,
+    /// The transaction with its rows is over.
+    Written(Result<(), BackendError>),
+    /// The lessor was stopped.
+    Stopped,
+}
+
+/// A command that has gone to the end of the road, and what it came to; nothing for a job without
+/// one.
+pub(super) type Done = Option<(Command, Answer)>;
+
+/// What has become of a job.
+enum Outcome {
+    Done(Done),
+    /// A recovery has come between: it is to be decided again.
+    Void(Job),
+}
+
+/// The next step of a decided job.
+enum Step {
+    Apply(Decided),
+    Wait(Option<Decision>),
+    Write(Option<Decision>),
+    Void(Job),
+    Refuse(LeaseError),
+}
+
+impl Job {
+    pub(super) fn new(command: Command, writes: WriteBatch, refusal: Refusal) -> Self {
+        Self {
+            command: Some(command),
+            writes,
+            refusal,
+            busy: IfBusy::Waits,
+        }
+    }
+}
+
+impl Shared {
+    /// Takes a job down the road, to its end.
+    pub(super) fn go(&self, mut job: Job) -> Result<Done, LeaseError> {
+        loop {
+            self.make_room()?;
+            let decided = self.decide(job)?;
+            match self.carry_out(decided)? {
+                Outcome::Done(done) => return Ok(done),
+                Outcome::Void(again) => job = again,
+            }
+        }
+    }
+
+    /// Waits until the job is decided.
+    fn decide(&self, job: Job) -> Result<Decided, LeaseError> {
+        let seat = Seat::new();
+        self.state.with(|state| {
+            state.check_running()?;
+            state.road.waiting.push_back((job, Arc::clone(&seat)));
+            state.advance();
+            state.check_patience(&seat)
+        })?;
+        match seat.next() {
+            Call::Decided(decided) => Ok(*decided),
+            _ => Err(LeaseError::Stopped),
+        }
+    }
+
+    fn carry_out(&self, mut decided: Decided) -> Result<Outcome, LeaseError> {
+        if decided.is_dropped() {
+            return Ok(Outcome::Done(self.apply_decision(decided.decision.take())));
+        }
+        if let Err(error) = self.delete_items(&mut decided) {
+            self.abandon(decided.decision.take());
+            return Err(error);
+        }
+        let seat = Seat::new();
+        let now = self.time()?;
+        match self.state.with(|state| state.enter(decided, &seat, now)) {
+            Step::Apply(mut decided) => {
+                Ok(Outcome::Done(self.apply_decision_at(now, decided.decision.take())))
+            }
+            Step::Void(job) => Ok(Outcome::Void(job)),
+            Step::Refuse(error) => Err(error),
+            Step::Wait(decision) => self.await_commit(&seat, decision),
+            Step::Write(decision) => {
+                // The outcome comes to the seat.
+                let _ = self.write_as_writer();
+                self.await_commit(&seat, decision)
+            }
+        }
+    }
+
+    fn await_commit(&self, seat: &Seat, decision: Option<Decision>) -> Result<Outcome, LeaseError> {
+        loop {
+            match seat.next() {
+                Call::Write => drop(self.write_as_writer()),
+                Call::Written(Ok(())) => return Ok(Outcome::Done(self.apply_decision(decision))),
+                Call::Written(Err(error)) => {
+                    self.abandon(decision);
+                    return Err(LeaseError::Backend(error));
+                }
+                Call::Stopped | Call::Decided(_) => {
+                    self.abandon(decision);
+                    return Err(LeaseError::Stopped);
+                }
+            }
+        }
+    }
+
+    /// What is written happens now.
+    fn apply_decision(&self, decision: Option<Decision>) -> Done {
+        let now = self.time_or_last();
+        self.apply_decision_at(now, decision)
+    }
+
+    fn apply_decision_at(&self, now: Timestamp, decision: Option<Decision>) -> Done {
+        let mut decision = decision?;
+        let mut apply_some = || {
+            self.state.with(|state| {
+                let has_more = state.core.apply_some(now, &mut decision);
+                if !has_more {
+                    state.advance();
+                }
+                has_more
+            })
+        };
+        while apply_some() {
+            self.state.give_way();
+        }
+        Some(decision.into_parts())
+    }
+
+    fn abandon(&self, decision: Option<Decision>) {
+        self.state.with(|state| {
+            if let Some(decision) = decision {
+                let _ = state.core.abandon(decision);
+            }
+            state.advance();
+        });
+    }
+
+    /// Has the host delete the items of the leases that are revoked.
+    fn delete_items(&self, decided: &mut Decided) -> Result<(), LeaseError> {
+        let leases = decided.decision.as_ref().map_or(&[][..], Decision::revoked);
+        if leases.is_empty() {
+            return Ok(());
+        }
+        let (deleter, leases) = self.state.read(|state| {
+            let leases = leases.iter().copied();
+            let leases: Vec<_> = leases.filter(|id| state.core.has_items(*id)).collect();
+            (state.range_deleter.clone(), leases)
+        });
+        let Some(deleter) = deleter.filter(|_| !leases.is_empty()) else {
+            return Ok(());
+        };
+        let me = current_id();
+        self.state.with(|state| state.road.deleting.push(me));
+        let rows = &mut decided.rows;
+        let mut delete = |id: &LeaseId| delete_items_of(&*deleter, &self.items(*id), rows);
+        let result = leases.iter().try_for_each(&mut delete);
+        self.state.with(|state| {
+            let at = state.road.deleting.iter().rposition(|thread| *thread == me);
+            if let Some(at) = at {
+                state.road.deleting.swap_remove(at);
+            }
+        });
+        result.map_err(LeaseError::RangeDeleter)
+    }
+
+    /// The items of a lease, which nobody changes meanwhile.
+    fn items(&self, id: LeaseId) -> Vec<LeaseItem> {
+        self.state.read(|state| state.core.items(id))
+    }
+}
+
+fn delete_items_of(
+    deleter: &dyn RangeDeleter,
+    items: &[LeaseItem],
+    rows: &mut WriteBatch,
+) -> Result<(), HostError> {
+    isolate("range deleter", || {
+        let mut deletes = deleter.begin(rows)?;
+        for item in items {
+            deletes.delete_range(item.as_bytes(), None)?;
+        }
+        deletes.end()
+    })?
+    .map_err(HostError::new)
+}
+
+impl State {
+    /// Whether a command can be decided and applied at once.
+    #[inline]
+    pub(super) fn is_road_free(&self) -> bool {
+        self.road.waiting.is_empty() && !self.road.is_closed && !self.core.has_claims()
+    }
+
+    /// Decides every job that nothing stands in the way of any more.
+    pub(super) fn advance(&mut self) {
+        if self.road.waiting.is_empty() || self.road.is_closed {
+            return;
+        }
+        let mut kept = VecDeque::new();
+        // The leases of those that go on waiting: who touches one comes behind them.
+        let mut passed_over = BTreeSet::new();
+        while let Some((job, seat)) = self.road.waiting.pop_front() {
+            match self.decide(job, &passed_over) {
+                Ok(decided) => self.errands.call(seat, Call::Decided(Box::new(decided))),
+                Err(job) => {
+                    let touched = job.command.as_ref().map(|one| self.core.touched_by(one));
+                    passed_over.extend(touched.unwrap_or_default());
+                    kept.push_back((job, seat));
+                }
+            }
+        }
+        self.road.waiting = kept;
+    }
+
+    fn decide(&mut self, mut job: Job, passed_over: &BTreeSet<LeaseId>) -> Result<Decided, Job> {
+        let mut rows = WriteBatch::default();
+        let mut decision = None;
+        if let Some(mut command) = job.command.take() {
+            if job.busy == IfBusy::Leaves {
+                self.leave_out_claimed(&mut command);
+            }
+            let touches = |id| passed_over.contains(&id);
+            let is_behind = !passed_over.is_empty()
+                && self.core.touched_by(&command).into_iter().any(touches);
+            let decided = if is_behind {
+                Err(Busy(command))
+            } else {
+                self.core.decide(command, &mut rows)
+            };
+            match decided {
+                Ok(decided) => decision = Some(decided),
+                Err(Busy(command)) => {
+                    job.command = Some(command);
+                    return Err(job);
+                }
+            }
+        }
+        Ok(Decided {
+            decision,
+            rows,
+            writes: job.writes,
+            refusal: job.refusal,
+        })
+    }
+
+    fn leave_out_claimed(&self, command: &mut Command) {
+        if let Command::Revoke(revocations) = command {
+            revocations.retain(|one| !self.core.is_claimed(one.id));
+        }
+    }
+
+    /// Refuses to let a thread wait for itself: it is in code of the host's that a command of its own
+    /// has called.
+    fn check_patience(&mut self, seat: &Arc<Seat>) -> Result<(), LeaseError> {
+        let is_inside = self.is_inside(seat.thread);
+        let mine = |other: &(Job, Arc<Seat>)| Arc::ptr_eq(&other.1, seat);
+        match self.road.waiting.iter().position(mine) {
+            Some(at) if is_inside => {
+                self.road.waiting.remove(at);
+                Err(LeaseError::Reentrant)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the thread is in the host's code for a command.
+    pub(super) fn is_inside(&self, thread: ThreadId) -> bool {
+        self.road.writer == Some(thread) || self.road.deleting.contains(&thread)
+    }
+
+    /// Takes a decided job to where it is written.
+    fn enter(&mut self, mut decided: Decided, seat: &Arc<Seat>, now: Timestamp) -> Step {
+        let refusal = if self.is_stopped {
+            Some(LeaseError::Stopped)
+        } else if self.journal.is_none() && self.road.writer == Some(seat.thread) {
+            // It is called from inside a commit, and would wait for that.
+            Some(LeaseError::Reentrant)
+        } else {
+            None
+        };
+        if let Some(refusal) = refusal {
+            let _ = decided.decision.take().map(|one| self.core.abandon(one));
+            self.advance();
+            return Step::Refuse(refusal);
+        }
+        let is_void = |decision: &Decision| self.core.is_void(decision);
+        if self.road.is_closed || decided.decision.as_ref().is_some_and(is_void) {
+            let command = decided.decision.map(|one| self.core.abandon(one));
+            return Step::Void(Job {
+                command,
+                writes: decided.writes,
+                refusal: decided.refusal,
+                busy: IfBusy::Waits,
+            });
+        }
+        let mut batch = std::mem::take(&mut decided.writes);
+        batch.append(&mut decided.rows);
+        match &mut self.journal {
+            Some(journal) => {
+                journal.pending.append(&mut batch);
+                journal.touch(now);
+                Step::Apply(decided)
+            }
+            None if batch.is_empty() => Step::Apply(decided),
+            None => {
+                self.road.ready.push((batch, Arc::clone(seat)));
+                if self.road.writer.is_some() {
+                    Step::Wait(decided.decision)
+                } else {
+                    self.road.writer = Some(seat.thread);
+                    Step::Write(decided.decision)
+                }
+            }
+        }
+    }
+
+    /// Ends the wait of everybody on the road.
+    pub(super) fn clear_road(&mut self) {
+        let waiting = std::mem::take(&mut self.road.waiting);
+        let ready = std::mem::take(&mut self.road.ready);
+        let seats = waiting.into_iter().map(|(_, seat)| seat);
+        for seat in seats.chain(ready.into_iter().map(|(_, seat)| seat)) {
+            self.errands.call(seat, Call::Stopped);
+        }
+    }
+}
+
+impl Decided {
+    /// Whether nothing is to be written, not even what the host has.
+    fn is_dropped(&self) -> bool {
+        let is_refusal = |decision: &Decision| decision.answer().is_refusal();
+        self.refusal == Refusal::Drops && self.decision.as_ref().is_some_and(is_refusal)
+    }
+}
+
+impl Seat {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            calls: Mutex::new(VecDeque::new()),
+            bell: Bell::default(),
+            thread: current_id(),
+        })
+    }
+
+    pub(super) fn put(&self, call: Call) {
+        self.lock().push_back(call);
+        self.bell.ring();
+    }
+
+    /// Waits for the next call.
+    pub(super) fn next(&self) -> Call {
+        loop {
+            if let Some(call) = self.try_next() {
+                return call;
+            }
+            self.bell.wait();
+        }
+    }
+
+    pub(super) fn try_next(&self) -> Option<Call> {
+        self.lock().pop_front()
+    }
+
+    /// Waits for the next call, at most until `timeout` has passed.
+    pub(super) fn next_timeout(&self, timeout: std::time::Duration) -> Option<Call> {
+        self.try_next().or_else(|| {
+            self.bell.wait_timeout(timeout);
+            self.try_next()
+        })
+    }
+
+    fn lock(&self) -> crate::sync::MutexGuard<'_, VecDeque<Call>> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

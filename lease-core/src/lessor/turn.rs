@@ -1,0 +1,209 @@
+use std::time::Duration;
+
+use super::Shared;
+use super::isolate::isolate;
+use super::road::{Call, Seat};
+use super::state::State;
+use crate::probe::{planted, sometimes};
+use crate::sync::Arc;
+use crate::sync::thread::current_id;
+use crate::{Backend, BackendError, HostError, LeaseError, WriteBatch};
+
+/// One transaction.
+struct Transaction {
+    backend: Arc<dyn Backend>,
+    batch: WriteBatch,
+    // Whether somebody waits for it.
+    is_awaited: bool,
+}
+
+/// The right to write, which one thread has at a time. It goes to the next one when it is dropped.
+#[must_use = "the right to write is given back when this is dropped"]
+pub(super) struct Writer<'a> {
+    shared: &'a Shared,
+}
+
+impl Shared {
+    /// Commits all that is pending.
+    pub(super) fn flush(&self) -> Result<(), BackendError> {
+        let writer = self.become_writer(None);
+        let writer = writer.map_err(|error| BackendError::Io(HostError::new(error)))?;
+        writer.commit()
+    }
+
+    /// Refuses a command while the backend is so far behind that memory would not be bounded.
+    pub(super) fn make_room(&self) -> Result<(), LeaseError> {
+        let is_overfull = |state: &State| {
+            let journal = state.journal.as_ref();
+            journal.is_some_and(super::journal::Journal::is_overfull)
+        };
+        while self.state.read(is_overfull) {
+            self.flush().map_err(LeaseError::Backend)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the right to write.
+    ///
+    /// # Errors
+    ///
+    /// [`LeaseError::Reentrant`] if this thread has it already, and
+    /// [`LeaseError::DeadlineExceeded`] after `timeout`.
+    pub(super) fn become_writer(&self, timeout: Option<Duration>) -> Result<Writer<'_>, LeaseError> {
+        let seat = Seat::new();
+        let is_writer = self.state.with(|state| {
+            if state.road.writer == Some(seat.thread) {
+                return Err(LeaseError::Reentrant);
+            }
+            let is_free = state.road.writer.is_none();
+            if is_free {
+                state.road.writer = Some(seat.thread);
+            } else {
+                state.road.wanting.push_back(Arc::clone(&seat));
+            }
+            Ok(is_free)
+        })?;
+        if !is_writer && !self.await_writer(&seat, timeout) {
+            return Err(LeaseError::DeadlineExceeded);
+        }
+        Ok(Writer { shared: self })
+    }
+
+    fn await_writer(&self, seat: &Arc<Seat>, timeout: Option<Duration>) -> bool {
+        let Some(timeout) = timeout else {
+            let _write = seat.next();
+            return true;
+        };
+        if seat.next_timeout(timeout).is_some() {
+            return true;
+        }
+        let is_given_up = self.state.with(|state| {
+            let wanting = &mut state.road.wanting;
+            let at = wanting.iter().position(|other| Arc::ptr_eq(other, seat));
+            at.map(|at| wanting.remove(at)).is_some()
+        });
+        // Else it came at the last moment.
+        !is_given_up
+    }
+
+    /// One turn of a thread that has become the writer.
+    pub(super) fn write_as_writer(&self) -> Result<(), BackendError> {
+        Writer { shared: self }.commit()
+    }
+}
+
+impl Writer<'_> {
+    /// Commits all that is ready and pending, as one transaction.
+    pub(super) fn commit(&self) -> Result<(), BackendError> {
+        let Transaction {
+            backend,
+            mut batch,
+            is_awaited,
+        } = self.shared.state.with(State::begin_transaction);
+        if batch.is_empty() && !is_awaited {
+            return Ok(());
+        }
+        batch.coalesce();
+        let result = if batch.is_empty() {
+            Ok(())
+        } else {
+            isolate("backend", || commit(&*backend, &batch))
+                .unwrap_or_else(|panic| Err(BackendError::Io(panic)))
+        };
+        self.shared
+            .state
+            .with(|state| state.end_transaction(batch, &result));
+        result
+    }
+}
+
+impl Drop for Writer<'_> {
+    fn drop(&mut self) {
+        // What was acknowledged while the lessor was being stopped is nobody else's to write.
+        while self.shared.state.read(State::is_left_behind) {
+            if self.commit().is_err() {
+                break;
+            }
+        }
+        self.shared.state.with(State::pass_on);
+    }
+}
+
+impl State {
+    fn begin_transaction(&mut self) -> Transaction {
+        let mut batch = match &mut self.journal {
+            Some(journal) => journal.take(),
+            None => WriteBatch::default(),
+        };
+        for (mut rows, seat) in self.road.ready.drain(..) {
+            batch.append(&mut rows);
+            self.road.writing.push(seat);
+        }
+        Transaction {
+            backend: Arc::clone(&self.backend),
+            batch,
+            is_awaited: !self.road.writing.is_empty(),
+        }
+    }
+
+    fn end_transaction(
+        &mut self,
+        batch: WriteBatch,
+        result: &Result<(), BackendError>,
+    ) {
+        let now = self.core.now();
+        if let Some(journal) = &mut self.journal
+            && result.is_err()
+        {
+            sometimes!("core: a batch that failed is kept");
+            if !planted!("failed-batch-dropped") {
+                journal.put_back(batch, now);
+            }
+        }
+        let outcome = if planted!("failed-commit-takes-effect") {
+            Ok(())
+        } else {
+            result.clone()
+        };
+        // Those who were let go at a stop are told no more.
+        for seat in std::mem::take(&mut self.road.writing) {
+            self.errands.call(seat, Call::Written(outcome.clone()));
+        }
+    }
+
+    /// Gives the right to write to the next one who wants it.
+    fn pass_on(&mut self) {
+        let next = self.road.wanting.pop_front();
+        let next = next.or_else(|| self.road.ready.first().map(|(_, seat)| Arc::clone(seat)));
+        self.road.writer = next.as_ref().map(|seat| seat.thread);
+        if let Some(seat) = next {
+            self.errands.call(seat, Call::Write);
+        }
+    }
+
+    /// Whether there are acknowledged writes that nobody but the present writer will commit.
+    fn is_left_behind(&self) -> bool {
+        let is_pending = |journal: &super::journal::Journal| !journal.is_empty();
+        self.is_stopped
+            && self.road.wanting.is_empty()
+            && self.road.writer == Some(current_id())
+            && self.journal.as_ref().is_some_and(is_pending)
+    }
+}
+
+#[cfg(not(madsim))]
+fn commit(backend: &dyn Backend, batch: &WriteBatch) -> Result<(), BackendError> {
+    backend.commit(batch)
+}
+
+/// One transaction, unless the bug is planted that makes it two.
+#[cfg(madsim)]
+fn commit(backend: &dyn Backend, batch: &WriteBatch) -> Result<(), BackendError> {
+    if planted!("two-transactions") {
+        let (first, second) = batch.clone().split();
+        backend.commit(&first)?;
+        backend.commit(&second)
+    } else {
+        backend.commit(batch)
+    }
+}
