@@ -79,6 +79,8 @@ pub mod probe;
 #[cfg(not(all(madsim, feature = "std")))]
 mod probe;
 mod row;
+#[cfg(feature = "std")]
+mod sync;
 mod table;
 #[cfg(feature = "testing")]
 pub mod testing;
