@@ -7,6 +7,7 @@
 //! - `memory` prints what a lease and an attached key cost in bytes,
 //! - `scale` grants as many leases as memory holds,
 //! - `lateness` prints how late expiries are delivered under load.
+#![forbid(unsafe_code)]
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;

@@ -5,6 +5,7 @@
 //! A [`Plan`] is drawn from a seed; `run` runs it and returns a [`Report`]. The same plan gives the
 //! same run, event by event. The world, and with it `run`, exists only in a build with
 //! `--cfg madsim`, which `cargo xtask sim` makes.
+#![forbid(unsafe_code)]
 
 mod bugs;
 mod court;

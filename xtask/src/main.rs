@@ -2,6 +2,7 @@
 //!
 //! A command is a file with its `Args` and a `run`; to add one, write the file and a line in each
 //! of the two lists below.
+#![forbid(unsafe_code)]
 #![expect(
     clippy::disallowed_methods,
     reason = "a command-line tool reads the environment and measures seconds; the bans are for the libraries"

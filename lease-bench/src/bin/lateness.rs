@@ -1,5 +1,6 @@
 //! How late expiries are delivered while a great many leases are renewed, and how often the threads
 //! of a lessor that has nothing to do wake up.
+#![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "this is a command line tool")]
 #![expect(
     clippy::disallowed_methods,

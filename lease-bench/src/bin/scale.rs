@@ -1,5 +1,6 @@
 //! Grants a great many leases over the memory backend and prints what they cost: 10^8 of them take
 //! some 13 GB and a few minutes.
+#![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "this is a command line tool")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
 

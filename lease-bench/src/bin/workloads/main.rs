@@ -1,5 +1,6 @@
 //! Runs the workloads of the comparison with etcd's lessor and prints a line of JSON for each: the
 //! operation, the number of leases, and nanoseconds. `cargo xtask bench` reads them.
+#![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "this is a command line tool")]
 #![expect(
     clippy::disallowed_methods,

@@ -1,0 +1,179 @@
+//! What a [`SharedLock`] promises.
+
+use std::sync::atomic::AtomicUsize as RealAtomicUsize;
+
+use super::{check, check_alone, wait_until};
+use crate::sync::SharedLock;
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
+use crate::sync::thread::{scope, yield_now};
+
+/// Two numbers that are the same whenever nobody has the lock alone.
+type Pair = SharedLock<(u64, u64), AtomicU64>;
+
+fn add_one(lock: &Pair) {
+    let mut pair = lock.write();
+    pair.0 += 1;
+    yield_now();
+    pair.1 += 1;
+}
+
+fn look(lock: &Pair) -> u64 {
+    let pair = lock.read();
+    let first = pair.0;
+    yield_now();
+    assert_eq!(first, pair.1, "half of a change");
+    pair.stripe().fetch_add(1, SeqCst);
+    first
+}
+
+#[test]
+fn a_writer_is_alone() {
+    check(|| {
+        let lock = Pair::new((0, 0));
+        scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| (0..3).for_each(|_| add_one(&lock)));
+                scope.spawn(|| {
+                    let mut last = 0;
+                    for _ in 0..3 {
+                        let seen = look(&lock);
+                        assert!(seen >= last, "a change is undone");
+                        last = seen;
+                    }
+                });
+            }
+        });
+        assert_eq!(*lock.read(), (6, 6));
+        let looks = lock.stripes().map(|looks| looks.load(SeqCst));
+        assert_eq!(looks.sum::<u64>(), 6);
+    });
+}
+
+#[test]
+fn readers_are_in_together() {
+    check(|| {
+        let lock = Pair::new((0, 0));
+        let inside = AtomicUsize::new(0);
+        scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    let _pair = lock.read();
+                    inside.fetch_add(1, SeqCst);
+                    wait_until(|| inside.load(SeqCst) == 3);
+                });
+            }
+        });
+    });
+}
+
+#[test]
+fn a_new_reader_comes_after_a_writer_that_waits() {
+    check(|| {
+        let lock = Pair::new((0, 0));
+        scope(|scope| {
+            let reader = lock.read();
+            scope.spawn(|| add_one(&lock));
+            wait_until(|| lock.is_shut());
+            scope.spawn(|| assert_eq!(look(&lock), 1));
+            yield_now();
+            assert_eq!(reader.1, 0);
+            drop(reader);
+        });
+    });
+}
+
+#[test]
+fn readers_that_wait_come_before_the_next_writer() {
+    check(|| {
+        let lock = Pair::new((0, 0));
+        let looks = AtomicUsize::new(0);
+        scope(|scope| {
+            let writer = lock.write();
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    let _pair = lock.read();
+                    yield_now();
+                    looks.fetch_add(1, SeqCst);
+                });
+            }
+            wait_until(|| lock.waiting() == 2);
+            drop(writer);
+            let _writer = lock.write();
+            assert_eq!(looks.load(SeqCst), 2);
+        });
+    });
+}
+
+#[test]
+fn a_writer_in_a_loop_starves_nobody() {
+    check(|| {
+        let lock = Pair::new((0, 0));
+        let served = AtomicUsize::new(0);
+        scope(|scope| {
+            scope.spawn(|| {
+                wait_until(|| {
+                    add_one(&lock);
+                    served.load(SeqCst) == 3
+                });
+            });
+            scope.spawn(|| {
+                look(&lock);
+                served.fetch_add(1, SeqCst);
+            });
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    add_one(&lock);
+                    served.fetch_add(1, SeqCst);
+                });
+            }
+        });
+    });
+}
+
+#[test]
+fn readers_in_a_loop_starve_no_writer() {
+    check(|| {
+        let lock = Pair::new((0, 0));
+        scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| wait_until(|| look(&lock) > 0));
+            }
+            scope.spawn(|| add_one(&lock));
+        });
+    });
+}
+
+#[test]
+fn who_gives_way_comes_after_those_who_wait() {
+    static IN_TIME: RealAtomicUsize = RealAtomicUsize::new(0);
+    check(|| {
+        let lock = Pair::new((0, 0));
+        let is_served = AtomicBool::new(false);
+        scope(|scope| {
+            let writer = lock.write();
+            scope.spawn(|| {
+                let _pair = lock.write();
+                is_served.store(true, SeqCst);
+            });
+            wait_until(|| lock.waiting() == 1);
+            drop(writer);
+            lock.give_way();
+            let _writer = lock.write();
+            if is_served.load(SeqCst) {
+                IN_TIME.fetch_add(1, SeqCst);
+            }
+        });
+    });
+    // Not always: a millisecond may have passed.
+    assert!(IN_TIME.load(SeqCst) > 0, "the other one never had the lock");
+}
+
+#[test]
+fn giving_way_to_nobody_returns() {
+    check_alone(|| {
+        let lock = Pair::new((0, 0));
+        lock.give_way();
+        let _pair = lock.write();
+        lock.give_way();
+    });
+}
