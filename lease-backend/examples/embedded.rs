@@ -73,7 +73,7 @@ fn keys() -> Table {
 /// The child: grants, attaches, waits to be killed.
 fn serve(file: &Path) -> Result<(), BoxError> {
     let (lessor, _) = open(file)?;
-    lessor.promote(Duration::ZERO);
+    lessor.promote(Duration::ZERO)?;
     for (number, ttl) in [(1, 5), (2, 60), (3, 3600)] {
         let id = LeaseId::try_from(number)?;
         let key = format!("services/{number}");
@@ -103,7 +103,7 @@ fn after_the_crash(file: &Path) -> Result<(), BoxError> {
             attached.expect("a key's lease is in the file");
         }
     })?;
-    lessor.promote(Duration::ZERO);
+    lessor.promote(Duration::ZERO)?;
     for lease in lessor.leases() {
         println!(
             "  lease {}: granted {} s, {} ms remain, keys {:?}",

@@ -55,7 +55,7 @@ fn main() -> Result<(), BoxError> {
         .driver(Driver::Manual)
         .expiry(ExpiryMode::AutoRevoke)
         .build()?;
-    lessor.promote(Duration::ZERO);
+    lessor.promote(Duration::ZERO)?;
     let lock = Lock {
         lessor: &lessor,
         id: LeaseId::try_from(42)?,

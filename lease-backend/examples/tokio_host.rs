@@ -43,7 +43,7 @@ async fn main() -> Result<(), BoxError> {
         .driver(Driver::Manual)
         .build()?;
     let lessor = Arc::new(lessor);
-    lessor.promote(Duration::ZERO);
+    lessor.promote(Duration::ZERO)?;
     // Tells the task that something may be due earlier than it thought.
     let changed = Arc::new(Notify::new());
     let task = tokio::spawn(drive(lessor.clone(), changed.clone()));

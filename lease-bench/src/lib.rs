@@ -67,7 +67,7 @@ pub fn primary_with(backend: Arc<dyn Backend>, ids: &[LeaseId]) -> BackendLessor
         })
         .build()
         .expect("the backend is sound");
-    lessor.promote(Duration::ZERO);
+    lessor.promote(Duration::ZERO).expect("the epoch is stored");
     for id in ids {
         lessor.grant(*id, 60).expect("each id once");
     }

@@ -2,8 +2,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::{
-    Backend, BackendError, Checkpointer, Epoch, ExpiredBatch, ExpiredLeases, Lease, LeaseError, LeaseId, LeaseItem,
-    RangeDeleter, Renewal, Revoked, Timestamp, Ttl,
+    Backend, BackendError, Checkpointer, Epoch, ExpiredBatch, ExpiredLeases, Lease, LeaseError,
+    LeaseId, LeaseItem, RangeDeleter, Renewal, Revoked, Timestamp, Ttl,
 };
 
 /// Owns leases: grants, revokes, renews and expires them. etcd's interface, and a little more.

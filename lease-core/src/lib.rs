@@ -114,5 +114,5 @@ pub use {
         ExpiryMode, RecvError, Wait,
     },
     lessor_trait::Lessor,
-    observer::{Event, Observer, RevokeReason},
+    observer::{LessorEvent, Observer, RevokeReason},
 };

@@ -9,7 +9,7 @@ use crate::{Epoch, ExpiredBatch, LeaseError, LeaseId, Ttl};
 /// the lessor back. A panic is caught, and nobody hears of it.
 ///
 /// ```
-/// use lease_core::{BackendLessor, Event, LeaseId, Lessor, NullBackend, Observer};
+/// use lease_core::{BackendLessor, LessorEvent, LeaseId, Lessor, NullBackend, Observer};
 /// use std::sync::Arc;
 /// use std::sync::atomic::{AtomicUsize, Ordering};
 ///
@@ -17,8 +17,8 @@ use crate::{Epoch, ExpiredBatch, LeaseError, LeaseId, Ttl};
 /// struct Grants(AtomicUsize);
 ///
 /// impl Observer for Grants {
-///     fn observe(&self, event: &Event<'_>) {
-///         if let Event::Granted { .. } = event {
+///     fn observe(&self, event: &LessorEvent<'_>) {
+///         if let LessorEvent::Granted { .. } = event {
 ///             self.0.fetch_add(1, Ordering::Relaxed);
 ///         }
 ///     }
@@ -34,13 +34,13 @@ use crate::{Epoch, ExpiredBatch, LeaseError, LeaseId, Ttl};
 /// ```
 pub trait Observer: Send + Sync {
     /// Something has happened.
-    fn observe(&self, event: &Event<'_>);
+    fn observe(&self, event: &LessorEvent<'_>);
 }
 
 /// What an [`Observer`] is told.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub enum Event<'a> {
+pub enum LessorEvent<'a> {
     /// A lease was granted.
     Granted {
         /// Which lease.
@@ -77,13 +77,13 @@ pub enum Event<'a> {
 /// others.
 ///
 /// ```
-/// use lease_core::{BackendLessor, Event, NullBackend, Observer};
+/// use lease_core::{BackendLessor, LessorEvent, NullBackend, Observer};
 /// use std::sync::Arc;
 ///
 /// struct Log(&'static str);
 ///
 /// impl Observer for Log {
-///     fn observe(&self, event: &Event<'_>) {
+///     fn observe(&self, event: &LessorEvent<'_>) {
 ///         println!("{}: {event:?}", self.0);
 ///     }
 /// }
@@ -95,7 +95,7 @@ pub enum Event<'a> {
 /// # Ok::<(), lease_core::LeaseError>(())
 /// ```
 impl Observer for Vec<Arc<dyn Observer>> {
-    fn observe(&self, event: &Event<'_>) {
+    fn observe(&self, event: &LessorEvent<'_>) {
         for observer in self {
             // Nobody waits for an observer's panic.
             let _ = catch_unwind(AssertUnwindSafe(|| observer.observe(event)));
@@ -124,7 +124,7 @@ mod tests {
     struct Panics(Mutex<Vec<String>>);
 
     impl Observer for Panics {
-        fn observe(&self, event: &Event<'_>) {
+        fn observe(&self, event: &LessorEvent<'_>) {
             let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             heard.push(format!("{event:?}"));
             drop(heard);
@@ -136,9 +136,9 @@ mod tests {
     fn every_observer_hears_every_event_though_each_panics() {
         let (one, other) = (Arc::new(Panics::default()), Arc::new(Panics::default()));
         let both: Vec<Arc<dyn Observer>> = vec![one.clone(), other.clone()];
-        both.observe(&Event::Promoted(Epoch::ZERO));
-        both.observe(&Event::Failed(&LeaseError::Stopped));
-        both.observe(&Event::Demoted);
+        both.observe(&LessorEvent::Promoted(Epoch::ZERO));
+        both.observe(&LessorEvent::Failed(&LeaseError::Stopped));
+        both.observe(&LessorEvent::Demoted);
         for observer in [one, other] {
             let heard = observer.0.lock().expect("not held while it panics");
             assert_eq!(*heard, ["Promoted(Epoch(0))", "Failed(Stopped)", "Demoted"]);

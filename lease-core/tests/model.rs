@@ -4,13 +4,15 @@
 #[path = "reference/mod.rs"]
 mod reference;
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use lease_core::{
-    AttemptOutcome, Checkpoint, CheckpointBatch, Epoch, ExpiredBatch, ExpiryFence, Grant,
-    Incarnation, LeaseId, LeaseItem, LessorConfig, LessorCore, Promotion, ProposalOutcome,
-    Revocation, Revoking, Ticket, TicketOutcome, Timestamp, Ttl, WriteBatch,
+    Answer, AttemptOutcome, Busy, Checkpoint, CheckpointBatch, Command, Decision, Epoch,
+    ExpiredBatch, ExpiryFence, Grant, Incarnation, LeaseId, LeaseItem, LessorConfig, LessorCore,
+    Promotion, ProposalOutcome, Revocation, Revoked, Ticket, TicketOutcome, Timestamp, Ttl,
+    WriteBatch,
 };
 use proptest::prelude::*;
 use reference::Reference;
@@ -22,20 +24,17 @@ enum Op {
         ttl: usize,
         supplied: bool,
     },
-    BeginGrant {
-        id: usize,
-        ttl: usize,
-    },
-    EndGrant {
-        fails: bool,
-    },
     Revoke {
         id: usize,
     },
-    BeginRevoke {
+    Decide {
         id: usize,
+        kind: usize,
+        items: Vec<u8>,
+        epoch: u64,
     },
-    EndRevoke {
+    EndDecision {
+        which: usize,
         fails: bool,
     },
     RevokeExpired {
@@ -68,7 +67,7 @@ enum Op {
     },
     Poll,
     Take {
-        batches: usize,
+        which: usize,
     },
     AttemptFailed {
         which: usize,
@@ -103,13 +102,13 @@ fn op() -> impl Strategy<Value = Op> {
     let ttl = 0..TTLS.len();
     let items = prop::collection::vec(0_u8..4, 0..4);
     prop_oneof![
-        8 => (id.clone(), ttl.clone(), any::<bool>())
+        8 => (id.clone(), ttl, any::<bool>())
             .prop_map(|(id, ttl, supplied)| Op::Grant { id, ttl, supplied }),
-        1 => (id.clone(), ttl).prop_map(|(id, ttl)| Op::BeginGrant { id, ttl }),
-        1 => any::<bool>().prop_map(|fails| Op::EndGrant { fails }),
         2 => id.clone().prop_map(|id| Op::Revoke { id }),
-        1 => id.clone().prop_map(|id| Op::BeginRevoke { id }),
-        1 => any::<bool>().prop_map(|fails| Op::EndRevoke { fails }),
+        3 => (id.clone(), 0_usize..6, items.clone(), 0_u64..8)
+            .prop_map(|(id, kind, items, epoch)| Op::Decide { id, kind, items, epoch }),
+        3 => (any::<usize>(), any::<bool>())
+            .prop_map(|(which, fails)| Op::EndDecision { which, fails }),
         4 => any::<usize>().prop_map(|which| Op::RevokeExpired { which }),
         8 => id.clone().prop_map(|id| Op::Renew { id }),
         3 => (id.clone(), items.clone()).prop_map(|(id, items)| Op::Attach { id, items }),
@@ -121,7 +120,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (0_u64..8).prop_map(|epoch| Op::Demote { epoch }),
         1 => (0_u64..8).prop_map(|epoch| Op::BeginEpoch { epoch }),
         8 => Just(Op::Poll),
-        3 => (0_usize..4).prop_map(|batches| Op::Take { batches }),
+        3 => any::<usize>().prop_map(|which| Op::Take { which }),
         1 => any::<usize>().prop_map(|which| Op::AttemptFailed { which }),
         6 => Just(Op::PollCheckpoints),
         4 => any::<usize>().prop_map(|which| Op::ApplyCheckpoint { which }),
@@ -158,9 +157,10 @@ struct Run {
     reference: Reference,
     rows: WriteBatch,
     granted: u64,
-    granting: Option<(LeaseId, Ttl, Incarnation)>,
-    revoking: Option<LeaseId>,
-    handed_out: Vec<Revocation>,
+    // What is decided and not applied yet, and the leases that it has a claim on.
+    decisions: Vec<(Decision, Command, BTreeSet<LeaseId>)>,
+    delivered: Vec<Revocation>,
+    expired: Vec<ExpiredBatch>,
     batches: u64,
     checkpoints: Vec<CheckpointBatch>,
     checkpoint_batches: u64,
@@ -175,9 +175,9 @@ impl Run {
             lessor: LessorCore::new(config),
             rows: WriteBatch::default(),
             granted: 0,
-            granting: None,
-            revoking: None,
-            handed_out: Vec::new(),
+            decisions: Vec::new(),
+            delivered: Vec::new(),
+            expired: Vec::new(),
             batches: 0,
             checkpoints: Vec::new(),
             checkpoint_batches: 0,
@@ -194,28 +194,29 @@ impl Run {
         let now = self.now();
         match op {
             Op::Grant { id, ttl, supplied } => self.grant(id, ttl, supplied),
-            Op::BeginGrant { id, ttl } => self.begin_grant(id, ttl),
-            Op::EndGrant { fails } => self.end_grant(fails),
-            Op::Revoke { id } => self.revoke(&Revocation::by_user(lease_id(id))),
-            Op::BeginRevoke { id } => self.begin_revoke(id),
-            Op::EndRevoke { fails } => self.end_revoke(fails),
+            Op::Revoke { id } => {
+                self.execute(Revocation::by_user(lease_id(id)).into());
+            }
+            Op::Decide {
+                id,
+                kind,
+                items,
+                epoch,
+            } => self.decide(lease_id(id), kind, &items, epoch),
+            Op::EndDecision { which, fails } => self.end_decision(which, fails),
             Op::RevokeExpired { which } => {
-                if let Some(revocation) = pick(&self.handed_out, which) {
-                    self.revoke(&revocation);
+                if let Some(revocation) = pick(&self.delivered, which) {
+                    self.execute(revocation.into());
                 }
             }
             Op::Renew { id } => self.renew(id),
             Op::Attach { id, items } => {
                 let (id, items) = (lease_id(id), lease_items(&items));
-                if !self.is_granting(id) {
-                    let expected = self.reference.attach(id, &items);
-                    assert_eq!(self.lessor.attach(id, &items), expected);
-                }
+                self.execute(Command::Attach { id, items });
             }
             Op::Detach { id, items } => {
                 let (id, items) = (lease_id(id), lease_items(&items));
-                let expected = self.reference.detach(id, &items);
-                assert_eq!(self.lessor.detach(id, &items), expected);
+                self.execute(Command::Detach { id, items });
             }
             Op::Advance { ms } => self.reference.now_ms += ms,
             Op::ClockBack => self.lessor.handle_timeout(Timestamp::ZERO),
@@ -226,20 +227,20 @@ impl Run {
                 assert_eq!(changed, self.reference.demote(Epoch::new(epoch)));
             }
             Op::BeginEpoch { epoch } => {
-                self.lessor.begin_epoch(Epoch::new(epoch), &mut self.rows);
-                self.reference.begin_epoch(Epoch::new(epoch));
+                self.execute(Command::BeginEpoch(Epoch::new(epoch)));
             }
             Op::Poll => self.poll(),
-            Op::Take { batches } => {
-                let below = self.batches.min(batches as u64);
-                self.lessor.handle_taken(now, below);
-                self.reference.taken(below);
+            Op::Take { which } => {
+                if let Some(batch) = pick(&self.expired, which) {
+                    self.lessor.handle_taken(now, &batch);
+                    self.reference.taken(&batch);
+                }
             }
             Op::AttemptFailed { which } => {
                 if let Some(Revocation {
                     id,
                     fence: Some(fence),
-                }) = pick(&self.handed_out, which)
+                }) = pick(&self.delivered, which)
                 {
                     self.attempt_failed(id, fence);
                 }
@@ -247,12 +248,12 @@ impl Run {
             Op::PollCheckpoints => self.poll_checkpoints(),
             Op::ApplyCheckpoint { which } => {
                 if let Some(batch) = pick(&self.checkpoints, which) {
-                    batch.records.iter().for_each(|one| self.checkpoint(one));
+                    self.execute(Command::Checkpoint(batch.records));
                 }
             }
             Op::ApplyReset { which } => {
                 if let Some(reset) = pick(&self.resets, which) {
-                    self.checkpoint(&reset);
+                    self.execute(reset.into());
                 }
             }
             Op::CheckpointOutcome { which, failed } => self.checkpoint_outcome(which, failed),
@@ -287,78 +288,125 @@ impl Run {
             ttl,
             incarnation,
         };
-        let granted = self.lessor.grant(self.now(), &grant, &mut self.rows);
-        if self.is_granting(id) || self.is_full_with_granting(id) {
-            assert!(granted.is_err());
+        self.execute(grant.into());
+    }
+
+    /// Decides a command and applies it at once, unless a decided one stands in the way.
+    fn execute(&mut self, command: Command) {
+        let Some(decision) = self.try_decide(&command) else {
             return;
-        }
-        let incarnation = granted.clone().unwrap_or(Incarnation::from_wire(0));
-        let expected = self.reference.grant(id, ttl, incarnation);
-        assert_eq!(granted.map(drop), expected);
+        };
+        let answer = self.lessor.apply(self.now(), decision);
+        assert_eq!(answer, self.reference.execute(&command, &answer));
     }
 
-    fn begin_grant(&mut self, id: usize, ttl: usize) {
-        let (id, ttl) = (lease_id(id), lease_ttl(ttl));
-        if self.granting.is_none() {
-            let grant = Grant::new(id, ttl);
-            if let Ok(incarnation) = self.lessor.begin_grant(&grant, &mut self.rows) {
-                self.granting = Some((id, ttl, incarnation));
+    fn try_decide(&mut self, command: &Command) -> Option<Decision> {
+        let is_busy = self.is_busy(command);
+        let rows = self.rows.len();
+        match self.lessor.decide(command.clone(), &mut self.rows) {
+            Err(Busy(back)) => {
+                assert!(is_busy, "{command:?} is decided");
+                assert_eq!((&back, self.rows.len()), (command, rows));
+                None
+            }
+            Ok(decision) => {
+                assert!(!is_busy, "{command:?} has to wait");
+                Some(decision)
             }
         }
     }
 
-    fn end_grant(&mut self, fails: bool) {
-        if let Some((id, ttl, incarnation)) = self.granting.take() {
-            if fails {
-                self.lessor.cancel_grant(id);
-            } else {
-                self.lessor.finish_grant(self.now(), id);
-                assert_eq!(self.reference.grant(id, ttl, incarnation), Ok(()));
+    /// Whether a command touches a lease of one that is decided and not applied.
+    fn is_busy(&self, command: &Command) -> bool {
+        let touched = self.touched(command);
+        let mut grants = 0;
+        let mut has_epoch = false;
+        let mut is_claimed = false;
+        for (decision, other, claims) in &self.decisions {
+            let has_effect = !decision.answer().is_refusal();
+            grants += usize::from(has_effect && matches!(other, Command::Grant(_)));
+            has_epoch |=
+                matches!(other, Command::BeginEpoch(epoch) if *epoch > self.reference.epoch);
+            is_claimed |= !claims.is_disjoint(&touched);
+        }
+        let len = self.reference.leases.len();
+        let max = self.lessor.config().max_leases;
+        let is_full = matches!(command, Command::Grant(_))
+            && max.is_some_and(|max| len < max && len + grants >= max);
+        is_claimed || has_epoch || is_full
+    }
+
+    fn touched(&self, command: &Command) -> BTreeSet<LeaseId> {
+        match command {
+            Command::Grant(grant) => BTreeSet::from([grant.id]),
+            Command::Revoke(revocations) => revocations.iter().map(|one| one.id).collect(),
+            Command::Attach { id, items } => {
+                let owners = items
+                    .iter()
+                    .filter_map(|item| self.reference.get_lease(item));
+                owners.chain([*id]).collect()
             }
+            Command::Detach { id, .. } => BTreeSet::from([*id]),
+            Command::Checkpoint(checkpoints) => checkpoints.iter().map(|one| one.id).collect(),
+            _ => BTreeSet::new(),
         }
     }
 
-    fn revoke(&mut self, revocation: &Revocation) {
-        let revoked = self.lessor.revoke(self.now(), revocation, &mut self.rows);
-        assert_eq!(revoked, self.reference.revoke(revocation));
-    }
-
-    fn begin_revoke(&mut self, id: usize) {
-        let id = lease_id(id);
-        let begun = self
-            .lessor
-            .begin_revoke(&Revocation::by_user(id), &mut self.rows);
-        match self.reference.leases.get_mut(&id) {
-            None => assert!(begun.is_err()),
-            Some(lease) if lease.revoking => {
-                let Ok(Revoking::Busy(ticket)) = begun else {
-                    panic!("{begun:?}, but a revoke is under way");
-                };
-                self.waiting.push(ticket);
+    /// The part of a decided command that changes something, and that it has a claim on.
+    fn effective(command: &Command, answer: &Answer) -> Option<Command> {
+        match (command, answer) {
+            (_, answer) if answer.is_refusal() => None,
+            (Command::Revoke(revocations), Answer::Revoked(answers)) => {
+                let both = revocations.iter().zip(answers);
+                let done = both.filter(|(_, answer)| **answer == Ok(Revoked::Done));
+                Some(Command::Revoke(done.map(|(one, _)| *one).collect()))
             }
-            Some(lease) => {
-                assert_eq!(begun, Ok(Revoking::Begun));
-                lease.begin_revoke();
-                if self.revoking.is_some() {
-                    self.lessor.cancel_revoke(id);
-                    lease.revoking = false;
-                } else {
-                    self.revoking = Some(id);
-                }
+            (Command::Checkpoint(checkpoints), Answer::Checkpointed(meant)) => {
+                let both = checkpoints.iter().zip(meant);
+                let meant = both.filter(|(_, meant)| **meant);
+                Some(Command::Checkpoint(meant.map(|(one, _)| *one).collect()))
             }
+            _ => Some(command.clone()),
         }
     }
 
-    fn end_revoke(&mut self, fails: bool) {
-        if let Some(id) = self.revoking.take() {
-            if let Some(lease) = self.reference.leases.get_mut(&id) {
-                lease.revoking = false;
+    fn decide(&mut self, id: LeaseId, kind: usize, items: &[u8], epoch: u64) {
+        let items = lease_items(items);
+        let command = match kind {
+            0 => Grant::new(id, lease_ttl(items.len())).into(),
+            1 => {
+                let others = self.delivered.iter().take(2).copied();
+                Command::Revoke(others.chain([Revocation::by_user(id)]).collect())
             }
-            if fails {
-                self.lessor.cancel_revoke(id);
-            } else {
-                self.lessor.finish_revoke(id);
-                self.reference.leases.remove(&id);
+            2 => Command::Attach { id, items },
+            3 => Command::Detach { id, items },
+            4 => Checkpoint::new(id, Ttl::new(epoch as i64).ok()).into(),
+            _ => Command::BeginEpoch(Epoch::new(epoch)),
+        };
+        let Some(decision) = self.try_decide(&command) else {
+            return;
+        };
+        let answer = decision.answer().clone();
+        let expected = self.reference.clone().execute(&command, &answer);
+        assert_eq!(answer, expected, "{command:?}");
+        let effective = Self::effective(&command, &answer);
+        let claims = effective.map(|effective| self.touched(&effective));
+        self.decisions
+            .push((decision, command, claims.unwrap_or_default()));
+    }
+
+    fn end_decision(&mut self, which: usize, fails: bool) {
+        let Some(at) = which.checked_rem(self.decisions.len()) else {
+            return;
+        };
+        let (decision, command, _) = self.decisions.remove(at);
+        if fails {
+            assert_eq!(self.lessor.abandon(decision), command);
+        } else {
+            let answer = self.lessor.apply(self.now(), decision);
+            if let Some(effective) = Self::effective(&command, &answer) {
+                // What had no effect may be answered otherwise by now.
+                self.reference.execute(&effective, &answer);
             }
         }
     }
@@ -397,7 +445,8 @@ impl Run {
             assert_eq!(Some(batch.epoch), self.reference.primary);
             assert_eq!(batch.number, self.batches);
             self.batches += 1;
-            self.handed_out.extend(batch.revocations());
+            self.delivered.extend(batch.revocations());
+            self.expired.push(batch.clone());
         }
         let flat = |batch: &ExpiredBatch| -> Vec<_> {
             let leases = batch.leases.iter();
@@ -449,13 +498,6 @@ impl Run {
         panic!("something is due for ever");
     }
 
-    fn checkpoint(&mut self, checkpoint: &Checkpoint) {
-        let meant = self
-            .lessor
-            .checkpoint(self.now(), checkpoint, &mut self.rows);
-        assert_eq!(meant, self.reference.checkpoint(checkpoint));
-    }
-
     fn checkpoint_outcome(&mut self, which: usize, failed: bool) {
         if let Some(batch) = pick(&self.checkpoints, which) {
             let outcome = if failed {
@@ -471,14 +513,15 @@ impl Run {
 
     fn wait(&mut self, id: LeaseId) {
         let ticket = self.lessor.wait_for(id);
-        assert_eq!(ticket.is_some(), self.reference.leases.contains_key(&id));
+        let is_there = self.reference.leases.contains_key(&id);
+        assert_eq!(
+            ticket.is_some(),
+            is_there && self.reference.primary.is_some()
+        );
         self.waiting.extend(ticket);
     }
 
     fn recover(&mut self) {
-        // What is being written ends first: the host's lock sees to that.
-        self.end_grant(true);
-        self.end_revoke(true);
         let mut recovery = self.lessor.begin_recovery();
         for row in self.lessor.rows() {
             recovery.insert(&row).expect("each id once");
@@ -486,6 +529,15 @@ impl Run {
         let epoch = self.lessor.epoch();
         self.lessor.finish_recovery(recovery, epoch);
         self.reference.recover();
+        // What was decided is void, whatever becomes of it.
+        for (at, (decision, ..)) in self.decisions.drain(..).enumerate() {
+            if at % 2 == 0 {
+                self.lessor
+                    .apply(Timestamp::from_millis(self.reference.now_ms), decision);
+            } else {
+                let _ = self.lessor.abandon(decision);
+            }
+        }
         for (id, lease) in &mut self.reference.leases {
             let now = Timestamp::from_millis(self.reference.now_ms);
             let recovered = self.lessor.lookup(now, *id).expect("recovered");
@@ -539,7 +591,9 @@ impl Run {
             let place = self.waiting.iter().position(|waiting| *waiting == ticket);
             self.waiting.remove(place.expect("answered once"));
             match outcome {
-                TicketOutcome::Revoked | TicketOutcome::Retry => {}
+                TicketOutcome::Revoked => {
+                    assert!(!self.reference.leases.contains_key(&ticket.lease()));
+                }
                 TicketOutcome::NotPrimary => {}
                 other => panic!("{other:?}"),
             }
@@ -551,18 +605,6 @@ impl Run {
             );
         }
         assert_eq!(self.lessor.stats().waiting, self.waiting.len());
-    }
-
-    fn is_granting(&self, id: LeaseId) -> bool {
-        self.granting.is_some_and(|(granting, ..)| granting == id)
-    }
-
-    /// A lease that is being granted counts towards the limit, which the reference does not know.
-    fn is_full_with_granting(&self, id: LeaseId) -> bool {
-        self.granting.is_some()
-            && !self.reference.leases.contains_key(&id)
-            && (self.lessor.config().max_leases)
-                .is_some_and(|max| self.reference.leases.len() + 1 >= max)
     }
 }
 

@@ -44,7 +44,7 @@ fn main() -> Result<()> {
     );
     let ids = shuffled_ids(n);
     let lessor = lessor_as_etcds(Arc::new(NullBackend))?;
-    lessor.promote(Duration::ZERO);
+    lessor.promote(Duration::ZERO).expect("the epoch is stored");
     for id in &ids {
         lessor.grant(*id, 3600)?;
     }

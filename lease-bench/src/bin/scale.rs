@@ -30,7 +30,7 @@ fn main() -> anyhow::Result<()> {
     anyhow::ensure!(n >= 1, "-n must be at least 1");
     let before = resident()?;
     let lessor = lessor_as_etcds(Arc::new(MemoryBackend::new()))?;
-    lessor.promote(Duration::ZERO);
+    lessor.promote(Duration::ZERO).expect("the epoch is stored");
 
     let start = Instant::now();
     for number in 0..n {
@@ -52,7 +52,7 @@ fn main() -> anyhow::Result<()> {
 
     lessor.demote();
     let start = Instant::now();
-    lessor.promote(Duration::ZERO);
+    lessor.promote(Duration::ZERO).expect("the epoch is stored");
     print("promotion", start.elapsed(), 1);
     while (lessor.stats().expiry_entries as i64) < n {
         std::thread::sleep(Duration::from_millis(1));

@@ -5,13 +5,13 @@ use std::time::Duration;
 use super::{BackendLessor, CheckpointMode, ExpiredLeases};
 use crate::lease::Remaining;
 use crate::lessor_trait::Lessor;
-use crate::observer::Event;
+use crate::observer::LessorEvent;
 use crate::sync::Arc;
 use crate::{
     Answer, AttemptOutcome, Backend, BackendError, Checkpoint, CheckpointBatch, Checkpointer,
     Command, Epoch, ExpiredBatch, ExpiryFence, Grant, Lease, LeaseError, LeaseId, LeaseItem,
-    Listing, ProposalOutcome, RangeDeleter, Renewal, Revocation, Revoked, Timestamp,
-    Ttl, WriteBatch,
+    Listing, ProposalOutcome, RangeDeleter, Renewal, Revocation, Revoked, Timestamp, Ttl,
+    WriteBatch,
 };
 
 impl Lessor for BackendLessor {
@@ -360,7 +360,7 @@ impl BackendLessor {
             !state.is_stopped && state.keep_retired(|core| core.promote(now, epoch, extend))
         });
         if is_changed {
-            self.shared.observe(|| Event::Promoted(epoch));
+            self.shared.observe(|| LessorEvent::Promoted(epoch));
         }
         is_changed
     }
@@ -371,7 +371,7 @@ impl BackendLessor {
         let demote = |core: &mut crate::LessorCore| core.demote(epoch);
         let is_changed = self.shared.state.with(|state| state.keep_retired(demote));
         if is_changed {
-            self.shared.observe(|| Event::Demoted);
+            self.shared.observe(|| LessorEvent::Demoted);
         }
         is_changed
     }

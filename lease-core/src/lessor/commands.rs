@@ -1,7 +1,7 @@
 use super::Shared;
 use super::road::{Done, IfBusy, Job, Refusal};
 use super::state::State;
-use crate::observer::Event;
+use crate::observer::LessorEvent;
 use crate::{
     Answer, Command, Grant, Incarnation, LeaseError, LeaseId, LeaseItem, LessorCore, Revocation,
     Revoked, WriteBatch,
@@ -34,10 +34,13 @@ impl Shared {
             Some(granted) => granted?,
             None => {
                 let done = self.go(Job::new((*grant).into(), writes, Refusal::Drops))?;
-                (granted(done)?, self.state.read(|state| state.core.is_primary()))
+                (
+                    granted(done)?,
+                    self.state.read(|state| state.core.is_primary()),
+                )
             }
         };
-        self.observe(|| Event::Granted {
+        self.observe(|| LessorEvent::Granted {
             id: grant.id,
             ttl: grant.ttl,
         });
@@ -153,7 +156,7 @@ impl Shared {
         };
         match (&command, &answer) {
             (Command::Grant(Grant { id, ttl, .. }), Answer::Granted(Ok(_))) => {
-                self.observe(|| Event::Granted { id: *id, ttl: *ttl });
+                self.observe(|| LessorEvent::Granted { id: *id, ttl: *ttl });
             }
             (Command::Revoke(revocations), Answer::Revoked(answers)) => {
                 self.observe_revoked(revocations, answers);

@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant};
 
-use super::Shared;
 use super::Driver;
+use super::Shared;
 use crate::sync::thread::{self, JoinHandle, ThreadId};
 use crate::sync::{Arc, Bell, Mutex, PoisonError, Slot};
 use crate::{HostError, LeaseError, Timestamp};
@@ -49,18 +49,13 @@ impl Threads {
     pub(super) fn join(&self, deadline: Instant) {
         let running = std::mem::take(&mut *self.lock());
         for thread in running {
-            if thread.id != thread::current_id() {
+            if thread.id != thread::current().id() {
                 thread.join(deadline);
             }
         }
     }
 
-    fn spawn(
-        &self,
-        name: &str,
-        shared: &Arc<Shared>,
-        run: fn(&Shared),
-    ) -> Result<(), LeaseError> {
+    fn spawn(&self, name: &str, shared: &Arc<Shared>, run: fn(&Shared)) -> Result<(), LeaseError> {
         let end = Arc::new(Slot::default());
         let (shared, ends) = (Arc::clone(shared), End(Arc::clone(&end)));
         let spawned = thread::spawn(name, move || {
@@ -68,7 +63,7 @@ impl Threads {
             run(&shared);
         });
         let handle = spawned.map_err(|error| LeaseError::Spawn(HostError::new(error)))?;
-        let id = thread::id_of(&handle);
+        let id = handle.thread().id();
         self.lock().push(Running { handle, id, end });
         Ok(())
     }

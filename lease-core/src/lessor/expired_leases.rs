@@ -214,7 +214,9 @@ impl ExpiredLeases {
     #[must_use]
     pub fn len(&self) -> usize {
         let shared = self.shared.upgrade();
-        shared.map_or(0, |shared| shared.state.read(|state| state.outbox.batches.len()))
+        shared.map_or(0, |shared| {
+            shared.state.read(|state| state.outbox.batches.len())
+        })
     }
 
     /// Whether no batch is there. O(1).

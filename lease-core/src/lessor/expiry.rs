@@ -4,11 +4,11 @@ use super::isolate::isolate;
 use super::road::{IfBusy, Job, Refusal};
 use super::state::State;
 use super::{Driver, ExpiryMode, Shared};
-use crate::observer::Event;
+use crate::observer::LessorEvent;
 use crate::probe::{planted, sometimes};
 use crate::{
     Answer, AttemptOutcome, CheckpointBatch, CheckpointMode, Command, ExpiredBatch, LeaseError,
-    Observer, ProposalOutcome, Revocation, Revoked, RevokeReason, Timestamp, WriteBatch,
+    Observer, ProposalOutcome, Revocation, RevokeReason, Revoked, Timestamp, WriteBatch,
 };
 
 /// How long the driver pauses when the host's clock has failed.
@@ -41,7 +41,7 @@ impl Shared {
             });
             drop(retired);
             if let Some(batch) = slice.batch {
-                self.observe(|| Event::Expired(&batch));
+                self.observe(|| LessorEvent::Expired(&batch));
                 if self.options.expiry == ExpiryMode::AutoRevoke {
                     self.auto_revoke(&batch);
                 }
@@ -109,7 +109,7 @@ impl Shared {
                     Some(_) => RevokeReason::Expired,
                 };
                 let id = revocation.id;
-                self.observe(|| Event::Revoked { id, reason });
+                self.observe(|| LessorEvent::Revoked { id, reason });
             }
         }
     }
@@ -150,7 +150,9 @@ impl Shared {
     }
 
     fn propose(&self, batch: &CheckpointBatch) {
-        let is_local = self.state.read(|state| matches!(state.checkpoints, CheckpointMode::Local));
+        let is_local = self
+            .state
+            .read(|state| matches!(state.checkpoints, CheckpointMode::Local));
         let timeout = self.options.checkpoint_timeout;
         let result = self.bring_checkpoints(&batch.records, timeout);
         let outcome = match &result {
@@ -199,7 +201,7 @@ impl Shared {
 
     /// Tells the observer, if there is one.
     #[inline]
-    pub(super) fn observe<'e>(&self, event: impl FnOnce() -> Event<'e>) {
+    pub(super) fn observe<'e>(&self, event: impl FnOnce() -> LessorEvent<'e>) {
         if let Some(observer) = &self.observer {
             self.tell(&**observer, &event());
         }
@@ -207,11 +209,11 @@ impl Shared {
 
     /// Tells the observer of a failure that nobody waits for.
     pub(super) fn observe_failure(&self, error: &LeaseError) {
-        self.observe(|| Event::Failed(error));
+        self.observe(|| LessorEvent::Failed(error));
     }
 
     #[cold]
-    fn tell(&self, observer: &dyn Observer, event: &Event<'_>) {
+    fn tell(&self, observer: &dyn Observer, event: &LessorEvent<'_>) {
         // Nobody waits for an observer's panic.
         let _ = isolate("observer", || observer.observe(event));
     }

@@ -1,6 +1,8 @@
 use std::any::Any;
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::Shared;
 use crate::HostError;
 
 /// Runs code of the host's, or of a backend, and makes a panic an error.
@@ -9,6 +11,33 @@ pub(super) fn isolate<R>(whose: &str, code: impl FnOnce() -> R) -> Result<R, Hos
         let message = message(&*panic);
         HostError::new(format!("the {whose} panicked: {message}"))
     })
+}
+
+impl Shared {
+    /// As [`isolate`], for code that runs while its command is decided and not applied: a command that
+    /// it gives to this lessor must not wait for that one.
+    pub(super) fn isolate_inside<R>(
+        &self,
+        whose: &str,
+        code: impl FnOnce() -> R,
+    ) -> Result<R, HostError> {
+        let lessor = std::ptr::from_ref(self).addr();
+        INSIDE.with(|inside| inside.borrow_mut().push(lessor));
+        let result = isolate(whose, code);
+        INSIDE.with(|inside| inside.borrow_mut().pop());
+        result
+    }
+
+    /// Whether this thread is in such code.
+    pub(super) fn is_inside(&self) -> bool {
+        let lessor = std::ptr::from_ref(self).addr();
+        INSIDE.with(|inside| inside.borrow().contains(&lessor))
+    }
+}
+
+crate::sync::thread_local! {
+    // The lessors whose commands this thread is inside of.
+    static INSIDE: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
 }
 
 fn message(panic: &(dyn Any + Send)) -> &str {

@@ -31,6 +31,13 @@ impl Shared {
         self.time().unwrap_or_else(last)
     }
 
+    /// As [`time_or_last`](Self::time_or_last), while a command is decided and not applied.
+    pub(super) fn time_inside(&self) -> Timestamp {
+        let last = |_| self.state.read(|state| state.core.now());
+        let now = self.isolate_inside("clock", || self.clock.now());
+        now.unwrap_or_else(last)
+    }
+
     /// Stops: nobody waits any more, and every command is refused. Returns whether it was running.
     fn refuse_all(&self) -> bool {
         let (was_running, resets) = self.state.with(|state| {

@@ -1,10 +1,7 @@
 use super::Shared;
-use super::isolate::isolate;
 use super::turn::Writer;
 use crate::sync::Arc;
-use crate::{
-    Backend, BackendError, Epoch, LeaseError, LeaseRow, RangeDeleter, Recovery, Replaced,
-};
+use crate::{Backend, BackendError, Epoch, LeaseError, LeaseRow, RangeDeleter, Recovery, Replaced};
 
 /// How many rows are read before their leases are made: what the backend does between two rows would
 /// keep the cache misses of one from overlapping with those of the next.
@@ -26,16 +23,18 @@ impl Shared {
             state.road.is_closed = true;
             Ok::<_, LeaseError>(())
         })?;
-        let replaced = self.load_behind(&writer, &*backend).map(|(recovery, epoch)| {
-            self.state.with(|state| {
-                let old = std::mem::replace(&mut state.backend, backend);
-                let deleter = match range_deleter {
-                    None => None,
-                    some => std::mem::replace(&mut state.range_deleter, some),
-                };
-                (state.core.finish_recovery(recovery, epoch), old, deleter)
-            })
-        });
+        let replaced = self
+            .load_behind(&writer, &*backend)
+            .map(|(recovery, epoch)| {
+                self.state.with(|state| {
+                    let old = std::mem::replace(&mut state.backend, backend);
+                    let deleter = match range_deleter {
+                        None => None,
+                        some => std::mem::replace(&mut state.range_deleter, some),
+                    };
+                    (state.core.finish_recovery(recovery, epoch), old, deleter)
+                })
+            });
         self.state.with(|state| {
             state.road.is_closed = false;
             state.advance();
@@ -54,16 +53,13 @@ impl Shared {
     ) -> Result<(Recovery, Epoch), LeaseError> {
         writer.commit().map_err(LeaseError::Backend)?;
         let recovery = self.state.read(|state| state.core.begin_recovery());
-        isolate("backend", || load(backend, recovery))
+        self.isolate_inside("backend", || load(backend, recovery))
             .unwrap_or_else(|panic| Err(BackendError::Io(panic)))
             .map_err(LeaseError::Backend)
     }
 }
 
-fn load(
-    backend: &dyn Backend,
-    mut recovery: Recovery,
-) -> Result<(Recovery, Epoch), BackendError> {
+fn load(backend: &dyn Backend, mut recovery: Recovery) -> Result<(Recovery, Epoch), BackendError> {
     let mut rows = Vec::with_capacity(ROWS_AT_ONCE);
     let mut twice = None;
     let mut restore = |rows: &mut Vec<LeaseRow>| {

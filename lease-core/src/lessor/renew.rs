@@ -4,11 +4,11 @@ use std::time::Duration;
 use super::isolate::isolate;
 use super::road::{Job, Refusal};
 use super::{CheckpointMode, Shared, Wait};
-use crate::observer::Event;
+use crate::observer::LessorEvent;
 use crate::sync::{Arc, Slot, Weak};
 use crate::{
-    Checkpoint, Command, HostError, LeaseError, LeaseId, Renewal, Ticket, TicketOutcome, Timestamp, Ttl,
-    WriteBatch,
+    Checkpoint, Command, HostError, LeaseError, LeaseId, Renewal, Ticket, TicketOutcome, Timestamp,
+    Ttl, WriteBatch,
 };
 
 /// How many leases are renewed before the lock is given to others.
@@ -59,7 +59,7 @@ impl Shared {
             (u64::from(renewed.is_some()), renewed)
         });
         let ttl = renewed?;
-        self.observe(|| Event::Renewed { id, ttl });
+        self.observe(|| LessorEvent::Renewed { id, ttl });
         Some(ttl)
     }
 
@@ -73,7 +73,7 @@ impl Shared {
             state.core.renew(now, id)
         })?;
         if let Renewal::Renewed(ttl) = renewal {
-            self.observe(|| Event::Renewed { id, ttl });
+            self.observe(|| LessorEvent::Renewed { id, ttl });
         }
         Ok(renewal)
     }
@@ -87,7 +87,7 @@ impl Shared {
         if self.observer.is_some() {
             for (id, answer) in ids.iter().zip(&answers) {
                 if let Ok(Renewal::Renewed(ttl)) = *answer {
-                    self.observe(|| Event::Renewed { id: *id, ttl });
+                    self.observe(|| LessorEvent::Renewed { id: *id, ttl });
                 }
             }
         }
@@ -175,7 +175,7 @@ impl Shared {
             })
         })?;
         if let Ok(ttl) = renewed {
-            self.observe(|| Event::Renewed { id, ttl });
+            self.observe(|| LessorEvent::Renewed { id, ttl });
         }
         Ok(renewed)
     }

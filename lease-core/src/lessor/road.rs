@@ -1,12 +1,11 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use super::Shared;
-use super::isolate::isolate;
 use super::state::State;
-use crate::sync::thread::{ThreadId, current_id};
+use crate::sync::thread::{ThreadId, current};
 use crate::sync::{Arc, Bell, Mutex, PoisonError};
 use crate::{
-    Answer, BackendError, Busy, Command, Decision, HostError, LeaseError, LeaseId, LeaseItem,
+    Answer, BackendError, BoxError, Busy, Command, Decision, HostError, LeaseError, LeaseId, LeaseItem,
     RangeDeleter, Timestamp, WriteBatch,
 };
 
@@ -28,8 +27,6 @@ pub(super) struct Road {
     pub(super) writer: Option<ThreadId>,
     // Whether everything waits for a recovery.
     pub(super) is_closed: bool,
-    // The threads that are in the range deleter.
-    deleting: Vec<ThreadId>,
 }
 
 /// What goes down the road.
@@ -134,11 +131,16 @@ impl Shared {
     /// Waits until the job is decided.
     fn decide(&self, job: Job) -> Result<Decided, LeaseError> {
         let seat = Seat::new();
+        let is_inside = self.is_inside();
         self.state.with(|state| {
             state.check_running()?;
             state.road.waiting.push_back((job, Arc::clone(&seat)));
             state.advance();
-            state.check_patience(&seat)
+            if is_inside {
+                state.refuse_to_wait(&seat)
+            } else {
+                Ok(())
+            }
         })?;
         match seat.next() {
             Call::Decided(decided) => Ok(*decided),
@@ -155,11 +157,11 @@ impl Shared {
             return Err(error);
         }
         let seat = Seat::new();
-        let now = self.time()?;
+        let now = self.time_inside();
         match self.state.with(|state| state.enter(decided, &seat, now)) {
-            Step::Apply(mut decided) => {
-                Ok(Outcome::Done(self.apply_decision_at(now, decided.decision.take())))
-            }
+            Step::Apply(mut decided) => Ok(Outcome::Done(
+                self.apply_decision_at(now, decided.decision.take()),
+            )),
             Step::Void(job) => Ok(Outcome::Void(job)),
             Step::Refuse(error) => Err(error),
             Step::Wait(decision) => self.await_commit(&seat, decision),
@@ -190,7 +192,7 @@ impl Shared {
 
     /// What is written happens now.
     fn apply_decision(&self, decision: Option<Decision>) -> Done {
-        let now = self.time_or_last();
+        let now = self.time_inside();
         self.apply_decision_at(now, decision)
     }
 
@@ -234,17 +236,14 @@ impl Shared {
         let Some(deleter) = deleter.filter(|_| !leases.is_empty()) else {
             return Ok(());
         };
-        let me = current_id();
-        self.state.with(|state| state.road.deleting.push(me));
         let rows = &mut decided.rows;
-        let mut delete = |id: &LeaseId| delete_items_of(&*deleter, &self.items(*id), rows);
+        let mut delete = |id: &LeaseId| {
+            let items = self.items(*id);
+            let delete = || delete_items(&*deleter, &items, rows);
+            let deleted = self.isolate_inside("range deleter", delete)?;
+            deleted.map_err(HostError::new)
+        };
         let result = leases.iter().try_for_each(&mut delete);
-        self.state.with(|state| {
-            let at = state.road.deleting.iter().rposition(|thread| *thread == me);
-            if let Some(at) = at {
-                state.road.deleting.swap_remove(at);
-            }
-        });
         result.map_err(LeaseError::RangeDeleter)
     }
 
@@ -254,19 +253,16 @@ impl Shared {
     }
 }
 
-fn delete_items_of(
+fn delete_items(
     deleter: &dyn RangeDeleter,
     items: &[LeaseItem],
     rows: &mut WriteBatch,
-) -> Result<(), HostError> {
-    isolate("range deleter", || {
-        let mut deletes = deleter.begin(rows)?;
-        for item in items {
-            deletes.delete_range(item.as_bytes(), None)?;
-        }
-        deletes.end()
-    })?
-    .map_err(HostError::new)
+) -> Result<(), BoxError> {
+    let mut deletes = deleter.begin(rows)?;
+    for item in items {
+        deletes.delete_range(item.as_bytes(), None)?;
+    }
+    deletes.end()
 }
 
 impl State {
@@ -305,8 +301,8 @@ impl State {
                 self.leave_out_claimed(&mut command);
             }
             let touches = |id| passed_over.contains(&id);
-            let is_behind = !passed_over.is_empty()
-                && self.core.touched_by(&command).into_iter().any(touches);
+            let is_behind =
+                !passed_over.is_empty() && self.core.touched_by(&command).into_iter().any(touches);
             let decided = if is_behind {
                 Err(Busy(command))
             } else {
@@ -334,23 +330,17 @@ impl State {
         }
     }
 
-    /// Refuses to let a thread wait for itself: it is in code of the host's that a command of its own
-    /// has called.
-    fn check_patience(&mut self, seat: &Arc<Seat>) -> Result<(), LeaseError> {
-        let is_inside = self.is_inside(seat.thread);
+    /// Refuses to let a thread wait that is in code of the host's which a command of its own has
+    /// called: it could wait for that one.
+    fn refuse_to_wait(&mut self, seat: &Arc<Seat>) -> Result<(), LeaseError> {
         let mine = |other: &(Job, Arc<Seat>)| Arc::ptr_eq(&other.1, seat);
         match self.road.waiting.iter().position(mine) {
-            Some(at) if is_inside => {
+            None => Ok(()),
+            Some(at) => {
                 self.road.waiting.remove(at);
                 Err(LeaseError::Reentrant)
             }
-            _ => Ok(()),
         }
-    }
-
-    /// Whether the thread is in the host's code for a command.
-    pub(super) fn is_inside(&self, thread: ThreadId) -> bool {
-        self.road.writer == Some(thread) || self.road.deleting.contains(&thread)
     }
 
     /// Takes a decided job to where it is written.
@@ -423,7 +413,7 @@ impl Seat {
         Arc::new(Self {
             calls: Mutex::new(VecDeque::new()),
             bell: Bell::default(),
-            thread: current_id(),
+            thread: current().id(),
         })
     }
 

@@ -8,9 +8,11 @@ use super::journal::Journal;
 use super::renew::Reset;
 use super::road::Road;
 use super::{CheckpointMode, Driver};
-use crate::sync::{Arc, AtomicU64, SharedLock, Slot};
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Arc, SharedLock, Slot};
 use crate::{
-    Backend, LeaseError, LessorCore, Promotion, RangeDeleter, Retired, Ticket, TicketOutcome, Timestamp,
+    Backend, LeaseError, LessorCore, Promotion, RangeDeleter, Retired, Ticket, TicketOutcome,
+    Timestamp,
 };
 
 /// What the lessor's lock protects.
@@ -237,14 +239,14 @@ impl StateCell {
     pub(super) fn renew<R>(&self, renew: impl FnOnce(&State) -> (u64, R)) -> R {
         let state = self.lock.read();
         let (count, result) = renew(&state);
-        state.stripe().fetch_add(count, std::sync::atomic::Ordering::Relaxed);
+        state.stripe().fetch_add(count, Ordering::Relaxed);
         result
     }
 
     /// How many renewals were made beside others.
     pub(super) fn renewed(&self) -> u64 {
         let counts = self.lock.stripes();
-        counts.map(|count| count.load(std::sync::atomic::Ordering::Relaxed)).sum()
+        counts.map(|count| count.load(Ordering::Relaxed)).sum()
     }
 
     /// Does something with the state, and wakes whoever has to be woken because of it.

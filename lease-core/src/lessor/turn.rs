@@ -1,12 +1,11 @@
 use std::time::Duration;
 
 use super::Shared;
-use super::isolate::isolate;
 use super::road::{Call, Seat};
 use super::state::State;
 use crate::probe::{planted, sometimes};
 use crate::sync::Arc;
-use crate::sync::thread::current_id;
+use crate::sync::thread::current;
 use crate::{Backend, BackendError, HostError, LeaseError, WriteBatch};
 
 /// One transaction.
@@ -49,7 +48,10 @@ impl Shared {
     ///
     /// [`LeaseError::Reentrant`] if this thread has it already, and
     /// [`LeaseError::DeadlineExceeded`] after `timeout`.
-    pub(super) fn become_writer(&self, timeout: Option<Duration>) -> Result<Writer<'_>, LeaseError> {
+    pub(super) fn become_writer(
+        &self,
+        timeout: Option<Duration>,
+    ) -> Result<Writer<'_>, LeaseError> {
         let seat = Seat::new();
         let is_writer = self.state.with(|state| {
             if state.road.writer == Some(seat.thread) {
@@ -107,7 +109,8 @@ impl Writer<'_> {
         let result = if batch.is_empty() {
             Ok(())
         } else {
-            isolate("backend", || commit(&*backend, &batch))
+            self.shared
+                .isolate_inside("backend", || commit(&*backend, &batch))
                 .unwrap_or_else(|panic| Err(BackendError::Io(panic)))
         };
         self.shared
@@ -146,11 +149,7 @@ impl State {
         }
     }
 
-    fn end_transaction(
-        &mut self,
-        batch: WriteBatch,
-        result: &Result<(), BackendError>,
-    ) {
+    fn end_transaction(&mut self, batch: WriteBatch, result: &Result<(), BackendError>) {
         let now = self.core.now();
         if let Some(journal) = &mut self.journal
             && result.is_err()
@@ -186,7 +185,7 @@ impl State {
         let is_pending = |journal: &super::journal::Journal| !journal.is_empty();
         self.is_stopped
             && self.road.wanting.is_empty()
-            && self.road.writer == Some(current_id())
+            && self.road.writer == Some(current().id())
             && self.journal.as_ref().is_some_and(is_pending)
     }
 }

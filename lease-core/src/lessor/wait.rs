@@ -50,7 +50,11 @@ impl BackendLessor {
 }
 
 impl Wait {
-    pub(super) fn new(shared: &Arc<Shared>, ticket: Ticket, slot: Arc<Slot<TicketOutcome>>) -> Self {
+    pub(super) fn new(
+        shared: &Arc<Shared>,
+        ticket: Ticket,
+        slot: Arc<Slot<TicketOutcome>>,
+    ) -> Self {
         Self {
             shared: Arc::downgrade(shared),
             ticket,
@@ -67,7 +71,7 @@ impl Wait {
     /// The outcome, if the wait is over.
     #[must_use]
     pub fn try_outcome(&self) -> Option<TicketOutcome> {
-        self.slot.get()
+        self.slot.peek()
     }
 }
 
@@ -75,7 +79,7 @@ impl Future for Wait {
     type Output = TicketOutcome;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<TicketOutcome> {
-        self.slot.poll_get(cx)
+        self.slot.poll_peek(cx)
     }
 }
 

@@ -176,7 +176,13 @@ impl LessorCore {
             (from..decision.applied, decision.applied < len)
         };
         match (&decision.command, &mut decision.effect) {
-            (Command::Grant(grant), Effect::Grant { incarnation, counted }) => {
+            (
+                Command::Grant(grant),
+                Effect::Grant {
+                    incarnation,
+                    counted,
+                },
+            ) => {
                 self.apply_grant(now, grant, *incarnation, *counted);
                 false
             }
@@ -265,12 +271,10 @@ impl LessorCore {
     }
 
     /// The leases, but for `id`, from which an attach takes items.
-    pub(super) fn owners(
-        &self,
-        id: LeaseId,
-        items: &[LeaseItem],
-    ) -> impl Iterator<Item = LeaseId> {
-        let owners = items.iter().filter_map(|item| self.get_lease(item.as_bytes()));
+    pub(super) fn owners(&self, id: LeaseId, items: &[LeaseItem]) -> impl Iterator<Item = LeaseId> {
+        let owners = items
+            .iter()
+            .filter_map(|item| self.get_lease(item.as_bytes()));
         owners.filter(move |owner| *owner != id)
     }
 
@@ -322,7 +326,9 @@ impl Decision {
     fn touched(&self) -> impl Iterator<Item = LeaseId> {
         let (ids, one, checkpoints) = match (&self.command, &self.effect) {
             (_, Effect::Revoke(ids)) => (&ids[..], None, &[][..]),
-            (Command::Attach { id, .. }, Effect::Attach { owners }) => (&owners[..], Some(*id), &[][..]),
+            (Command::Attach { id, .. }, Effect::Attach { owners }) => {
+                (&owners[..], Some(*id), &[][..])
+            }
             (Command::Detach { id, .. }, Effect::Detach) => (&[][..], Some(*id), &[][..]),
             (_, Effect::Checkpoint(checkpoints)) => (&[][..], None, &checkpoints[..]),
             _ => (&[][..], None, &[][..]),

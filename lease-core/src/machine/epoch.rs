@@ -6,7 +6,10 @@ impl LessorCore {
     /// Raising the epoch to what it is, or was, changes nothing.
     pub(super) fn decide_epoch(&self, epoch: Epoch, rows: &mut WriteBatch) -> (Answer, Effect) {
         if epoch > Epoch::MAX {
-            return (Answer::Epoch(Err(LeaseError::EpochOutOfRange)), Effect::None);
+            return (
+                Answer::Epoch(Err(LeaseError::EpochOutOfRange)),
+                Effect::None,
+            );
         }
         if epoch <= self.epoch() {
             return (Answer::Epoch(Ok(self.epoch())), Effect::None);

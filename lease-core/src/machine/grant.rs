@@ -89,7 +89,11 @@ impl LessorCore {
         if records.get(grant.id).is_some() {
             return Err(LeaseError::LeaseExists);
         }
-        if self.config.max_leases.is_some_and(|limit| records.len() >= limit) {
+        if self
+            .config
+            .max_leases
+            .is_some_and(|limit| records.len() >= limit)
+        {
             return Err(LeaseError::TooManyLeases);
         }
         Ok(match grant.incarnation {

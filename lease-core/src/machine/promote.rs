@@ -6,10 +6,10 @@ use lease_queue::Timestamp;
 
 use super::LessorCore;
 use super::ticket::TicketOutcome;
+use crate::Epoch;
 use crate::primary::Primary;
 use crate::probe::{planted, sometimes};
 use crate::table::record::{Marks, Tag};
-use crate::Epoch;
 
 /// What a call to become or cease to be the primary did.
 #[derive(Debug)]

@@ -101,7 +101,7 @@ impl LessorCore {
 
     /// Whether the lease has any items. O(1).
     #[must_use]
-    pub(crate) fn has_items(&self, id: LeaseId) -> bool {
+    pub fn has_items(&self, id: LeaseId) -> bool {
         let record = self.table.records.get(id);
         record.is_some_and(Record::has_items)
     }

@@ -3,7 +3,7 @@ use std::fmt;
 use metrics::{Counter, Histogram, Unit};
 
 use super::names::{EXPIRY_LAG, FAILURES, GRANTED, Name, RENEWED, REVOKED, TTL, first_lags};
-use crate::{Event, Observer};
+use crate::{LessorEvent, Observer};
 
 /// Counts what happens in a lessor through the `metrics` facade, under etcd's names.
 ///
@@ -56,19 +56,19 @@ impl Default for FacadeMetrics {
 }
 
 impl Observer for FacadeMetrics {
-    fn observe(&self, event: &Event<'_>) {
+    fn observe(&self, event: &LessorEvent<'_>) {
         match event {
-            Event::Granted { ttl, .. } => {
+            LessorEvent::Granted { ttl, .. } => {
                 self.granted.increment(1);
                 self.ttl.record(ttl.as_secs() as f64);
             }
-            Event::Revoked { .. } => self.revoked.increment(1),
-            Event::Renewed { .. } => self.renewed.increment(1),
-            Event::Expired(batch) => {
+            LessorEvent::Revoked { .. } => self.revoked.increment(1),
+            LessorEvent::Renewed { .. } => self.renewed.increment(1),
+            LessorEvent::Expired(batch) => {
                 first_lags(batch).for_each(|secs| self.expiry_lag.record(secs));
             }
-            Event::Failed(_) => self.failures.increment(1),
-            Event::Promoted(_) | Event::Demoted => {}
+            LessorEvent::Failed(_) => self.failures.increment(1),
+            LessorEvent::Promoted(_) | LessorEvent::Demoted => {}
         }
     }
 }

@@ -22,7 +22,7 @@
 //! | `etcd_debugging_lease_ttl_total` | histogram | the TTLs of the grants, in seconds |
 //!
 //! What it does not count begins with `lessor_`: `lessor_failures_total` is what
-//! [`Event::Failed`](crate::Event::Failed) told of, `lessor_expiry_lag_seconds` a histogram of
+//! [`LessorEvent::Failed`](crate::LessorEvent::Failed) told of, `lessor_expiry_lag_seconds` a histogram of
 //! how late expired leases were delivered ([`ExpiredLease::lag`](crate::ExpiredLease::lag), first
 //! attempts alone), the others are `PrometheusCollector`'s.
 

@@ -6,7 +6,7 @@ use super::names::{
     EXPIRY_LAG, EXPIRY_LAG_BUCKETS_SECS, FAILURES, GRANTED, Name, RENEWED, REVOKED, TTL,
     TTL_BUCKETS_SECS, first_lags,
 };
-use crate::{Event, Observer};
+use crate::{LessorEvent, Observer};
 
 /// Counts for Prometheus what happens in a lessor, under etcd's names.
 ///
@@ -83,19 +83,19 @@ impl Default for PrometheusMetrics {
 }
 
 impl Observer for PrometheusMetrics {
-    fn observe(&self, event: &Event<'_>) {
+    fn observe(&self, event: &LessorEvent<'_>) {
         match event {
-            Event::Granted { ttl, .. } => {
+            LessorEvent::Granted { ttl, .. } => {
                 self.granted.inc();
                 self.ttl.observe(ttl.as_secs() as f64);
             }
-            Event::Revoked { .. } => _ = self.revoked.inc(),
-            Event::Renewed { .. } => _ = self.renewed.inc(),
-            Event::Expired(batch) => {
+            LessorEvent::Revoked { .. } => _ = self.revoked.inc(),
+            LessorEvent::Renewed { .. } => _ = self.renewed.inc(),
+            LessorEvent::Expired(batch) => {
                 first_lags(batch).for_each(|secs| self.expiry_lag.observe(secs));
             }
-            Event::Failed(_) => _ = self.failures.inc(),
-            Event::Promoted(_) | Event::Demoted => {}
+            LessorEvent::Failed(_) => _ = self.failures.inc(),
+            LessorEvent::Promoted(_) | LessorEvent::Demoted => {}
         }
     }
 }

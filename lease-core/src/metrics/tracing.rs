@@ -3,7 +3,7 @@ use std::fmt;
 
 use tracing::{debug, trace, warn};
 
-use crate::{Event, ExpiredBatch, Observer, RevokeReason};
+use crate::{ExpiredBatch, LessorEvent, Observer, RevokeReason};
 
 /// Tells what happens in a lessor to the installed `tracing` subscriber.
 ///
@@ -26,25 +26,25 @@ use crate::{Event, ExpiredBatch, Observer, RevokeReason};
 pub struct TracingObserver;
 
 impl Observer for TracingObserver {
-    fn observe(&self, event: &Event<'_>) {
+    fn observe(&self, event: &LessorEvent<'_>) {
         match event {
-            Event::Granted { id, ttl } => {
+            LessorEvent::Granted { id, ttl } => {
                 trace!(target: TARGET, %id, ttl_secs = ttl.as_secs(), "granted");
             }
-            Event::Revoked { id, reason } => {
+            LessorEvent::Revoked { id, reason } => {
                 let reason = match reason {
                     RevokeReason::User => "user",
                     RevokeReason::Expired => "expired",
                 };
                 trace!(target: TARGET, %id, reason, "revoked");
             }
-            Event::Renewed { id, ttl } => {
+            LessorEvent::Renewed { id, ttl } => {
                 trace!(target: TARGET, %id, ttl_secs = ttl.as_secs(), "renewed");
             }
-            Event::Expired(batch) => expired(batch),
-            Event::Promoted(epoch) => debug!(target: TARGET, epoch = epoch.get(), "promoted"),
-            Event::Demoted => debug!(target: TARGET, "demoted"),
-            Event::Failed(error) => warn!(target: TARGET, error = %Chain(*error), "failed"),
+            LessorEvent::Expired(batch) => expired(batch),
+            LessorEvent::Promoted(epoch) => debug!(target: TARGET, epoch = epoch.get(), "promoted"),
+            LessorEvent::Demoted => debug!(target: TARGET, "demoted"),
+            LessorEvent::Failed(error) => warn!(target: TARGET, error = %Chain(*error), "failed"),
         }
     }
 }

@@ -224,14 +224,22 @@ impl Primary {
             let is_throttled = self.throttled.contains(&(record.deadline_ms(), id));
             assert_eq!(is_throttled, record.place() == Place::Throttled, "{id}");
             if let Place::Queued(position) = record.place() {
-                assert_eq!(self.expiries.key_at(position), Some(id), "{id} has an entry");
+                assert_eq!(
+                    self.expiries.key_at(position),
+                    Some(id),
+                    "{id} has an entry"
+                );
             }
             throttled += usize::from(is_throttled);
             scheduled.push(record);
         }
         self.attempts.check_invariants(&scheduled);
         assert_eq!(scheduled.len(), self.entries(), "no entry is dead");
-        assert_eq!(throttled, self.throttled.len(), "no throttled lease is gone");
+        assert_eq!(
+            throttled,
+            self.throttled.len(),
+            "no throttled lease is gone"
+        );
         self.checkpoints.check_invariants(&scheduled);
     }
 

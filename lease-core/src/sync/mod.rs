@@ -4,12 +4,6 @@
 //! A build with `--cfg shuttle` takes them from the crate `shuttle`, whose scheduler then decides at
 //! each of them which thread goes on, at random and repeatably. There is no time in that build: a
 //! wait with a timeout may end at any moment, see [`Deadline`](monitor::Deadline).
-#![allow(
-    dead_code,
-    unused_imports,
-    reason = "the handle is being moved onto this module"
-)]
-
 mod bell;
 mod gate;
 mod monitor;
@@ -34,9 +28,11 @@ pub(crate) use std::sync::{Arc, PoisonError, Weak};
 pub(crate) use shuttle::{
     hint,
     sync::{Condvar, Mutex, MutexGuard, atomic},
+    thread_local,
 };
 #[cfg(not(shuttle))]
 pub(crate) use std::{
     hint,
     sync::{Condvar, Mutex, MutexGuard, atomic},
+    thread_local,
 };

@@ -76,6 +76,21 @@ impl<T: Copy> Slot<T> {
     pub(crate) fn peek(&self) -> Option<T> {
         self.arrival.lock().value
     }
+
+    /// As [`poll_take`](Self::poll_take), but the value stays where it is.
+    pub(crate) fn poll_peek(&self, cx: &mut Context<'_>) -> Poll<T> {
+        let waker = cx.waker().clone();
+        let mut arrival = self.arrival.lock();
+        match arrival.value {
+            Some(value) => Poll::Ready(value),
+            None => {
+                let old = arrival.waker.replace(waker);
+                drop(arrival);
+                drop(old);
+                Poll::Pending
+            }
+        }
+    }
 }
 
 impl<T> Default for Slot<T> {

@@ -155,7 +155,12 @@ impl Record {
 
     pub(crate) fn set_phase(&mut self, phase: Phase) {
         let when = self.when.get_mut();
-        *when = *when & !EXPIRING | if phase == Phase::Expiring { EXPIRING } else { 0 };
+        *when = *when & !EXPIRING
+            | if phase == Phase::Expiring {
+                EXPIRING
+            } else {
+                0
+            };
     }
 
     /// Where the running promotion has the lease.

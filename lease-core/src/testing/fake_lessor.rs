@@ -3,8 +3,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::{
-    Backend, BackendError, Checkpointer, Epoch, ExpiredBatch, ExpiredLeases, Lease, LeaseError, LeaseId, LeaseItem,
-    Lessor, RangeDeleter, Renewal, Revoked, Timestamp, Ttl,
+    Backend, BackendError, Checkpointer, Epoch, ExpiredBatch, ExpiredLeases, Lease, LeaseError,
+    LeaseId, LeaseItem, Lessor, RangeDeleter, Renewal, Revoked, Timestamp, Ttl,
 };
 
 /// A lessor that knows which leases there are and nothing else, for tests of code that uses one.

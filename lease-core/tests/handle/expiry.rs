@@ -154,7 +154,9 @@ fn f24_a_restart_continues_with_what_remained() {
         .build()
         .expect("readable");
     assert!(restarted.lookup(id(1)).expect("recovered").demoted());
-    restarted.promote(Duration::from_secs(1));
+    restarted
+        .promote(Duration::from_secs(1))
+        .expect("the epoch is stored");
     let lease = restarted.lookup(id(1)).expect("recovered");
     assert_eq!(lease.remaining(), Duration::from_secs(401));
     assert!(restarted.primary_epoch() > bench.lessor.primary_epoch());
@@ -190,7 +192,10 @@ fn f10_a_blocking_renewal_ends_by_its_deadline_or_with_the_lease() {
     assert_eq!(revoked, Err(LeaseError::LeaseNotFound));
     let demoted = answer_after(3, &|| bench.lessor.demote());
     assert_eq!(demoted, Err(LeaseError::NotPrimary));
-    bench.lessor.promote(Duration::ZERO);
+    bench
+        .lessor
+        .promote(Duration::ZERO)
+        .expect("the epoch is stored");
     bench.advance(10);
     let stopped = answer_after(4, &|| bench.lessor.stop());
     assert_eq!(stopped, Err(LeaseError::NotPrimary));

@@ -43,7 +43,7 @@ fn bench(build: impl FnOnce(BackendLessorBuilder) -> BackendLessorBuilder) -> Be
         .clock(clock.clone())
         .driver(Driver::Manual);
     let lessor = build(builder).build().expect("an empty backend is read");
-    lessor.promote(Duration::ZERO);
+    lessor.promote(Duration::ZERO).expect("the epoch is stored");
     Bench {
         lessor,
         backend,

@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex};
 
 use expect_test::expect;
 use lease_core::metrics::TracingObserver;
-use lease_core::{BackendError, HostError, LeaseError, Lessor, Observer};
+use lease_core::{BackendError, HostError, LeaseError, Lessor, LessorEvent, Observer};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber, subscriber};
@@ -110,9 +110,11 @@ fn nothing_about_one_lease_is_told_at_level_debug() {
 fn a_failure_is_told_with_its_causes() {
     let io = BackendError::Damaged("row 7".to_owned());
     let text = log(Level::DEBUG, || {
-        TracingObserver.failed(&LeaseError::Backend(io));
-        TracingObserver.failed(&LeaseError::RangeDeleter(HostError::new("no")));
-        TracingObserver.failed(&LeaseError::Stopped);
+        TracingObserver.observe(&LessorEvent::Failed(&LeaseError::Backend(io)));
+        TracingObserver.observe(&LessorEvent::Failed(&LeaseError::RangeDeleter(
+            HostError::new("no"),
+        )));
+        TracingObserver.observe(&LessorEvent::Failed(&LeaseError::Stopped));
     });
     expect![[r#"
         DEBUG lease_core: failed error=lease backend failed: the store is damaged: row 7

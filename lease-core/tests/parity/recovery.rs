@@ -171,6 +171,9 @@ fn after_a_stop_nothing_is_changed_and_everything_can_be_read() {
     assert!(bench.expired().is_empty());
     assert!(bench.lessor.lookup(id(1)).is_some());
     assert_eq!(bench.lessor.leases().len(), 1);
-    bench.lessor.promote(Duration::ZERO);
+    bench
+        .lessor
+        .promote(Duration::ZERO)
+        .expect("the epoch is stored");
     bench.assert_memory_is_disk();
 }

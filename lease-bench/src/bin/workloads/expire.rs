@@ -19,7 +19,7 @@ pub(crate) fn run(watch: &Stopwatch) -> anyhow::Result<()> {
         .driver(Driver::Manual)
         .clock(clock.clone())
         .build()?;
-    lessor.promote(Duration::ZERO);
+    lessor.promote(Duration::ZERO).expect("the epoch is stored");
     for (id, turn) in shuffled_ids(watch.n).into_iter().zip(0_i64..) {
         lessor.grant(id, 60 + turn % 1000)?;
     }

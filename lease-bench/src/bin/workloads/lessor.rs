@@ -32,7 +32,7 @@ pub(crate) fn run(watch: &Stopwatch) -> anyhow::Result<()> {
     let ids = shuffled_ids(n);
     let order = rotated(&ids, n / 3);
     let lessor = lessor_as_etcds(Arc::new(RedbBackend::open(&path)?))?;
-    lessor.promote(Duration::ZERO);
+    lessor.promote(Duration::ZERO).expect("the epoch is stored");
 
     let start = Instant::now();
     for id in &ids {
@@ -135,7 +135,7 @@ fn roles(watch: &Stopwatch, lessor: &BackendLessor) {
     for _ in 0..3 {
         watch.time("demote", 1, || lessor.demote());
         let start = Instant::now();
-        lessor.promote(Duration::ZERO);
+        lessor.promote(Duration::ZERO).expect("the epoch is stored");
         watch.note("promote", start.elapsed(), 1);
         while lessor.stats().expiry_entries < watch.n {
             thread::sleep(Duration::from_micros(100));
@@ -151,7 +151,7 @@ fn revoke_in_memory(watch: &Stopwatch, ids: &[LeaseId]) -> anyhow::Result<()> {
         ("revoke_memory", Arc::new(MemoryBackend::default())),
     ] {
         let lessor = lessor_as_etcds(backend)?;
-        lessor.promote(Duration::ZERO);
+        lessor.promote(Duration::ZERO).expect("the epoch is stored");
         for id in ids {
             lessor.grant(*id, TTL)?;
             lessor.attach(*id, &[key(*id)])?;
