@@ -6,9 +6,11 @@ use redb::{Database, ReadableDatabase, StorageBackend, WriteTransaction};
 
 use super::apply::apply_recording;
 use super::failure::Failure;
-use super::open::Place;
+use super::open;
 use super::options::{IntegrityCheck, RedbOptions, RepairMode};
+use super::place::Place;
 use super::read;
+use super::store_id::StoreId;
 use super::undo::Undo;
 
 /// Rows in a redb file: the embedded default.
@@ -23,6 +25,15 @@ use super::undo::Undo;
 /// storage does. A commit that failed at its very end may be in the file all the same; it is taken
 /// back before anything else is done. Only a crash before that can bring it back, which is the
 /// unknown outcome that any database has.
+///
+/// What is opened again is the file that was opened at first, at its absolute path, and nothing is
+/// made there. If the file is gone, every call is [`BackendError::Io`] of the kind `NotFound` until
+/// it is back. If another file has its place, or the file has another store's contents, every call
+/// is [`BackendError::Foreign`] and what is there is left as it is. A store is told by a random id
+/// in `lease_meta`, and on Unix by its file, so that a copy of the store is not taken for it.
+/// An older state of the store that somebody writes *into* the same file while it is failed is not
+/// found out: a number that grows with each commit would be, and makes a commit of one row 6 %
+/// slower (200 to 213 µs).
 ///
 /// ```
 /// use lease_backend::RedbBackend;
@@ -39,6 +50,7 @@ use super::undo::Undo;
 #[derive(Debug)]
 pub struct RedbBackend {
     place: Place,
+    id: StoreId,
     options: RedbOptions,
     slot: Mutex<Slot>,
 }
@@ -73,10 +85,11 @@ impl RedbBackend {
         RedbOptions::new().create_with_storage(storage)
     }
 
-    pub(super) fn open_with(options: RedbOptions, place: Place) -> Result<Self, BackendError> {
-        let database = place.open(options)?;
+    pub(super) fn open_with(options: RedbOptions, mut place: Place) -> Result<Self, BackendError> {
+        let (database, id) = open::open(&mut place, options)?;
         Ok(Self {
             place,
+            id,
             options,
             slot: Mutex::new(Slot::Open(Arc::new(database))),
         })
@@ -123,7 +136,7 @@ impl RedbBackend {
         };
         // The file was verified when it was opened at first, and redb repairs it now.
         let options = self.options.integrity_check(IntegrityCheck::AfterCrash);
-        let database = match self.place.open(options) {
+        let database = match open::reopen(&self.place, options, self.id) {
             // A reader that began before the failure still holds the lock.
             Err(BackendError::Locked(_)) => return Err(BackendError::Poisoned(cause.to_string())),
             opened => opened?,

@@ -8,20 +8,26 @@
 //! | table | key | value |
 //! |---|---|---|
 //! | `lease` | the id, eight bytes big-endian | `leasepb.Lease` |
-//! | `lease_meta` | `format`, `epoch` | a number |
+//! | `lease_meta` | `format`, `epoch`, `store_high`, `store_low` | a number |
 //! | the host's, by name | bytes | bytes |
 
 mod apply;
 mod backend;
+mod claim;
 mod failure;
+mod file;
+mod gate;
 mod open;
 mod options;
+mod place;
 mod read;
+mod store_id;
 mod tables;
 mod undo;
+mod unfinished;
 
 pub use apply::apply;
 pub use backend::RedbBackend;
-pub use open::prepare;
+pub use claim::prepare;
 pub use options::{IntegrityCheck, RedbOptions, RepairMode};
 pub use read::load;

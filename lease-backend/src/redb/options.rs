@@ -4,6 +4,7 @@ use lease_core::BackendError;
 use redb::StorageBackend;
 
 use super::RedbBackend;
+use super::place::Place;
 
 /// How a [`RedbBackend`] is opened.
 ///
@@ -91,7 +92,7 @@ impl RedbOptions {
     /// - [`BackendError::Damaged`]: it is cut short or its checksums are wrong.
     /// - [`BackendError::Io`]: everything else that the system says.
     pub fn open(self, path: impl AsRef<Path>) -> Result<RedbBackend, BackendError> {
-        RedbBackend::open_with(self, super::open::Place::File(path.as_ref().to_owned()))
+        RedbBackend::open_with(self, Place::file(path.as_ref())?)
     }
 
     /// Opens or creates a store on any storage, such as a simulated disk.
@@ -106,7 +107,7 @@ impl RedbOptions {
     where
         S: StorageBackend + Clone,
     {
-        RedbBackend::open_with(self, super::open::Place::storage(storage))
+        RedbBackend::open_with(self, Place::storage(storage))
     }
 }
 
