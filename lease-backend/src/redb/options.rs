@@ -27,26 +27,59 @@ pub struct RedbOptions {
 }
 
 /// What opening a file costs after a crash, against what each commit costs.
+///
+/// ```
+/// use lease_backend::{RedbOptions, RepairMode};
+///
+/// // A commit waits for two syncs, and a file of any size is open at once.
+/// let options = RedbOptions::new().repair(RepairMode::Quick);
+/// # assert_ne!(options, RedbOptions::new());
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum RepairMode {
     /// Opening after a crash reads the whole file: about 50 ms for a million leases. A commit waits
     /// for one sync.
+    ///
+    /// After a crash a last commit that was damaged looks like one that the crash has torn, and the
+    /// file opens as it was before that commit.
     #[default]
     Full,
-    /// Opening after a crash takes about a millisecond. A commit waits for two syncs.
+    /// Opening after a crash takes about a millisecond, unless [`IntegrityCheck::EveryOpen`] reads
+    /// the whole file. A commit waits for two syncs.
+    ///
+    /// The second one tells a torn commit from a damaged one.
     Quick,
 }
 
 /// When the checksums of the whole file are verified.
+///
+/// | | [`EveryOpen`](Self::EveryOpen) | [`AfterCrash`](Self::AfterCrash) |
+/// |---|---|---|
+/// | a file that was closed | found | not found |
+/// | not closed, [`RepairMode::Full`] | found, or in the last commit: opens without it | the same |
+/// | not closed, [`RepairMode::Quick`] | found | not found |
+///
+/// "Found" is [`BackendError::Damaged`], or [`BackendError::Foreign`] if the file does not even
+/// begin as one of redb's. It holds for every byte that is in use but for one bit of the header,
+/// which says what of the newest two commits is the last one: with that bit wrong, a file that was
+/// not closed opens without its last commit. `tests/altered_files.rs` tries it out.
+///
+/// ```
+/// use lease_backend::{IntegrityCheck, RedbOptions};
+///
+/// // The host's own rows make the file large.
+/// let options = RedbOptions::new().integrity_check(IntegrityCheck::AfterCrash);
+/// # assert_ne!(options, RedbOptions::new());
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum IntegrityCheck {
     /// Each time the file is opened, which reads all of it: about 50 ms for a million leases,
-    /// less than loading them. Wrong bytes anywhere are [`BackendError::Damaged`].
+    /// less than loading them.
     #[default]
     EveryOpen,
     /// Only when the file was not closed properly, and not with [`RepairMode::Quick`]. For a host
-    /// whose own rows make the file large. If somebody has altered the file, redb may panic or
-    /// answer wrongly when it comes to the page.
+    /// whose own rows make the file large. Where wrong bytes are not found, redb may panic or answer
+    /// wrongly when it comes to the page.
     AfterCrash,
 }
 
