@@ -1,5 +1,5 @@
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use lease_core::{Backend, BackendError, Epoch, LeaseRow, Table, WriteBatch};
 use redb::{Database, ReadableDatabase, StorageBackend, WriteTransaction};
@@ -59,6 +59,8 @@ enum Slot {
     Open(Arc<Database>),
     Failed {
         cause: BackendError,
+        /// Alive as long as a call still works on it.
+        failed: Weak<Database>,
         undo: Option<Undo>,
     },
 }
@@ -130,15 +132,23 @@ impl RedbBackend {
     /// The open database, opened again if it has failed.
     fn database(&self) -> Result<Arc<Database>, BackendError> {
         let mut slot = self.lock();
-        let (cause, undo) = match &*slot {
+        let (cause, failed, undo) = match &*slot {
             Slot::Open(database) => return Ok(Arc::clone(database)),
-            Slot::Failed { cause, undo } => (cause, undo),
+            Slot::Failed {
+                cause,
+                failed,
+                undo,
+            } => (cause, failed, undo),
         };
+        // A reader that began before the failure would see its pages change under it.
+        if failed.strong_count() > 0 {
+            return Err(poisoned(cause));
+        }
         // The file was verified when it was opened at first, and redb repairs it now.
         let options = self.options.integrity_check(IntegrityCheck::AfterCrash);
         let database = match open::reopen(&self.place, options, self.id) {
-            // A reader that began before the failure still holds the lock.
-            Err(BackendError::Locked(_)) => return Err(BackendError::Poisoned(cause.to_string())),
+            // The last of them is letting go of the lock, or somebody else has it.
+            Err(BackendError::Locked(_)) => return Err(poisoned(cause)),
             opened => opened?,
         };
         if let Some(undo) = undo {
@@ -163,6 +173,7 @@ impl RedbBackend {
             Slot::Open(database) if failure.must_reopen && Arc::ptr_eq(database, failed) => {
                 *slot = Slot::Failed {
                     cause: failure.error.clone(),
+                    failed: Arc::downgrade(failed),
                     undo,
                 };
             }
@@ -176,6 +187,14 @@ impl RedbBackend {
     fn lock(&self) -> MutexGuard<'_, Slot> {
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What went wrong before, in the words of whoever saw it first.
+fn poisoned(cause: &BackendError) -> BackendError {
+    BackendError::Poisoned(match cause {
+        BackendError::Io(error) => error.to_string(),
+        error => error.to_string(),
+    })
 }
 
 impl Backend for RedbBackend {

@@ -1,5 +1,6 @@
 use std::io;
 use std::ops::Bound;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,6 +10,9 @@ use redb::StorageBackend;
 ///
 /// redb repairs a database while it opens it, before anybody can see whose database it is. Behind
 /// the gate that changes nothing: what turns out to be somebody else's is left as it was.
+///
+/// A panic of the storage comes out as an error. redb has destructors that panic while a panic goes
+/// through it, which ends the process.
 #[derive(Clone, Debug)]
 pub(super) struct Gate {
     shared: Arc<Shared>,
@@ -50,11 +54,19 @@ impl Gate {
     pub(super) fn release(&self) -> io::Result<()> {
         let mut held = self.held();
         for change in &*held {
-            change.apply(&*self.shared.storage)?;
+            self.call(|storage| change.apply(storage))?;
         }
         *held = Vec::new();
         self.shared.is_released.store(true, Ordering::Release);
         Ok(())
+    }
+
+    fn call<T, E: From<io::Error>>(
+        &self,
+        operation: impl FnOnce(&dyn StorageBackend) -> Result<T, E>,
+    ) -> Result<T, E> {
+        catch_unwind(AssertUnwindSafe(|| operation(&*self.shared.storage)))
+            .unwrap_or_else(|_| Err(io::Error::other("the storage panicked").into()))
     }
 
     fn is_released(&self) -> bool {
@@ -81,72 +93,70 @@ impl Gate {
 impl StorageBackend for Gate {
     fn len(&self) -> io::Result<u64> {
         let held = self.closed();
-        let len = self.shared.storage.len()?;
+        let len = self.call(|storage| storage.len())?;
         Ok(held.map_or(len, |held| len_after(len, &held)))
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         match self.closed() {
             Some(held) if !held.is_empty() => {
-                read_through(&*self.shared.storage, &held, offset, out)
+                self.call(|storage| read_through(storage, &held, offset, out))
             }
-            _ => self.shared.storage.read(offset, out),
+            _ => self.call(|storage| storage.read(offset, out)),
         }
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        match self.closed() {
-            Some(mut held) => held.push(Change::SetLen(len)),
-            None => return self.shared.storage.set_len(len),
-        }
+        let Some(mut held) = self.closed() else {
+            return self.call(|storage| storage.set_len(len));
+        };
+        held.push(Change::SetLen(len));
         Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        match self.closed() {
-            Some(mut held) => held.push(Change::Sync),
-            None => return self.shared.storage.sync_data(),
-        }
+        let Some(mut held) = self.closed() else {
+            return self.call(|storage| storage.sync_data());
+        };
+        held.push(Change::Sync);
         Ok(())
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        match self.closed() {
-            Some(mut held) => held.push(Change::Write {
-                offset,
-                data: data.to_vec(),
-            }),
-            None => return self.shared.storage.write(offset, data),
-        }
+        let Some(mut held) = self.closed() else {
+            return self.call(|storage| storage.write(offset, data));
+        };
+        let data = data.to_vec();
+        held.push(Change::Write { offset, data });
         Ok(())
     }
 
     fn close(&self) -> io::Result<()> {
-        self.shared.storage.close()
+        self.call(|storage| storage.close())
     }
 
     fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, LockError> {
-        self.shared.storage.try_lock_range(start, end)
+        self.call(|storage| storage.try_lock_range(start, end))
     }
 
     fn try_lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, LockError> {
-        self.shared.storage.try_lock_shared_range(start, end)
+        self.call(|storage| storage.try_lock_shared_range(start, end))
     }
 
     fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), LockError> {
-        self.shared.storage.lock_range(start, end)
+        self.call(|storage| storage.lock_range(start, end))
     }
 
     fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), LockError> {
-        self.shared.storage.lock_shared_range(start, end)
+        self.call(|storage| storage.lock_shared_range(start, end))
     }
 
     fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), LockError> {
-        self.shared.storage.unlock_range(start, end)
+        self.call(|storage| storage.unlock_range(start, end))
     }
 
     fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, LockError> {
-        self.shared.storage.query_lock_range(start, end)
+        self.call(|storage| storage.query_lock_range(start, end))
     }
 }
 

@@ -16,9 +16,9 @@ pub(super) fn open(
     place: &mut Place,
     options: RedbOptions,
 ) -> Result<(Database, StoreId), BackendError> {
-    let opened = match open_if(place.create()?, options, &Ok) {
+    let opened = match open_if(Gate::new(place.create()?), options, &Ok) {
         Err(BackendError::Foreign(_)) if is_cleared(place)? => {
-            open_if(place.create()?, options, &Ok)
+            open_if(Gate::new(place.create()?), options, &Ok)
         }
         opened => opened,
     };
@@ -48,19 +48,24 @@ pub(super) fn reopen(
             "{place:?} has another store than the one that was opened"
         ))),
     };
-    open_if(place.existing()?, options, &is_the_same).map(|(database, _)| database)
+    let gate = Gate::new(place.existing()?);
+    // redb would begin a new database in it.
+    if gate.len().map_err(io_error)? == 0 {
+        let text = format!("{place:?} was a store and is empty now");
+        return Err(BackendError::Foreign(text));
+    }
+    open_if(gate, options, &is_the_same).map(|(database, _)| database)
 }
 
 /// Opens a database and leaves it as it was if its owner is not accepted.
 ///
 /// redb may panic on a page that was altered behind its back; here that is an error.
 fn open_if(
-    storage: Box<dyn StorageBackend>,
+    gate: Gate,
     options: RedbOptions,
     accept: &dyn Fn(Owner) -> Result<Owner, BackendError>,
 ) -> Result<(Database, Owner), BackendError> {
     let opened = catch_unwind(AssertUnwindSafe(|| {
-        let gate = Gate::new(storage);
         let created = builder(options).create_with_backend(gate.clone());
         let database = created.map_err(open_error)?;
         let owner = read_owner(&database).map_err(|failure| failure.error)?;
@@ -90,5 +95,8 @@ fn claim(database: &Database) -> Result<StoreId, BackendError> {
 }
 
 fn is_cleared(place: &Place) -> Result<bool, BackendError> {
-    clear_unfinished(&*place.create()?).map_err(io_error)
+    let gate = Gate::new(place.create()?);
+    gate.release()
+        .and_then(|()| clear_unfinished(&gate))
+        .map_err(io_error)
 }

@@ -42,16 +42,10 @@ impl Place {
 
     /// The storage that was opened before, and no other.
     pub(super) fn existing(&self) -> Result<Box<dyn StorageBackend>, BackendError> {
-        let storage = match self {
-            Self::File(file) => file.existing()?,
-            Self::Storage(storage) => storage.handle(),
-        };
-        // redb would begin a new database in it.
-        if storage.len().map_err(io_error)? == 0 {
-            let text = format!("{self:?} was a store and is empty now");
-            return Err(BackendError::Foreign(text));
+        match self {
+            Self::File(file) => file.existing(),
+            Self::Storage(storage) => Ok(storage.handle()),
         }
-        Ok(storage)
     }
 
     /// Waits until a new storage will be found after a power cut.
