@@ -199,7 +199,7 @@ impl Run {
         outcome
     }
 
-    /// Commits everything on a disk with one failure, without a restart. Answers how many commits
+    /// Commits everything on a disk with one failure, without a restart. Returns how many commits
     /// failed.
     fn on_failing(&self, disk: &SimDisk) -> u64 {
         let backend = self
@@ -229,7 +229,7 @@ impl Run {
         failed
     }
 
-    /// Opens what is left, compares it and commits some more. Answers what was left.
+    /// Opens what is left, compares it and commits some more. Returns what was left.
     fn check_and_go_on(&self, disk: &SimDisk, outcome: &Outcome) -> Model {
         let backend = self
             .options
