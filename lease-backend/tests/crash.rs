@@ -82,6 +82,33 @@ fn every_operation_fails_once() {
     }
 }
 
+/// Nobody calls the store again after its last commit has failed; it is closed in order.
+#[test]
+fn a_failed_last_commit_is_taken_back_when_the_store_is_closed() {
+    for options in [options(RepairMode::Full), options(RepairMode::Quick)] {
+        let run = Run::new(2, options);
+        let operations = {
+            let disk = SimDisk::new(2);
+            run.on(&disk);
+            disk.operations()
+        };
+        for operation in 1..=operations {
+            for luck in 0..2 {
+                let _line = Failing(format!(
+                    "{options:?}, operation {operation} fails, luck {luck}"
+                ));
+                let disk = SimDisk::new(operation * 2 + luck);
+                disk.fail_after(operation);
+                let outcome = run.on(&disk);
+                let backend = run.options.create_with_storage(disk.clone());
+                let backend = backend.expect("an operation fails only once");
+                let found = Model::read(&backend, &run.tables).expect("it reads");
+                assert_eq!(found, outcome.acknowledged);
+            }
+        }
+    }
+}
+
 #[test]
 fn a_failure_and_then_a_power_cut() {
     for_each_seed("a_failure_and_then_a_power_cut", |seed| {

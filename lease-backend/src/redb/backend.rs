@@ -23,7 +23,7 @@ use super::undo::Undo;
 /// redb refuses to work on after its storage has failed once. This backend then opens the database
 /// again with the next call, so that one call fails with its cause and the next one works if the
 /// storage does. A commit that failed at its very end may be in the file all the same; it is taken
-/// back before anything else is done. Only a crash before that can bring it back, which is the
+/// back before anything else is done, or when the backend is dropped. Only a crash before that can bring it back, which is the
 /// unknown outcome that any database has.
 ///
 /// What is opened again is the file that was opened at first, at its absolute path, and nothing is
@@ -68,9 +68,26 @@ enum Slot {
 impl RedbBackend {
     /// Opens the file at `path` with the default [`RedbOptions`], and creates it if there is none.
     ///
+    /// A relative path is made absolute at once.
+    ///
     /// # Errors
     ///
     /// See [`RedbOptions::open`].
+    ///
+    /// ```
+    /// use lease_backend::RedbBackend;
+    /// use lease_core::BackendError;
+    ///
+    /// let dir = tempfile::tempdir()?;
+    /// let path = dir.path().join("leases.redb");
+    /// let first = RedbBackend::open(&path)?;
+    /// assert!(matches!(RedbBackend::open(&path), Err(BackendError::Locked(_))));
+    ///
+    /// std::fs::write(dir.path().join("letter"), "Dear reader,")?;
+    /// let letter = RedbBackend::open(dir.path().join("letter"));
+    /// assert!(matches!(letter, Err(BackendError::Foreign(_))));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn open(path: impl AsRef<Path>) -> Result<Self, BackendError> {
         RedbOptions::new().open(path)
     }
@@ -80,6 +97,18 @@ impl RedbBackend {
     /// # Errors
     ///
     /// See [`RedbOptions::open`].
+    ///
+    /// ```
+    /// # #[cfg(feature = "testing")] {
+    /// use lease_backend::RedbBackend;
+    /// use lease_backend::testing::SimDisk;
+    /// use lease_core::{Backend, Epoch};
+    ///
+    /// let backend = RedbBackend::create_with_storage(SimDisk::new(1))?;
+    /// assert_eq!(backend.load(&mut |_| {})?, Epoch::ZERO);
+    /// # }
+    /// # Ok::<(), lease_core::BackendError>(())
+    /// ```
     pub fn create_with_storage<S>(storage: S) -> Result<Self, BackendError>
     where
         S: StorageBackend + Clone,
@@ -186,6 +215,17 @@ impl RedbBackend {
 
     fn lock(&self) -> MutexGuard<'_, Slot> {
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for RedbBackend {
+    /// Takes back a commit that failed last, which nothing else would do before the next opening.
+    fn drop(&mut self) {
+        let is_pending = matches!(&*self.lock(), Slot::Failed { undo: Some(_), .. });
+        if is_pending && !std::thread::panicking() {
+            // Its caller has the error of the commit; that it may be there after a crash is known.
+            let _ = self.database();
+        }
     }
 }
 
