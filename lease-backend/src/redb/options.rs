@@ -95,20 +95,29 @@ impl RedbOptions {
     }
 
     /// How many bytes of pages redb keeps in memory, half of them at most for uncommitted ones.
+    /// Zero is valid: every page is then read from the file.
+    ///
+    /// ```
+    /// use lease_backend::RedbOptions;
+    ///
+    /// // 16 MiB.
+    /// let options = RedbOptions::new().cache_size(16 << 20);
+    /// # assert_ne!(options, RedbOptions::new());
+    /// ```
     #[must_use]
     pub const fn cache_size(mut self, bytes: usize) -> Self {
         self.cache_size = bytes;
         self
     }
 
-    /// What opening after a crash costs.
+    /// What opening after a crash costs, see [`RepairMode`].
     #[must_use]
     pub const fn repair(mut self, mode: RepairMode) -> Self {
         self.repair = mode;
         self
     }
 
-    /// When the whole file is verified.
+    /// When the whole file is verified, see [`IntegrityCheck`].
     #[must_use]
     pub const fn integrity_check(mut self, when: IntegrityCheck) -> Self {
         self.integrity_check = when;
@@ -124,6 +133,23 @@ impl RedbOptions {
     ///   newer format.
     /// - [`BackendError::Damaged`]: it is cut short or its checksums are wrong.
     /// - [`BackendError::Io`]: everything else that the system says.
+    ///
+    /// What is foreign or damaged is left as it was, to the byte.
+    ///
+    /// ```
+    /// use lease_backend::{IntegrityCheck, RedbOptions};
+    /// use lease_core::{Backend, Table, WriteBatch};
+    ///
+    /// let dir = tempfile::tempdir()?;
+    /// let options = RedbOptions::new().integrity_check(IntegrityCheck::AfterCrash);
+    /// let backend = options.open(dir.path().join("leases.redb"))?;
+    /// let keys = Table::new("keys");
+    /// let mut batch = WriteBatch::default();
+    /// batch.put(keys.clone(), "lock/a", "held by lease 7");
+    /// backend.commit(&batch)?;
+    /// assert_eq!(backend.get(&keys, b"lock/a")?, Some(b"held by lease 7".to_vec()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn open(self, path: impl AsRef<Path>) -> Result<RedbBackend, BackendError> {
         RedbBackend::open_with(self, Place::file(path.as_ref())?)
     }
@@ -131,11 +157,27 @@ impl RedbOptions {
     /// Opens or creates a store on any storage, such as a simulated disk.
     ///
     /// A clone of `storage` must be the same storage: it is what the store is opened on again
-    /// after a failure.
+    /// after a failure. A panic of the storage is a failure of it. A storage without locks must not
+    /// be opened twice at a time.
     ///
     /// # Errors
     ///
     /// As [`Self::open`].
+    ///
+    /// ```
+    /// # #[cfg(feature = "testing")] {
+    /// use lease_backend::RedbOptions;
+    /// use lease_backend::testing::SimDisk;
+    /// use lease_core::{Backend, WriteBatch};
+    ///
+    /// let disk = SimDisk::new(1);
+    /// let backend = RedbOptions::new().create_with_storage(disk.clone())?;
+    /// disk.fail_after(1);
+    /// backend.commit(&WriteBatch::default()).expect_err("the disk fails");
+    /// backend.commit(&WriteBatch::default()).expect("it works again");
+    /// # }
+    /// # Ok::<(), lease_core::BackendError>(())
+    /// ```
     pub fn create_with_storage<S>(self, storage: S) -> Result<RedbBackend, BackendError>
     where
         S: StorageBackend + Clone,
