@@ -106,26 +106,20 @@ impl<S> Gate<S> {
         while queue.readers.contains(ticket) {
             // Before the attempt: who has shut the gate wakes this thread.
             let is_shut = self.state.fetch_or(QUEUED, SeqCst) & WRITER != 0;
-            if !is_shut && self.try_enter_queued(stripe, &mut queue) {
+            // Counted in a poisoned lock, it has to leave again.
+            if !is_shut && (self.try_enter(stripe) || self.is_poisoned()) {
                 queue.readers.remove(ticket);
                 self.note_departure(&queue);
                 return;
+            }
+            if !is_shut {
+                // Nobody to wake: a writer that has shut the gate since needs the queue to park.
+                stripe.readers.fetch_sub(1, SeqCst);
             }
             drop(queue);
             thread::park();
             queue = self.queue.lock();
         }
-    }
-
-    fn try_enter_queued(&self, stripe: &Stripe<S>, queue: &mut Queue) -> bool {
-        stripe.readers.fetch_add(1, SeqCst);
-        let is_in = self.state.load(SeqCst) & WRITER == 0;
-        if !is_in {
-            stripe.readers.fetch_sub(1, SeqCst);
-            // As when it leaves, but the queue is locked already.
-            queue.wake_drainer();
-        }
-        is_in
     }
 
     #[cold]
@@ -305,6 +299,11 @@ impl<S> Gate<S> {
 
     pub(super) fn waiting(&self) -> usize {
         self.waiting.load(SeqCst)
+    }
+
+    #[cfg(not(shuttle))]
+    pub(super) fn givers(&self) -> usize {
+        self.queue.lock().givers
     }
 }
 

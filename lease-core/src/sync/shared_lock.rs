@@ -131,6 +131,12 @@ impl<T, S> SharedLock<T, S> {
     pub(super) fn waiting(&self) -> usize {
         self.gate.waiting()
     }
+
+    /// Returns how many wait until others have had the lock.
+    #[cfg(not(shuttle))]
+    pub(super) fn givers(&self) -> usize {
+        self.gate.givers()
+    }
 }
 
 impl<'a, T, S> ReadGuard<'a, T, S> {

@@ -7,6 +7,8 @@ use crate::sync::SharedLock;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
 use crate::sync::monitor::Deadline;
 use crate::sync::queue::READER_PATIENCE;
+#[cfg(not(shuttle))]
+use crate::sync::queue::WRITER_PATIENCE;
 use crate::sync::thread::{scope, yield_now};
 
 /// Two numbers that are the same whenever nobody has the lock alone.
@@ -180,6 +182,34 @@ fn who_gives_way_comes_after_those_who_wait() {
     });
     // Not always: a millisecond may have passed.
     assert!(IN_TIME.load(SeqCst) > 0, "the others never had the lock");
+}
+
+/// Gives way to one that has to wait until a third lets the lock go. Returns whether that was done
+/// before a millisecond had passed.
+#[cfg(not(shuttle))]
+fn give_way_while_held(lock: &Pair, may_go: impl Fn() -> bool + Sync) -> bool {
+    scope(|scope| {
+        let holder = lock.write();
+        scope.spawn(|| add_one(lock));
+        wait_until(|| lock.waiting() == 1);
+        let giver = scope.spawn(|| {
+            let patience = Deadline::after(Some(WRITER_PATIENCE));
+            lock.give_way();
+            !patience.has_passed()
+        });
+        wait_until(|| may_go() || giver.is_finished());
+        drop(holder);
+        giver.join().expect("no panic")
+    })
+}
+
+#[cfg(not(shuttle))]
+#[test]
+fn giving_way_lasts_as_long_as_it_must() {
+    let lock = Pair::new((0, 0));
+    assert!(!give_way_while_held(&lock, || false));
+    let is_quick = || give_way_while_held(&lock, || lock.givers() == 1);
+    assert!((0..1000).any(|_| is_quick()), "it waits for the time only");
 }
 
 #[test]
