@@ -3,7 +3,7 @@ use crossbeam_utils::CachePadded;
 use super::atomic::{AtomicU32, AtomicUsize, Ordering::SeqCst};
 use super::hint;
 use super::monitor::{Deadline, Monitor};
-use super::queue::{Next, PATIENCE, Queue};
+use super::queue::{Queue, WRITER_PATIENCE};
 use super::stripe::{STRIPES, Stripe, current_stripe};
 use super::thread;
 
@@ -13,16 +13,15 @@ use super::thread;
 /// shuts the gate and then looks at the counts. All of this is sequentially consistent, so that at
 /// least one of two sees the other: it is the reader that turns back.
 ///
-/// Who has to wait for long joins the queue and parks. Who opens the gate again first lets in the
-/// readers of the queue, by counting them in on their behalf, so that the next writer waits for
-/// them even if it is the same thread. Then it wakes the first writer of the queue, which has to
-/// race for the lock: handing it over each time would cost a change of threads each time. A writer
-/// that has lost for a millisecond is handed the lock.
+/// Who has to wait for long joins the queue and parks. Who opens the gate wakes the readers of the
+/// queue and the first writer, and they race for the lock with whoever else comes: handing it over
+/// each time would cost a change of threads each time. Who has lost for too long does not race any
+/// more. Such readers are let in before the gate is opened, by counting them in on their behalf, so
+/// that the next writer waits for them even if it is the same thread. To such a writer the gate is
+/// handed over shut.
 pub(super) struct Gate<S> {
     state: CachePadded<AtomicU32>,
     pub(super) stripes: [CachePadded<Stripe<S>>; STRIPES],
-    // How often the readers of the queue have been let in. Changes under the lock of the queue.
-    phase: AtomicUsize,
     // The length of the queue. Changes under the lock of the queue.
     waiting: AtomicUsize,
     queue: Monitor<Queue>,
@@ -32,7 +31,8 @@ pub(super) struct Gate<S> {
 const WRITER: u32 = 1;
 /// The writer is parked until the readers are out.
 const DRAINING: u32 = 2;
-/// Who opens the gate must look into the queue. Set under the lock of the queue.
+/// Who opens the gate must look into the queue. Changes under the lock of the queue. Invariant: if it
+/// is not set, whoever in the queue could have the lock next is awake, and sets it before it sleeps.
 const QUEUED: u32 = 4;
 /// A writer has panicked.
 const POISONED: u32 = 8;
@@ -42,7 +42,6 @@ impl<S: Default> Gate<S> {
         Self {
             state: CachePadded::new(AtomicU32::new(0)),
             stripes: std::array::from_fn(|_| CachePadded::new(Stripe::default())),
-            phase: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
             queue: Monitor::default(),
         }
@@ -84,11 +83,11 @@ impl<S> Gate<S> {
     fn enter_slowly(&self, stripe: &Stripe<S>) {
         loop {
             self.leave(stripe);
-            let is_open = spin_until(|| self.state.load(SeqCst) & WRITER == 0);
-            if !is_open && self.wait_to_enter() {
+            self.check_poison();
+            if !spin_until(|| self.state.load(SeqCst) & WRITER == 0) {
+                self.wait_to_enter(stripe);
                 break;
             }
-            self.check_poison();
             if self.try_enter(stripe) {
                 return;
             }
@@ -99,31 +98,35 @@ impl<S> Gate<S> {
         }
     }
 
-    /// Returns whether the reader has been let in: if the gate is open it has to try by itself.
-    fn wait_to_enter(&self) -> bool {
-        let phase = {
-            let mut queue = self.queue.lock();
-            if self.state.fetch_or(QUEUED, SeqCst) & WRITER == 0 {
-                return false;
+    fn wait_to_enter(&self, stripe: &Stripe<S>) {
+        let mut queue = self.queue.lock();
+        let ticket = queue.add_reader();
+        self.note_arrival(&queue);
+        // Until it is let in.
+        while queue.readers.contains(ticket) {
+            // Before the attempt: who has shut the gate wakes this thread.
+            let is_shut = self.state.fetch_or(QUEUED, SeqCst) & WRITER != 0;
+            // Counted in a poisoned lock, it has to leave again.
+            if !is_shut && (self.try_enter(stripe) || self.is_poisoned()) {
+                queue.readers.remove(ticket);
+                self.note_departure(&queue);
+                return;
             }
-            queue.add_reader(current_stripe());
-            self.count(&queue);
-            self.phase.load(SeqCst)
-        };
-        while self.phase.load(SeqCst) == phase {
+            if !is_shut {
+                // Nobody to wake: a writer that has shut the gate since needs the queue to park.
+                stripe.readers.fetch_sub(1, SeqCst);
+            }
+            drop(queue);
             thread::park();
+            queue = self.queue.lock();
         }
-        true
     }
 
     #[cold]
     fn wake_drainer(&self) {
         // The last one out sees that it is.
         if self.is_empty() {
-            let drainer = self.queue.lock().drainer.take();
-            if let Some(drainer) = drainer {
-                drainer.unpark();
-            }
+            self.queue.lock().wake_drainer();
         }
     }
 }
@@ -183,16 +186,14 @@ impl<S> Gate<S> {
     fn wait_to_shut(&self) {
         let mut queue = self.queue.lock();
         let ticket = queue.add_writer();
-        self.count(&queue);
-        loop {
-            if queue.has_been_handed(ticket) {
-                return;
-            }
-            // Before the attempt: it holds for those behind this one if that succeeds.
+        self.note_arrival(&queue);
+        // Until it is handed the gate.
+        while queue.writers.contains(ticket) {
+            // Before the attempt: who has shut the gate wakes this thread, or the next one.
             self.state.fetch_or(QUEUED, SeqCst);
             if self.try_shut() {
-                queue.remove_writer(ticket);
-                self.count(&queue);
+                queue.writers.remove(ticket);
+                self.note_departure(&queue);
                 return;
             }
             drop(queue);
@@ -213,7 +214,7 @@ impl<S> Gate<S> {
 
     fn wait_until(&self, is_empty: impl Fn() -> bool) {
         loop {
-            self.queue.lock().drainer = Some(thread::current());
+            self.queue.lock().set_drainer();
             // From here on the last one out wakes this thread.
             self.state.fetch_or(DRAINING, SeqCst);
             if is_empty() {
@@ -222,36 +223,27 @@ impl<S> Gate<S> {
             thread::park();
         }
         self.state.fetch_and(!DRAINING, SeqCst);
-        self.queue.lock().drainer = None;
     }
 
     #[cold]
     fn open_slowly(&self) {
         let mut queue = self.queue.lock();
-        let readers = queue.take_readers();
-        for reader in &readers {
+        let mut awake: Vec<_> = queue.readers.take_all_if_overdue().collect();
+        for reader in &awake {
             self.stripes[reader.stripe].readers.fetch_add(1, SeqCst);
         }
-        if !readers.is_empty() {
-            self.phase.fetch_add(1, SeqCst);
+        let handed = queue.writers.take_overdue();
+        let mut woken = Vec::new();
+        if handed.is_none() {
+            self.state.fetch_and(!(WRITER | QUEUED), SeqCst);
+            let first = queue.writers.first().map(|first| first.thread.clone());
+            woken.extend(queue.readers.threads().chain(first));
         }
-        let writer = match queue.next_writer() {
-            // The gate stays shut.
-            Next::HandOver(writer) => Some(writer),
-            // It says itself that it waits if somebody else is faster.
-            Next::Wake(writer) => {
-                self.state.fetch_and(!(WRITER | QUEUED), SeqCst);
-                Some(writer)
-            }
-            Next::Open => {
-                self.state.fetch_and(!(WRITER | QUEUED), SeqCst);
-                None
-            }
-        };
-        self.count(&queue);
+        awake.extend(handed);
+        self.note_departure(&queue);
         drop(queue);
-        let readers = readers.into_iter().map(|reader| reader.thread);
-        readers.chain(writer).for_each(|thread| thread.unpark());
+        let awake = awake.into_iter().map(|waiter| waiter.thread);
+        awake.chain(woken).for_each(|thread| thread.unpark());
     }
 }
 
@@ -268,13 +260,11 @@ impl<S> Gate<S> {
     #[cold]
     fn wait_for_others(&self) {
         let mut queue = self.queue.lock();
-        let (phase, end) = (self.phase.load(SeqCst), queue.end());
+        let end = queue.end();
         queue.givers += 1;
-        let deadline = Deadline::after(Some(PATIENCE));
-        let mut queue = self.queue.wait_while(queue, &deadline, |queue| {
-            let is_phase = self.phase.load(SeqCst) == phase;
-            queue.has_writer_before(end) || is_phase && queue.has_readers()
-        });
+        let deadline = Deadline::after(Some(WRITER_PATIENCE));
+        let is_early = |queue: &mut Queue| queue.has_any_before(end);
+        let mut queue = self.queue.wait_while(queue, &deadline, is_early);
         queue.givers -= 1;
     }
 
@@ -285,8 +275,11 @@ impl<S> Gate<S> {
         counts.fold(0, |any, stripe| any | stripe.readers.load(SeqCst)) == 0
     }
 
-    // The queue has changed.
-    fn count(&self, queue: &Queue) {
+    fn note_arrival(&self, queue: &Queue) {
+        self.waiting.store(queue.len(), SeqCst);
+    }
+
+    fn note_departure(&self, queue: &Queue) {
         self.waiting.store(queue.len(), SeqCst);
         if queue.givers > 0 {
             self.queue.wake_all();
@@ -306,6 +299,11 @@ impl<S> Gate<S> {
 
     pub(super) fn waiting(&self) -> usize {
         self.waiting.load(SeqCst)
+    }
+
+    #[cfg(not(shuttle))]
+    pub(super) fn givers(&self) -> usize {
+        self.queue.lock().givers
     }
 }
 
