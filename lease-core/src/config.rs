@@ -48,10 +48,12 @@ pub struct LessorConfig {
     /// that it is never early. Default 0; [`BackendLessor`](crate::BackendLessor) sets it from its
     /// clock.
     pub clock_lag: Duration,
-    /// Seeds the hash tables. Nothing that the lessor answers depends on it but the order of
-    /// [`LessorCore::page`](crate::LessorCore::page). Choose it at random where clients that are
-    /// not trusted choose ids.
-    pub hash_seed: u64,
+    /// Seeds the hash tables: who does not know it cannot choose ids or items that slow them down.
+    /// Nothing that the lessor answers depends on it but the order of
+    /// [`LessorCore::page`](crate::LessorCore::page). Default `None`: a
+    /// [`BackendLessor`](crate::BackendLessor) draws one at random, and a
+    /// [`LessorCore`](crate::LessorCore), which is deterministic, takes 0.
+    pub hash_seed: Option<u64>,
 }
 
 impl LessorConfig {
@@ -85,7 +87,7 @@ impl Default for LessorConfig {
             max_leases: None,
             max_items_per_lease: None,
             clock_lag: Duration::ZERO,
-            hash_seed: 0,
+            hash_seed: None,
         }
     }
 }

@@ -94,12 +94,16 @@ pub struct LessorCore {
 
 impl LessorCore {
     /// An empty lessor that is not the primary.
+    ///
+    /// Without a [`hash_seed`](LessorConfig::hash_seed) it takes 0, which everybody knows.
+    /// [`BackendLessor`](crate::BackendLessor) draws one at random then; another host does so
+    /// itself if clients that are not trusted choose ids or items.
     #[must_use]
     pub fn new(config: LessorConfig) -> Self {
         Self {
             clock_lag_ms: ceil_millis(config.clock_lag),
             clock: Clockwork::new(config.clock_lag),
-            table: LeaseTable::new(config.hash_seed),
+            table: LeaseTable::new(config.hash_seed.unwrap_or(0)),
             primary: None,
             settled_epoch: Epoch::ZERO,
             last_tag: Tag::default(),

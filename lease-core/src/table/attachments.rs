@@ -1,10 +1,8 @@
 use alloc::vec::Vec;
-use core::hash::BuildHasher;
-
-use foldhash::fast::FixedState;
 
 use super::arena::{Arena, Cell};
-use super::shards::{Shards, Short, Spot, hash_id};
+use super::hash::KeyedHash;
+use super::shards::{Shards, Short, Spot};
 use crate::probe::{planted, sometimes};
 use crate::{LeaseError, LeaseId, LeaseItem};
 
@@ -20,7 +18,7 @@ pub(crate) struct Attachments {
     items: Shards<Found>,
     // Finds the first node of each lease that has any by the lease's id.
     lists: Shards<Found>,
-    seed: FixedState,
+    key: KeyedHash,
 }
 
 /// A node, and enough of the hash that it is found by to move the entry without a look at the node.
@@ -49,7 +47,7 @@ impl Attachments {
             arena: Arena::new(),
             items: Shards::new(),
             lists: Shards::new(),
-            seed: FixedState::with_seed(hash_seed),
+            key: KeyedHash::new(hash_seed),
         }
     }
 
@@ -100,7 +98,7 @@ impl Attachments {
         Ok(())
     }
 
-    /// Attaches `item` to `lease` and takes it from the lease that had it. Answers which lease has
+    /// Attaches `item` to `lease` and takes it from the lease that had it. Returns which lease has
     /// lost its last item by that. O(1).
     pub(crate) fn attach(&mut self, lease: LeaseId, item: &LeaseItem) -> Option<LeaseId> {
         let item = item.as_bytes();
@@ -124,7 +122,7 @@ impl Attachments {
         emptied
     }
 
-    /// Detaches `item` if it belongs to `lease`. Answers which lease has lost its last item by
+    /// Detaches `item` if it belongs to `lease`. Returns which lease has lost its last item by
     /// that. O(1).
     pub(crate) fn detach(&mut self, lease: LeaseId, item: &[u8]) -> Option<LeaseId> {
         let spot = self.spot_of_item(item);
@@ -180,11 +178,11 @@ impl Attachments {
     }
 
     fn spot_of_item(&self, item: &[u8]) -> Spot {
-        Spot::of_short(self.seed.hash_one(item))
+        Spot::of_short(self.key.of_item(item))
     }
 
     fn spot_of_list(&self, lease: LeaseId) -> Spot {
-        Spot::of_short(hash_id(&self.seed, lease))
+        Spot::of_short(self.key.of_id(lease))
     }
 
     fn find(&self, spot: Spot, bytes: &[u8]) -> Option<Cell> {
@@ -226,7 +224,7 @@ impl Attachments {
         set(arena, node, PREVIOUS, len);
     }
 
-    /// Takes a node from its list. Answers which lease's last one it was.
+    /// Takes a node from its list. Returns which lease's last one it was.
     fn unlink(&mut self, node: Cell) -> Option<LeaseId> {
         let Head {
             lease,

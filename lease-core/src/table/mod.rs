@@ -1,5 +1,6 @@
 mod arena;
 pub(crate) mod attachments;
+mod hash;
 pub(crate) mod record;
 pub(crate) mod records;
 mod remainders;
