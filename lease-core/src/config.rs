@@ -42,7 +42,10 @@ pub struct LessorConfig {
     pub max_checkpoint_batch_size: NonZeroU32,
     /// A grant beyond this number of leases is refused. Default `None`, no limit.
     pub max_leases: Option<usize>,
-    /// An attach beyond this number of items of one lease is refused. Default `None`, no limit.
+    /// An attach beyond this number of items of one lease is refused. Default 2^20. Unlike etcd's
+    /// there is a limit, because a look-up copies all items of a lease and its revoke deletes them
+    /// in one commit, and a client that is not trusted decides how many there are. `None` is
+    /// without a limit.
     pub max_items_per_lease: Option<usize>,
     /// How far the clock's answers may lag behind the true time: an expiry is this much later, so
     /// that it is never early. Default 0; [`BackendLessor`](crate::BackendLessor) sets it from its
@@ -85,7 +88,7 @@ impl Default for LessorConfig {
             checkpoint_rate_per_sec: NonZeroU32::new(1000),
             max_checkpoint_batch_size: const { NonZeroU32::new(1000).expect("not zero") },
             max_leases: None,
-            max_items_per_lease: None,
+            max_items_per_lease: Some(1 << 20),
             clock_lag: Duration::ZERO,
             hash_seed: None,
         }
