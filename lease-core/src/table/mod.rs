@@ -52,13 +52,14 @@ impl LeaseTable {
         self.epoch = self.epoch.max(epoch);
     }
 
-    /// Adds a lease.
+    /// Adds a lease. O(1), if nothing is left to [`sweep`](Self::sweep).
     pub(crate) fn grant(
         &mut self,
         id: LeaseId,
         ttl: Ttl,
         incarnation: Option<Incarnation>,
     ) -> Result<&mut Record, LeaseError> {
+        self.finish_sweep();
         if self.records.get(id).is_some() {
             return Err(LeaseError::LeaseExists);
         }
@@ -89,7 +90,9 @@ impl LeaseTable {
         Ok(())
     }
 
-    /// Removes a lease and detaches its items.
+    /// Removes a lease and detaches its items. O(k), but no more than
+    /// [`ITEMS_PER_STEP`](attachments::ITEMS_PER_STEP): what is beyond is left to
+    /// [`sweep`](Self::sweep), and nothing finds it any more.
     pub(crate) fn remove(&mut self, id: LeaseId) -> Option<Record> {
         // Looked for before the record is asked, so that the cache misses of both overlap.
         let items = self.attachments.list(id);
@@ -99,6 +102,23 @@ impl LeaseTable {
         }
         self.remainders.remove(id);
         Some(record)
+    }
+
+    /// Frees a bounded part of what [`remove`](Self::remove) has left behind. Returns whether there
+    /// is more. A grant, attach or detach before that does all of it first.
+    pub(crate) fn sweep(&mut self) -> bool {
+        self.attachments.sweep()
+    }
+
+    /// Whether [`sweep`](Self::sweep) has something to do. O(1).
+    pub(crate) const fn is_sweeping(&self) -> bool {
+        self.attachments.is_sweeping()
+    }
+
+    fn finish_sweep(&mut self) {
+        while self.is_sweeping() {
+            self.sweep();
+        }
     }
 
     /// The record of a lease that others may see: not one whose grant is still being written.
@@ -124,7 +144,14 @@ impl LeaseTable {
         items: &[LeaseItem],
         limit: Option<usize>,
     ) -> Result<(), LeaseError> {
+        self.finish_sweep();
         let record = settled_mut(&mut self.records, id)?;
+        if items
+            .iter()
+            .any(|item| item.as_bytes().len() > LeaseItem::MAX_LEN)
+        {
+            return Err(LeaseError::ItemTooLong);
+        }
         if let Some(limit) = limit {
             self.attachments.check_limit(id, items, limit)?;
         }
@@ -132,27 +159,28 @@ impl LeaseTable {
             record.set_has_items(true);
         }
         for item in items {
-            let emptied = self.attachments.attach(id, item);
-            self.note_emptied(emptied);
+            if let Some(emptied) = self.attachments.attach(id, item) {
+                self.note_emptied(emptied);
+            }
         }
         Ok(())
     }
 
     pub(crate) fn detach(&mut self, id: LeaseId, items: &[LeaseItem]) -> Result<(), LeaseError> {
+        self.finish_sweep();
         // Asked for before the record, so that the cache misses of both overlap.
         let has_items = self.attachments.list(id).is_some();
         self.settled(id)?;
         for item in items.iter().filter(|_| has_items) {
-            let emptied = self.attachments.detach(id, item.as_bytes());
-            self.note_emptied(emptied);
+            if let Some(emptied) = self.attachments.detach(id, item.as_bytes()) {
+                self.note_emptied(emptied);
+            }
         }
         Ok(())
     }
 
-    fn note_emptied(&mut self, lease: Option<LeaseId>) {
-        if let Some(lease) = lease
-            && let Some(record) = self.records.get_mut(lease)
-        {
+    fn note_emptied(&mut self, lease: LeaseId) {
+        if let Some(record) = self.records.get_mut(lease) {
             record.set_has_items(false);
         }
     }
@@ -246,4 +274,88 @@ fn settled_mut(records: &mut Records, id: LeaseId) -> Result<&mut Record, LeaseE
         .get_mut(id)
         .filter(|record| record.is_settled())
         .ok_or(LeaseError::LeaseNotFound)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::attachments::ITEMS_PER_STEP;
+    use super::*;
+
+    const LEN: usize = 5 * ITEMS_PER_STEP;
+
+    fn id(number: i64) -> LeaseId {
+        LeaseId::new(number).expect("not zero")
+    }
+
+    fn item(number: usize) -> LeaseItem {
+        LeaseItem::from(&number.to_be_bytes()[..])
+    }
+
+    /// Lease 1 with many items and lease 2 with few.
+    fn table() -> LeaseTable {
+        let mut table = LeaseTable::new(0);
+        let many: Vec<_> = (0..LEN).map(item).collect();
+        let few: Vec<_> = (LEN..LEN + 10).map(item).collect();
+        for (number, items) in [(1, &many), (2, &few)] {
+            table.grant(id(number), Ttl::MIN, None).expect("it is free");
+            let attached = table.attach(id(number), items, None);
+            attached.expect("it is there");
+        }
+        table.check_invariants();
+        table
+    }
+
+    /// As [`table`], after the removal of lease 1.
+    fn swept_table() -> LeaseTable {
+        let mut table = table();
+        table.remove(id(1)).expect("it is there");
+        table.check_invariants();
+        assert!(table.is_sweeping());
+        table
+    }
+
+    #[test]
+    fn many_items_are_gone_at_once_and_swept_in_steps() {
+        let mut table = swept_table();
+        assert_eq!(table.attachments.len(), 10);
+        assert_eq!(table.attachments.count(id(1)), 0);
+        assert!(table.attachments.items(id(1)).is_empty());
+        assert_eq!(table.attachments.lease_of(item(7).as_bytes()), None);
+        let few = table.attachments.lease_of(item(LEN).as_bytes());
+        assert_eq!(few, Some(id(2)));
+        table.remove(id(2)).expect("it is there");
+        let mut steps = 1;
+        while table.sweep() {
+            table.check_invariants();
+            steps += 1;
+        }
+        assert!((5..8).contains(&steps), "{steps}");
+        assert!(!table.is_sweeping());
+    }
+
+    #[test]
+    fn a_command_that_comes_too_early_sweeps_first() {
+        let commands: [fn(&mut LeaseTable); 3] = [
+            |table| drop(table.grant(id(1), Ttl::MIN, None)),
+            |table| drop(table.attach(id(2), &[item(7)], None)),
+            |table| drop(table.detach(id(2), &[item(LEN)])),
+        ];
+        for command in commands {
+            let mut table = swept_table();
+            command(&mut table);
+            assert!(!table.is_sweeping());
+            table.check_invariants();
+            assert_eq!(table.attachments.count(id(1)), 0);
+        }
+    }
+
+    #[test]
+    fn an_item_of_more_than_a_gibibyte_is_refused() {
+        let mut table = table();
+        let long = LeaseItem::new(alloc::vec![0; LeaseItem::MAX_LEN + 1]);
+        let attached = table.attach(id(2), &[item(7), long], None);
+        assert_eq!(attached, Err(LeaseError::ItemTooLong));
+        let owner = table.attachments.lease_of(item(7).as_bytes());
+        assert_eq!(owner, Some(id(1)), "nothing has changed");
+    }
 }

@@ -1,7 +1,7 @@
 use alloc::boxed::Box;
 
 use hashbrown::HashTable;
-use hashbrown::hash_table::IterHash;
+use hashbrown::hash_table::{self, IterHash, VacantEntry};
 
 /// A hash table in [`SHARDS`] parts of unequal size.
 ///
@@ -24,11 +24,26 @@ pub(crate) struct Spot {
     hash: u64,
 }
 
+/// What [`Shards::entry`] has found.
+pub(crate) enum Entry<'a, T> {
+    Occupied(&'a mut T),
+    Vacant(Vacancy<'a, T>),
+}
+
+/// Where an entry that is not there can be inserted without another search.
+pub(crate) struct Vacancy<'a, T> {
+    entry: VacantEntry<'a, T>,
+    len: &'a mut usize,
+}
+
 /// As much of a hash as tells the buckets of a part apart: parts of 2^24 hold billions of entries.
 pub(crate) type Short = [u8; 3];
 
 /// How many parts there are.
 pub(crate) const SHARDS: usize = 256;
+
+/// A part with so many buckets is small enough to stay as it is.
+const MIN_BUCKETS: usize = 8;
 
 impl<T> Shards<T> {
     pub(crate) fn new() -> Self {
@@ -62,6 +77,28 @@ impl<T> Shards<T> {
         self.tables[spot.shard].find_mut(spot.hash, is_it)
     }
 
+    /// The entry at a spot, or where to insert it. `hash_of` as for [`insert`](Self::insert). O(1)
+    /// but for the growth of one part.
+    #[inline]
+    pub(crate) fn entry(
+        &mut self,
+        spot: Spot,
+        is_it: impl FnMut(&T) -> bool,
+        hash_of: impl Fn(&T) -> u64,
+    ) -> Entry<'_, T> {
+        let table = &mut self.tables[spot.shard];
+        if table.len() == table.capacity() {
+            self.moves[spot.shard] += 1;
+        }
+        match table.entry(spot.hash, is_it, hash_of) {
+            hash_table::Entry::Occupied(entry) => Entry::Occupied(entry.into_mut()),
+            hash_table::Entry::Vacant(entry) => Entry::Vacant(Vacancy {
+                entry,
+                len: &mut self.len,
+            }),
+        }
+    }
+
     /// Adds an entry that is not there yet. `hash_of` tells the hash in the table, see [`Spot`]. O(1)
     /// but for the growth of one part.
     pub(crate) fn insert(&mut self, spot: Spot, entry: T, hash_of: impl Fn(&T) -> u64) -> &mut T {
@@ -83,9 +120,10 @@ impl<T> Shards<T> {
         let table = &mut self.tables[spot.shard];
         let (entry, _) = table.find_entry(spot.hash, is_it).ok()?.remove();
         self.len -= 1;
-        if table.len() < table.num_buckets() / 8 {
+        if table.len() < table.num_buckets() / 5 && table.num_buckets() > MIN_BUCKETS {
             self.moves[spot.shard] += 1;
-            table.shrink_to(table.len() * 2, hash_of);
+            // Half the buckets, of which less than half are full then.
+            table.shrink_to(table.len() * 3 / 2, hash_of);
         }
         Some(entry)
     }
@@ -114,6 +152,14 @@ impl<T> Shards<T> {
     #[cfg(test)]
     pub(crate) fn buckets(&self) -> usize {
         self.tables.iter().map(HashTable::num_buckets).sum()
+    }
+}
+
+impl<T> Vacancy<'_, T> {
+    #[inline]
+    pub(crate) fn insert(self, entry: T) {
+        *self.len += 1;
+        self.entry.insert(entry);
     }
 }
 
@@ -232,10 +278,27 @@ mod tests {
             shards.remove(spot(number), |n| *n == number, hash);
         }
         let buckets = shards.buckets();
-        assert!(buckets < 10_000, "{buckets} buckets for 1,000 entries");
+        assert!(buckets < 6_000, "{buckets} buckets for 1,000 entries");
         assert!(
             (99_000..100_000).all(|number| shards.find(spot(number), |n| *n == number).is_some())
         );
+    }
+
+    #[test]
+    fn an_entry_is_found_or_made() {
+        let mut shards = shards(0..500);
+        let mut entry = |number| match shards.entry(spot(number), |n| *n == number, hash) {
+            Entry::Occupied(found) => Some(*found),
+            Entry::Vacant(vacancy) => {
+                vacancy.insert(number);
+                None
+            }
+        };
+        assert_eq!(
+            (entry(499), entry(500), entry(500)),
+            (Some(499), None, Some(500))
+        );
+        assert_eq!((shards.len(), shards.iter().count()), (501, 501));
     }
 
     #[test]
