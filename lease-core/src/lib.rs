@@ -95,8 +95,8 @@ pub use lease::Lease;
 pub use lease_queue::Timestamp;
 pub use machine::ticket::{Ticket, TicketOutcome};
 pub use machine::{
-    Answer, AttemptOutcome, BegunCheckpoint, Command, Grant, LessorCore, LessorStats, Listing,
-    Promotion, ProposalOutcome, Recovery, Renewal, Replaced, Retired, Revoking,
+    Answer, AttemptOutcome, BegunCheckpoint, Command, Grant, LessorCore, LessorStats, Promotion,
+    ProposalOutcome, Recovery, Renewal, Replaced, Retired, Revoking,
 };
 pub use null_backend::NullBackend;
 pub use ports::backend::Backend;

@@ -6,11 +6,12 @@ use crossbeam_channel::Receiver;
 use super::{BackendLessor, Hooks};
 use crate::lease::Remaining;
 use crate::lessor_trait::Lessor;
+use crate::machine::Listing;
 use crate::{
     Answer, AttemptOutcome, Backend, BackendError, Checkpoint, CheckpointBatch, Checkpointer,
     Command, Epoch, ExpiredBatch, ExpiryFence, Grant, Lease, LeaseError, LeaseId, LeaseItem,
-    Listing, Promotion, ProposalOutcome, RangeDeleter, Renewal, Revocation, Revoked, Timestamp,
-    Ttl, WriteBatch,
+    Promotion, ProposalOutcome, RangeDeleter, Renewal, Revocation, Revoked, Timestamp, Ttl,
+    WriteBatch,
 };
 
 impl Lessor for BackendLessor {
@@ -125,6 +126,10 @@ impl Lessor for BackendLessor {
             .state
             .read(|state| state.core.list_slice(now, &mut listing))
         {}
+        while let Some(id) = listing.found.lacking() {
+            let items = self.shared.state.read(|state| state.core.items(id));
+            listing.found.add_items(id, items);
+        }
         listing.into_sorted()
     }
 

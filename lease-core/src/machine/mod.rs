@@ -16,7 +16,8 @@ pub use apply::{Answer, Command};
 pub use checkpoint::{BegunCheckpoint, ProposalOutcome};
 pub use expire::AttemptOutcome;
 pub use grant::Grant;
-pub use list::Listing;
+#[cfg(feature = "std")]
+pub(crate) use list::Listing;
 pub use promote::{Promotion, Retired};
 pub use recover::{Recovery, Replaced};
 pub use renew::Renewal;

@@ -13,6 +13,7 @@ use crate::probe::{planted, sometimes};
 use crate::{LeaseError, LeaseId, LeaseItem};
 use node::{Before, Head};
 use sweep::Doomed;
+pub(crate) use walk::ItemWalk;
 
 /// Which item belongs to which lease, both ways.
 ///

@@ -136,12 +136,13 @@ impl Records {
         cursor.follow(&self.shards)
     }
 
-    /// As [`walk`](Self::walk), but ends a call also at the end of a part.
+    /// As [`walk`](Self::walk), but ends a call also at the end of a part, and behind a record for
+    /// which `visit` does not return that it goes on.
     pub(crate) fn walk_part(
         &self,
         cursor: &mut Cursor,
         buckets: usize,
-        visit: impl FnMut(&Record),
+        mut visit: impl FnMut(&Record) -> bool,
     ) -> bool {
         cursor.follow(&self.shards);
         let tables = self.shards.tables();
@@ -151,11 +152,12 @@ impl Records {
         let end = table
             .num_buckets()
             .min(cursor.bucket.saturating_add(buckets));
-        (cursor.bucket..end)
-            .filter_map(|bucket| table.get_bucket(bucket))
-            .for_each(visit);
-        cursor.bucket = end;
-        if end == table.num_buckets() {
+        let mut goes_on = true;
+        while goes_on && cursor.bucket < end {
+            goes_on = table.get_bucket(cursor.bucket).is_none_or(&mut visit);
+            cursor.bucket += 1;
+        }
+        if cursor.bucket == table.num_buckets() {
             cursor.shard += 1;
             cursor.bucket = 0;
         }
