@@ -44,6 +44,9 @@ pub enum LeaseError {
     /// The lease would have more items than configured.
     #[error("too many lease items")]
     TooManyItems,
+    /// An item is longer than [`LeaseItem::MAX_LEN`](crate::LeaseItem::MAX_LEN).
+    #[error("lease item too long")]
+    ItemTooLong,
     /// The wait for the revoke of an expired lease reached its deadline.
     #[error("deadline exceeded while waiting for the lease to be revoked")]
     DeadlineExceeded,

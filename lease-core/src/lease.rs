@@ -116,6 +116,13 @@ impl Lease {
         self.extra.as_ref().map_or(&[], |extra| &extra.keys)
     }
 
+    /// Puts sorted items in.
+    pub(crate) fn set_keys(&mut self, keys: Vec<LeaseItem>) {
+        if !keys.is_empty() {
+            self.extra.get_or_insert_default().keys = keys;
+        }
+    }
+
     /// Adds an item to this snapshot, not to the lessor: etcd's `SetLeaseItem`, for fakes and
     /// tests.
     pub fn set_lease_item(&mut self, item: LeaseItem) {

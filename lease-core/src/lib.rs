@@ -97,8 +97,8 @@ pub use lease::Lease;
 pub use lease_queue::Timestamp;
 pub use machine::ticket::{Ticket, TicketOutcome};
 pub use machine::{
-    Answer, AttemptOutcome, Busy, Command, Decision, Grant, LessorCore, LessorStats, Listing,
-    Promotion, ProposalOutcome, Recovery, Renewal, Replaced, Retired,
+    Answer, AttemptOutcome, Busy, Command, Decision, Grant, LessorCore, LessorStats, Promotion,
+    ProposalOutcome, Recovery, Renewal, Replaced, Retired,
 };
 pub use null_backend::NullBackend;
 pub use ports::backend::Backend;

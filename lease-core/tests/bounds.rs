@@ -151,7 +151,7 @@ fn a_void_decision_changes_nothing() {
     let mut lessor = primary(LessorConfig::default());
     assert!(lessor.is_empty());
     grant(&mut lessor, at(0), 1, 10);
-    let mut decide = |lessor: &mut LessorCore, command: Command| {
+    let decide = |lessor: &mut LessorCore, command: Command| {
         let decided = lessor.decide(command, &mut WriteBatch::default());
         decided.expect("nothing stands in the way")
     };

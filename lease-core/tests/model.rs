@@ -146,7 +146,7 @@ fn config() -> impl Strategy<Value = LessorConfig> {
             max_checkpoint_batch_size: NonZeroU32::new(batch).expect("not zero"),
             max_leases: limited.then_some(4),
             max_items_per_lease: limited.then_some(2),
-            hash_seed,
+            hash_seed: Some(hash_seed),
             ..LessorConfig::default()
         },
     )

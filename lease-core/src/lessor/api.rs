@@ -10,8 +10,7 @@ use crate::sync::Arc;
 use crate::{
     Answer, AttemptOutcome, Backend, BackendError, Checkpoint, CheckpointBatch, Checkpointer,
     Command, Epoch, ExpiredBatch, ExpiryFence, Grant, Lease, LeaseError, LeaseId, LeaseItem,
-    Listing, ProposalOutcome, RangeDeleter, Renewal, Revocation, Revoked, Timestamp, Ttl,
-    WriteBatch,
+    ProposalOutcome, RangeDeleter, Renewal, Revocation, Revoked, Timestamp, Ttl, WriteBatch,
 };
 
 impl Lessor for BackendLessor {
@@ -107,26 +106,15 @@ impl Lessor for BackendLessor {
     }
 
     fn lookup(&self, id: LeaseId) -> Option<Lease> {
-        let now = self.shared.clock.now();
-        self.shared.state.read(|state| state.core.lookup(now, id))
+        self.shared.lookup(id)
     }
 
     fn leases(&self) -> Vec<Lease> {
-        let now = self.shared.clock.now();
-        let mut listing = Listing::default();
-        while self
-            .shared
-            .state
-            .read(|state| state.core.list_slice(now, &mut listing))
-        {}
-        listing.into_sorted()
+        self.shared.leases()
     }
 
     fn page(&self, after: Option<LeaseId>, limit: usize) -> Vec<Lease> {
-        let now = self.shared.clock.now();
-        self.shared
-            .state
-            .read(|state| state.core.page(now, after, limit))
+        self.shared.page(after, limit)
     }
 
     fn expired_leases(&self) -> ExpiredLeases {

@@ -1,3 +1,4 @@
+use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use super::driver::Threads;
@@ -174,6 +175,8 @@ impl BackendLessorBuilder {
     pub fn build(self) -> Result<BackendLessor, LeaseError> {
         let mut config = self.config;
         config.clock_lag = config.clock_lag.max(self.clock.lag());
+        // Who does not know the seed cannot choose ids or items that meet in the tables.
+        config.hash_seed = Some(config.hash_seed.unwrap_or_else(random_seed));
         let mut core = LessorCore::new(config.clone());
         if self.suspended {
             core.suspend_expiry();
@@ -214,6 +217,10 @@ impl BackendLessorBuilder {
         lessor.threads.start(&lessor.shared)?;
         Ok(lessor)
     }
+}
+
+fn random_seed() -> u64 {
+    RandomState::new().hash_one("lease")
 }
 
 impl std::fmt::Debug for BackendLessorBuilder {

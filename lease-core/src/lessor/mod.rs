@@ -9,6 +9,7 @@ mod isolate;
 mod journal;
 mod lifecycle;
 mod options;
+mod queries;
 mod recovery;
 mod renew;
 mod road;

@@ -5,8 +5,8 @@ use super::state::State;
 use crate::sync::thread::{ThreadId, current};
 use crate::sync::{Arc, Bell, Mutex, PoisonError};
 use crate::{
-    Answer, BackendError, BoxError, Busy, Command, Decision, HostError, LeaseError, LeaseId, LeaseItem,
-    RangeDeleter, Timestamp, WriteBatch,
+    Answer, BackendError, BoxError, Busy, Command, Decision, HostError, LeaseError, LeaseId,
+    LeaseItem, RangeDeleter, Timestamp, WriteBatch,
 };
 
 /// The one road that every command goes: it is decided, its rows are written, it is applied.
@@ -238,7 +238,7 @@ impl Shared {
         };
         let rows = &mut decided.rows;
         let mut delete = |id: &LeaseId| {
-            let items = self.items(*id);
+            let items = self.items_of_claimed(*id);
             let delete = || delete_items(&*deleter, &items, rows);
             let deleted = self.isolate_inside("range deleter", delete)?;
             deleted.map_err(HostError::new)
@@ -247,9 +247,15 @@ impl Shared {
         result.map_err(LeaseError::RangeDeleter)
     }
 
-    /// The items of a lease, which nobody changes meanwhile.
-    fn items(&self, id: LeaseId) -> Vec<LeaseItem> {
-        self.state.read(|state| state.core.items(id))
+    /// Has everybody else wait who wants to do what the job does, until it is
+    /// [released](Self::release).
+    pub(super) fn claim(&self, job: Job) -> Result<Decided, LeaseError> {
+        self.decide(job)
+    }
+
+    /// Ends a claim without doing anything.
+    pub(super) fn release(&self, claim: Decided) {
+        self.abandon(claim.decision);
     }
 }
 

@@ -186,7 +186,6 @@ impl LessorCore {
                 self.apply_grant(now, grant, *incarnation, *counted);
                 false
             }
-            (_, Effect::Revoke(_)) if self.table.sweep() => true,
             (_, Effect::Revoke(ids)) => {
                 let (part, has_more) = next(ids.len());
                 self.apply_revoke(now, &ids[part]);

@@ -19,7 +19,8 @@ pub use command::{Answer, Command};
 pub use decide::{Busy, Decision};
 pub use expire::AttemptOutcome;
 pub use grant::Grant;
-pub use list::Listing;
+#[cfg(feature = "std")]
+pub(crate) use list::{Found, Items, Listing};
 pub use promote::{Promotion, Retired};
 pub use recover::{Recovery, Replaced};
 pub use renew::Renewal;
@@ -109,12 +110,16 @@ pub struct LessorCore {
 
 impl LessorCore {
     /// An empty lessor that is not the primary.
+    ///
+    /// Without a [`hash_seed`](LessorConfig::hash_seed) it takes 0, which everybody knows.
+    /// [`BackendLessor`](crate::BackendLessor) draws one at random then; another host does so
+    /// itself if clients that are not trusted choose ids or items.
     #[must_use]
     pub fn new(config: LessorConfig) -> Self {
         Self {
             clock_lag_ms: ceil_millis(config.clock_lag),
             clock: Clockwork::new(config.clock_lag),
-            table: LeaseTable::new(config.hash_seed),
+            table: LeaseTable::new(config.hash_seed.unwrap_or(0)),
             claims: Claims::default(),
             generation: 0,
             primary: None,

@@ -40,7 +40,7 @@ impl LessorCore {
     #[must_use]
     pub fn begin_recovery(&self) -> Recovery {
         Recovery {
-            table: LeaseTable::new(self.config.hash_seed),
+            table: LeaseTable::new(self.config.hash_seed.unwrap_or(0)),
         }
     }
 

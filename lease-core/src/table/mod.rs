@@ -1,5 +1,6 @@
 mod arena;
 pub(crate) mod attachments;
+mod hash;
 pub(crate) mod record;
 pub(crate) mod records;
 mod remainders;
@@ -51,8 +52,9 @@ impl LeaseTable {
         self.epoch = self.epoch.max(epoch);
     }
 
-    /// Adds a lease, whose id is free.
+    /// Adds a lease, whose id is free. O(1), if nothing is left to [`sweep`](Self::sweep).
     pub(crate) fn grant(&mut self, record: Record) -> &mut Record {
+        self.finish_sweep();
         self.records.insert(record)
     }
 
@@ -89,7 +91,9 @@ impl LeaseTable {
         Ok(())
     }
 
-    /// Removes a lease and detaches its items.
+    /// Removes a lease and detaches its items. O(k), but no more than
+    /// [`ITEMS_PER_STEP`](attachments::ITEMS_PER_STEP): what is beyond is left to
+    /// [`sweep`](Self::sweep), and nothing finds it any more.
     pub(crate) fn remove(&mut self, id: LeaseId) -> Option<Record> {
         // Looked for before the record is asked, so that the cache misses of both overlap.
         let items = self.attachments.list(id);
@@ -101,13 +105,21 @@ impl LeaseTable {
         Some(record)
     }
 
-    /// Frees a bounded number of the items of removed leases. Returns whether there are more.
+    /// Frees a bounded part of what [`remove`](Self::remove) has left behind. Returns whether there
+    /// is more. A grant, attach or detach before that does all of it first.
     pub(crate) fn sweep(&mut self) -> bool {
-        false
+        self.attachments.sweep()
     }
 
-    pub(crate) fn is_sweeping(&self) -> bool {
-        false
+    /// Whether [`sweep`](Self::sweep) has something to do. O(1).
+    pub(crate) const fn is_sweeping(&self) -> bool {
+        self.attachments.is_sweeping()
+    }
+
+    fn finish_sweep(&mut self) {
+        while self.is_sweeping() {
+            self.sweep();
+        }
     }
 
     /// Refuses an attach that must not be applied.
@@ -118,6 +130,10 @@ impl LeaseTable {
         limit: Option<usize>,
     ) -> Result<(), LeaseError> {
         self.records.get(id).ok_or(LeaseError::LeaseNotFound)?;
+        let is_too_long = |item: &LeaseItem| item.as_bytes().len() > LeaseItem::MAX_LEN;
+        if items.iter().any(is_too_long) {
+            return Err(LeaseError::ItemTooLong);
+        }
         if let Some(limit) = limit {
             self.attachments.check_limit(id, items, limit)?;
         }
@@ -126,6 +142,7 @@ impl LeaseTable {
 
     /// Attaches items to a lease, if it is there; see [`check_attach`](Self::check_attach).
     pub(crate) fn attach(&mut self, id: LeaseId, items: &[LeaseItem]) {
+        self.finish_sweep();
         let Some(record) = self.records.get_mut(id) else {
             return;
         };
@@ -133,23 +150,25 @@ impl LeaseTable {
             record.set_has_items(true);
         }
         for item in items {
-            let emptied = self.attachments.attach(id, item);
-            self.note_emptied(emptied);
+            if let Some(emptied) = self.attachments.attach(id, item) {
+                self.note_emptied(emptied);
+            }
         }
     }
 
     /// Detaches those of the items that belong to the lease.
     pub(crate) fn detach(&mut self, id: LeaseId, items: &[LeaseItem]) {
-        for item in items {
-            let emptied = self.attachments.detach(id, item.as_bytes());
-            self.note_emptied(emptied);
+        self.finish_sweep();
+        let has_items = self.attachments.list(id).is_some();
+        for item in items.iter().filter(|_| has_items) {
+            if let Some(emptied) = self.attachments.detach(id, item.as_bytes()) {
+                self.note_emptied(emptied);
+            }
         }
     }
 
-    fn note_emptied(&mut self, lease: Option<LeaseId>) {
-        if let Some(lease) = lease
-            && let Some(record) = self.records.get_mut(lease)
-        {
+    fn note_emptied(&mut self, lease: LeaseId) {
+        if let Some(record) = self.records.get_mut(lease) {
             record.set_has_items(false);
         }
     }
@@ -229,5 +248,94 @@ impl LeaseTable {
             let record = self.records.get(id);
             record.map(Record::ttl)
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::attachments::ITEMS_PER_STEP;
+    use super::*;
+    use crate::Ttl;
+
+    const LEN: usize = 5 * ITEMS_PER_STEP;
+
+    fn id(number: i64) -> LeaseId {
+        LeaseId::new(number).expect("not zero")
+    }
+
+    fn item(number: usize) -> LeaseItem {
+        LeaseItem::from(&number.to_be_bytes()[..])
+    }
+
+    fn grant(table: &mut LeaseTable, number: i64) {
+        let incarnation = Incarnation::counted(Epoch::ZERO, 1);
+        table.grant(Record::new(id(number), Ttl::MIN, incarnation));
+    }
+
+    /// Lease 1 with many items and lease 2 with few.
+    fn table() -> LeaseTable {
+        let mut table = LeaseTable::new(0);
+        let many: Vec<_> = (0..LEN).map(item).collect();
+        let few: Vec<_> = (LEN..LEN + 10).map(item).collect();
+        for (number, items) in [(1, &many), (2, &few)] {
+            grant(&mut table, number);
+            table.attach(id(number), items);
+        }
+        table.check_invariants();
+        table
+    }
+
+    /// As [`table`], after the removal of lease 1.
+    fn swept_table() -> LeaseTable {
+        let mut table = table();
+        table.remove(id(1)).expect("it is there");
+        table.check_invariants();
+        assert!(table.is_sweeping());
+        table
+    }
+
+    #[test]
+    fn many_items_are_gone_at_once_and_swept_in_steps() {
+        let mut table = swept_table();
+        assert_eq!(table.attachments.len(), 10);
+        assert_eq!(table.attachments.count(id(1)), 0);
+        assert!(table.attachments.items(id(1)).is_empty());
+        assert_eq!(table.attachments.lease_of(item(7).as_bytes()), None);
+        let few = table.attachments.lease_of(item(LEN).as_bytes());
+        assert_eq!(few, Some(id(2)));
+        table.remove(id(2)).expect("it is there");
+        let mut steps = 1;
+        while table.sweep() {
+            table.check_invariants();
+            steps += 1;
+        }
+        assert!((5..8).contains(&steps), "{steps}");
+        assert!(!table.is_sweeping());
+    }
+
+    #[test]
+    fn a_command_that_comes_too_early_sweeps_first() {
+        let commands: [fn(&mut LeaseTable); 3] = [
+            |table| grant(table, 1),
+            |table| table.attach(id(2), &[item(7)]),
+            |table| table.detach(id(2), &[item(LEN)]),
+        ];
+        for command in commands {
+            let mut table = swept_table();
+            command(&mut table);
+            assert!(!table.is_sweeping());
+            table.check_invariants();
+            assert_eq!(table.attachments.count(id(1)), 0);
+        }
+    }
+
+    #[test]
+    fn an_item_of_more_than_a_gibibyte_is_refused() {
+        let table = table();
+        let long = LeaseItem::new(alloc::vec![0; LeaseItem::MAX_LEN + 1]);
+        let refused = table.check_attach(id(2), &[item(7), long], None);
+        assert_eq!(refused, Err(LeaseError::ItemTooLong));
+        let owner = table.attachments.lease_of(item(7).as_bytes());
+        assert_eq!(owner, Some(id(1)), "nothing has changed");
     }
 }
