@@ -235,32 +235,27 @@ fn f09_an_expired_lease_is_handed_out_until_it_is_revoked_and_never_twice_at_onc
     assert_eq!(third[0].leases[0].attempt, 2);
 }
 
-/// The lessor asks to be woken as long as a batch may still be taken or tried again, also one behind
-/// another, and not any longer.
+/// The lessor asks to be woken for the next attempt at what the host has taken, and for nothing that
+/// it has not.
 #[test]
-fn what_is_handed_out_is_looked_after_until_it_is_revoked() {
+fn what_is_delivered_is_tried_again_when_the_host_has_had_its_time() {
     let mut lessor = primary(LessorConfig::default());
-    let looks = |lessor: &LessorCore| {
-        lessor
-            .next_wakeup()
-            .map(|wakeup| wakeup.as_nanos() / 1_000_000)
+    let wakeup = |lessor: &LessorCore| {
+        let wakeup = lessor.next_wakeup();
+        wakeup.map(|wakeup| wakeup.as_nanos() / 1_000_000)
     };
     grant(&mut lessor, at(0), 1, 10);
     let first = expired(&mut lessor, at(10));
-    assert_eq!(
-        looks(&lessor),
-        Some(10_375),
-        "an eighth of the retry interval"
-    );
+    assert_eq!(wakeup(&lessor), None, "the host has not taken it");
     grant(&mut lessor, Timestamp::from_millis(10_200), 2, 1);
     assert!(expired(&mut lessor, Timestamp::from_millis(10_375)).is_empty());
-    assert_eq!(looks(&lessor), Some(10_750));
     lessor.handle_taken(Timestamp::from_millis(10_750), &first[0]);
-    assert_eq!(looks(&lessor), Some(11_200), "the other lease");
+    assert_eq!(wakeup(&lessor), Some(11_200), "the other lease");
     let second = expired(&mut lessor, Timestamp::from_millis(11_200));
-    assert_eq!(looks(&lessor), Some(11_575), "though the first is taken");
+    assert_eq!(wakeup(&lessor), Some(13_750));
     lessor.handle_taken(Timestamp::from_millis(11_575), &second[0]);
-    assert_eq!(looks(&lessor), Some(13_750));
+    lessor.handle_taken(Timestamp::from_millis(12_000), &first[0]);
+    assert_eq!(wakeup(&lessor), Some(13_750), "taken once");
     for revocation in first
         .iter()
         .chain(&second)
@@ -325,6 +320,8 @@ fn f10_every_wait_ends() {
     );
     assert_eq!(lessor.stats().waiting, 0);
 
+    assert_eq!(lessor.wait_for(id(1)), None, "nobody will know here");
+    promote(&mut lessor, at(10), 2);
     let late = lessor.wait_for(id(1)).expect("it is there");
     lessor.release_waiters();
     let outcome = TicketOutcome::NotPrimary;

@@ -118,6 +118,8 @@ impl Job {
 impl Shared {
     /// Takes a job down the road, to its end.
     pub(super) fn go(&self, mut job: Job) -> Result<Done, LeaseError> {
+        // A clock that fails has the command refused before anything is decided.
+        self.time()?;
         loop {
             self.make_room()?;
             let decided = self.decide(job)?;
