@@ -1,4 +1,4 @@
-/// A bug that can be planted, to prove that the judges can fail and the worlds reach it.
+/// A bug that can be planted, to prove that the checkers can fail and the worlds reach it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Bug {
     /// How the code and the command line call it.
@@ -11,7 +11,7 @@ pub struct Bug {
 pub const BUGS: &[Bug] = &[
     bug(
         "renew-expiring",
-        "a lease that was handed out as expired is renewed",
+        "a lease that was delivered as expired is renewed",
     ),
     bug(
         "renew-without-reset",
@@ -57,7 +57,7 @@ pub const BUGS: &[Bug] = &[
     ),
     bug(
         "expired-never-retried",
-        "an expired lease is handed out only once",
+        "an expired lease is delivered only once",
     ),
     bug(
         "nobody-looks-what-was-taken",

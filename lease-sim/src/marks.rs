@@ -10,7 +10,7 @@ pub const MARKS: &[&str] = &[
     "core: a failed attempt is retried sooner",
     "core: a failed checkpoint is scheduled again",
     "core: a grant is cancelled",
-    "core: a lease is handed out again",
+    "core: a lease is delivered again",
     "core: a promotion comes too late",
     "core: a promotion starts from a checkpoint",
     "core: a renewal comes too late",

@@ -27,7 +27,7 @@ const KINDS = {
   granted: { label: "granted", listed: true, colour: "ink" },
   renewed: { label: "renewed", listed: true, colour: "epoch" },
   acknowledged: { label: "acknowledged", listed: true, colour: "promise" },
-  handed_out: { label: "handed out", listed: true, colour: "epoch" },
+  delivered: { label: "delivered", listed: true, colour: "epoch" },
   revoked: { label: "revoked", listed: true, colour: "ink" },
   checkpoint_proposed: { label: "checkpoint proposed", listed: true, colour: "muted" },
   checkpointed: { label: "checkpointed", listed: true, colour: "ink" },
@@ -142,8 +142,8 @@ const SENTENCES = {
   granted: (it) => `${leaseName(it.name)} granted, TTL ${lasting(it.ttl_ms)}`,
   renewed: (it) => `${leaseName(it.name)} renewed by node ${it.node}, epoch ${it.epoch}`,
   acknowledged: (it) => `${leaseName(it.name)} promised until ${seconds(it.asked_ms + it.ttl_ms)}`,
-  handed_out: (it) =>
-    `${leaseName(it.name)} handed out by node ${it.node}, epoch ${it.epoch}` +
+  delivered: (it) =>
+    `${leaseName(it.name)} delivered by node ${it.node}, epoch ${it.epoch}` +
     (it.attempt > 0 ? `, attempt ${it.attempt + 1}` : ""),
   revoked: (it) =>
     it.by === null

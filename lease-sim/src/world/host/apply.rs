@@ -184,7 +184,7 @@ impl Host {
         ids.into_iter().map(incarnation).collect()
     }
 
-    /// Tells the judges what an entry did; the first member that applies it does.
+    /// Tells the checkers what an entry did; the first member that applies it does.
     fn tell(&self, entry: &Entry, outcome: &Outcome, before: &[Option<Incarnation>]) {
         let Outcome::Answer(answer) = outcome else {
             return;
@@ -223,7 +223,7 @@ impl Host {
                     }
                 }
             }
-            (_, Answer::Epoch(epoch)) => hear(self, Event::Began { epoch: epoch.get() }),
+            (_, Answer::Epoch(Ok(epoch))) => hear(self, Event::Began { epoch: epoch.get() }),
             _ => {}
         }
     }

@@ -43,7 +43,7 @@ impl Host {
             probe::mark("host: a batch of an ended promotion is taken");
         }
         for lease in &batch.leases {
-            let event = Event::HandedOut {
+            let event = Event::Delivered {
                 node: self.node,
                 epoch,
                 name: Name::new(lease.id, lease.incarnation),

@@ -13,15 +13,14 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::Receiver;
 use futures::channel::mpsc;
 use futures::future::{Either, pending, select};
 use futures::{FutureExt, StreamExt, pin_mut};
 use lease_backend::RedbBackend;
 use lease_core::{
     Backend, BackendLessor, CheckpointBatch, CheckpointMode, Driver, Durability, Epoch,
-    ExpiredBatch, Incarnation, LeaseError, LeaseId, Lessor, LessorConfig, LessorStats, Table,
-    TableDeleter, Ttl, probe,
+    ExpiredBatch, ExpiredLeases, Incarnation, LeaseError, LeaseId, Lessor, LessorConfig,
+    LessorStats, Table, TableDeleter, Ttl, probe,
 };
 use madsim::time::sleep;
 
@@ -38,7 +37,7 @@ struct Host {
     node: usize,
     lessor: BackendLessor,
     backend: Arc<RedbBackend>,
-    expired: Receiver<ExpiredBatch>,
+    expired: ExpiredLeases,
     applied: u64,
     // Entries that have come before their turn.
     inbox: BTreeMap<u64, Vec<u8>>,
@@ -56,7 +55,7 @@ struct Host {
     // When the next tick was to be.
     planned_ms: u64,
     is_suspended: bool,
-    // What the judges saw last, and when they look again at the latest.
+    // What the checkers saw last, and when they look again at the latest.
     seen: Option<(u64, Option<Epoch>, LessorStats)>,
     look_again_ms: u64,
 }
@@ -304,6 +303,7 @@ impl World {
             expired_lease_retry_interval: Duration::from_millis(parameters.retry_interval_ms),
             max_expired_batch_size: NonZeroU32::new(parameters.expired_batch)
                 .expect("the plan is sound"),
+            hash_seed: Some(parameters.hash_seed),
             ..LessorConfig::default()
         }
     }

@@ -116,10 +116,6 @@ impl Host {
     fn end_wait(&mut self, waiting: &Waiting, outcome: Option<TicketOutcome>) {
         let call = waiting.call;
         match outcome {
-            Some(TicketOutcome::Retry) => {
-                probe::mark("host: a renewal that waited goes on");
-                self.renew(call, waiting.wait.lease());
-            }
             Some(TicketOutcome::NotPrimary) => {
                 probe::mark("host: a demotion ends a wait");
                 self.reply_not_primary(call);

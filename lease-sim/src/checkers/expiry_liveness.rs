@@ -1,10 +1,10 @@
 use std::collections::BTreeMap;
 
-use super::Judge;
+use super::Checker;
 use crate::event::{Event, Glance, Name};
 use crate::plan::Parameters;
 
-/// INV-9: on a primary that can expire leases, one whose time is up is handed out, again and again
+/// INV-9: on a primary that can expire leases, one whose time is up is delivered, again and again
 /// until it is revoked; and when all is whole again every lease that nobody keeps alive goes.
 #[derive(Debug)]
 pub struct ExpiryLiveness {
@@ -16,7 +16,7 @@ pub struct ExpiryLiveness {
 /// A lease that is due on a member.
 #[derive(Clone, Copy, Debug)]
 struct Due {
-    // When it became due, or was handed out last.
+    // When it became due, or was delivered last.
     since_ms: u64,
     // How many leases there were at most since then: as many may have turns before it.
     leases: usize,
@@ -26,7 +26,7 @@ struct Due {
 const SLACK_MS: u64 = 2_000;
 
 impl ExpiryLiveness {
-    /// A judge that knows how fast leases may be revoked.
+    /// A checker that knows how fast leases may be revoked.
     #[must_use]
     pub fn new(parameters: &Parameters) -> Self {
         Self {
@@ -43,14 +43,14 @@ impl ExpiryLiveness {
     }
 }
 
-impl Judge for ExpiryLiveness {
+impl Checker for ExpiryLiveness {
     fn name(&self) -> &'static str {
         "INV-9 expiry liveness"
     }
 
     fn hear(&mut self, at_ms: u64, event: &Event) -> Option<String> {
         match event {
-            Event::HandedOut { node, name, .. } => {
+            Event::Delivered { node, name, .. } => {
                 let due = Due {
                     since_ms: at_ms,
                     leases: 0,
@@ -111,9 +111,9 @@ impl Judge for ExpiryLiveness {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judges::testing::{Seen, name, objects, parameters, primary, verdict};
+    use crate::checkers::testing::{Seen, name, objects, parameters, primary, verdict};
 
-    fn judge() -> ExpiryLiveness {
+    fn checker() -> ExpiryLiveness {
         let mut parameters = parameters();
         parameters.retry_interval_ms = 3_000;
         parameters.revoke_rate_per_sec = 0;
@@ -129,9 +129,9 @@ mod tests {
         .into()
     }
 
-    fn handed_out() -> Seen {
+    fn delivered() -> Seen {
         let name = name(1, 1);
-        Event::HandedOut {
+        Event::Delivered {
             node: 0,
             epoch: 1,
             name,
@@ -142,10 +142,10 @@ mod tests {
 
     #[test]
     fn objects_to_a_lease_that_is_due_and_stays() {
-        assert!(verdict(judge(), [(0, with(0)), (5_301, with(0))]).is_some());
-        assert!(verdict(judge(), [(0, with(0)), (5_300, with(0))]).is_none());
+        assert!(verdict(checker(), [(0, with(0)), (5_301, with(0))]).is_some());
+        assert!(verdict(checker(), [(0, with(0)), (5_300, with(0))]).is_none());
         let renewed = [(0, with(0)), (1_000, with(9)), (5_500, with(0))];
-        assert!(verdict(judge(), renewed).is_none());
+        assert!(verdict(checker(), renewed).is_none());
     }
 
     #[test]
@@ -160,18 +160,18 @@ mod tests {
                 ..primary()
             })
         };
-        let judge = || ExpiryLiveness::new(&parameters);
-        assert!(verdict(judge(), [(0, look(4)), (7_500, look(0))]).is_none());
-        assert!(verdict(judge(), [(0, look(4)), (7_501, look(0))]).is_some());
-        assert!(verdict(judge(), [(0, look(0)), (3_101, look(0))]).is_some());
+        let checker = || ExpiryLiveness::new(&parameters);
+        assert!(verdict(checker(), [(0, look(4)), (7_500, look(0))]).is_none());
+        assert!(verdict(checker(), [(0, look(4)), (7_501, look(0))]).is_some());
+        assert!(verdict(checker(), [(0, look(0)), (3_101, look(0))]).is_some());
     }
 
     #[test]
-    fn objects_to_a_lease_that_is_not_handed_out_again() {
-        let late = [(0, with(0)), (1_000, handed_out()), (7_000, with(0))];
-        assert!(verdict(judge(), late).is_some());
-        let in_time = [(0, with(0)), (1_000, handed_out()), (5_000, with(0))];
-        assert!(verdict(judge(), in_time).is_none());
+    fn objects_to_a_lease_that_is_not_delivered_again() {
+        let late = [(0, with(0)), (1_000, delivered()), (7_000, with(0))];
+        assert!(verdict(checker(), late).is_some());
+        let in_time = [(0, with(0)), (1_000, delivered()), (5_000, with(0))];
+        assert!(verdict(checker(), in_time).is_none());
     }
 
     #[test]
@@ -179,14 +179,14 @@ mod tests {
         let mut suspended = primary();
         suspended.expires = false;
         let history = [(0, with(0)), (2_000, suspended.into()), (2_100, with(0))];
-        assert!(verdict(judge(), history).is_none());
+        assert!(verdict(checker(), history).is_none());
     }
 
     #[test]
     fn objects_to_what_is_left_at_the_end() {
         let over = |left, behind| [(0, Event::Over { left, behind })];
-        assert!(!objects(judge(), &over(vec![], vec![])));
-        assert!(objects(judge(), &over(vec![(0, 1)], vec![])));
-        assert!(objects(judge(), &over(vec![], vec![1])));
+        assert!(!objects(checker(), &over(vec![], vec![])));
+        assert!(objects(checker(), &over(vec![(0, 1)], vec![])));
+        assert!(objects(checker(), &over(vec![], vec![1])));
     }
 }

@@ -1,4 +1,4 @@
-//! The properties, a file each. A judge hears every event and looks at the members; it says what is
+//! The properties, a file each. A checker hears every event and looks at the members; it says what is
 //! wrong, in words, as soon as it is.
 
 mod bounded_stop;
@@ -35,7 +35,7 @@ use crate::event::{Event, Glance};
 use crate::plan::Parameters;
 
 /// A property and what it has seen of the run.
-pub trait Judge: Send {
+pub trait Checker: Send {
     /// Which property, as INVARIANTS calls it.
     fn name(&self) -> &'static str;
 
@@ -48,9 +48,9 @@ pub trait Judge: Send {
     }
 }
 
-/// All judges, for a run with these parameters.
+/// All checkers, for a run with these parameters.
 #[must_use]
-pub fn all(parameters: &Parameters) -> Vec<Box<dyn Judge>> {
+pub fn all(parameters: &Parameters) -> Vec<Box<dyn Checker>> {
     vec![
         Box::new(EarlyLoss::new(parameters)),
         Box::new(RenewExcludesExpiry::default()),
