@@ -5,7 +5,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::Shared;
-use super::state::State;
+use super::state::{State, note_waker};
 use crate::probe::planted;
 use crate::sync::{Arc, Signal, Weak};
 use crate::{ExpiredBatch, Timestamp};
@@ -191,11 +191,11 @@ impl ExpiredLeases {
         };
         let now = shared.time_or_last();
         // A waker is the host's code, also to be cloned.
-        let waker = cx.waker().clone();
+        let mut waker = Some(cx.waker().clone());
         let received = shared.state.with(|state| {
             let received = state.take_batch(now);
             if received == Err(RecvError::Empty) {
-                state.outbox.receivers.push(waker);
+                note_waker(&mut state.outbox.receivers, &mut waker);
             }
             received
         });

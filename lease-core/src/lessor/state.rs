@@ -148,10 +148,10 @@ impl State {
 
     /// Wakes the sleeper when something is due before the alarms of a lessor that is driven by hand.
     /// Returns whether that has happened already.
-    pub(super) fn sleep(&mut self, sleeper: Waker) -> bool {
+    pub(super) fn sleep(&mut self, sleeper: &mut Option<Waker>) -> bool {
         let has_moved = std::mem::take(&mut self.has_moved);
         if !has_moved {
-            self.sleepers.push(sleeper);
+            note_waker(&mut self.sleepers, sleeper);
         }
         has_moved
     }
@@ -193,7 +193,7 @@ impl State {
         match self.driver {
             Driver::Threads => self.errands.ring(expiry, checkpoint, flush),
             Driver::Manual => {
-                self.has_moved = self.sleepers.is_empty();
+                self.has_moved = true;
                 self.errands.wake(&mut self.sleepers);
             }
         }
@@ -206,6 +206,15 @@ impl State {
                 self.errands.answer(slot, outcome);
             }
         }
+    }
+}
+
+/// Notes whom to wake. Who is noted already is left to the caller, to be dropped outside the lock: a
+/// task that polls again and again must not be noted as often.
+pub(super) fn note_waker(known: &mut Vec<Waker>, waker: &mut Option<Waker>) {
+    let is_known = |new: &Waker| known.iter().any(|one| one.will_wake(new));
+    if !waker.as_ref().is_some_and(is_known) {
+        known.extend(waker.take());
     }
 }
 
