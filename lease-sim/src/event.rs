@@ -169,6 +169,15 @@ pub enum Event {
         /// How many times it had been delivered before.
         attempt: u32,
     },
+    /// A primary was told that an attempt to revoke an expired lease will never take effect.
+    AttemptFailed {
+        /// Which.
+        node: usize,
+        /// Its epoch.
+        epoch: u64,
+        /// The lease.
+        name: Name,
+    },
     /// A client holds the answer that its lease lives for a TTL.
     Acknowledged {
         /// The lease.

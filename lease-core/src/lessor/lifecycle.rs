@@ -3,7 +3,6 @@ use std::time::Instant;
 use super::isolate::isolate;
 use super::state::State;
 use super::{BackendLessor, Shared};
-use crate::probe::planted;
 use crate::{BackendError, HostError, LeaseError, Timestamp};
 
 impl Shared {
@@ -94,9 +93,7 @@ impl BackendLessor {
         }
         let deadline = Instant::now() + shared.options.stop_timeout;
         self.threads.join(deadline);
-        if !planted!("stop-forgets-writes")
-            && let Err(error) = shared.flush_at_stop(deadline)
-        {
+        if let Err(error) = shared.flush_at_stop(deadline) {
             shared.observe_failure(&LeaseError::Backend(error));
         }
     }

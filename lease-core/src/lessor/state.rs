@@ -8,6 +8,7 @@ use super::journal::Journal;
 use super::renew::Reset;
 use super::road::Road;
 use super::{CheckpointMode, Driver};
+use crate::probe::planted;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Arc, SharedLock, Slot};
 use crate::{
@@ -192,6 +193,7 @@ impl State {
     fn note_alarms(&mut self, expiry: bool, checkpoint: bool, flush: bool) {
         match self.driver {
             Driver::Threads => self.errands.ring(expiry, checkpoint, flush),
+            Driver::Manual if planted!("sleeper-not-woken") => {}
             Driver::Manual => {
                 self.has_moved = true;
                 self.errands.wake(&mut self.sleepers);

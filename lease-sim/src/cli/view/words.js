@@ -28,6 +28,7 @@ const KINDS = {
   renewed: { label: "renewed", listed: true, colour: "epoch" },
   acknowledged: { label: "acknowledged", listed: true, colour: "promise" },
   delivered: { label: "delivered", listed: true, colour: "epoch" },
+  attempt_failed: { label: "attempt failed", listed: true, colour: "muted" },
   revoked: { label: "revoked", listed: true, colour: "ink" },
   checkpoint_proposed: { label: "checkpoint proposed", listed: true, colour: "muted" },
   checkpointed: { label: "checkpointed", listed: true, colour: "ink" },
@@ -145,6 +146,7 @@ const SENTENCES = {
   delivered: (it) =>
     `${leaseName(it.name)} delivered by node ${it.node}, epoch ${it.epoch}` +
     (it.attempt > 0 ? `, attempt ${it.attempt + 1}` : ""),
+  attempt_failed: (it) => `node ${it.node} knows that ${leaseName(it.name)} was not revoked`,
   revoked: (it) =>
     it.by === null
       ? `${leaseName(it.name)} revoked by a client`
@@ -216,9 +218,10 @@ const PARAMETERS = {
   ],
   retry_interval_ms: (it) => ["retry after", lasting(it.retry_interval_ms)],
   expired_batch: (it) => ["expired batch", it.expired_batch],
-  expired_capacity: (it) => ["batches in channel", it.expired_capacity],
+  expired_capacity: (it) => ["room for batches", it.expired_capacity],
   durable: (it) => ["every command durable", it.durable ? "yes" : "no", it.durable],
   commit_interval_ms: (it) => ["batched writes wait", lasting(it.commit_interval_ms), it.durable],
+  hash_seed: (it) => ["seed of the tables", it.hash_seed, it.hash_seed === 0],
 };
 
 const upTo = (ms) => (ms === 0 ? "none" : `≤ ${lasting(ms)}`);
