@@ -28,6 +28,7 @@ pub(crate) fn primary() -> Glance {
 }
 
 /// Something that a checker sees.
+#[derive(Clone)]
 pub(crate) enum Seen {
     Event(Event),
     Glance(Glance),
