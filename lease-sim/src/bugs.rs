@@ -130,7 +130,7 @@ pub const BUGS: &[Bug] = &[
     ),
     bug(
         "expired-never-retried",
-        "an expired lease is proposed to be revoked only once",
+        "the host looks only once at a lease that has expired",
     ),
     bug(
         "host-unconfirmed-renewal",

@@ -38,6 +38,10 @@ impl Host {
     }
 
     fn revoke(&mut self, batch: ExpiredBatch) {
+        let is_again = batch.leases.iter().any(|lease| lease.attempt > 0);
+        if is_again && probe::is_planted("expired-never-retried") {
+            return;
+        }
         let epoch = batch.epoch.get();
         if self.lessor.primary_epoch().map(|epoch| epoch.get()) != Some(epoch) {
             probe::mark("host: a batch of an ended promotion is taken");
@@ -53,10 +57,6 @@ impl Host {
         }
         if batch.leases.len() > 1 {
             probe::mark("host: several leases expire in one batch");
-        }
-        let is_again = batch.leases.iter().any(|lease| lease.attempt > 0);
-        if is_again && probe::is_planted("expired-never-retried") {
-            return;
         }
         let request = Request::Revoke(batch.revocations().collect());
         self.propose(request, Pending::Expired(batch));
