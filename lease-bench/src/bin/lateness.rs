@@ -100,7 +100,8 @@ fn expire(lessor: &BackendLessor, n: usize, seconds: u64) -> Result<Vec<i128>> {
             due.insert(id, asked + Duration::from_secs(ttl as u64));
             next += pause;
         }
-        let batch = expired.recv_deadline(next.min(Instant::now() + pause));
+        let left = next.saturating_duration_since(Instant::now());
+        let batch = expired.recv_timeout(left.min(pause));
         let Ok(batch) = batch else { continue };
         let now = Instant::now();
         for lease in &batch.leases {

@@ -236,6 +236,8 @@ impl Host {
 
     fn suspend(&mut self, suspend: bool) {
         self.is_suspended = suspend;
+        // The checkers must see it, though nothing else changes and nothing wakes the host meanwhile.
+        self.seen = None;
         if suspend {
             probe::mark("host: expiry is suspended");
             self.lessor.suspend_expiry();
