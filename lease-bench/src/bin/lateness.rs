@@ -79,7 +79,7 @@ fn main() -> Result<()> {
     report(late)
 }
 
-/// Grants short leases all the time and answers how late each was delivered, in nanoseconds: before
+/// Grants short leases all the time and returns how late each was delivered, in nanoseconds: before
 /// its time if negative.
 fn expire(lessor: &BackendLessor, n: usize, seconds: u64) -> Result<Vec<i128>> {
     let expired = lessor.expired_leases();
