@@ -78,10 +78,9 @@ fn serve(file: &Path) -> Result<(), BoxError> {
         let id = LeaseId::try_from(number)?;
         let key = format!("services/{number}");
         lessor.grant(id, ttl)?;
-        let mut write = WriteBatch::default();
-        write.put(keys(), key.as_bytes(), number.to_be_bytes());
-        lessor.write(write)?;
-        lessor.attach(id, &[key.into()])?;
+        let mut writes = WriteBatch::default();
+        writes.put(keys(), key.as_bytes(), number.to_be_bytes());
+        lessor.attach_with(id, &[key.into()], writes)?;
         println!("granted lease {number} for {ttl} s with one key");
     }
     thread::sleep(Duration::from_millis(3500));
