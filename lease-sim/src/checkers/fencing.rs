@@ -3,8 +3,8 @@ use std::collections::BTreeMap;
 use super::Checker;
 use crate::event::{Event, Name};
 
-/// INV-3: an expiry takes effect only on the grant of the id, and in the epoch, that it was handed
-/// out for; and there is one lease of an id at a time.
+/// INV-3: an expiry takes effect only on the grant of the id, and in the epoch, that it was delivered
+/// for; and there is one lease of an id at a time.
 #[derive(Debug, Default)]
 pub struct Fencing {
     live: BTreeMap<i64, u64>,

@@ -82,7 +82,7 @@ pub(crate) struct World {
     noise: Mutex<ChaCha8Rng>,
 }
 
-/// How long the healed world gets beyond the longest TTL and what puts expiries off.
+/// How long the healed world gets beyond the longest TTL and what throttles expiries.
 const SLACK: Duration = Duration::from_secs(40);
 
 /// How often the end is looked for.
@@ -170,11 +170,11 @@ impl World {
     async fn settle(&self) {
         let longest = Duration::from_secs(self.parameters.longest_ttl.unsigned_abs());
         let leases = self.members.iter().map(Member::lease_count).max();
-        let turns = (leases.unwrap_or(0) as u64 * 1000)
+        let throttled = (leases.unwrap_or(0) as u64 * 1000)
             .checked_div(u64::from(self.parameters.revoke_rate_per_sec));
         let bound = longest * 2
             + self.parameters.extend()
-            + Duration::from_millis(turns.unwrap_or(0))
+            + Duration::from_millis(throttled.unwrap_or(0))
             + SLACK;
         let end_ms = self.now_ms() + bound.as_millis() as u64;
         while self.now_ms() < end_ms && !self.is_settled() {
