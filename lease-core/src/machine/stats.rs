@@ -16,7 +16,7 @@ pub struct LessorStats {
     pub throttled: u64,
     /// Expiry-revokes that came too late to mean anything.
     pub stale_revokes: u64,
-    /// Checkpoint records handed out to be proposed.
+    /// Checkpoint records taken to be proposed.
     pub checkpoints_proposed: u64,
     /// Checkpoint records applied.
     pub checkpoints_applied: u64,

@@ -25,7 +25,7 @@ use crate::{BackendLessor, Lessor, LessorStats};
 /// | `lessor_expired_total` | counter | leases delivered as expired, each attempt counted |
 /// | `lessor_throttled_total` | counter | times that the revoke rate put a delivery off |
 /// | `lessor_stale_revokes_total` | counter | expiry-revokes that came too late |
-/// | `lessor_checkpoints_proposed_total` | counter | checkpoint records handed out |
+/// | `lessor_checkpoints_proposed_total` | counter | checkpoint records taken to be proposed |
 /// | `lessor_checkpoints_applied_total` | counter | checkpoint records applied |
 /// | `lessor_stale_checkpoints_total` | counter | checkpoint records that came too late |
 /// | `lessor_clock_regressions_total` | counter | readings of the clock behind an earlier one by more than its lag |
@@ -142,7 +142,7 @@ fn counters(stats: &LessorStats) -> [(&'static str, &'static str, u64); 7] {
         ),
         (
             "lessor_checkpoints_proposed",
-            "Checkpoint records handed out to be proposed.",
+            "Checkpoint records taken to be proposed.",
             stats.checkpoints_proposed,
         ),
         (

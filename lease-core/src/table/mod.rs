@@ -173,7 +173,7 @@ impl LeaseTable {
         }
     }
 
-    /// Whether an expiry-revoke with this fence still means what it meant when it was handed out.
+    /// Whether an expiry-revoke with this fence still means what it meant when the lease was delivered.
     pub(crate) fn admits(&self, record: &Record, fence: Option<ExpiryFence>) -> bool {
         fence.is_none_or(|fence| {
             let is_current = fence.epoch >= self.epoch || planted!("epoch-unfenced");
