@@ -102,7 +102,11 @@ impl BackendLessor {
     /// ```
     #[must_use]
     pub fn stats(&self) -> LessorStats {
-        let mut stats = self.shared.state.read(|state| state.core.stats());
+        let mut stats = self.shared.state.read(|state| {
+            let mut stats = state.core.stats();
+            stats.waiting += state.road.waiting();
+            stats
+        });
         stats.renewed += self.shared.state.renewed();
         stats
     }

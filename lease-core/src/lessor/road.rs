@@ -273,6 +273,13 @@ fn delete_items(
     deletes.end()
 }
 
+impl Road {
+    /// How many commands wait for others.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+}
+
 impl State {
     /// Whether a command can be decided and applied at once.
     #[inline]

@@ -157,18 +157,21 @@ impl State {
     }
 
     /// Changes the role, and keeps what that has left until the driver runs again: to drop it takes
-    /// time in proportion to the leases, which nobody is to wait for. Returns whether it changed.
-    pub(super) fn keep_retired(
+    /// time in proportion to the leases, which nobody is to wait for. Returns whether the role has
+    /// changed, and what earlier changes have left if the driver has not run since: that is dropped
+    /// without the lock.
+    pub(super) fn change_role(
         &mut self,
         change: impl FnOnce(&mut LessorCore) -> Promotion,
-    ) -> bool {
-        match change(&mut self.core) {
-            Promotion::Changed(retired) => {
-                self.retired.extend(retired);
-                true
-            }
-            Promotion::Ignored => false,
+    ) -> (bool, Vec<Retired>) {
+        let Promotion::Changed(retired) = change(&mut self.core) else {
+            return (false, Vec::new());
+        };
+        if retired.is_some() && self.driver == Driver::Threads {
+            self.errands.ring(true, false, false);
         }
+        let old = std::mem::replace(&mut self.retired, Vec::from_iter(retired));
+        (true, old)
     }
 
     /// Notes who has to be woken because of what was done under the lock.

@@ -170,6 +170,11 @@ impl LessorCore {
     }
 
     fn apply_part(&mut self, now: Timestamp, decision: &mut Decision) -> bool {
+        if self.table.is_sweeping() {
+            // What a revoke has left behind goes first, also in bounded parts.
+            self.table.sweep();
+            return true;
+        }
         let from = decision.applied;
         let mut next = |len: usize| {
             decision.applied = len.min(from + PER_PART);

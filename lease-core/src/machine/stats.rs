@@ -33,7 +33,7 @@ pub struct LessorStats {
     pub backlog: usize,
     /// Leases delivered as expired and not revoked yet: the revokes in flight.
     pub expiring: usize,
-    /// Callers that wait for the end of a lease.
+    /// Callers that wait for the end of a lease, and commands that wait for others of the same lease.
     pub waiting: usize,
     /// Leases of the primary that are queued, throttled or delivered: all that are scheduled.
     pub expiry_entries: usize,

@@ -96,7 +96,7 @@ fn a_scrape_is_text_for_text_this() {
         # HELP lessor_expired_batches Expired batches that the host has not taken yet.
         # TYPE lessor_expired_batches gauge
         lessor_expired_batches 1
-        # HELP lessor_waiting_callers Renewals that wait for the end of a lease.
+        # HELP lessor_waiting_callers Renewals that wait for the end of a lease, and commands that wait for others.
         # TYPE lessor_waiting_callers gauge
         lessor_waiting_callers 0
         # HELP lessor_open_checkpoints Checkpoint proposals that may still be applied.
