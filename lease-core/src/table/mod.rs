@@ -152,7 +152,9 @@ impl LeaseTable {
         {
             return Err(LeaseError::ItemTooLong);
         }
-        if let Some(limit) = limit {
+        if let Some(limit) = limit
+            && (record.has_items() || items.len() > limit)
+        {
             self.attachments.check_limit(id, items, limit)?;
         }
         if !items.is_empty() {
@@ -168,10 +170,8 @@ impl LeaseTable {
 
     pub(crate) fn detach(&mut self, id: LeaseId, items: &[LeaseItem]) -> Result<(), LeaseError> {
         self.finish_sweep();
-        // Asked for before the record, so that the cache misses of both overlap.
-        let has_items = self.attachments.list(id).is_some();
         self.settled(id)?;
-        for item in items.iter().filter(|_| has_items) {
+        for item in items {
             if let Some(emptied) = self.attachments.detach(id, item.as_bytes()) {
                 self.note_emptied(emptied);
             }
