@@ -17,7 +17,7 @@ pub(crate) use walk::ItemWalk;
 
 /// Which item belongs to which lease, both ways.
 ///
-/// An item belongs to at most one lease. An item and its place in the list of its lease lie in one
+/// An item belongs to at most one lease. An item and its links in the list of its lease lie in one
 /// cell of an arena, so that an attach allocates nothing of its own and each item's bytes are
 /// stored once.
 #[derive(Clone, Debug)]
