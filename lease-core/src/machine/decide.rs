@@ -170,11 +170,6 @@ impl LessorCore {
     }
 
     fn apply_part(&mut self, now: Timestamp, decision: &mut Decision) -> bool {
-        if self.table.is_sweeping() {
-            // What a revoke has left behind goes first, also in bounded parts.
-            self.table.sweep();
-            return true;
-        }
         let from = decision.applied;
         let mut next = |len: usize| {
             decision.applied = len.min(from + PER_PART);
@@ -190,6 +185,10 @@ impl LessorCore {
             ) => {
                 self.apply_grant(now, grant, *incarnation, *counted);
                 false
+            }
+            (_, Effect::Revoke(_)) if self.table.is_sweeping() => {
+                self.table.sweep();
+                true
             }
             (_, Effect::Revoke(ids)) => {
                 let (part, has_more) = next(ids.len());
@@ -236,7 +235,7 @@ impl LessorCore {
 
     /// Whether a command that is decided and not applied yet stands in the way of any other one.
     pub(crate) fn has_claims(&self) -> bool {
-        !self.claims.is_empty() || self.table.is_sweeping()
+        !self.claims.is_empty()
     }
 
     /// Whether a command that is decided and not applied yet touches this lease.
@@ -268,17 +267,14 @@ impl LessorCore {
         }
         let is_full = matches!(command, Command::Grant(_)) && self.claims_the_rest();
         let touched = self.touched_by(command);
-        is_full
-            || self.claims.epoch
-            || self.table.is_sweeping()
-            || touched.iter().any(|id| self.claims.leases.contains(id))
+        is_full || self.claims.epoch || touched.iter().any(|id| self.claims.leases.contains(id))
     }
 
     /// The leases, but for `id`, from which an attach takes items.
     pub(super) fn owners(&self, id: LeaseId, items: &[LeaseItem]) -> impl Iterator<Item = LeaseId> {
-        let owners = items
-            .iter()
-            .filter_map(|item| self.get_lease(item.as_bytes()));
+        // An item of a lease that is gone and not swept yet counts as still held by it.
+        let holder = |item: &LeaseItem| self.table.attachments.holder_of(item.as_bytes());
+        let owners = items.iter().filter_map(holder);
         owners.filter(move |owner| *owner != id)
     }
 
