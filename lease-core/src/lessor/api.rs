@@ -77,8 +77,6 @@ impl Lessor for BackendLessor {
             Answer::Epoch(begun) => begun?,
             _ => unreachable!("the beginning of an epoch is answered as one"),
         };
-        // An epoch that a crash could take back would come twice.
-        self.shared.flush().map_err(LeaseError::Backend)?;
         self.promote_to(epoch, extend);
         self.primary_epoch().ok_or(LeaseError::NotPrimary)
     }

@@ -21,6 +21,8 @@ pub(super) struct Road {
     pub(super) ready: Vec<(WriteBatch, Arc<Seat>)>,
     // Whose rows are in the transaction that is being written.
     pub(super) writing: Vec<Arc<Seat>>,
+    // What of that transaction came from the journal, if not all of it did.
+    pub(super) journaled: Option<WriteBatch>,
     // Who wants to be the writer for a purpose of his own.
     pub(super) wanting: VecDeque<Arc<Seat>>,
     // The writer, if there is one.
@@ -360,9 +362,15 @@ impl State {
 
     /// Takes a decided job to where it is written.
     fn enter(&mut self, mut decided: Decided, seat: &Arc<Seat>, now: Timestamp) -> Step {
+        // An epoch that a crash could take back would come twice, and its fencing tokens with it.
+        let begins_epoch = decided
+            .decision
+            .as_ref()
+            .is_some_and(Decision::begins_epoch);
+        let is_durable = self.journal.is_none() || begins_epoch;
         let refusal = if self.is_stopped {
             Some(LeaseError::Stopped)
-        } else if self.journal.is_none() && self.road.writer == Some(seat.thread) {
+        } else if is_durable && self.road.writer == Some(seat.thread) {
             // It is called from inside a commit, and would wait for that.
             Some(LeaseError::Reentrant)
         } else {
@@ -386,13 +394,13 @@ impl State {
         let mut batch = std::mem::take(&mut decided.writes);
         batch.append(&mut decided.rows);
         match &mut self.journal {
-            Some(journal) => {
+            _ if batch.is_empty() => Step::Apply(decided),
+            Some(journal) if !is_durable => {
                 journal.pending.append(&mut batch);
                 journal.touch(now);
                 Step::Apply(decided)
             }
-            None if batch.is_empty() => Step::Apply(decided),
-            None => {
+            _ => {
                 self.road.ready.push((batch, Arc::clone(seat)));
                 if self.road.writer.is_some() {
                     Step::Wait(decided.decision)

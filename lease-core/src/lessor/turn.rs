@@ -138,6 +138,7 @@ impl State {
             Some(journal) => journal.take(),
             None => WriteBatch::default(),
         };
+        self.road.journaled = (!self.road.ready.is_empty()).then(|| batch.clone());
         for (mut rows, seat) in self.road.ready.drain(..) {
             batch.append(&mut rows);
             self.road.writing.push(seat);
@@ -156,7 +157,8 @@ impl State {
         {
             sometimes!("core: a batch that failed is kept");
             if !planted!("failed-batch-dropped") {
-                journal.put_back(batch, now);
+                // The others are told, and have had no effect.
+                journal.put_back(self.road.journaled.take().unwrap_or(batch), now);
             }
         }
         let outcome = if planted!("failed-commit-takes-effect") {

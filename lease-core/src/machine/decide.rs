@@ -76,6 +76,11 @@ impl Decision {
         (self.command, self.answer)
     }
 
+    /// Whether it begins an epoch.
+    pub(crate) const fn begins_epoch(&self) -> bool {
+        matches!(self.effect, Effect::Epoch(_))
+    }
+
     /// The leases that it revokes: their items are the host's to delete, in the same write.
     #[must_use]
     pub fn revoked(&self) -> &[LeaseId] {
@@ -211,7 +216,7 @@ impl LessorCore {
                 has_more
             }
             (_, Effect::Epoch(epoch)) => {
-                self.table.raise_epoch(*epoch);
+                self.table.begin_epoch(*epoch);
                 false
             }
             _ => false,

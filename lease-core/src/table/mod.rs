@@ -28,6 +28,9 @@ pub(crate) struct LeaseTable {
     pub(crate) attachments: Attachments,
     pub(crate) remainders: Remainders,
     epoch: Epoch,
+    // The epoch that was begun since this table was made, and not recovered: only that is sure to be
+    // of this lessor alone.
+    own_epoch: Epoch,
     granted: u64,
 }
 
@@ -38,6 +41,7 @@ impl LeaseTable {
             attachments: Attachments::new(hash_seed),
             remainders: Remainders::new(hash_seed),
             epoch: Epoch::ZERO,
+            own_epoch: Epoch::ZERO,
             granted: 0,
         }
     }
@@ -47,9 +51,15 @@ impl LeaseTable {
         self.epoch
     }
 
-    /// Raises the epoch; it never falls.
-    pub(crate) fn raise_epoch(&mut self, epoch: Epoch) {
+    /// Begins an epoch; it never falls.
+    pub(crate) fn begin_epoch(&mut self, epoch: Epoch) {
         self.epoch = self.epoch.max(epoch);
+        self.own_epoch = self.epoch;
+    }
+
+    /// Takes over the epoch of a store.
+    pub(crate) fn restore_epoch(&mut self, epoch: Epoch) {
+        self.epoch = epoch;
     }
 
     /// Adds a lease, whose id is free. O(1), if no items of an earlier one are left to
@@ -61,9 +71,10 @@ impl LeaseTable {
         self.records.insert(record)
     }
 
-    /// The number that the next incarnation counts when all up to `claimed` are given.
-    pub(crate) fn next_count(&self, claimed: u64) -> u64 {
-        self.granted.max(claimed) + 1
+    /// The next incarnation when all up to number `claimed` are given, and its number.
+    pub(crate) fn count_incarnation(&self, claimed: u64) -> (Incarnation, u64) {
+        let number = self.granted.max(claimed) + 1;
+        (Incarnation::counted(self.own_epoch, number), number)
     }
 
     /// A grant whose incarnation counts this number was applied.
