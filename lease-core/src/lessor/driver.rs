@@ -1,9 +1,9 @@
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Driver;
 use super::Shared;
 use crate::sync::thread::{self, JoinHandle, ThreadId};
-use crate::sync::{Arc, Bell, Mutex, PoisonError, Slot};
+use crate::sync::{Arc, Bell, Deadline, Mutex, MutexGuard, Slot, lock};
 use crate::{HostError, LeaseError, Timestamp};
 
 /// The threads of a lessor: one that waits for expiries, one that proposes checkpoints, and, if
@@ -46,7 +46,7 @@ impl Threads {
 
     /// Waits until `deadline` for the threads, which have been told to stop, and leaves alone those
     /// that take longer, as well as the one that asks.
-    pub(super) fn join(&self, deadline: Instant) {
+    pub(super) fn join(&self, deadline: &Deadline) {
         let running = std::mem::take(&mut *self.lock());
         for thread in running {
             if thread.id != thread::current().id() {
@@ -68,16 +68,14 @@ impl Threads {
         Ok(())
     }
 
-    fn lock(&self) -> crate::sync::MutexGuard<'_, Vec<Running>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Vec<Running>> {
+        lock(&self.running)
     }
 }
 
 impl Running {
-    #[expect(clippy::disallowed_methods, reason = "stopping waits in real time")]
-    fn join(self, deadline: Instant) {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if self.end.take_waiting(Some(left)).is_some() {
+    fn join(self, deadline: &Deadline) {
+        if self.end.take_waiting(deadline.left()).is_some() {
             // The thread has ended; whatever it panicked with was reported by then.
             let _ = self.handle.join();
         }

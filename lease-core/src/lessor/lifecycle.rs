@@ -1,9 +1,8 @@
-use std::time::Instant;
-
 use super::isolate::isolate;
 use super::state::State;
 use super::{BackendLessor, Shared};
 use crate::probe::planted;
+use crate::sync::Deadline;
 use crate::{BackendError, HostError, LeaseError, Timestamp};
 
 impl Shared {
@@ -58,10 +57,8 @@ impl Shared {
 
     /// Commits what was acknowledged. A writer that is still busy at the deadline does it when it
     /// comes back.
-    #[expect(clippy::disallowed_methods, reason = "stopping waits in real time")]
-    fn flush_at_stop(&self, deadline: Instant) -> Result<(), BackendError> {
-        let left = deadline.saturating_duration_since(Instant::now());
-        match self.become_writer(Some(left)) {
+    fn flush_at_stop(&self, deadline: &Deadline) -> Result<(), BackendError> {
+        match self.become_writer(deadline.left()) {
             Ok(writer) => writer.commit(),
             Err(LeaseError::Reentrant) => Ok(()),
             Err(_) => {
@@ -86,16 +83,15 @@ impl State {
 
 impl BackendLessor {
     /// Stops: no thread of the lessor does anything from then on.
-    #[expect(clippy::disallowed_methods, reason = "stopping waits in real time")]
     pub(super) fn stop_all(&self) {
         let shared = &self.shared;
         if !shared.refuse_all() {
             return;
         }
-        let deadline = Instant::now() + shared.options.stop_timeout;
-        self.threads.join(deadline);
+        let deadline = Deadline::after(Some(shared.options.stop_timeout));
+        self.threads.join(&deadline);
         if !planted!("stop-forgets-writes")
-            && let Err(error) = shared.flush_at_stop(deadline)
+            && let Err(error) = shared.flush_at_stop(&deadline)
         {
             shared.observe_failure(&LeaseError::Backend(error));
         }

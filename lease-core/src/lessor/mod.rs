@@ -5,6 +5,8 @@ mod driver;
 mod errands;
 mod expired_leases;
 mod expiry;
+#[cfg(all(test, shuttle))]
+mod explore;
 mod isolate;
 mod journal;
 mod lifecycle;

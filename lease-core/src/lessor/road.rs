@@ -3,7 +3,7 @@ use std::collections::{BTreeSet, VecDeque};
 use super::Shared;
 use super::state::State;
 use crate::sync::thread::{ThreadId, current};
-use crate::sync::{Arc, Bell, Mutex, PoisonError};
+use crate::sync::{Arc, Bell, Mutex, MutexGuard, lock};
 use crate::{
     Answer, BackendError, BoxError, Busy, Command, Decision, HostError, LeaseError, LeaseId,
     LeaseItem, RangeDeleter, Timestamp, WriteBatch,
@@ -452,7 +452,7 @@ impl Seat {
         })
     }
 
-    fn lock(&self) -> crate::sync::MutexGuard<'_, VecDeque<Call>> {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Call>> {
+        lock(&self.calls)
     }
 }
