@@ -147,18 +147,19 @@ fn wild_deleter(durability: Durability) {
 /// A range deleter that waits for a recovery, once.
 struct Recovers {
     world: Arc<OnceLock<Weak<World>>>,
+    inner: TableDeleter,
     is_done: Flag,
 }
 
 impl RangeDeleter for Recovers {
-    fn begin<'t>(&'t self, _: &'t mut WriteBatch) -> Result<Box<dyn TxnDelete + 't>, BoxError> {
+    fn begin<'t>(&'t self, batch: &'t mut WriteBatch) -> Result<Box<dyn TxnDelete + 't>, BoxError> {
         let world = self.world.get().and_then(Weak::upgrade).expect("there");
         if !self.is_done.is_set() {
             self.is_done.set();
             let recoverer = world.spawn(World::recover_same);
             recoverer.join();
         }
-        Err("only once".into())
+        self.inner.begin(batch)
     }
 }
 
@@ -168,6 +169,7 @@ fn hosts_deleter_that_recovers() {
         let place = Arc::<OnceLock<Weak<World>>>::default();
         let deleter = Recovers {
             world: Arc::clone(&place),
+            inner: TableDeleter::new(items_table()),
             is_done: Flag::default(),
         };
         let world = World::with(Setting::default(), |builder| {

@@ -94,12 +94,13 @@ impl Model {
             }
             What::Owner(item, seen) => self.owners[*item] == *seen,
             What::Expire(id, incarnation) => {
-                let Some(known) = self.lease_mut(*id) else {
-                    return false;
+                // Told late, it may be gone.
+                let known = self.lease_mut(*id).as_mut();
+                let Some(known) = known.filter(|known| known.incarnation == *incarnation) else {
+                    return true;
                 };
-                let is_due = known.lives_until <= op.ended_at;
                 known.is_expiring = true;
-                is_due && known.incarnation == *incarnation
+                known.lives_until <= op.ended_at
             }
             What::Promote(answer) => {
                 if answer.is_ok() {

@@ -65,6 +65,7 @@ fn without_items(world: &World) {
 fn other(durability: Durability) {
     let world = World::new(Setting {
         durability,
+        has_one_store: false,
         ..Setting::default()
     });
     let other = Store::new();

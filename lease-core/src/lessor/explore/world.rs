@@ -22,6 +22,8 @@ pub(super) struct World {
     pub(super) clock: Arc<ManualClock>,
     pub(super) history: Arc<History>,
     pub(super) is_durable: bool,
+    /// Whether the store is the same all the time.
+    pub(super) has_one_store: bool,
     pub(super) start: Model,
     next_ttl: AtomicUsize,
 }
@@ -35,6 +37,7 @@ pub(super) struct Setting {
     pub(super) is_primary: bool,
     /// One commit in so many fails; 0 is none.
     pub(super) fails_one_in: usize,
+    pub(super) has_one_store: bool,
 }
 
 /// Batched so that only a flush commits.
@@ -60,6 +63,7 @@ impl Default for Setting {
             expiry: crate::ExpiryMode::Deliver,
             is_primary: true,
             fails_one_in: 0,
+            has_one_store: true,
         }
     }
 }
@@ -75,7 +79,7 @@ impl Observer for Notes {
     fn observe(&self, event: &LessorEvent<'_>) {
         match event {
             LessorEvent::Expired(batch) => {
-                for lease in &batch.leases {
+                for lease in batch.leases.iter().filter(|lease| lease.attempt == 0) {
                     self.incarnations().insert(lease.id, lease.incarnation);
                     self.note(What::Expire(lease.id.get(), lease.incarnation));
                 }
@@ -151,6 +155,7 @@ impl World {
             clock,
             history,
             is_durable: setting.durability == Durability::EveryCommand,
+            has_one_store: setting.has_one_store,
             start: Model::new(setting.is_primary),
             next_ttl: AtomicUsize::new(0),
         })
@@ -299,7 +304,7 @@ impl World {
 
     /// Notes that these are expiring, and revokes them.
     pub(super) fn revoke_expired(&self, batch: &ExpiredBatch, since: usize) {
-        for one in &batch.leases {
+        for one in batch.leases.iter().filter(|one| one.attempt == 0) {
             self.note_since(since, || What::Expire(one.id.get(), one.incarnation));
         }
         let began = self.history.step();
@@ -347,7 +352,7 @@ impl World {
         answer: &Result<T, LeaseError>,
         is_it: impl Fn(&WriteBatch) -> bool,
     ) {
-        if self.is_durable && answer.is_ok() {
+        if self.is_durable && self.has_one_store && answer.is_ok() {
             assert!(
                 self.store.has_since(mark, is_it),
                 "INV-21: it is acknowledged and not written"
