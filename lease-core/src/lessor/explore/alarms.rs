@@ -48,7 +48,10 @@ fn alarms_auto_revoke() {
         world.advance(2);
         world.store.wait_until(|contents| {
             let deletes = contents.log.iter().flat_map(|batch| batch.leases());
-            deletes.filter(|write| matches!(write, crate::LeaseWrite::Delete(_))).count() == 2
+            deletes
+                .filter(|write| matches!(write, crate::LeaseWrite::Delete(_)))
+                .count()
+                == 2
         });
         world.stop();
         world.check_store();
@@ -87,9 +90,8 @@ fn alarms_room() {
 fn alarms_flush() {
     explore(|| {
         let world = World::new(threads(TIGHTLY));
-        let granters = [1, 2].map(|id| {
-            world.spawn(move |world| drop(world.lessor.grant(lease(id), 1000)))
-        });
+        let granters =
+            [1, 2].map(|id| world.spawn(move |world| drop(world.lessor.grant(lease(id), 1000))));
         world.store.wait_until(|contents| contents.rows.len() == 2);
         join(Vec::from(granters));
         world.stop();

@@ -72,17 +72,23 @@ fn renew(world: &World) {
             Err(error) => Err(error),
         }
     };
-    let is_expected = |error: &LeaseError| {
-        matches!(error, LeaseError::LeaseNotFound | LeaseError::Backend(_))
-    };
-    assert!(answer.as_ref().is_ok_and(|ttl| ttl.as_secs() == 50) || answer.is_err_and(|error| is_expected(&error)));
+    let is_expected =
+        |error: &LeaseError| matches!(error, LeaseError::LeaseNotFound | LeaseError::Backend(_));
+    assert!(
+        answer.as_ref().is_ok_and(|ttl| ttl.as_secs() == 50)
+            || answer.is_err_and(|error| is_expected(&error))
+    );
 }
 
 /// A renewal that succeeds leaves no checkpoint that a restart could shorten the lease by.
 fn check_renewed(world: &Arc<World>) {
     if world.lessor.renew(lease(1)).is_ok() {
         let known = world.lessor.lookup(lease(1)).expect("it was renewed");
-        assert_eq!(known.checkpointed_remaining().map(Ttl::as_secs), None, "INV-10");
+        assert_eq!(
+            known.checkpointed_remaining().map(Ttl::as_secs),
+            None,
+            "INV-10"
+        );
     }
 }
 

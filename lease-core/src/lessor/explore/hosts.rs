@@ -238,13 +238,19 @@ fn hosts_hanging_deleter() {
         });
         let waiting = world.spawn(|world| {
             let answer = world.lessor.attach(lease(1), &items(&[1]));
-            assert!(matches!(answer, Ok(()) | Err(LeaseError::Stopped)), "{answer:?}");
+            assert!(
+                matches!(answer, Ok(()) | Err(LeaseError::Stopped)),
+                "{answer:?}"
+            );
         });
         let renewing = world.spawn(|world| {
             let answer = world.lessor.renew_timeout(lease(1), Duration::from_secs(1));
             assert!(answer.is_err(), "{answer:?}");
         });
-        world.lessor.attach(lease(2), &items(&[2])).expect("not in the way");
+        world
+            .lessor
+            .attach(lease(2), &items(&[2]))
+            .expect("not in the way");
         world.lessor.stop();
         waiting.join();
         renewing.join();
@@ -304,8 +310,15 @@ fn nosy(place: &Arc<OnceLock<Weak<World>>>) -> Arc<Nosy> {
 fn hosts_nosy_observer() {
     explore(|| {
         let place = Arc::<OnceLock<Weak<World>>>::default();
-        let durability = if draw(2) == 0 { Durability::EveryCommand } else { SLOWLY };
-        let setting = Setting { durability, ..Setting::default() };
+        let durability = if draw(2) == 0 {
+            Durability::EveryCommand
+        } else {
+            SLOWLY
+        };
+        let setting = Setting {
+            durability,
+            ..Setting::default()
+        };
         let world = World::with(setting, |builder| builder.observer(nosy(&place)));
         place.set(Arc::downgrade(&world)).expect("once");
         join(world.spawn_many(2, 3));
@@ -317,8 +330,15 @@ fn hosts_nosy_observer() {
 fn hosts_nosy_wakers() {
     explore(|| {
         let place = Arc::<OnceLock<Weak<World>>>::default();
-        let durability = if draw(2) == 0 { Durability::EveryCommand } else { SLOWLY };
-        let setting = Setting { durability, ..Setting::default() };
+        let durability = if draw(2) == 0 {
+            Durability::EveryCommand
+        } else {
+            SLOWLY
+        };
+        let setting = Setting {
+            durability,
+            ..Setting::default()
+        };
         let world = World::new(setting);
         place.set(Arc::downgrade(&world)).expect("once");
         world.grant(1).expect("free");

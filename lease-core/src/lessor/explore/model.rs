@@ -65,9 +65,8 @@ impl Model {
             What::RevokeExpired(id, incarnation, answer) => match answer {
                 Ok(Revoked::Done) => {
                     let known = self.lease(*id);
-                    let is_it = |known: Known| {
-                        known.is_expiring && known.incarnation == *incarnation
-                    };
+                    let is_it =
+                        |known: Known| known.is_expiring && known.incarnation == *incarnation;
                     known.is_some_and(is_it) && self.end(*id)
                 }
                 Ok(Revoked::Stale) => self.lease(*id).is_some(),

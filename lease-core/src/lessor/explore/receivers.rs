@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::world::{Setting, World, config, join, lease};
 use super::explore;
+use super::world::{Setting, World, config, join, lease};
 use crate::sync::{Arc, Mutex, lock};
 use crate::{ExpiredBatch, Lessor, LessorConfig, RecvError};
 
@@ -64,7 +64,11 @@ fn receivers_share() {
         world.lessor.stop();
         join(Vec::from(receivers));
         let all = lock(&all);
-        let mut ids: Vec<_> = all.iter().flat_map(|batch| &batch.leases).map(|one| one.id).collect();
+        let mut ids: Vec<_> = all
+            .iter()
+            .flat_map(|batch| &batch.leases)
+            .map(|one| one.id)
+            .collect();
         ids.sort_unstable();
         assert_eq!(ids, [1, 2, 3].map(lease), "each once");
         drop(all);
@@ -102,7 +106,9 @@ fn receivers_wakeup_cancelled() {
         let granter = world.spawn(|world| world.lessor.grant(lease(1), 1).map(drop).expect("free"));
         loop {
             let mut given_up = Box::pin(world.lessor.wakeup_moved());
-            let _ = given_up.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            let _ = given_up
+                .as_mut()
+                .poll(&mut Context::from_waker(Waker::noop()));
             drop(given_up);
             if world.lessor.tick().is_some() {
                 break;

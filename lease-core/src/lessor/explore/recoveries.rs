@@ -76,9 +76,7 @@ fn other(durability: Durability) {
     let target = Arc::clone(&other);
     let recoverer = world.spawn(move |world| {
         let began = world.history.step();
-        world.note_since(began, || {
-            What::Replace(world.lessor.recover(target, None))
-        });
+        world.note_since(began, || What::Replace(world.lessor.recover(target, None)));
     });
     join(threads);
     recoverer.join();

@@ -81,5 +81,8 @@ fn promoter(world: &Arc<World>) -> super::world::Thread {
 fn check_epoch(world: &World) {
     let epoch = world.lessor.primary_epoch().unwrap_or(Epoch::ZERO);
     let stored = world.store.contents().epoch;
-    assert!(epoch <= stored, "INV-4: {epoch} is not written, {stored} is");
+    assert!(
+        epoch <= stored,
+        "INV-4: {epoch} is not written, {stored} is"
+    );
 }

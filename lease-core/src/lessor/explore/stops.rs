@@ -67,7 +67,11 @@ fn run(durability: Durability, driver: Driver, stop_timeout: Duration) {
     let is_certain = stop_timeout == NEVER || !world.is_durable;
     let rows: Vec<_> = world.store.contents().rows.values().copied().collect();
     if is_certain {
-        assert_eq!(world.lessor.rows(), rows, "INV-21: acknowledged and not written");
+        assert_eq!(
+            world.lessor.rows(),
+            rows,
+            "INV-21: acknowledged and not written"
+        );
     }
 }
 

@@ -10,9 +10,10 @@ use super::{draw, one_of};
 use crate::sync::thread::{self, JoinHandle};
 use crate::sync::{Arc, atomic::AtomicBool};
 use crate::{
-    BackendLessor, BackendLessorBuilder, Clock, Driver, Durability, Epoch, ExpiredBatch, Incarnation,
-    LeaseError, LeaseId, LeaseItem, LeaseRow, LeaseWrite, Lessor, LessorConfig, LessorEvent,
-    ManualClock, Observer, RangeDeleter, Renewal, RevokeReason, Revoked, TableDeleter, WriteBatch,
+    BackendLessor, BackendLessorBuilder, Clock, Driver, Durability, Epoch, ExpiredBatch,
+    Incarnation, LeaseError, LeaseId, LeaseItem, LeaseRow, LeaseWrite, Lessor, LessorConfig,
+    LessorEvent, ManualClock, Observer, RangeDeleter, Renewal, RevokeReason, Revoked, TableDeleter,
+    WriteBatch,
 };
 
 /// A lessor, what is around it, and what was seen of it.
@@ -90,7 +91,11 @@ impl Observer for Notes {
             } => {
                 let incarnation = self.incarnations().get(id).copied();
                 let incarnation = incarnation.expect("it was delivered");
-                self.note(What::RevokeExpired(id.get(), incarnation, Ok(Revoked::Done)));
+                self.note(What::RevokeExpired(
+                    id.get(),
+                    incarnation,
+                    Ok(Revoked::Done),
+                ));
             }
             _ => {}
         }
@@ -342,7 +347,11 @@ impl World {
     }
 
     fn mark(&self) -> usize {
-        if self.is_durable { self.store.mark() } else { 0 }
+        if self.is_durable {
+            self.store.mark()
+        } else {
+            0
+        }
     }
 
     // INV-21: what is acknowledged is in the store.
@@ -392,11 +401,19 @@ impl World {
         let rows: Vec<LeaseRow> = contents.rows.values().copied().collect();
         let stored = contents.items.clone();
         drop(contents);
-        assert_eq!(self.lessor.rows(), rows, "INV-21: memory and the store differ");
+        assert_eq!(
+            self.lessor.rows(),
+            rows,
+            "INV-21: memory and the store differ"
+        );
         for item in 0..ITEMS {
             let owner = self.lessor.get_lease(name(item).as_bytes());
             let row = stored.get(name(item).as_bytes()).copied();
-            assert_eq!(owner.map(LeaseId::get), row, "INV-22: item {item} and its row");
+            assert_eq!(
+                owner.map(LeaseId::get),
+                row,
+                "INV-22: item {item} and its row"
+            );
         }
     }
 }
