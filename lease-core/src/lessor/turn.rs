@@ -123,12 +123,12 @@ impl Writer<'_> {
 impl Drop for Writer<'_> {
     fn drop(&mut self) {
         // What was acknowledged while the lessor was being stopped is nobody else's to write.
-        while self.shared.state.read(State::is_left_behind) {
+        while !self.shared.state.with(State::pass_on_unless_left_behind) {
             if self.commit().is_err() {
+                self.shared.state.with(State::pass_on);
                 break;
             }
         }
-        self.shared.state.with(State::pass_on);
     }
 }
 
@@ -168,6 +168,17 @@ impl State {
         for seat in std::mem::take(&mut self.road.writing) {
             self.errands.call(seat, Call::Written(outcome.clone()));
         }
+    }
+
+    /// Gives the right to write to the next one who wants it, unless there is something left that
+    /// the present writer has to write. Returns whether it did: whoever wants the right may give up
+    /// meanwhile, so that both are one step.
+    fn pass_on_unless_left_behind(&mut self) -> bool {
+        let may_go = !self.is_left_behind();
+        if may_go {
+            self.pass_on();
+        }
+        may_go
     }
 
     /// Gives the right to write to the next one who wants it.

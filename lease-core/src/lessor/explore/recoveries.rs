@@ -49,7 +49,7 @@ fn same(durability: Durability, fails_one_in: usize) {
     world.finish();
 }
 
-fn without_items(world: &World) {
+pub(super) fn without_items(world: &World) {
     for _ in 0..4 {
         let id = 1 + draw(2) as i64;
         match draw(5) {

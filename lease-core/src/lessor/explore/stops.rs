@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::recoveries::without_items;
 use super::world::{NEVER, SLOWLY, Setting, TIGHTLY, World, join};
 use super::{draw, explore};
 use crate::sync::Arc;
@@ -47,10 +48,16 @@ fn run(durability: Durability, driver: Driver, stop_timeout: Duration) {
         ..Setting::default()
     };
     let world = World::with(setting, |builder| builder.stop_timeout(stop_timeout));
-    let mut threads = world.spawn_many(2, 3);
-    threads.push(world.spawn(|world| match draw(3) {
+    // A recovery forgets the items until the host attaches them again.
+    let is_recovered = draw(3) == 0;
+    let mut threads = if is_recovered {
+        Vec::from([0, 1].map(|_| world.spawn(without_items)))
+    } else {
+        world.spawn_many(2, 3)
+    };
+    threads.push(world.spawn(move |world| match draw(2) {
+        _ if is_recovered => drop(world.lessor.recover(world.store.clone(), None)),
         0 => drop(world.lessor.flush()),
-        1 => drop(world.lessor.recover(world.store.clone(), None)),
         _ => world.renew(1),
     }));
     threads.push(world.spawn(|world| {
