@@ -186,6 +186,7 @@ impl Shared {
                 }
                 Call::Stopped | Call::Decided(_) => {
                     self.abandon(decision);
+                    self.decline_to_write();
                     return Err(LeaseError::Stopped);
                 }
             }

@@ -88,6 +88,15 @@ impl Shared {
         !is_given_up
     }
 
+    /// Passes on the right to write if this thread, which leaves the road, was just given it: the word
+    /// of that may come after the word to leave.
+    pub(super) fn decline_to_write(&self) {
+        let me = current().id();
+        if self.state.read(|state| state.road.writer == Some(me)) {
+            drop(Writer { shared: self });
+        }
+    }
+
     /// One turn of a thread that has become the writer.
     pub(super) fn write_as_writer(&self) -> Result<(), BackendError> {
         Writer { shared: self }.commit()

@@ -82,6 +82,19 @@ fn run(durability: Durability, driver: Driver, stop_timeout: Duration) {
     }
 }
 
+/// Whoever is handed the right to write just when the lessor stops hands it on.
+#[test]
+fn stops_handover() {
+    explore(|| {
+        let world = World::new(Setting::default());
+        let granters = [1, 2, 3].map(|id| world.spawn(move |world| drop(world.grant(id))));
+        (0..draw(8)).for_each(|_| crate::sync::thread::yield_now());
+        world.lessor.stop();
+        join(Vec::from(granters));
+        world.check_store();
+    });
+}
+
 /// A lessor that is dropped leaves no thread, and nothing unwritten.
 #[test]
 fn stops_dropped() {
