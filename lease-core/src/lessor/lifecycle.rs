@@ -72,8 +72,13 @@ impl Shared {
 }
 
 impl State {
-    /// Ends the wait of those whose transaction goes on beyond the end of the lessor.
+    /// Ends the wait of those whose transaction goes on beyond the end of the lessor, and of those who
+    /// want to be the writer after that.
     fn end_waits(&mut self, error: &BackendError) {
+        self.road.is_given_up = self.road.writer.is_some();
+        for seat in std::mem::take(&mut self.road.wanting) {
+            self.errands.call(seat, super::road::Call::Stopped);
+        }
         for seat in std::mem::take(&mut self.road.writing) {
             let call = super::road::Call::Written(Err(error.clone()));
             self.errands.call(seat, call);

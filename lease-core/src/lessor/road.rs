@@ -27,6 +27,8 @@ pub(super) struct Road {
     pub(super) writer: Option<ThreadId>,
     // Whether everything waits for a recovery.
     pub(super) is_closed: bool,
+    // Whether a stop has given up waiting for the writer: nobody else waits for it either.
+    pub(super) is_given_up: bool,
 }
 
 /// What goes down the road.

@@ -46,8 +46,9 @@ impl Shared {
     ///
     /// # Errors
     ///
-    /// [`LeaseError::Reentrant`] if this thread has it already, and
-    /// [`LeaseError::DeadlineExceeded`] after `timeout`.
+    /// [`LeaseError::Reentrant`] if this thread has it already,
+    /// [`LeaseError::DeadlineExceeded`] after `timeout`, and [`LeaseError::Stopped`] if a stop has
+    /// given up waiting for the one who has it.
     pub(super) fn become_writer(
         &self,
         timeout: Option<Duration>,
@@ -60,32 +61,42 @@ impl Shared {
             let is_free = state.road.writer.is_none();
             if is_free {
                 state.road.writer = Some(seat.thread);
+            } else if state.road.is_given_up {
+                return Err(LeaseError::Stopped);
             } else {
                 state.road.wanting.push_back(Arc::clone(&seat));
             }
             Ok(is_free)
         })?;
-        if !is_writer && !self.await_writer(&seat, timeout) {
-            return Err(LeaseError::DeadlineExceeded);
+        if !is_writer {
+            self.await_writer(&seat, timeout)?;
         }
         Ok(Writer { shared: self })
     }
 
-    fn await_writer(&self, seat: &Arc<Seat>, timeout: Option<Duration>) -> bool {
-        let Some(timeout) = timeout else {
-            let _write = seat.next();
-            return true;
+    fn await_writer(&self, seat: &Arc<Seat>, timeout: Option<Duration>) -> Result<(), LeaseError> {
+        let call = match timeout {
+            None => Some(seat.next()),
+            Some(timeout) => seat.next_timeout(timeout),
         };
-        if seat.next_timeout(timeout).is_some() {
-            return true;
+        match call {
+            Some(Call::Write) => return Ok(()),
+            Some(_) => return Err(LeaseError::Stopped),
+            None => {}
         }
         let is_given_up = self.state.with(|state| {
             let wanting = &mut state.road.wanting;
             let at = wanting.iter().position(|other| Arc::ptr_eq(other, seat));
             at.map(|at| wanting.remove(at)).is_some()
         });
-        // Else it came at the last moment.
-        !is_given_up
+        if is_given_up {
+            return Err(LeaseError::DeadlineExceeded);
+        }
+        // One of the two came at the last moment.
+        match seat.next() {
+            Call::Write => Ok(()),
+            _ => Err(LeaseError::Stopped),
+        }
     }
 
     /// Passes on the right to write if this thread, which leaves the road, was just given it: the word
