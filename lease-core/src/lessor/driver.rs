@@ -45,14 +45,12 @@ impl Threads {
     }
 
     /// Waits until `deadline` for the threads, which have been told to stop, and leaves alone those
-    /// that take longer, as well as the one that asks.
-    pub(super) fn join(&self, deadline: &Deadline) {
-        let running = std::mem::take(&mut *self.lock());
-        for thread in running {
-            if thread.id != thread::current().id() {
-                thread.join(deadline);
-            }
-        }
+    /// that take longer, as well as the one that asks. Returns whether none takes longer.
+    pub(super) fn join(&self, deadline: &Deadline) -> bool {
+        let mut running = std::mem::take(&mut *self.lock());
+        running.retain(|thread| thread.id != thread::current().id());
+        let joined = running.into_iter().map(|thread| thread.join(deadline));
+        joined.fold(true, |all, one| all & one)
     }
 
     fn spawn(&self, name: &str, shared: &Arc<Shared>, run: fn(&Shared)) -> Result<(), LeaseError> {
@@ -74,11 +72,13 @@ impl Threads {
 }
 
 impl Running {
-    fn join(self, deadline: &Deadline) {
-        if self.end.take_waiting(deadline.left()).is_some() {
-            // The thread has ended; whatever it panicked with was reported by then.
+    fn join(self, deadline: &Deadline) -> bool {
+        let has_ended = self.end.take_waiting(deadline.left()).is_some();
+        if has_ended {
+            // Whatever it panicked with was reported by then.
             let _ = self.handle.join();
         }
+        has_ended
     }
 }
 
@@ -95,6 +95,10 @@ fn run_writer(shared: &Shared) {
         // A clock that goes back must not hold up what is pending.
         let longest = shared.options.flush_interval.max(Duration::from_millis(1));
         shared.sleep(&shared.state.bells.writer, next, longest);
+    }
+    // Here, and not by whoever stops the lessor: he waits no longer than he wants to.
+    if let Err(error) = shared.flush() {
+        shared.observe_failure(&LeaseError::Backend(error));
     }
 }
 

@@ -56,9 +56,15 @@ impl Shared {
     }
 
     /// Commits what was acknowledged. A writer that is still busy at the deadline does it when it
-    /// comes back.
-    fn flush_at_stop(&self, deadline: &Deadline) -> Result<(), BackendError> {
-        match self.become_writer(deadline.left()) {
+    /// comes back, and so does a thread of the lessor's own that has not `ended`.
+    fn flush_at_stop(&self, deadline: &Deadline, ended: bool) -> Result<(), BackendError> {
+        let is_its = !ended && self.state.read(State::has_pending);
+        let writer = if is_its {
+            Err(LeaseError::DeadlineExceeded)
+        } else {
+            self.become_writer(deadline.left())
+        };
+        match writer {
             Ok(writer) => writer.commit(),
             Err(LeaseError::Reentrant) => Ok(()),
             Err(_) => {
@@ -75,7 +81,7 @@ impl State {
     /// Ends the wait of those whose transaction goes on beyond the end of the lessor, and of those who
     /// want to be the writer after that.
     fn end_waits(&mut self, error: &BackendError) {
-        self.road.is_given_up = self.road.writer.is_some();
+        self.road.is_given_up = true;
         for seat in std::mem::take(&mut self.road.wanting) {
             self.errands.call(seat, super::road::Call::Stopped);
         }
@@ -94,9 +100,9 @@ impl BackendLessor {
             return;
         }
         let deadline = Deadline::after(Some(shared.options.stop_timeout));
-        self.threads.join(&deadline);
+        let ended = self.threads.join(&deadline);
         if !planted!("stop-forgets-writes")
-            && let Err(error) = shared.flush_at_stop(&deadline)
+            && let Err(error) = shared.flush_at_stop(&deadline, ended)
         {
             shared.observe_failure(&LeaseError::Backend(error));
         }

@@ -55,6 +55,9 @@ use crate::{Backend, LeaseRow, LessorConfig, LessorStats};
 /// | `ExpiredLeases::recv` | the next expiry |
 /// | `tick` | the backend, the range deleter and the checkpointer, as far as something is due |
 ///
+/// A lessor that is driven by hand has no thread that could be left alone: `stop` commits what is
+/// pending itself, and waits for that.
+///
 /// An async host uses `try_renew` or [`renew_async`](BackendLessor::renew_async), and
 /// [`ExpiredLeases::recv_async`], and gives the commands to a thread that may block.
 ///

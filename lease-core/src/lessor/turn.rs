@@ -213,11 +213,16 @@ impl State {
 
     /// Whether there are acknowledged writes that nobody but the present writer will commit.
     fn is_left_behind(&self) -> bool {
-        let is_pending = |journal: &super::journal::Journal| !journal.is_empty();
         self.is_stopped
             && self.road.wanting.is_empty()
             && self.road.writer == Some(current().id())
-            && self.journal.as_ref().is_some_and(is_pending)
+            && self.has_pending()
+    }
+
+    /// Whether something is applied and not committed.
+    pub(super) fn has_pending(&self) -> bool {
+        let journal = self.journal.as_ref();
+        journal.is_some_and(|journal| !journal.is_empty())
     }
 }
 
