@@ -54,7 +54,10 @@ pub(super) enum Effect {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Claims {
     leases: BTreeSet<LeaseId>,
-    // How many of them are to be granted.
+    // Those of the items to be attached that belong to no lease: nothing else keeps two attaches of
+    // one from being applied in another order than their rows are written.
+    items: BTreeSet<LeaseItem>,
+    // How many of the leases are to be granted.
     grants: usize,
     // The highest number that was counted for an incarnation.
     pub(super) counted: u64,
@@ -267,6 +270,7 @@ impl LessorCore {
             || self.claims.epoch
             || self.table.is_sweeping()
             || touched.iter().any(|id| self.claims.leases.contains(id))
+            || self.claims.has_item_of(command)
     }
 
     /// The leases, but for `id`, from which an attach takes items.
@@ -295,6 +299,13 @@ impl LessorCore {
             (_, Effect::Epoch(_)) => claims.epoch = true,
             _ => claims.leases.extend(decision.touched()),
         }
+        if let (Command::Attach { items, .. }, Effect::Attach { .. }) =
+            (&decision.command, &decision.effect)
+        {
+            let attachments = &self.table.attachments;
+            let is_free = |item: &&LeaseItem| attachments.lease_of(item.as_bytes()).is_none();
+            claims.items.extend(items.iter().filter(is_free).cloned());
+        }
     }
 
     fn unclaim(&mut self, decision: &Decision) {
@@ -312,6 +323,13 @@ impl LessorCore {
                 for id in decision.touched() {
                     claims.leases.remove(&id);
                 }
+            }
+        }
+        if let Command::Attach { items, .. } = &decision.command
+            && matches!(decision.effect, Effect::Attach { .. })
+        {
+            for item in items {
+                claims.items.remove(item);
             }
         }
         if claims.is_empty() {
@@ -340,5 +358,14 @@ impl Decision {
 impl Claims {
     pub(super) fn is_empty(&self) -> bool {
         self.leases.is_empty() && !self.epoch
+    }
+
+    fn has_item_of(&self, command: &Command) -> bool {
+        match command {
+            Command::Attach { items, .. } if !self.items.is_empty() => {
+                items.iter().any(|item| self.items.contains(item))
+            }
+            _ => false,
+        }
     }
 }
