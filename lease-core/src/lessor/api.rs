@@ -2,6 +2,7 @@ use std::future::poll_fn;
 use std::task::Poll;
 use std::time::Duration;
 
+use super::state::State;
 use super::{BackendLessor, CheckpointMode, ExpiredLeases};
 use crate::lease::Remaining;
 use crate::lessor_trait::Lessor;
@@ -132,6 +133,7 @@ impl Lessor for BackendLessor {
             self.shared.drive_expiry();
             self.shared.drive_checkpoints();
             self.shared.drive_flush();
+            return self.shared.state.with(State::rest);
         }
         self.shared.next_wakeup()
     }

@@ -3,7 +3,7 @@ use std::collections::{BTreeSet, VecDeque};
 use super::Shared;
 use super::state::State;
 use crate::sync::thread::{ThreadId, current};
-use crate::sync::{Arc, Bell, Mutex, PoisonError};
+use crate::sync::{Arc, Bell, Mutex, MutexGuard, lock};
 use crate::{
     Answer, BackendError, BoxError, Busy, Command, Decision, HostError, LeaseError, LeaseId,
     LeaseItem, RangeDeleter, Timestamp, WriteBatch,
@@ -29,6 +29,8 @@ pub(super) struct Road {
     pub(super) writer: Option<ThreadId>,
     // Whether everything waits for a recovery.
     pub(super) is_closed: bool,
+    // Whether a stop has given up waiting for the writer: nobody else waits for it either.
+    pub(super) is_given_up: bool,
 }
 
 /// What goes down the road.
@@ -93,7 +95,7 @@ pub(super) type Done = Option<(Command, Answer)>;
 /// What has become of a job.
 enum Outcome {
     Done(Done),
-    /// A recovery has come between: it is to be decided again.
+    /// A recovery or an epoch has come between: it is to be decided again.
     Void(Job),
 }
 
@@ -188,6 +190,7 @@ impl Shared {
                 }
                 Call::Stopped | Call::Decided(_) => {
                     self.abandon(decision);
+                    self.decline_to_write();
                     return Err(LeaseError::Stopped);
                 }
             }
@@ -295,12 +298,19 @@ impl State {
             return;
         }
         let mut kept = VecDeque::new();
+        // An epoch waits for few, and all others for it: else it might wait for ever.
+        let mut is_held = false;
         // The leases of those that go on waiting: who touches one comes behind them.
         let mut passed_over = BTreeSet::new();
         while let Some((job, seat)) = self.road.waiting.pop_front() {
+            if is_held {
+                kept.push_back((job, seat));
+                continue;
+            }
             match self.decide(job, &passed_over) {
                 Ok(decided) => self.errands.call(seat, Call::Decided(Box::new(decided))),
                 Err(job) => {
+                    is_held = matches!(job.command, Some(Command::BeginEpoch(_)));
                     let touched = job.command.as_ref().map(|one| self.core.touched_by(one));
                     passed_over.extend(touched.unwrap_or_default());
                     kept.push_back((job, seat));
@@ -381,9 +391,10 @@ impl State {
             self.advance();
             return Step::Refuse(refusal);
         }
-        let is_void = |decision: &Decision| self.core.is_void(decision);
-        if self.road.is_closed || decided.decision.as_ref().is_some_and(is_void) {
+        let may_enter = |decision: &mut Decision| self.core.enter(decision);
+        if self.road.is_closed || !decided.decision.as_mut().is_none_or(may_enter) {
             let command = decided.decision.map(|one| self.core.abandon(one));
+            self.advance();
             return Step::Void(Job {
                 command,
                 writes: decided.writes,
@@ -467,7 +478,7 @@ impl Seat {
         })
     }
 
-    fn lock(&self) -> crate::sync::MutexGuard<'_, VecDeque<Call>> {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Call>> {
+        lock(&self.calls)
     }
 }

@@ -36,6 +36,7 @@ pub(super) struct State {
     driver: Driver,
     // Who sleeps until the alarms of a lessor that is driven by hand.
     sleepers: Vec<Waker>,
+    // Whether an alarm was brought forward since the lessor was driven.
     has_moved: bool,
 }
 
@@ -147,13 +148,29 @@ impl State {
     }
 
     /// Wakes the sleeper when something is due before the alarms of a lessor that is driven by hand.
-    /// Returns whether that has happened already.
+    /// Returns whether that has happened since it was driven.
     pub(super) fn sleep(&mut self, sleeper: Waker) -> bool {
-        let has_moved = std::mem::take(&mut self.has_moved);
-        if !has_moved {
+        if !self.has_moved {
             self.sleepers.push(sleeper);
         }
-        has_moved
+        self.has_moved
+    }
+
+    /// When a lessor that is driven by hand has something to do, for whoever has just driven it: it
+    /// has not come closer than that.
+    pub(super) fn rest(&mut self) -> Option<Timestamp> {
+        self.has_moved = false;
+        self.next_wakeup()
+    }
+
+    /// When there is something to do.
+    pub(super) fn next_wakeup(&self) -> Option<Timestamp> {
+        let wakeups = [
+            self.next_expiry(),
+            self.next_checkpoint(),
+            self.next_flush(),
+        ];
+        wakeups.into_iter().flatten().min()
     }
 
     /// Changes the role, and keeps what that has left until the driver runs again: to drop it takes
@@ -196,7 +213,7 @@ impl State {
         match self.driver {
             Driver::Threads => self.errands.ring(expiry, checkpoint, flush),
             Driver::Manual => {
-                self.has_moved = self.sleepers.is_empty();
+                self.has_moved = true;
                 self.errands.wake(&mut self.sleepers);
             }
         }

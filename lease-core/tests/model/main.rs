@@ -190,6 +190,7 @@ impl Run {
         let mut is_claimed = false;
         for (decision, other, claims) in &self.decisions {
             let has_effect = !decision.answer().is_refusal();
+            is_claimed |= has_effect && self.attach_the_same(other, command);
             grants += usize::from(has_effect && matches!(other, Command::Grant(_)));
             has_epoch |=
                 matches!(other, Command::BeginEpoch(epoch) if *epoch > self.reference.epoch);
@@ -200,6 +201,17 @@ impl Run {
         let is_full = matches!(command, Command::Grant(_))
             && max.is_some_and(|max| len < max && len + grants >= max);
         is_claimed || has_epoch || is_full
+    }
+
+    /// Whether both attach an item that belongs to nobody.
+    fn attach_the_same(&self, one: &Command, other: &Command) -> bool {
+        match (one, other) {
+            (Command::Attach { items: one, .. }, Command::Attach { items: other, .. }) => {
+                let is_free = |item: &&LeaseItem| self.reference.get_lease(item).is_none();
+                one.iter().filter(is_free).any(|item| other.contains(item))
+            }
+            _ => false,
+        }
     }
 
     fn touched(&self, command: &Command) -> BTreeSet<LeaseId> {
