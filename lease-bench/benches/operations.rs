@@ -176,10 +176,12 @@ fn whole(group: &mut BenchmarkGroup<'_, WallTime>, leases: &Leases) {
     group.bench_function(named("list", leases), |b| b.iter(|| lessor.leases()));
     group.bench_function(named("demote", leases), |b| {
         let promote = || lessor.promote(Duration::ZERO).expect("the epoch is stored");
-        b.iter_batched(promote, |()| lessor.demote(), BatchSize::PerIteration);
+        b.iter_batched(promote, |_| lessor.demote(), BatchSize::PerIteration);
     });
     group.bench_function(named("promote", leases), |b| {
-        let promote = |_| lessor.promote(Duration::ZERO).expect("the epoch is stored");
+        let promote = |_| {
+            lessor.promote(Duration::ZERO).expect("the epoch is stored");
+        };
         let spent = |iterations: u64| -> Duration {
             let rounds = (0..iterations).map(|_| leases.after(1, |_| lessor.demote(), promote));
             rounds.sum()

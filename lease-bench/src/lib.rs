@@ -89,15 +89,14 @@ pub fn core_with(ids: &[LeaseId]) -> LessorCore {
     core.promote(Timestamp::ZERO, Epoch::new(1), Duration::ZERO);
     core.handle_timeout(Timestamp::ZERO);
     for id in ids {
-        let grant = Grant::new(*id, Ttl::new(60).expect("legal"));
-        let rows = &mut WriteBatch::default();
-        core.grant(Timestamp::ZERO, &grant, rows)
-            .expect("each id once");
+        let grant = Grant::new(*id, Ttl::new(60).expect("legal")).into();
+        core.execute(Timestamp::ZERO, &grant, &mut WriteBatch::default());
     }
+    assert_eq!(core.len(), ids.len(), "each id once");
     core
 }
 
-/// Hands out all that is due after [`DUE_AFTER`] and answers how many leases that were.
+/// Delivers all that is due after [`DUE_AFTER`] and returns how many leases that were.
 pub fn expire_all(core: &mut LessorCore) -> usize {
     let now = Timestamp::ZERO.saturating_add(DUE_AFTER);
     let mut found = 0;

@@ -434,13 +434,14 @@ impl BackendLessor {
 
     /// Ends when [`next_wakeup`](Lessor::next_wakeup) has come closer than it was at the last
     /// [`tick`](Lessor::tick), for the task that drives a lessor by hand: it sleeps until the earlier
-    /// of the two. What comes closer before this is polled is not lost.
+    /// of the two, and ticks again, which tells the lessor until when it sleeps next. What comes closer
+    /// before this is polled is not lost.
     pub async fn wakeup_moved(&self) {
         poll_fn(|cx| {
             // A waker is the host's code, also to be cloned.
-            let sleeper = cx.waker().clone();
+            let mut sleeper = Some(cx.waker().clone());
             let state = &self.shared.state;
-            if state.with(|state| state.sleep(sleeper)) {
+            if state.with(|state| state.sleep(&mut sleeper)) {
                 Poll::Ready(())
             } else {
                 Poll::Pending

@@ -5,7 +5,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::Shared;
-use super::state::State;
+use super::state::{State, note_waker};
 use crate::probe::planted;
 use crate::sync::{Arc, Deadline, Signal, Weak};
 use crate::{ExpiredBatch, Timestamp};
@@ -86,9 +86,6 @@ impl Outbox {
 impl State {
     /// Puts a batch where the host finds it.
     pub(super) fn deliver(&mut self, batch: ExpiredBatch) {
-        if planted!("full-channel-drops") && self.outbox.is_full() {
-            return;
-        }
         self.outbox.batches.push_back(batch);
         self.announce();
     }
@@ -103,7 +100,9 @@ impl State {
             return Err(RecvError::Stopped);
         }
         let batch = self.outbox.batches.pop_front().ok_or(RecvError::Empty)?;
-        self.core.handle_taken(now, &batch);
+        if !planted!("taken-not-told") {
+            self.core.handle_taken(now, &batch);
+        }
         Ok(batch)
     }
 }
@@ -192,11 +191,11 @@ impl ExpiredLeases {
         };
         let now = shared.time_or_last();
         // A waker is the host's code, also to be cloned.
-        let waker = cx.waker().clone();
+        let mut waker = Some(cx.waker().clone());
         let received = shared.state.with(|state| {
             let received = state.take_batch(now);
             if received == Err(RecvError::Empty) {
-                state.outbox.receivers.push(waker);
+                note_waker(&mut state.outbox.receivers, &mut waker);
             }
             received
         });

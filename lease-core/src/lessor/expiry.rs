@@ -5,7 +5,7 @@ use super::road::{IfBusy, Job, Refusal};
 use super::state::State;
 use super::{Driver, ExpiryMode, Shared};
 use crate::observer::LessorEvent;
-use crate::probe::{planted, sometimes};
+use crate::probe::sometimes;
 use crate::{
     Answer, AttemptOutcome, CheckpointBatch, CheckpointMode, Command, ExpiredBatch, LeaseError,
     Observer, ProposalOutcome, Revocation, RevokeReason, Revoked, Timestamp, WriteBatch,
@@ -222,7 +222,7 @@ impl State {
         }
         self.core.handle_timeout(now);
         let mut delivered = None;
-        if self.outbox.is_full() && !planted!("full-channel-drops") {
+        if self.outbox.is_full() {
             sometimes!("core: the host has no room for expired leases");
         } else if let Some(batch) = self.core.poll_expired(now) {
             match expiry {

@@ -1,7 +1,6 @@
 use super::isolate::isolate;
 use super::state::State;
 use super::{BackendLessor, Shared};
-use crate::probe::planted;
 use crate::sync::Deadline;
 use crate::{BackendError, HostError, LeaseError, Timestamp};
 
@@ -101,9 +100,7 @@ impl BackendLessor {
         }
         let deadline = Deadline::after(Some(shared.options.stop_timeout));
         let ended = self.threads.join(&deadline);
-        if !planted!("stop-forgets-writes")
-            && let Err(error) = shared.flush_at_stop(&deadline, ended)
-        {
+        if let Err(error) = shared.flush_at_stop(&deadline, ended) {
             shared.observe_failure(&LeaseError::Backend(error));
         }
     }

@@ -8,6 +8,7 @@ use super::journal::Journal;
 use super::renew::Reset;
 use super::road::Road;
 use super::{CheckpointMode, Driver};
+use crate::probe::planted;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Arc, SharedLock, Slot};
 use crate::{
@@ -149,9 +150,9 @@ impl State {
 
     /// Wakes the sleeper when something is due before the alarms of a lessor that is driven by hand.
     /// Returns whether that has happened since it was driven.
-    pub(super) fn sleep(&mut self, sleeper: Waker) -> bool {
+    pub(super) fn sleep(&mut self, sleeper: &mut Option<Waker>) -> bool {
         if !self.has_moved {
-            self.sleepers.push(sleeper);
+            note_waker(&mut self.sleepers, sleeper);
         }
         self.has_moved
     }
@@ -212,6 +213,7 @@ impl State {
     fn note_alarms(&mut self, expiry: bool, checkpoint: bool, flush: bool) {
         match self.driver {
             Driver::Threads => self.errands.ring(expiry, checkpoint, flush),
+            Driver::Manual if planted!("sleeper-not-woken") => {}
             Driver::Manual => {
                 self.has_moved = true;
                 self.errands.wake(&mut self.sleepers);
@@ -226,6 +228,15 @@ impl State {
                 self.errands.answer(slot, outcome);
             }
         }
+    }
+}
+
+/// Notes whom to wake. Who is noted already is left to the caller, to be dropped outside the lock: a
+/// task that polls again and again must not be noted as often.
+pub(super) fn note_waker(known: &mut Vec<Waker>, waker: &mut Option<Waker>) {
+    let is_known = |new: &Waker| known.iter().any(|one| one.will_wake(new));
+    if !waker.as_ref().is_some_and(is_known) {
+        known.extend(waker.take());
     }
 }
 

@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::Shared;
 use super::road::{Call, Seat};
 use super::state::State;
-use crate::probe::{planted, sometimes};
+use crate::probe::sometimes;
 use crate::sync::Arc;
 use crate::sync::thread::current;
 use crate::{Backend, BackendError, HostError, LeaseError, WriteBatch};
@@ -130,7 +130,7 @@ impl Writer<'_> {
             Ok(())
         } else {
             self.shared
-                .isolate_inside("backend", || commit(&*backend, &batch))
+                .isolate_inside("backend", || backend.commit(&batch))
                 .unwrap_or_else(|panic| Err(BackendError::Io(panic)))
         };
         self.shared
@@ -176,19 +176,12 @@ impl State {
             && result.is_err()
         {
             sometimes!("core: a batch that failed is kept");
-            if !planted!("failed-batch-dropped") {
-                // The others are told, and have had no effect.
-                journal.put_back(self.road.journaled.take().unwrap_or(batch), now);
-            }
+            // The others are told, and have had no effect.
+            journal.put_back(self.road.journaled.take().unwrap_or(batch), now);
         }
-        let outcome = if planted!("failed-commit-takes-effect") {
-            Ok(())
-        } else {
-            result.clone()
-        };
         // Those who were let go at a stop are told no more.
         for seat in std::mem::take(&mut self.road.writing) {
-            self.errands.call(seat, Call::Written(outcome.clone()));
+            self.errands.call(seat, Call::Written(result.clone()));
         }
     }
 
@@ -225,22 +218,5 @@ impl State {
     pub(super) fn has_pending(&self) -> bool {
         let journal = self.journal.as_ref();
         journal.is_some_and(|journal| !journal.is_empty())
-    }
-}
-
-#[cfg(not(madsim))]
-fn commit(backend: &dyn Backend, batch: &WriteBatch) -> Result<(), BackendError> {
-    backend.commit(batch)
-}
-
-/// One transaction, unless the bug is planted that makes it two.
-#[cfg(madsim)]
-fn commit(backend: &dyn Backend, batch: &WriteBatch) -> Result<(), BackendError> {
-    if planted!("two-transactions") {
-        let (first, second) = batch.clone().split();
-        backend.commit(&first)?;
-        backend.commit(&second)
-    } else {
-        backend.commit(batch)
     }
 }

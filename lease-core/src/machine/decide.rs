@@ -5,6 +5,7 @@ use lease_queue::Timestamp;
 
 use super::LessorCore;
 use super::checkpoint::Remaindered;
+use crate::probe::planted;
 use crate::{Answer, Command, Epoch, Incarnation, LeaseId, LeaseItem, Revoked, WriteBatch};
 
 /// A command whose outcome is decided, and which has not been applied: nobody sees anything of it.
@@ -328,6 +329,7 @@ impl LessorCore {
                 claims.counted = claims.counted.max(counted.unwrap_or(0));
             }
             (_, Effect::Epoch(_)) => claims.epoch = true,
+            _ if planted!("claim-forgotten") => {}
             _ => claims.leases.extend(decision.touched()),
         }
         if let (Command::Attach { items, .. }, Effect::Attach { .. }) =

@@ -180,9 +180,9 @@ impl Delivery<'_> {
         let now_ms = self.now.floor_ms;
         if primary.revoke_rate.has_permit(now_ms) {
             primary.revoke_rate.take(now_ms);
-        } else if !planted!("rate-ignored") {
+        } else {
             self.stats.throttled += 1;
-            sometimes!("core: the revoke rate puts an expiry off");
+            sometimes!("core: the revoke rate throttles an expiry");
             primary.throttle(record);
             return;
         }

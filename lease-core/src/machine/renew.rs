@@ -5,7 +5,6 @@ use lease_queue::Timestamp;
 use super::LessorCore;
 use super::full_deadline_ms;
 use super::time::Now;
-use crate::primary::Primary;
 use crate::probe::{planted, sometimes};
 use crate::table::record::{Marks, Phase, Place, Record};
 use crate::table::records::AT_ONCE;
@@ -119,16 +118,14 @@ impl LessorCore {
             || self.suspended
             || record.place() == Place::Throttled
             || !primary.revoke_rate.has_permit(now.floor_ms);
-        if planted!("renew-expiring") && record.phase() == Phase::Expiring {
-            revive(primary, record);
-        } else if record.phase() == Phase::Expiring || !may_live {
+        if record.phase() == Phase::Expiring || !may_live {
             sometimes!("core: a renewal comes too late");
             return Ok(Renewal::Expiring);
         }
         if is_overdue {
             sometimes!("core: a renewal saves a lease whose time is up");
         }
-        if record.marks().is_guarded() && !planted!("renew-without-reset") {
+        if record.marks().is_guarded() {
             sometimes!("core: a renewal needs a reset");
             return Ok(Renewal::Reset(Checkpoint {
                 id,
@@ -146,21 +143,12 @@ impl LessorCore {
             primary.forget_throttled(record);
         }
         record.set_deadline_ms(full_ms.max(record.deadline_ms()));
-        if is_throttled {
+        if is_throttled && !planted!("saved-for-ever") {
             sometimes!("core: a renewal saves a throttled lease");
             primary.queue(record);
         }
         self.stats.renewed += 1;
         Ok(Renewal::Renewed(record.ttl()))
-    }
-}
-
-/// What must never happen.
-fn revive(primary: &mut Primary, record: &mut Record) {
-    primary.attempts.forget(record);
-    record.set_phase(Phase::Active);
-    if let Place::Delivered(_) = record.place() {
-        primary.queue(record);
     }
 }
 

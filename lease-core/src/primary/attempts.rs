@@ -2,7 +2,6 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
 use super::ceil_millis;
-use crate::probe::planted;
 use crate::table::record::{Phase, Place, Record, Spot};
 use crate::{LeaseId, LessorConfig};
 
@@ -135,9 +134,6 @@ impl Attempts {
 
     /// When the next attempt at a lease that is in a batch may follow.
     pub(crate) fn next_due_ms(&self) -> Option<u64> {
-        if planted!("expired-never-retried") {
-            return None;
-        }
         self.batches.front()?.due_ms
     }
 

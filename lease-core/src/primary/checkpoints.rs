@@ -5,7 +5,6 @@ use lease_queue::{ExpiryQueue, Timestamp, TimingWheel};
 use super::ceil_millis;
 use super::rate::RateWindow;
 use crate::machine::time::{Now, reachable, timestamp_of_ms};
-use crate::probe::planted;
 use crate::table::record::Record;
 use crate::{LeaseId, LessorConfig, Ttl};
 
@@ -65,11 +64,8 @@ impl CheckpointSchedule {
     /// The next checkpoint an interval from now.
     pub(crate) fn reschedule(&mut self, record: &Record, now: Now) {
         if self.covers(record) {
-            let mut pause_ms = self.interval_ms;
-            if planted!("checkpoints-multiply") {
-                pause_ms = (pause_ms / 8).max(1);
-            }
-            self.schedule_at(record.id(), now.ceil_ms.saturating_add(pause_ms));
+            let again_ms = now.ceil_ms.saturating_add(self.interval_ms);
+            self.schedule_at(record.id(), again_ms);
         }
     }
 
@@ -107,7 +103,7 @@ impl CheckpointSchedule {
         let deadline_ms = record.deadline_ms();
         let counted_from_ms = deadline_ms.saturating_sub(left.as_millis());
         let worthwhile_ms = counted_from_ms.saturating_add(self.interval_ms);
-        if now.floor_ms < worthwhile_ms && !planted!("checkpoints-multiply") {
+        if now.floor_ms < worthwhile_ms {
             return Due::NotBefore(worthwhile_ms);
         }
         let remaining = Ttl::from_millis_ceil(deadline_ms.saturating_sub(now.floor_ms));

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use super::arena::{Arena, Cell};
 use super::hash::KeyedHash;
 use super::shards::{Entry, Shards, Short, Spot};
-use crate::probe::{planted, sometimes};
+use crate::probe::sometimes;
 use crate::{LeaseError, LeaseId, LeaseItem};
 use node::{Before, Head};
 use sweep::Doomed;
@@ -136,7 +136,7 @@ impl Attachments {
             }
         };
         let owner = node::lease(&self.arena, node);
-        if owner == lease || planted!("attach-without-move") {
+        if owner == lease {
             return None;
         }
         sometimes!("core: an item moves to another lease");
@@ -149,11 +149,6 @@ impl Attachments {
     /// Detaches `item` if it belongs to `lease`. Returns which lease has lost its last item by
     /// that. O(1).
     pub(crate) fn detach(&mut self, lease: LeaseId, item: &[u8]) -> Option<LeaseId> {
-        let lease = if planted!("detach-by-anyone") {
-            self.lease_of(item)?
-        } else {
-            lease
-        };
         // Looked for before the item, so that the cache misses of both overlap.
         let list = self.find_list(lease)?;
         let spot = self.spot_of_item(item);

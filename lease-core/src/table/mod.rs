@@ -13,7 +13,6 @@ use record::Record;
 use records::Records;
 pub(crate) use remainders::{Remainder, Remainders};
 
-use crate::probe::planted;
 use crate::{
     Checkpoint, Epoch, ExpiryFence, Incarnation, LeaseError, LeaseId, LeaseItem, LeaseRow,
 };
@@ -87,9 +86,6 @@ impl LeaseTable {
         if self.records.get(row.id).is_some() {
             return Err(LeaseError::LeaseExists);
         }
-        if planted!("negative-ids-lost") && row.id.get() < 0 {
-            return Ok(());
-        }
         let incarnation = row
             .incarnation
             .unwrap_or(Incarnation::counted(Epoch::ZERO, 0));
@@ -98,7 +94,7 @@ impl LeaseTable {
         self.remainders.set(
             row.id,
             Remainder {
-                remaining: row.remaining.filter(|_| !planted!("remaining-lost")),
+                remaining: row.remaining,
                 generation: row.checkpoint_generation,
             },
         );
@@ -192,9 +188,7 @@ impl LeaseTable {
     /// Whether an expiry-revoke with this fence still means what it meant when the lease was delivered.
     pub(crate) fn admits(&self, record: &Record, fence: Option<ExpiryFence>) -> bool {
         fence.is_none_or(|fence| {
-            let is_current = fence.epoch >= self.epoch || planted!("epoch-unfenced");
-            let is_same = fence.incarnation == record.incarnation();
-            is_current && (is_same || planted!("incarnation-unfenced"))
+            fence.epoch >= self.epoch && fence.incarnation == record.incarnation()
         })
     }
 
@@ -209,7 +203,7 @@ impl LeaseTable {
         let is_valid = checkpoint.fence.is_none_or(|fence| {
             fence.epoch >= self.epoch
                 && fence.incarnation == record.incarnation()
-                && (fence.generation == old.generation || planted!("checkpoint-overtakes-renew"))
+                && fence.generation == old.generation
         });
         let generation = match checkpoint.remaining {
             None => old.generation.wrapping_add(1),

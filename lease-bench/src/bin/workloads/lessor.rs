@@ -11,7 +11,7 @@ use lease_core::{Backend, BackendLessor, LeaseId, LeaseItem, Lessor, NullBackend
 use crate::floor;
 use crate::stopwatch::{Stopwatch, rotated};
 
-const TTL: i64 = 3600;
+pub(crate) const TTL: i64 = 3600;
 
 /// As many as the peer's, to which each is a commit.
 const MAX_REVOKES: usize = 10_000;
@@ -82,6 +82,28 @@ pub(crate) fn run(watch: &Stopwatch) -> anyhow::Result<()> {
     drop(lessor);
     revoke_in_memory(watch, &ids)?;
     recover(watch, &path, n - revokes)
+}
+
+/// Grants in the growing order in which etcd itself makes ids.
+pub(crate) fn grant_sequential(watch: &Stopwatch) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("leases.redb");
+    let lessor = lessor_as_etcds(Arc::new(RedbBackend::open(&path)?))?;
+    lessor.promote(Duration::ZERO).expect("the epoch is stored");
+    let ids: Vec<_> = (first_id()..)
+        .filter_map(LeaseId::new)
+        .take(watch.n)
+        .collect();
+    watch.time("grant_sequential", watch.n, || {
+        ids.iter()
+            .try_for_each(|id| lessor.grant(*id, TTL).map(drop))
+    })?;
+    Ok(())
+}
+
+/// An id as etcd makes them: a member, a time, and a count.
+pub(crate) const fn first_id() -> i64 {
+    0x0123_4567_89ab_0000
 }
 
 fn renewals(watch: &Stopwatch, lessor: &BackendLessor, order: &[LeaseId]) {

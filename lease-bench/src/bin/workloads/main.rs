@@ -10,6 +10,7 @@
 mod expire;
 mod floor;
 mod lessor;
+mod mixed;
 mod stopwatch;
 
 use clap::Parser;
@@ -30,5 +31,7 @@ fn main() -> anyhow::Result<()> {
     let watch = Stopwatch::new(n);
     floor::run(&watch);
     lessor::run(&watch)?;
+    lessor::grant_sequential(&watch)?;
+    mixed::run(&watch)?;
     expire::run(&watch)
 }

@@ -1,6 +1,6 @@
-//! Hand-made histories for the tests of the judges.
+//! Hand-made histories for the tests of the checkers.
 
-use super::Judge;
+use super::Checker;
 use crate::event::{Event, Glance, Name};
 use crate::plan::{Parameters, Plan, Profile};
 
@@ -27,7 +27,8 @@ pub(crate) fn primary() -> Glance {
     }
 }
 
-/// Something that a judge sees.
+/// Something that a checker sees.
+#[derive(Clone)]
 pub(crate) enum Seen {
     Event(Event),
     Glance(Glance),
@@ -45,19 +46,19 @@ impl From<Glance> for Seen {
     }
 }
 
-/// What the judge says first of the history.
+/// What the checker says first of the history.
 pub(crate) fn verdict(
-    mut judge: impl Judge,
+    mut checker: impl Checker,
     history: impl IntoIterator<Item = (u64, Seen)>,
 ) -> Option<String> {
     history.into_iter().find_map(|(at_ms, seen)| match seen {
-        Seen::Event(event) => judge.hear(at_ms, &event),
-        Seen::Glance(glance) => judge.look(at_ms, &glance),
+        Seen::Event(event) => checker.hear(at_ms, &event),
+        Seen::Glance(glance) => checker.look(at_ms, &glance),
     })
 }
 
-/// Whether the judge objects to a history of events.
-pub(crate) fn objects(judge: impl Judge, history: &[(u64, Event)]) -> bool {
+/// Whether the checker objects to a history of events.
+pub(crate) fn objects(checker: impl Checker, history: &[(u64, Event)]) -> bool {
     let history = history.iter().cloned();
-    verdict(judge, history.map(|(at_ms, event)| (at_ms, event.into()))).is_some()
+    verdict(checker, history.map(|(at_ms, event)| (at_ms, event.into()))).is_some()
 }

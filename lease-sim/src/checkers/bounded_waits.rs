@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use super::Judge;
+use super::Checker;
 use crate::event::{Event, Glance};
 
 /// INV-5: every wait ends by its deadline, and none survives the end of the promotion.
@@ -12,7 +12,7 @@ pub struct BoundedWaits {
 /// A member gets to its waits this much later than their time.
 const SLACK_MS: u64 = 250;
 
-impl Judge for BoundedWaits {
+impl Checker for BoundedWaits {
     fn name(&self) -> &'static str {
         "INV-5 bounded waits"
     }
@@ -48,7 +48,7 @@ impl Judge for BoundedWaits {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judges::testing::{primary, verdict};
+    use crate::checkers::testing::{primary, verdict};
 
     fn began() -> Event {
         Event::WaitBegan {
@@ -61,15 +61,15 @@ mod tests {
     #[test]
     fn objects_to_a_wait_past_its_deadline() {
         let ended = Event::WaitEnded { node: 0, wait: 1 };
-        let judge = BoundedWaits::default;
+        let checker = BoundedWaits::default;
         let late = [(0, began().into()), (900, primary().into())];
-        assert!(verdict(judge(), late).is_some());
+        assert!(verdict(checker(), late).is_some());
         let in_time = [
             (0, began().into()),
             (90, ended.into()),
             (900, primary().into()),
         ];
-        assert!(verdict(judge(), in_time).is_none());
+        assert!(verdict(checker(), in_time).is_none());
     }
 
     #[test]
@@ -79,8 +79,8 @@ mod tests {
             waiting: 1,
             ..primary()
         };
-        let judge = BoundedWaits::default;
-        assert!(verdict(judge(), [(0, waiting(None).into())]).is_some());
-        assert!(verdict(judge(), [(0, waiting(Some(1)).into())]).is_none());
+        let checker = BoundedWaits::default;
+        assert!(verdict(checker(), [(0, waiting(None).into())]).is_some());
+        assert!(verdict(checker(), [(0, waiting(Some(1)).into())]).is_none());
     }
 }

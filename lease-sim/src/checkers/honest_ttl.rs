@@ -1,4 +1,4 @@
-use super::Judge;
+use super::Checker;
 use crate::event::{Event, Glance};
 use crate::plan::Parameters;
 
@@ -13,7 +13,7 @@ pub struct HonestTtl {
 const SLACK_MS: u64 = 1_000;
 
 impl HonestTtl {
-    /// A judge that knows what may lengthen a lease.
+    /// A checker that knows what may lengthen a lease.
     #[must_use]
     pub fn new(parameters: &Parameters) -> Self {
         Self {
@@ -26,7 +26,7 @@ impl HonestTtl {
     }
 }
 
-impl Judge for HonestTtl {
+impl Checker for HonestTtl {
     fn name(&self) -> &'static str {
         "INV-17 honest TTL"
     }
@@ -67,9 +67,9 @@ impl Judge for HonestTtl {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judges::testing::{Seen, name, objects, parameters, primary, verdict};
+    use crate::checkers::testing::{Seen, name, objects, parameters, primary, verdict};
 
-    fn judge() -> HonestTtl {
+    fn checker() -> HonestTtl {
         let mut parameters = parameters();
         parameters.extend_ms = 500;
         HonestTtl::new(&parameters)
@@ -86,11 +86,11 @@ mod tests {
 
     #[test]
     fn objects_to_a_ttl_that_cannot_be() {
-        assert!(verdict(judge(), lease(Some(1), Some(3_500))).is_none());
-        assert!(verdict(judge(), lease(Some(1), Some(3_501))).is_some());
-        assert!(verdict(judge(), lease(Some(1), None)).is_some());
-        assert!(verdict(judge(), lease(None, Some(1))).is_some());
-        assert!(verdict(judge(), lease(None, None)).is_none());
+        assert!(verdict(checker(), lease(Some(1), Some(3_500))).is_none());
+        assert!(verdict(checker(), lease(Some(1), Some(3_501))).is_some());
+        assert!(verdict(checker(), lease(Some(1), None)).is_some());
+        assert!(verdict(checker(), lease(None, Some(1))).is_some());
+        assert!(verdict(checker(), lease(None, None)).is_none());
     }
 
     #[test]
@@ -104,8 +104,8 @@ mod tests {
             };
             [(0, event)]
         };
-        assert!(!objects(judge(), &told(1, 2_500)));
-        assert!(objects(judge(), &told(2, 2_500)));
-        assert!(objects(judge(), &told(1, 9_999)));
+        assert!(!objects(checker(), &told(1, 2_500)));
+        assert!(objects(checker(), &told(2, 2_500)));
+        assert!(objects(checker(), &told(1, 9_999)));
     }
 }

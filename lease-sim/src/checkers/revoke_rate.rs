@@ -1,32 +1,32 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::Judge;
+use super::Checker;
 use crate::event::{Event, Glance};
 use crate::plan::Parameters;
 
 /// INV-13: in no second does a primary expire more leases than the revoke rate.
 ///
-/// A member that stood still, or whose host did not take its leases, hands out at once what became
+/// A member that stood still, or whose host did not take its leases, delivers at once what became
 /// due meanwhile: only a second without such a disturbance counts.
 #[derive(Debug)]
 pub struct RevokeRate {
     rate: usize,
     window_ms: u64,
-    handed_out_ms: BTreeMap<usize, VecDeque<u64>>,
+    delivered_ms: BTreeMap<usize, VecDeque<u64>>,
     disturbed_ms: BTreeMap<usize, u64>,
     // The members that were disturbed when they were last looked at.
     disturbed: BTreeSet<usize>,
 }
 
 impl RevokeRate {
-    /// A judge over this revoke rate.
+    /// A checker over this revoke rate.
     #[must_use]
     pub fn new(parameters: &Parameters) -> Self {
         Self {
             rate: parameters.revoke_rate_per_sec as usize,
             // Two milliseconds for the rounding of two clocks.
             window_ms: 998 - parameters.clock_error_ms(1_000).min(900),
-            handed_out_ms: BTreeMap::new(),
+            delivered_ms: BTreeMap::new(),
             disturbed_ms: BTreeMap::new(),
             disturbed: BTreeSet::new(),
         }
@@ -34,18 +34,18 @@ impl RevokeRate {
 
     fn disturb(&mut self, node: usize, at_ms: u64) {
         self.disturbed_ms.insert(node, at_ms);
-        self.handed_out_ms.remove(&node);
+        self.delivered_ms.remove(&node);
     }
 }
 
-impl Judge for RevokeRate {
+impl Checker for RevokeRate {
     fn name(&self) -> &'static str {
         "INV-13 revoke rate"
     }
 
     fn hear(&mut self, at_ms: u64, event: &Event) -> Option<String> {
         match event {
-            Event::HandedOut {
+            Event::Delivered {
                 node, attempt: 0, ..
             } if self.rate > 0 => {
                 if self.disturbed.contains(node) {
@@ -55,15 +55,15 @@ impl Judge for RevokeRate {
                 if disturbed_ms.is_some_and(|since_ms| at_ms <= since_ms + self.window_ms) {
                     return None;
                 }
-                let handed_out = self.handed_out_ms.entry(*node).or_default();
-                handed_out.push_back(at_ms);
-                while handed_out
+                let delivered = self.delivered_ms.entry(*node).or_default();
+                delivered.push_back(at_ms);
+                while delivered
                     .front()
                     .is_some_and(|first| first + self.window_ms <= at_ms)
                 {
-                    handed_out.pop_front();
+                    delivered.pop_front();
                 }
-                let count = handed_out.len();
+                let count = delivered.len();
                 (count > self.rate).then(|| {
                     let Self {
                         rate, window_ms, ..
@@ -75,7 +75,7 @@ impl Judge for RevokeRate {
             }
             Event::Promoted { node, .. } => {
                 // Each promotion counts anew.
-                self.handed_out_ms.remove(node);
+                self.delivered_ms.remove(node);
                 None
             }
             Event::Resumed { node } | Event::Recovered { node, .. } => {
@@ -100,16 +100,16 @@ impl Judge for RevokeRate {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judges::testing::{Seen, name, parameters, primary, verdict};
+    use crate::checkers::testing::{Seen, name, parameters, primary, verdict};
 
-    fn judge() -> RevokeRate {
+    fn checker() -> RevokeRate {
         let mut parameters = parameters();
         parameters.revoke_rate_per_sec = 2;
         RevokeRate::new(&parameters)
     }
 
-    fn handed_out(at_ms: u64, attempt: u32) -> (u64, Seen) {
-        let event = Event::HandedOut {
+    fn delivered(at_ms: u64, attempt: u32) -> (u64, Seen) {
+        let event = Event::Delivered {
             node: 0,
             epoch: 1,
             name: name(1, 1),
@@ -120,11 +120,11 @@ mod tests {
 
     #[test]
     fn objects_to_one_too_many_in_a_second() {
-        let times = |times: [u64; 3]| times.map(|at_ms| handed_out(at_ms, 0));
-        assert!(verdict(judge(), times([0, 500, 997])).is_some());
-        assert!(verdict(judge(), times([0, 500, 998])).is_none());
-        let retries = [0, 1, 2].map(|at_ms| handed_out(at_ms, 1));
-        assert!(verdict(judge(), retries).is_none());
+        let times = |times: [u64; 3]| times.map(|at_ms| delivered(at_ms, 0));
+        assert!(verdict(checker(), times([0, 500, 997])).is_some());
+        assert!(verdict(checker(), times([0, 500, 998])).is_none());
+        let retries = [0, 1, 2].map(|at_ms| delivered(at_ms, 1));
+        assert!(verdict(checker(), retries).is_none());
     }
 
     #[test]
@@ -133,10 +133,10 @@ mod tests {
         suspended.expires = false;
         let history = [
             (0, suspended.into()),
-            handed_out(5_000, 0),
-            handed_out(5_000, 0),
-            handed_out(5_000, 0),
+            delivered(5_000, 0),
+            delivered(5_000, 0),
+            delivered(5_000, 0),
         ];
-        assert!(verdict(judge(), history).is_none());
+        assert!(verdict(checker(), history).is_none());
     }
 }

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use super::Judge;
+use super::Checker;
 use crate::event::{Event, Name};
 use crate::plan::Parameters;
 
@@ -14,7 +14,7 @@ pub struct EarlyLoss {
 }
 
 impl EarlyLoss {
-    /// A judge that allows for the drift of the clocks.
+    /// A checker that allows for the drift of the clocks.
     #[must_use]
     pub fn new(parameters: &Parameters) -> Self {
         Self {
@@ -25,7 +25,7 @@ impl EarlyLoss {
     }
 }
 
-impl Judge for EarlyLoss {
+impl Checker for EarlyLoss {
     fn name(&self) -> &'static str {
         "INV-1 no early loss"
     }
@@ -63,9 +63,9 @@ impl Judge for EarlyLoss {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judges::testing::{name, objects, parameters};
+    use crate::checkers::testing::{name, objects, parameters};
 
-    fn judge() -> EarlyLoss {
+    fn checker() -> EarlyLoss {
         EarlyLoss::new(&parameters())
     }
 
@@ -86,17 +86,17 @@ mod tests {
     fn objects_to_an_early_expiry_in_either_order() {
         let expired = revoked(Some(1));
         let history = [(5, promise(0, 100)), (99, expired.clone())];
-        assert!(objects(judge(), &history));
+        assert!(objects(checker(), &history));
         let history = [(99, expired.clone()), (120, promise(90, 100))];
-        assert!(objects(judge(), &history));
+        assert!(objects(checker(), &history));
         let history = [(5, promise(0, 100)), (100, expired)];
-        assert!(!objects(judge(), &history));
+        assert!(!objects(checker(), &history));
     }
 
     #[test]
     fn a_user_may_revoke() {
         let history = [(5, promise(0, 100)), (50, revoked(None))];
-        assert!(!objects(judge(), &history));
+        assert!(!objects(checker(), &history));
     }
 
     #[test]
@@ -104,8 +104,8 @@ mod tests {
         let mut parameters = parameters();
         parameters.drift_ppm = vec![0, -10_000, 0];
         let history = |at_ms| [(5, promise(0, 1000)), (at_ms, revoked(Some(1)))];
-        let judge = || EarlyLoss::new(&parameters);
-        assert!(!objects(judge(), &history(980)));
-        assert!(objects(judge(), &history(979)));
+        let checker = || EarlyLoss::new(&parameters);
+        assert!(!objects(checker(), &history(980)));
+        assert!(objects(checker(), &history(979)));
     }
 }

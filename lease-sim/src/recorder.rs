@@ -4,13 +4,13 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde::{Deserialize, Serialize};
 
+use crate::checkers::{Checker, all};
 use crate::event::{Event, Glance};
-use crate::judges::{Judge, all};
 use crate::plan::Parameters;
 
-/// Hears what happens in a run: lets the judges look at it, and keeps the trace.
-pub struct Court {
-    judges: Vec<Box<dyn Judge>>,
+/// Hears what happens in a run: lets the checkers look at it, and keeps the trace.
+pub struct Recorder {
+    checkers: Vec<Box<dyn Checker>>,
     violations: Vec<Violation>,
     events: u64,
     hasher: DefaultHasher,
@@ -18,7 +18,7 @@ pub struct Court {
 }
 
 thread_local! {
-    // The trace of the world that runs on this thread. Not in the court, so that it outlives a
+    // The trace of the world that runs on this thread. Not in the recorder, so that it outlives a
     // world that ends with a panic.
     static TRACE: RefCell<Vec<Traced>> = const { RefCell::new(Vec::new()) };
 }
@@ -57,7 +57,7 @@ pub struct Report {
     pub seed: u64,
     /// How long it took in virtual time.
     pub virtual_ms: u64,
-    /// How many events the judges heard.
+    /// How many events the checkers heard.
     pub events: u64,
     /// The hash of all events: equal for two runs of a plan.
     pub hash: u64,
@@ -71,12 +71,12 @@ pub struct Report {
     pub members: Vec<String>,
 }
 
-impl Court {
-    /// A court over a run with these parameters.
+impl Recorder {
+    /// A recorder over a run with these parameters.
     #[must_use]
     pub fn new(parameters: &Parameters, is_traced: bool) -> Self {
         Self {
-            judges: all(parameters),
+            checkers: all(parameters),
             violations: Vec::new(),
             events: 0,
             hasher: DefaultHasher::new(),
@@ -84,28 +84,28 @@ impl Court {
         }
     }
 
-    /// Tells all judges.
+    /// Tells all checkers.
     pub fn hear(&mut self, at_ms: u64, event: Event) {
         self.events += 1;
         (at_ms, &event).hash(&mut self.hasher);
-        for judge in &mut self.judges {
-            if let Some(message) = judge.hear(at_ms, &event) {
-                self.violations.push(violation(at_ms, &**judge, message));
+        for checker in &mut self.checkers {
+            if let Some(message) = checker.hear(at_ms, &event) {
+                self.violations.push(violation(at_ms, &**checker, message));
             }
         }
         self.note(at_ms, event);
     }
 
-    /// Lets all judges look at a member.
+    /// Lets all checkers look at a member.
     pub fn look(&mut self, at_ms: u64, glance: &Glance) {
-        for judge in &mut self.judges {
-            if let Some(message) = judge.look(at_ms, glance) {
-                self.violations.push(violation(at_ms, &**judge, message));
+        for checker in &mut self.checkers {
+            if let Some(message) = checker.look(at_ms, glance) {
+                self.violations.push(violation(at_ms, &**checker, message));
             }
         }
     }
 
-    /// Puts what the judges need not hear into the trace.
+    /// Puts what the checkers need not hear into the trace.
     pub fn note(&mut self, at_ms: u64, event: Event) {
         if self.is_traced {
             TRACE.with_borrow_mut(|trace| trace.push(Traced { at_ms, event }));
@@ -144,10 +144,10 @@ impl Court {
     }
 }
 
-fn violation(at_ms: u64, judge: &dyn Judge, message: String) -> Violation {
+fn violation(at_ms: u64, checker: &dyn Checker, message: String) -> Violation {
     Violation {
         at_ms,
-        property: judge.name().to_owned(),
+        property: checker.name().to_owned(),
         message,
     }
 }

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use super::Judge;
+use super::Checker;
 use crate::event::{Event, Exit};
 use crate::plan::Parameters;
 
@@ -13,7 +13,7 @@ pub struct BoundedStop {
 }
 
 impl BoundedStop {
-    /// A judge that knows whether commands are durable.
+    /// A checker that knows whether commands are durable.
     #[must_use]
     pub fn new(parameters: &Parameters) -> Self {
         Self {
@@ -23,7 +23,7 @@ impl BoundedStop {
     }
 }
 
-impl Judge for BoundedStop {
+impl Checker for BoundedStop {
     fn name(&self) -> &'static str {
         "INV-15, INV-19 nothing lost"
     }
@@ -54,7 +54,7 @@ impl Judge for BoundedStop {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judges::testing::{objects, parameters};
+    use crate::checkers::testing::{objects, parameters};
 
     fn history(how: Exit, index: u64) -> [(u64, Event); 2] {
         let node = 0;
@@ -81,14 +81,14 @@ mod tests {
 
     #[test]
     fn objects_to_what_a_stop_has_lost() {
-        let judge = |durable| {
+        let checker = |durable| {
             let mut parameters = parameters();
             parameters.durable = durable;
             BoundedStop::new(&parameters)
         };
-        assert!(objects(judge(false), &history(Exit::Stopped, 4)));
-        assert!(!objects(judge(false), &history(Exit::Stopped, 5)));
-        assert!(!objects(judge(false), &history(Exit::PowerLost, 4)));
-        assert!(objects(judge(true), &history(Exit::PowerLost, 4)));
+        assert!(objects(checker(false), &history(Exit::Stopped, 4)));
+        assert!(!objects(checker(false), &history(Exit::Stopped, 5)));
+        assert!(!objects(checker(false), &history(Exit::PowerLost, 4)));
+        assert!(objects(checker(true), &history(Exit::PowerLost, 4)));
     }
 }

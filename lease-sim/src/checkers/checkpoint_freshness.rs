@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use super::Judge;
+use super::Checker;
 use crate::event::{Event, Name};
 
 /// INV-10: a checkpoint from before a renewal does not take effect after it, and what remains is
@@ -12,7 +12,7 @@ pub struct CheckpointFreshness {
     renewed_ms: BTreeMap<(Name, u64), u64>,
 }
 
-impl Judge for CheckpointFreshness {
+impl Checker for CheckpointFreshness {
     fn name(&self) -> &'static str {
         "INV-10 checkpoint freshness"
     }
@@ -53,7 +53,7 @@ impl Judge for CheckpointFreshness {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judges::testing::{name, objects};
+    use crate::checkers::testing::{name, objects};
 
     fn history(proposed_ms: u64, remaining_ms: u64) -> [(u64, Event); 3] {
         let name = name(1, 1);
@@ -81,16 +81,16 @@ mod tests {
 
     #[test]
     fn objects_to_an_overtaken_checkpoint() {
-        let judge = CheckpointFreshness::default;
-        assert!(objects(judge(), &history(40, 900)));
-        assert!(!objects(judge(), &history(60, 900)));
+        let checker = CheckpointFreshness::default;
+        assert!(objects(checker(), &history(40, 900)));
+        assert!(!objects(checker(), &history(60, 900)));
     }
 
     #[test]
     fn objects_to_nothing_and_to_too_much() {
-        let judge = CheckpointFreshness::default;
-        assert!(objects(judge(), &history(60, 0)));
-        assert!(objects(judge(), &history(60, 1001)));
-        assert!(!objects(judge(), &history(60, 1000)));
+        let checker = CheckpointFreshness::default;
+        assert!(objects(checker(), &history(60, 0)));
+        assert!(objects(checker(), &history(60, 1001)));
+        assert!(!objects(checker(), &history(60, 1000)));
     }
 }

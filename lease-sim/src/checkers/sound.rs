@@ -1,11 +1,11 @@
-use super::Judge;
+use super::Checker;
 use crate::event::Event;
 
 /// INV-7, INV-8, INV-11, INV-20: what the lessor's own `check_invariants` checks after every step.
 #[derive(Debug, Default)]
 pub struct Sound;
 
-impl Judge for Sound {
+impl Checker for Sound {
     fn name(&self) -> &'static str {
         "INV-7, INV-8 sound structures"
     }
@@ -21,7 +21,7 @@ impl Judge for Sound {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judges::testing::objects;
+    use crate::checkers::testing::objects;
 
     #[test]
     fn objects_to_a_broken_structure() {

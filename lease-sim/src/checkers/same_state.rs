@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use super::Judge;
+use super::Checker;
 use crate::event::Event;
 
 /// INV-6, INV-7, INV-15 and INV-18: the replicated state after an entry is what the specification
@@ -10,7 +10,7 @@ pub struct SameState {
     specified: BTreeMap<u64, u64>,
 }
 
-impl Judge for SameState {
+impl Checker for SameState {
     fn name(&self) -> &'static str {
         "INV-6, INV-18 same state"
     }
@@ -46,7 +46,7 @@ impl Judge for SameState {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judges::testing::objects;
+    use crate::checkers::testing::objects;
 
     #[test]
     fn objects_to_a_member_that_differs() {
@@ -68,11 +68,11 @@ mod tests {
             };
             (0, event)
         };
-        let judge = SameState::default;
-        assert!(objects(judge(), &[specified(1, 7), applied(1, 1, 8)]));
-        assert!(objects(judge(), &[applied(1, 1, 8)]));
-        assert!(!objects(judge(), &[specified(1, 7), applied(0, 1, 7)]));
-        assert!(objects(judge(), &[specified(1, 7), recovered(1, 8)]));
-        assert!(!objects(judge(), &[recovered(0, 8)]));
+        let checker = SameState::default;
+        assert!(objects(checker(), &[specified(1, 7), applied(1, 1, 8)]));
+        assert!(objects(checker(), &[applied(1, 1, 8)]));
+        assert!(!objects(checker(), &[specified(1, 7), applied(0, 1, 7)]));
+        assert!(objects(checker(), &[specified(1, 7), recovered(1, 8)]));
+        assert!(!objects(checker(), &[recovered(0, 8)]));
     }
 }

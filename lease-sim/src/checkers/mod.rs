@@ -1,6 +1,7 @@
-//! The properties, a file each. A judge hears every event and looks at the members; it says what is
+//! The properties, a file each. A checker hears every event and looks at the members; it says what is
 //! wrong, in words, as soon as it is.
 
+mod attempts;
 mod bounded_stop;
 mod bounded_waits;
 mod checkpoint_budget;
@@ -17,6 +18,7 @@ mod sound;
 #[cfg(test)]
 mod testing;
 
+pub use attempts::Attempts;
 pub use bounded_stop::BoundedStop;
 pub use bounded_waits::BoundedWaits;
 pub use checkpoint_budget::CheckpointBudget;
@@ -35,22 +37,22 @@ use crate::event::{Event, Glance};
 use crate::plan::Parameters;
 
 /// A property and what it has seen of the run.
-pub trait Judge: Send {
+pub trait Checker: Send {
     /// Which property, as INVARIANTS calls it.
     fn name(&self) -> &'static str;
 
-    /// Hears an event, and answers what is wrong with it.
+    /// Hears an event, and returns what is wrong with it.
     fn hear(&mut self, at_ms: u64, event: &Event) -> Option<String>;
 
-    /// Looks at a member, and answers what is wrong with it.
+    /// Looks at a member, and returns what is wrong with it.
     fn look(&mut self, _at_ms: u64, _glance: &Glance) -> Option<String> {
         None
     }
 }
 
-/// All judges, for a run with these parameters.
+/// All checkers, for a run with these parameters.
 #[must_use]
-pub fn all(parameters: &Parameters) -> Vec<Box<dyn Judge>> {
+pub fn all(parameters: &Parameters) -> Vec<Box<dyn Checker>> {
     vec![
         Box::new(EarlyLoss::new(parameters)),
         Box::new(RenewExcludesExpiry::default()),
@@ -60,6 +62,7 @@ pub fn all(parameters: &Parameters) -> Vec<Box<dyn Judge>> {
         Box::new(SameState::default()),
         Box::new(Sound),
         Box::new(ExpiryLiveness::new(parameters)),
+        Box::new(Attempts::new(parameters)),
         Box::new(CheckpointFreshness::default()),
         Box::new(CheckpointBudget::new(parameters)),
         Box::new(RevokeRate::new(parameters)),

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use super::Judge;
+use super::Checker;
 use crate::event::{Event, Name};
 
 /// INV-3: an expiry takes effect only on the grant of the id, and in the epoch, that it was handed
@@ -9,10 +9,10 @@ use crate::event::{Event, Name};
 pub struct Fencing {
     live: BTreeMap<i64, u64>,
     epoch: u64,
-    handed_out: BTreeMap<(Name, u64), u64>,
+    delivered: BTreeMap<(Name, u64), u64>,
 }
 
-impl Judge for Fencing {
+impl Checker for Fencing {
     fn name(&self) -> &'static str {
         "INV-3 fenced expiry"
     }
@@ -27,8 +27,8 @@ impl Judge for Fencing {
                 let before = self.live.insert(name.lease, name.incarnation);
                 before.map(|before| format!("{name:?} was granted while entry {before}'s is there"))
             }
-            Event::HandedOut { epoch, name, .. } => {
-                self.handed_out.entry((*name, *epoch)).or_insert(at_ms);
+            Event::Delivered { epoch, name, .. } => {
+                self.delivered.entry((*name, *epoch)).or_insert(at_ms);
                 None
             }
             Event::Revoked { name, by } => {
@@ -45,8 +45,8 @@ impl Judge for Fencing {
                         self.epoch
                     ));
                 }
-                (!self.handed_out.contains_key(&(*name, by)))
-                    .then(|| format!("epoch {by} expired {name:?} without handing it out"))
+                (!self.delivered.contains_key(&(*name, by)))
+                    .then(|| format!("epoch {by} expired {name:?} without delivering it"))
             }
             _ => None,
         }
@@ -56,15 +56,15 @@ impl Judge for Fencing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judges::testing::{name, objects};
+    use crate::checkers::testing::{name, objects};
 
     fn granted(incarnation: u64) -> (u64, Event) {
         let name = name(1, incarnation);
         (0, Event::Granted { name, ttl_ms: 1 })
     }
 
-    fn handed_out(incarnation: u64, epoch: u64) -> (u64, Event) {
-        let event = Event::HandedOut {
+    fn delivered(incarnation: u64, epoch: u64) -> (u64, Event) {
+        let event = Event::Delivered {
             node: 0,
             epoch,
             name: name(1, incarnation),
@@ -84,19 +84,19 @@ mod tests {
 
     #[test]
     fn objects_to_another_incarnation_and_to_an_old_epoch() {
-        let judge = Fencing::default;
-        let sound = [began(2), granted(5), handed_out(5, 2), revoked(5, 2)];
-        assert!(!objects(judge(), &sound));
-        let old_grant = [granted(5), handed_out(4, 1), revoked(4, 1)];
-        assert!(objects(judge(), &old_grant));
-        let old_epoch = [granted(5), handed_out(5, 1), began(2), revoked(5, 1)];
-        assert!(objects(judge(), &old_epoch));
-        assert!(objects(judge(), &[granted(5), granted(6)]));
+        let checker = Fencing::default;
+        let sound = [began(2), granted(5), delivered(5, 2), revoked(5, 2)];
+        assert!(!objects(checker(), &sound));
+        let old_grant = [granted(5), delivered(4, 1), revoked(4, 1)];
+        assert!(objects(checker(), &old_grant));
+        let old_epoch = [granted(5), delivered(5, 1), began(2), revoked(5, 1)];
+        assert!(objects(checker(), &old_epoch));
+        assert!(objects(checker(), &[granted(5), granted(6)]));
     }
 
     #[test]
     fn objects_to_an_expiry_out_of_nothing() {
-        let history = [granted(5), handed_out(4, 1), revoked(5, 1)];
+        let history = [granted(5), delivered(4, 1), revoked(5, 1)];
         assert!(objects(Fencing::default(), &history));
     }
 }

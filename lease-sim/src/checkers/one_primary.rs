@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use super::Judge;
+use super::Checker;
 use crate::event::{Event, Glance};
 
 /// INV-4: at most one member is the primary of an epoch, it becomes so once, and a member that has
@@ -10,7 +10,7 @@ pub struct OnePrimary {
     promoted: BTreeMap<u64, usize>,
 }
 
-impl Judge for OnePrimary {
+impl Checker for OnePrimary {
     fn name(&self) -> &'static str {
         "INV-4 one primary per epoch"
     }
@@ -39,22 +39,22 @@ impl Judge for OnePrimary {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judges::testing::{objects, primary, verdict};
+    use crate::checkers::testing::{objects, primary, verdict};
 
     #[test]
     fn objects_to_a_second_promotion() {
         let promoted = |node, epoch| (0, Event::Promoted { node, epoch });
-        let judge = OnePrimary::default;
-        assert!(objects(judge(), &[promoted(0, 1), promoted(1, 1)]));
-        assert!(objects(judge(), &[promoted(0, 1), promoted(0, 1)]));
-        assert!(!objects(judge(), &[promoted(0, 1), promoted(1, 2)]));
+        let checker = OnePrimary::default;
+        assert!(objects(checker(), &[promoted(0, 1), promoted(1, 1)]));
+        assert!(objects(checker(), &[promoted(0, 1), promoted(0, 1)]));
+        assert!(!objects(checker(), &[promoted(0, 1), promoted(1, 2)]));
     }
 
     #[test]
     fn objects_to_a_primary_of_the_past() {
         let of_epoch = |epoch| Glance { epoch, ..primary() };
-        let judge = OnePrimary::default;
-        assert!(verdict(judge(), [(0, of_epoch(1).into())]).is_none());
-        assert!(verdict(judge(), [(0, of_epoch(2).into())]).is_some());
+        let checker = OnePrimary::default;
+        assert!(verdict(checker(), [(0, of_epoch(1).into())]).is_none());
+        assert!(verdict(checker(), [(0, of_epoch(2).into())]).is_some());
     }
 }

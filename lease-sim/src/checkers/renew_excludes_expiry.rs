@@ -1,32 +1,32 @@
 use std::collections::BTreeSet;
 
-use super::Judge;
+use super::Checker;
 use crate::event::{Event, Name};
 
-/// INV-2: what a primary has handed out as expired it does not renew, and after a renewal nothing
-/// that was handed out before takes effect.
+/// INV-2: what a primary has delivered as expired it does not renew, and after a renewal nothing
+/// that was delivered before takes effect.
 #[derive(Debug, Default)]
 pub struct RenewExcludesExpiry {
-    handed_out: BTreeSet<(Name, u64)>,
-    // Hand-outs that a renewal by a later primary has since made void.
+    delivered: BTreeSet<(Name, u64)>,
+    // Deliveries that a renewal by a later primary has since made void.
     void: BTreeSet<(Name, u64)>,
 }
 
-impl Judge for RenewExcludesExpiry {
+impl Checker for RenewExcludesExpiry {
     fn name(&self) -> &'static str {
         "INV-2 renew excludes expiry"
     }
 
     fn hear(&mut self, _: u64, event: &Event) -> Option<String> {
         match event {
-            Event::HandedOut { epoch, name, .. } => {
-                self.handed_out.insert((*name, *epoch));
+            Event::Delivered { epoch, name, .. } => {
+                self.delivered.insert((*name, *epoch));
                 None
             }
             Event::Renewed { epoch, name, .. } => {
-                let before = self.handed_out.range((*name, 0)..(*name, *epoch));
+                let before = self.delivered.range((*name, 0)..(*name, *epoch));
                 self.void.extend(before.copied());
-                self.handed_out
+                self.delivered
                     .contains(&(*name, *epoch))
                     .then(|| format!("{name:?} was renewed in epoch {epoch}, which had expired it"))
             }
@@ -45,10 +45,10 @@ impl Judge for RenewExcludesExpiry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judges::testing::{name, objects};
+    use crate::checkers::testing::{name, objects};
 
-    fn handed_out(epoch: u64) -> Event {
-        Event::HandedOut {
+    fn delivered(epoch: u64) -> Event {
+        Event::Delivered {
             node: 0,
             epoch,
             name: name(1, 1),
@@ -65,11 +65,11 @@ mod tests {
     }
 
     #[test]
-    fn objects_to_a_renewal_after_the_hand_out() {
-        let judge = RenewExcludesExpiry::default;
-        assert!(objects(judge(), &[(0, handed_out(1)), (1, renewed(1))]));
-        assert!(!objects(judge(), &[(0, renewed(1)), (1, handed_out(1))]));
-        assert!(!objects(judge(), &[(0, handed_out(1)), (1, renewed(2))]));
+    fn objects_to_a_renewal_after_the_delivery() {
+        let checker = RenewExcludesExpiry::default;
+        assert!(objects(checker(), &[(0, delivered(1)), (1, renewed(1))]));
+        assert!(!objects(checker(), &[(0, renewed(1)), (1, delivered(1))]));
+        assert!(!objects(checker(), &[(0, delivered(1)), (1, renewed(2))]));
     }
 
     #[test]
@@ -78,9 +78,9 @@ mod tests {
             name: name(1, 1),
             by: Some(1),
         };
-        let judge = RenewExcludesExpiry::default;
-        let history = [(0, handed_out(1)), (1, renewed(2)), (2, revoked.clone())];
-        assert!(objects(judge(), &history));
-        assert!(!objects(judge(), &[(0, handed_out(1)), (2, revoked)]));
+        let checker = RenewExcludesExpiry::default;
+        let history = [(0, delivered(1)), (1, renewed(2)), (2, revoked.clone())];
+        assert!(objects(checker(), &history));
+        assert!(!objects(checker(), &[(0, delivered(1)), (2, revoked)]));
     }
 }

@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, VecDeque};
 
-use super::Judge;
+use super::Checker;
 use crate::event::{Event, Name};
 use crate::plan::Parameters;
 
@@ -14,7 +14,7 @@ pub struct CheckpointBudget {
 const BUDGET: usize = 2;
 
 impl CheckpointBudget {
-    /// A judge over this checkpoint interval.
+    /// A checker over this checkpoint interval.
     #[must_use]
     pub fn new(parameters: &Parameters) -> Self {
         let interval_ms = parameters.checkpoint_interval_ms;
@@ -26,7 +26,7 @@ impl CheckpointBudget {
     }
 }
 
-impl Judge for CheckpointBudget {
+impl Checker for CheckpointBudget {
     fn name(&self) -> &'static str {
         "INV-11 checkpoint budget"
     }
@@ -56,7 +56,7 @@ impl Judge for CheckpointBudget {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judges::testing::{name, objects, parameters};
+    use crate::checkers::testing::{name, objects, parameters};
 
     #[test]
     fn objects_to_the_third_in_an_interval() {
@@ -73,8 +73,8 @@ mod tests {
                 (at_ms, event)
             })
         };
-        let judge = || CheckpointBudget::new(&parameters);
-        assert!(objects(judge(), &proposals([0, 500, 999])));
-        assert!(!objects(judge(), &proposals([0, 500, 1_000])));
+        let checker = || CheckpointBudget::new(&parameters);
+        assert!(objects(checker(), &proposals([0, 500, 999])));
+        assert!(!objects(checker(), &proposals([0, 500, 1_000])));
     }
 }

@@ -1,58 +1,67 @@
 use std::collections::BTreeMap;
 
-use super::Judge;
+use super::Checker;
 use crate::event::{Event, Glance, Name};
 use crate::plan::Parameters;
 
-/// INV-9: on a primary that can expire leases, one whose time is up is handed out, again and again
+/// INV-9: on a primary that can expire leases, one whose time is up is delivered, again and again
 /// until it is revoked; and when all is whole again every lease that nobody keeps alive goes.
 #[derive(Debug)]
 pub struct ExpiryLiveness {
-    retry_ms: u64,
-    rate: u64,
+    parameters: Parameters,
     due: BTreeMap<(usize, Name), Due>,
+    // Until when the clocks that were set back seem to stand still.
+    still_until_ms: BTreeMap<usize, u64>,
 }
 
 /// A lease that is due on a member.
 #[derive(Clone, Copy, Debug)]
 struct Due {
-    // When it became due, or was handed out last.
+    // When it became due, or was delivered last.
     since_ms: u64,
-    // How many leases there were at most since then: as many may have turns before it.
+    // How many leases there were at most since then: as many may get permits of the rate before it.
     leases: usize,
 }
 
-/// What a member may take on top of what follows from rate and retry interval.
-const SLACK_MS: u64 = 2_000;
+/// What a member may take on top of what follows from rate and retry interval: it knows exactly when
+/// a batch was taken, and a look at it that comes later than it should does not count.
+const SLACK_MS: u64 = 250;
 
 impl ExpiryLiveness {
-    /// A judge that knows how fast leases may be revoked.
+    /// A checker that knows how fast leases may be revoked.
     #[must_use]
     pub fn new(parameters: &Parameters) -> Self {
         Self {
-            retry_ms: parameters.retry_interval_ms,
-            rate: u64::from(parameters.revoke_rate_per_sec),
+            parameters: parameters.clone(),
             due: BTreeMap::new(),
+            still_until_ms: BTreeMap::new(),
         }
     }
 
+    /// When a member's clock goes on from where it was at `at_ms`.
+    fn counted_from_ms(&self, node: usize, at_ms: u64) -> u64 {
+        let still_until_ms = self.still_until_ms.get(&node).copied();
+        still_until_ms.unwrap_or(0).max(at_ms)
+    }
+
     fn bound_ms(&self, leases: usize) -> u64 {
-        let turns_ms = (1000 * leases as u64).checked_div(self.rate);
-        // Members count with clocks of their own, off by 2 % at most.
-        (turns_ms.unwrap_or(0) + self.retry_ms) * 11 / 10 + SLACK_MS
+        let rate = u64::from(self.parameters.revoke_rate_per_sec);
+        let throttled_ms = (1000 * leases as u64).checked_div(rate);
+        let span_ms = throttled_ms.unwrap_or(0) + self.parameters.retry_interval_ms;
+        span_ms + self.parameters.clock_error_ms(span_ms) + SLACK_MS
     }
 }
 
-impl Judge for ExpiryLiveness {
+impl Checker for ExpiryLiveness {
     fn name(&self) -> &'static str {
         "INV-9 expiry liveness"
     }
 
     fn hear(&mut self, at_ms: u64, event: &Event) -> Option<String> {
         match event {
-            Event::HandedOut { node, name, .. } => {
+            Event::Delivered { node, name, .. } => {
                 let due = Due {
-                    since_ms: at_ms,
+                    since_ms: self.counted_from_ms(*node, at_ms),
                     leases: 0,
                 };
                 self.due.insert((*node, *name), due);
@@ -63,6 +72,8 @@ impl Judge for ExpiryLiveness {
                 None
             }
             Event::ClockSetBack { node, by_ms } => {
+                let still_until_ms = self.counted_from_ms(*node, at_ms) + by_ms;
+                self.still_until_ms.insert(*node, still_until_ms);
                 for ((of, _), due) in &mut self.due {
                     if of == node {
                         due.since_ms += by_ms;
@@ -93,7 +104,7 @@ impl Judge for ExpiryLiveness {
             if *left_ms != Some(0) {
                 continue;
             }
-            let since_ms = at_ms;
+            let since_ms = self.counted_from_ms(node, at_ms);
             let due = self.due.entry((node, *name));
             let due = due.or_insert(Due { since_ms, leases });
             due.leases = due.leases.max(leases);
@@ -111,9 +122,9 @@ impl Judge for ExpiryLiveness {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judges::testing::{Seen, name, objects, parameters, primary, verdict};
+    use crate::checkers::testing::{Seen, name, objects, parameters, primary, verdict};
 
-    fn judge() -> ExpiryLiveness {
+    fn checker() -> ExpiryLiveness {
         let mut parameters = parameters();
         parameters.retry_interval_ms = 3_000;
         parameters.revoke_rate_per_sec = 0;
@@ -129,9 +140,9 @@ mod tests {
         .into()
     }
 
-    fn handed_out() -> Seen {
+    fn delivered() -> Seen {
         let name = name(1, 1);
-        Event::HandedOut {
+        Event::Delivered {
             node: 0,
             epoch: 1,
             name,
@@ -142,14 +153,14 @@ mod tests {
 
     #[test]
     fn objects_to_a_lease_that_is_due_and_stays() {
-        assert!(verdict(judge(), [(0, with(0)), (5_301, with(0))]).is_some());
-        assert!(verdict(judge(), [(0, with(0)), (5_300, with(0))]).is_none());
-        let renewed = [(0, with(0)), (1_000, with(9)), (5_500, with(0))];
-        assert!(verdict(judge(), renewed).is_none());
+        assert!(verdict(checker(), [(0, with(0)), (3_251, with(0))]).is_some());
+        assert!(verdict(checker(), [(0, with(0)), (3_250, with(0))]).is_none());
+        let renewed = [(0, with(0)), (1_000, with(9)), (4_000, with(0))];
+        assert!(verdict(checker(), renewed).is_none());
     }
 
     #[test]
-    fn a_lease_may_wait_for_as_many_turns_as_there_were_leases() {
+    fn a_lease_may_wait_for_as_many_permits_as_there_were_leases() {
         let mut parameters = parameters();
         parameters.retry_interval_ms = 0;
         parameters.revoke_rate_per_sec = 1;
@@ -160,18 +171,47 @@ mod tests {
                 ..primary()
             })
         };
-        let judge = || ExpiryLiveness::new(&parameters);
-        assert!(verdict(judge(), [(0, look(4)), (7_500, look(0))]).is_none());
-        assert!(verdict(judge(), [(0, look(4)), (7_501, look(0))]).is_some());
-        assert!(verdict(judge(), [(0, look(0)), (3_101, look(0))]).is_some());
+        let checker = || ExpiryLiveness::new(&parameters);
+        assert!(verdict(checker(), [(0, look(4)), (5_250, look(0))]).is_none());
+        assert!(verdict(checker(), [(0, look(4)), (5_251, look(0))]).is_some());
+        assert!(verdict(checker(), [(0, look(0)), (1_251, look(0))]).is_some());
     }
 
     #[test]
-    fn objects_to_a_lease_that_is_not_handed_out_again() {
-        let late = [(0, with(0)), (1_000, handed_out()), (7_000, with(0))];
-        assert!(verdict(judge(), late).is_some());
-        let in_time = [(0, with(0)), (1_000, handed_out()), (5_000, with(0))];
-        assert!(verdict(judge(), in_time).is_none());
+    fn objects_to_a_lease_that_is_not_delivered_again() {
+        let late = [(0, with(0)), (1_000, delivered()), (4_251, with(0))];
+        assert!(verdict(checker(), late).is_some());
+        let in_time = [(0, with(0)), (1_000, delivered()), (4_250, with(0))];
+        assert!(verdict(checker(), in_time).is_none());
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_has_to_come_to_where_it_was() {
+        let set_back = |at_ms| {
+            let event = Event::ClockSetBack {
+                node: 0,
+                by_ms: 500,
+            };
+            (at_ms, event.into())
+        };
+        for first in [set_back(0), set_back(1)] {
+            let is_before = first.0 == 0;
+            let due = (u64::from(is_before), with(0));
+            let (one, other) = if is_before {
+                (first, due)
+            } else {
+                (due, first)
+            };
+            let late = |at_ms| {
+                [
+                    (one.0, one.1.clone()),
+                    (other.0, other.1.clone()),
+                    (at_ms, with(0)),
+                ]
+            };
+            assert!(verdict(checker(), late(3_250 + 500)).is_none());
+            assert!(verdict(checker(), late(3_250 + 502)).is_some());
+        }
     }
 
     #[test]
@@ -179,14 +219,14 @@ mod tests {
         let mut suspended = primary();
         suspended.expires = false;
         let history = [(0, with(0)), (2_000, suspended.into()), (2_100, with(0))];
-        assert!(verdict(judge(), history).is_none());
+        assert!(verdict(checker(), history).is_none());
     }
 
     #[test]
     fn objects_to_what_is_left_at_the_end() {
         let over = |left, behind| [(0, Event::Over { left, behind })];
-        assert!(!objects(judge(), &over(vec![], vec![])));
-        assert!(objects(judge(), &over(vec![(0, 1)], vec![])));
-        assert!(objects(judge(), &over(vec![], vec![1])));
+        assert!(!objects(checker(), &over(vec![], vec![])));
+        assert!(objects(checker(), &over(vec![(0, 1)], vec![])));
+        assert!(objects(checker(), &over(vec![], vec![1])));
     }
 }
