@@ -13,6 +13,11 @@
 )]
 
 #[path = "../src/sync/mod.rs"]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "of the module only the lock is measured"
+)]
 mod sync;
 
 use std::hint::{black_box, spin_loop};

@@ -23,19 +23,18 @@ pub struct LessorConfig {
     pub min_ttl: Ttl,
     /// A lease with a longer TTL has its remaining TTL checkpointed this often. Default 5 min.
     pub checkpoint_interval: Duration,
-    /// An expired lease that was handed out and is still there is handed out again when this time
-    /// has passed since the host took it, or up to an eighth more where nobody tells the lessor when
-    /// that was. Default 3 s.
+    /// An expired lease that was delivered and is still there is delivered again when this time has
+    /// passed since the host took it. Default 3 s.
     pub expired_lease_retry_interval: Duration,
     /// Whether a checkpoint is written to the backend. Default true, as etcd since 3.6.
     pub checkpoint_persist: bool,
-    /// At most this many leases are handed out as expired in any second; the others live on until
-    /// their turn. `None` is without a limit. Default 1,000.
+    /// At most this many leases are delivered as expired in any second, each attempt counted; the
+    /// others live on until later. `None` is without a limit. Default 1,000.
     pub revoke_rate_per_sec: Option<NonZeroU32>,
     /// At most this many leases in one expired batch. Default 500, etcd's revoke rate divided by
     /// its two batches a second.
     pub max_expired_batch_size: NonZeroU32,
-    /// At most this many checkpoints are handed out in any second; `None` is without a limit.
+    /// At most this many checkpoints are proposed in any second; `None` is without a limit.
     /// Default 1,000.
     pub checkpoint_rate_per_sec: Option<NonZeroU32>,
     /// At most this many records in one checkpoint batch. Default 1,000.

@@ -313,3 +313,25 @@ fn the_counters_count_what_has_happened() {
     assert_eq!((stats.expiring, stats.expiry_entries), (0, 4));
     assert_eq!((lessor.len(), lessor.is_empty()), (4, false));
 }
+
+/// A lease with more items than are freed in one go is gone at once, and its items with it.
+#[test]
+fn a_lease_with_many_items_goes_as_a_whole() {
+    for items in [1_000, 1_024, 1_025, 5_000, 50_000] {
+        let mut lessor = primary(LessorConfig::default());
+        grant(&mut lessor, at(0), 1, 10);
+        grant(&mut lessor, at(0), 2, 10);
+        let names: Vec<_> = (0..items).map(|n: u32| n.to_string()).collect();
+        let names: Vec<_> = names.iter().map(String::as_str).collect();
+        attach(&mut lessor, 1, &names).expect("there");
+        attach(&mut lessor, 2, &["other"]).expect("there");
+        assert_eq!(lessor.items(id(1)).len(), items as usize);
+        let revoked = revoke(&mut lessor, &Revocation::by_user(id(1)));
+        assert_eq!(revoked, Ok(Revoked::Done));
+        assert_eq!((lessor.len(), lessor.stats().items), (1, 1));
+        assert_eq!(lessor.get_lease(b"7"), None);
+        lessor.check_invariants();
+        attach(&mut lessor, 2, &["7"]).expect("there");
+        assert_eq!(lessor.get_lease(b"7"), Some(id(2)));
+    }
+}

@@ -2,6 +2,7 @@ use std::future::poll_fn;
 use std::task::Poll;
 use std::time::Duration;
 
+use super::state::State;
 use super::{BackendLessor, CheckpointMode, ExpiredLeases};
 use crate::lease::Remaining;
 use crate::lessor_trait::Lessor;
@@ -77,8 +78,6 @@ impl Lessor for BackendLessor {
             Answer::Epoch(begun) => begun?,
             _ => unreachable!("the beginning of an epoch is answered as one"),
         };
-        // An epoch that a crash could take back would come twice.
-        self.shared.flush().map_err(LeaseError::Backend)?;
         self.promote_to(epoch, extend);
         self.primary_epoch().ok_or(LeaseError::NotPrimary)
     }
@@ -134,6 +133,7 @@ impl Lessor for BackendLessor {
             self.shared.drive_expiry();
             self.shared.drive_checkpoints();
             self.shared.drive_flush();
+            return self.shared.state.with(State::rest);
         }
         self.shared.next_wakeup()
     }
@@ -344,8 +344,11 @@ impl BackendLessor {
     pub fn promote_to(&self, epoch: Epoch, extend: Duration) -> bool {
         let now = self.shared.precise_time();
         let now = now.unwrap_or_else(|_| self.shared.time_or_last());
-        let is_changed = self.shared.state.with(|state| {
-            !state.is_stopped && state.keep_retired(|core| core.promote(now, epoch, extend))
+        let (is_changed, _retired) = self.shared.state.with(|state| {
+            if state.is_stopped {
+                return (false, Vec::new());
+            }
+            state.change_role(|core| core.promote(now, epoch, extend))
         });
         if is_changed {
             self.shared.observe(|| LessorEvent::Promoted(epoch));
@@ -357,7 +360,8 @@ impl BackendLessor {
     /// [`LessorCore::demote`](crate::LessorCore::demote). Returns whether the role changed. O(1).
     pub fn demote_from(&self, epoch: Epoch) -> bool {
         let demote = |core: &mut crate::LessorCore| core.demote(epoch);
-        let is_changed = self.shared.state.with(|state| state.keep_retired(demote));
+        let state = &self.shared.state;
+        let (is_changed, _retired) = state.with(|state| state.change_role(demote));
         if is_changed {
             self.shared.observe(|| LessorEvent::Demoted);
         }

@@ -1,9 +1,9 @@
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Driver;
 use super::Shared;
 use crate::sync::thread::{self, JoinHandle, ThreadId};
-use crate::sync::{Arc, Bell, Mutex, PoisonError, Slot};
+use crate::sync::{Arc, Bell, Deadline, Mutex, MutexGuard, Slot, lock};
 use crate::{HostError, LeaseError, Timestamp};
 
 /// The threads of a lessor: one that waits for expiries, one that proposes checkpoints, and, if
@@ -45,14 +45,12 @@ impl Threads {
     }
 
     /// Waits until `deadline` for the threads, which have been told to stop, and leaves alone those
-    /// that take longer, as well as the one that asks.
-    pub(super) fn join(&self, deadline: Instant) {
-        let running = std::mem::take(&mut *self.lock());
-        for thread in running {
-            if thread.id != thread::current().id() {
-                thread.join(deadline);
-            }
-        }
+    /// that take longer, as well as the one that asks. Returns whether none takes longer.
+    pub(super) fn join(&self, deadline: &Deadline) -> bool {
+        let mut running = std::mem::take(&mut *self.lock());
+        running.retain(|thread| thread.id != thread::current().id());
+        let joined = running.into_iter().map(|thread| thread.join(deadline));
+        joined.fold(true, |all, one| all & one)
     }
 
     fn spawn(&self, name: &str, shared: &Arc<Shared>, run: fn(&Shared)) -> Result<(), LeaseError> {
@@ -68,19 +66,19 @@ impl Threads {
         Ok(())
     }
 
-    fn lock(&self) -> crate::sync::MutexGuard<'_, Vec<Running>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Vec<Running>> {
+        lock(&self.running)
     }
 }
 
 impl Running {
-    #[expect(clippy::disallowed_methods, reason = "stopping waits in real time")]
-    fn join(self, deadline: Instant) {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if self.end.take_waiting(Some(left)).is_some() {
-            // The thread has ended; whatever it panicked with was reported by then.
+    fn join(self, deadline: &Deadline) -> bool {
+        let has_ended = self.end.take_waiting(deadline.left()).is_some();
+        if has_ended {
+            // Whatever it panicked with was reported by then.
             let _ = self.handle.join();
         }
+        has_ended
     }
 }
 
@@ -97,6 +95,10 @@ fn run_writer(shared: &Shared) {
         // A clock that goes back must not hold up what is pending.
         let longest = shared.options.flush_interval.max(Duration::from_millis(1));
         shared.sleep(&shared.state.bells.writer, next, longest);
+    }
+    // Here, and not by whoever stops the lessor: he waits no longer than he wants to.
+    if let Err(error) = shared.flush() {
+        shared.observe_failure(&LeaseError::Backend(error));
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Shared;
 use super::state::{State, note_waker};
 use crate::probe::planted;
-use crate::sync::{Arc, Signal, Weak};
+use crate::sync::{Arc, Deadline, Signal, Weak};
 use crate::{ExpiredBatch, Timestamp};
 
 /// The receiving end of the leases that a lessor delivers as expired, in batches.
@@ -155,15 +155,16 @@ impl ExpiredLeases {
     /// # Errors
     ///
     /// [`RecvError::Timeout`] and [`RecvError::Stopped`].
-    #[expect(clippy::disallowed_methods, reason = "the wait is in real time")]
     pub fn recv_timeout(&self, timeout: Duration) -> Result<ExpiredBatch, RecvError> {
-        let start = std::time::Instant::now();
+        let deadline = Deadline::after(Some(timeout));
         loop {
             let since = self.deliveries.listen();
-            let left = timeout.saturating_sub(start.elapsed());
+            let left = deadline.left();
             match self.try_recv() {
-                Err(RecvError::Empty) if left.is_zero() => return Err(RecvError::Timeout),
-                Err(RecvError::Empty) => _ = self.deliveries.wait(since, Some(left)),
+                Err(RecvError::Empty) if left == Some(Duration::ZERO) => {
+                    return Err(RecvError::Timeout);
+                }
+                Err(RecvError::Empty) => _ = self.deliveries.wait(since, left),
                 received => return received,
             }
         }

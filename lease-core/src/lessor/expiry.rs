@@ -185,14 +185,7 @@ impl Shared {
 
     /// When a lessor that is driven by hand has something to do.
     pub(super) fn next_wakeup(&self) -> Option<Timestamp> {
-        self.state.read(|state| {
-            let wakeups = [
-                state.next_expiry(),
-                state.next_checkpoint(),
-                state.next_flush(),
-            ];
-            wakeups.into_iter().flatten().min()
-        })
+        self.state.read(State::next_wakeup)
     }
 
     pub(super) fn is_manual(&self) -> bool {

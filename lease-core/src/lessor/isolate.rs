@@ -4,9 +4,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::Shared;
 use crate::HostError;
+use crate::sync::leaf;
 
 /// Runs code of the host's, or of a backend, and makes a panic an error.
 pub(super) fn isolate<R>(whose: &str, code: impl FnOnce() -> R) -> Result<R, HostError> {
+    leaf::check("code of the host's runs");
     catch_unwind(AssertUnwindSafe(code)).map_err(|panic| {
         let message = message(&*panic);
         HostError::new(format!("the {whose} panicked: {message}"))

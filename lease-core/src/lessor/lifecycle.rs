@@ -1,8 +1,7 @@
-use std::time::Instant;
-
 use super::isolate::isolate;
 use super::state::State;
 use super::{BackendLessor, Shared};
+use crate::sync::Deadline;
 use crate::{BackendError, HostError, LeaseError, Timestamp};
 
 impl Shared {
@@ -56,11 +55,15 @@ impl Shared {
     }
 
     /// Commits what was acknowledged. A writer that is still busy at the deadline does it when it
-    /// comes back.
-    #[expect(clippy::disallowed_methods, reason = "stopping waits in real time")]
-    fn flush_at_stop(&self, deadline: Instant) -> Result<(), BackendError> {
-        let left = deadline.saturating_duration_since(Instant::now());
-        match self.become_writer(Some(left)) {
+    /// comes back, and so does a thread of the lessor's own that has not `ended`.
+    fn flush_at_stop(&self, deadline: &Deadline, ended: bool) -> Result<(), BackendError> {
+        let is_its = !ended && self.state.read(State::has_pending);
+        let writer = if is_its {
+            Err(LeaseError::DeadlineExceeded)
+        } else {
+            self.become_writer(deadline.left())
+        };
+        match writer {
             Ok(writer) => writer.commit(),
             Err(LeaseError::Reentrant) => Ok(()),
             Err(_) => {
@@ -74,8 +77,13 @@ impl Shared {
 }
 
 impl State {
-    /// Ends the wait of those whose transaction goes on beyond the end of the lessor.
+    /// Ends the wait of those whose transaction goes on beyond the end of the lessor, and of those who
+    /// want to be the writer after that.
     fn end_waits(&mut self, error: &BackendError) {
+        self.road.is_given_up = true;
+        for seat in std::mem::take(&mut self.road.wanting) {
+            self.errands.call(seat, super::road::Call::Stopped);
+        }
         for seat in std::mem::take(&mut self.road.writing) {
             let call = super::road::Call::Written(Err(error.clone()));
             self.errands.call(seat, call);
@@ -85,15 +93,14 @@ impl State {
 
 impl BackendLessor {
     /// Stops: no thread of the lessor does anything from then on.
-    #[expect(clippy::disallowed_methods, reason = "stopping waits in real time")]
     pub(super) fn stop_all(&self) {
         let shared = &self.shared;
         if !shared.refuse_all() {
             return;
         }
-        let deadline = Instant::now() + shared.options.stop_timeout;
-        self.threads.join(deadline);
-        if let Err(error) = shared.flush_at_stop(deadline) {
+        let deadline = Deadline::after(Some(shared.options.stop_timeout));
+        let ended = self.threads.join(&deadline);
+        if let Err(error) = shared.flush_at_stop(&deadline, ended) {
             shared.observe_failure(&LeaseError::Backend(error));
         }
     }

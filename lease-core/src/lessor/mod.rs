@@ -5,6 +5,8 @@ mod driver;
 mod errands;
 mod expired_leases;
 mod expiry;
+#[cfg(all(test, shuttle))]
+mod explore;
 mod isolate;
 mod journal;
 mod lifecycle;
@@ -52,6 +54,9 @@ use crate::{Backend, LeaseRow, LessorConfig, LessorStats};
 /// | `stop`, and dropping the lessor | the lessor's threads and the backend, up to the stop timeout |
 /// | `ExpiredLeases::recv` | the next expiry |
 /// | `tick` | the backend, the range deleter and the checkpointer, as far as something is due |
+///
+/// A lessor that is driven by hand has no thread that could be left alone: `stop` commits what is
+/// pending itself, and waits for that.
 ///
 /// An async host uses `try_renew` or [`renew_async`](BackendLessor::renew_async), and
 /// [`ExpiredLeases::recv_async`], and gives the commands to a thread that may block.
@@ -102,7 +107,11 @@ impl BackendLessor {
     /// ```
     #[must_use]
     pub fn stats(&self) -> LessorStats {
-        let mut stats = self.shared.state.read(|state| state.core.stats());
+        let mut stats = self.shared.state.read(|state| {
+            let mut stats = state.core.stats();
+            stats.waiting += state.road.waiting();
+            stats
+        });
         stats.renewed += self.shared.state.renewed();
         stats
     }

@@ -3,7 +3,7 @@ use std::collections::{BTreeSet, VecDeque};
 use super::Shared;
 use super::state::State;
 use crate::sync::thread::{ThreadId, current};
-use crate::sync::{Arc, Bell, Mutex, PoisonError};
+use crate::sync::{Arc, Bell, Mutex, MutexGuard, lock};
 use crate::{
     Answer, BackendError, BoxError, Busy, Command, Decision, HostError, LeaseError, LeaseId,
     LeaseItem, RangeDeleter, Timestamp, WriteBatch,
@@ -21,12 +21,16 @@ pub(super) struct Road {
     pub(super) ready: Vec<(WriteBatch, Arc<Seat>)>,
     // Whose rows are in the transaction that is being written.
     pub(super) writing: Vec<Arc<Seat>>,
+    // What of that transaction came from the journal, if not all of it did.
+    pub(super) journaled: Option<WriteBatch>,
     // Who wants to be the writer for a purpose of his own.
     pub(super) wanting: VecDeque<Arc<Seat>>,
     // The writer, if there is one.
     pub(super) writer: Option<ThreadId>,
     // Whether everything waits for a recovery.
     pub(super) is_closed: bool,
+    // Whether a stop has given up waiting for the writer: nobody else waits for it either.
+    pub(super) is_given_up: bool,
 }
 
 /// What goes down the road.
@@ -91,7 +95,7 @@ pub(super) type Done = Option<(Command, Answer)>;
 /// What has become of a job.
 enum Outcome {
     Done(Done),
-    /// A recovery has come between: it is to be decided again.
+    /// A recovery or an epoch has come between: it is to be decided again.
     Void(Job),
 }
 
@@ -186,6 +190,7 @@ impl Shared {
                 }
                 Call::Stopped | Call::Decided(_) => {
                     self.abandon(decision);
+                    self.decline_to_write();
                     return Err(LeaseError::Stopped);
                 }
             }
@@ -273,6 +278,13 @@ fn delete_items(
     deletes.end()
 }
 
+impl Road {
+    /// How many commands wait for others.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+}
+
 impl State {
     /// Whether a command can be decided and applied at once.
     #[inline]
@@ -286,12 +298,19 @@ impl State {
             return;
         }
         let mut kept = VecDeque::new();
+        // An epoch waits for few, and all others for it: else it might wait for ever.
+        let mut is_held = false;
         // The leases of those that go on waiting: who touches one comes behind them.
         let mut passed_over = BTreeSet::new();
         while let Some((job, seat)) = self.road.waiting.pop_front() {
+            if is_held {
+                kept.push_back((job, seat));
+                continue;
+            }
             match self.decide(job, &passed_over) {
                 Ok(decided) => self.errands.call(seat, Call::Decided(Box::new(decided))),
                 Err(job) => {
+                    is_held = matches!(job.command, Some(Command::BeginEpoch(_)));
                     let touched = job.command.as_ref().map(|one| self.core.touched_by(one));
                     passed_over.extend(touched.unwrap_or_default());
                     kept.push_back((job, seat));
@@ -353,9 +372,15 @@ impl State {
 
     /// Takes a decided job to where it is written.
     fn enter(&mut self, mut decided: Decided, seat: &Arc<Seat>, now: Timestamp) -> Step {
+        // An epoch that a crash could take back would come twice, and its fencing tokens with it.
+        let begins_epoch = decided
+            .decision
+            .as_ref()
+            .is_some_and(Decision::begins_epoch);
+        let is_durable = self.journal.is_none() || begins_epoch;
         let refusal = if self.is_stopped {
             Some(LeaseError::Stopped)
-        } else if self.journal.is_none() && self.road.writer == Some(seat.thread) {
+        } else if is_durable && self.road.writer == Some(seat.thread) {
             // It is called from inside a commit, and would wait for that.
             Some(LeaseError::Reentrant)
         } else {
@@ -366,9 +391,10 @@ impl State {
             self.advance();
             return Step::Refuse(refusal);
         }
-        let is_void = |decision: &Decision| self.core.is_void(decision);
-        if self.road.is_closed || decided.decision.as_ref().is_some_and(is_void) {
+        let may_enter = |decision: &mut Decision| self.core.enter(decision);
+        if self.road.is_closed || !decided.decision.as_mut().is_none_or(may_enter) {
             let command = decided.decision.map(|one| self.core.abandon(one));
+            self.advance();
             return Step::Void(Job {
                 command,
                 writes: decided.writes,
@@ -379,13 +405,13 @@ impl State {
         let mut batch = std::mem::take(&mut decided.writes);
         batch.append(&mut decided.rows);
         match &mut self.journal {
-            Some(journal) => {
+            _ if batch.is_empty() => Step::Apply(decided),
+            Some(journal) if !is_durable => {
                 journal.pending.append(&mut batch);
                 journal.touch(now);
                 Step::Apply(decided)
             }
-            None if batch.is_empty() => Step::Apply(decided),
-            None => {
+            _ => {
                 self.road.ready.push((batch, Arc::clone(seat)));
                 if self.road.writer.is_some() {
                     Step::Wait(decided.decision)
@@ -452,7 +478,7 @@ impl Seat {
         })
     }
 
-    fn lock(&self) -> crate::sync::MutexGuard<'_, VecDeque<Call>> {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Call>> {
+        lock(&self.calls)
     }
 }

@@ -37,6 +37,7 @@ pub(super) struct State {
     driver: Driver,
     // Who sleeps until the alarms of a lessor that is driven by hand.
     sleepers: Vec<Waker>,
+    // Whether an alarm was brought forward since the lessor was driven.
     has_moved: bool,
 }
 
@@ -148,28 +149,47 @@ impl State {
     }
 
     /// Wakes the sleeper when something is due before the alarms of a lessor that is driven by hand.
-    /// Returns whether that has happened already.
+    /// Returns whether that has happened since it was driven.
     pub(super) fn sleep(&mut self, sleeper: &mut Option<Waker>) -> bool {
-        let has_moved = std::mem::take(&mut self.has_moved);
-        if !has_moved {
+        if !self.has_moved {
             note_waker(&mut self.sleepers, sleeper);
         }
-        has_moved
+        self.has_moved
+    }
+
+    /// When a lessor that is driven by hand has something to do, for whoever has just driven it: it
+    /// has not come closer than that.
+    pub(super) fn rest(&mut self) -> Option<Timestamp> {
+        self.has_moved = false;
+        self.next_wakeup()
+    }
+
+    /// When there is something to do.
+    pub(super) fn next_wakeup(&self) -> Option<Timestamp> {
+        let wakeups = [
+            self.next_expiry(),
+            self.next_checkpoint(),
+            self.next_flush(),
+        ];
+        wakeups.into_iter().flatten().min()
     }
 
     /// Changes the role, and keeps what that has left until the driver runs again: to drop it takes
-    /// time in proportion to the leases, which nobody is to wait for. Returns whether it changed.
-    pub(super) fn keep_retired(
+    /// time in proportion to the leases, which nobody is to wait for. Returns whether the role has
+    /// changed, and what earlier changes have left if the driver has not run since: that is dropped
+    /// without the lock.
+    pub(super) fn change_role(
         &mut self,
         change: impl FnOnce(&mut LessorCore) -> Promotion,
-    ) -> bool {
-        match change(&mut self.core) {
-            Promotion::Changed(retired) => {
-                self.retired.extend(retired);
-                true
-            }
-            Promotion::Ignored => false,
+    ) -> (bool, Vec<Retired>) {
+        let Promotion::Changed(retired) = change(&mut self.core) else {
+            return (false, Vec::new());
+        };
+        if retired.is_some() && self.driver == Driver::Threads {
+            self.errands.ring(true, false, false);
         }
+        let old = std::mem::replace(&mut self.retired, Vec::from_iter(retired));
+        (true, old)
     }
 
     /// Notes who has to be woken because of what was done under the lock.

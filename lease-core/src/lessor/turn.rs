@@ -46,8 +46,9 @@ impl Shared {
     ///
     /// # Errors
     ///
-    /// [`LeaseError::Reentrant`] if this thread has it already, and
-    /// [`LeaseError::DeadlineExceeded`] after `timeout`.
+    /// [`LeaseError::Reentrant`] if this thread has it already,
+    /// [`LeaseError::DeadlineExceeded`] after `timeout`, and [`LeaseError::Stopped`] if a stop has
+    /// given up waiting for the one who has it.
     pub(super) fn become_writer(
         &self,
         timeout: Option<Duration>,
@@ -60,32 +61,51 @@ impl Shared {
             let is_free = state.road.writer.is_none();
             if is_free {
                 state.road.writer = Some(seat.thread);
+            } else if state.road.is_given_up {
+                return Err(LeaseError::Stopped);
             } else {
                 state.road.wanting.push_back(Arc::clone(&seat));
             }
             Ok(is_free)
         })?;
-        if !is_writer && !self.await_writer(&seat, timeout) {
-            return Err(LeaseError::DeadlineExceeded);
+        if !is_writer {
+            self.await_writer(&seat, timeout)?;
         }
         Ok(Writer { shared: self })
     }
 
-    fn await_writer(&self, seat: &Arc<Seat>, timeout: Option<Duration>) -> bool {
-        let Some(timeout) = timeout else {
-            let _write = seat.next();
-            return true;
+    fn await_writer(&self, seat: &Arc<Seat>, timeout: Option<Duration>) -> Result<(), LeaseError> {
+        let call = match timeout {
+            None => Some(seat.next()),
+            Some(timeout) => seat.next_timeout(timeout),
         };
-        if seat.next_timeout(timeout).is_some() {
-            return true;
+        match call {
+            Some(Call::Write) => return Ok(()),
+            Some(_) => return Err(LeaseError::Stopped),
+            None => {}
         }
         let is_given_up = self.state.with(|state| {
             let wanting = &mut state.road.wanting;
             let at = wanting.iter().position(|other| Arc::ptr_eq(other, seat));
             at.map(|at| wanting.remove(at)).is_some()
         });
-        // Else it came at the last moment.
-        !is_given_up
+        if is_given_up {
+            return Err(LeaseError::DeadlineExceeded);
+        }
+        // One of the two came at the last moment.
+        match seat.next() {
+            Call::Write => Ok(()),
+            _ => Err(LeaseError::Stopped),
+        }
+    }
+
+    /// Passes on the right to write if this thread, which leaves the road, was just given it: the word
+    /// of that may come after the word to leave.
+    pub(super) fn decline_to_write(&self) {
+        let me = current().id();
+        if self.state.read(|state| state.road.writer == Some(me)) {
+            drop(Writer { shared: self });
+        }
     }
 
     /// One turn of a thread that has become the writer.
@@ -123,12 +143,12 @@ impl Writer<'_> {
 impl Drop for Writer<'_> {
     fn drop(&mut self) {
         // What was acknowledged while the lessor was being stopped is nobody else's to write.
-        while self.shared.state.read(State::is_left_behind) {
+        while !self.shared.state.with(State::pass_on_unless_left_behind) {
             if self.commit().is_err() {
+                self.shared.state.with(State::pass_on);
                 break;
             }
         }
-        self.shared.state.with(State::pass_on);
     }
 }
 
@@ -138,6 +158,7 @@ impl State {
             Some(journal) => journal.take(),
             None => WriteBatch::default(),
         };
+        self.road.journaled = (!self.road.ready.is_empty()).then(|| batch.clone());
         for (mut rows, seat) in self.road.ready.drain(..) {
             batch.append(&mut rows);
             self.road.writing.push(seat);
@@ -155,12 +176,24 @@ impl State {
             && result.is_err()
         {
             sometimes!("core: a batch that failed is kept");
-            journal.put_back(batch, now);
+            // The others are told, and have had no effect.
+            journal.put_back(self.road.journaled.take().unwrap_or(batch), now);
         }
         // Those who were let go at a stop are told no more.
         for seat in std::mem::take(&mut self.road.writing) {
             self.errands.call(seat, Call::Written(result.clone()));
         }
+    }
+
+    /// Gives the right to write to the next one who wants it, unless there is something left that
+    /// the present writer has to write. Returns whether it did: whoever wants the right may give up
+    /// meanwhile, so that both are one step.
+    fn pass_on_unless_left_behind(&mut self) -> bool {
+        let may_go = !self.is_left_behind();
+        if may_go {
+            self.pass_on();
+        }
+        may_go
     }
 
     /// Gives the right to write to the next one who wants it.
@@ -175,10 +208,15 @@ impl State {
 
     /// Whether there are acknowledged writes that nobody but the present writer will commit.
     fn is_left_behind(&self) -> bool {
-        let is_pending = |journal: &super::journal::Journal| !journal.is_empty();
         self.is_stopped
             && self.road.wanting.is_empty()
             && self.road.writer == Some(current().id())
-            && self.journal.as_ref().is_some_and(is_pending)
+            && self.has_pending()
+    }
+
+    /// Whether something is applied and not committed.
+    pub(super) fn has_pending(&self) -> bool {
+        let journal = self.journal.as_ref();
+        journal.is_some_and(|journal| !journal.is_empty())
     }
 }

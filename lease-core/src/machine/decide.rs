@@ -22,6 +22,10 @@ pub struct Decision {
     applied: usize,
     // Which state it was decided against.
     generation: u64,
+    // In which epoch it was decided.
+    epoch: Epoch,
+    // Whether the epoch cannot be raised until it is applied.
+    holds_epoch: bool,
 }
 
 /// A command that was not decided, because one that is decided and not applied yet has a claim on a
@@ -55,12 +59,17 @@ pub(super) enum Effect {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Claims {
     leases: BTreeSet<LeaseId>,
-    // How many of them are to be granted.
+    // Those of the items to be attached that belong to no lease: nothing else keeps two attaches of
+    // one from being applied in another order than their rows are written.
+    items: BTreeSet<LeaseItem>,
+    // How many of the leases are to be granted.
     grants: usize,
     // The highest number that was counted for an incarnation.
     pub(super) counted: u64,
     // Whether the epoch is to be raised.
     epoch: bool,
+    // How many hold the epoch where it is.
+    epoch_holders: usize,
 }
 
 /// How many leases, items or checkpoints one part of a decision changes: some 100 µs.
@@ -75,6 +84,11 @@ impl Decision {
 
     pub(crate) fn into_parts(self) -> (Command, Answer) {
         (self.command, self.answer)
+    }
+
+    /// Whether it begins an epoch.
+    pub(crate) const fn begins_epoch(&self) -> bool {
+        matches!(self.effect, Effect::Epoch(_))
     }
 
     /// The leases that it revokes: their items are the host's to delete, in the same write.
@@ -133,6 +147,8 @@ impl LessorCore {
             effect,
             applied: 0,
             generation: self.generation,
+            epoch: self.epoch(),
+            holds_epoch: false,
         };
         self.claim(&decision);
         Ok(decision)
@@ -187,6 +203,10 @@ impl LessorCore {
                 self.apply_grant(now, grant, *incarnation, *counted);
                 false
             }
+            (_, Effect::Revoke(_)) if self.table.is_sweeping() => {
+                self.table.sweep();
+                true
+            }
             (_, Effect::Revoke(ids)) => {
                 let (part, has_more) = next(ids.len());
                 self.apply_revoke(now, &ids[part]);
@@ -208,7 +228,7 @@ impl LessorCore {
                 has_more
             }
             (_, Effect::Epoch(epoch)) => {
-                self.table.raise_epoch(*epoch);
+                self.table.begin_epoch(*epoch);
                 false
             }
             _ => false,
@@ -232,7 +252,7 @@ impl LessorCore {
 
     /// Whether a command that is decided and not applied yet stands in the way of any other one.
     pub(crate) fn has_claims(&self) -> bool {
-        !self.claims.is_empty() || self.table.is_sweeping()
+        !self.claims.is_empty()
     }
 
     /// Whether a command that is decided and not applied yet touches this lease.
@@ -240,9 +260,22 @@ impl LessorCore {
         self.claims.leases.contains(&id)
     }
 
-    /// Whether a recovery has made a decision void.
-    pub(crate) const fn is_void(&self, decision: &Decision) -> bool {
-        decision.generation != self.generation
+    /// Notes that the rows of a decision are going to be written, in any order with those of others.
+    /// Returns whether they may be: not if a recovery has made the decision void, or if it has a
+    /// fence and the epoch is raised. From here on the epoch stays until a decision with a fence is
+    /// applied: whoever is promoted would renew what it is about to take away.
+    pub(crate) fn enter(&mut self, decision: &mut Decision) -> bool {
+        if decision.generation != self.generation {
+            return false;
+        }
+        if decision.is_fenced() {
+            if self.claims.epoch || decision.epoch != self.epoch() {
+                return false;
+            }
+            decision.holds_epoch = true;
+            self.claims.epoch_holders += 1;
+        }
+        true
     }
 
     /// The leases that a command would have a claim on.
@@ -264,17 +297,19 @@ impl LessorCore {
         }
         let is_full = matches!(command, Command::Grant(_)) && self.claims_the_rest();
         let touched = self.touched_by(command);
+        let is_held = matches!(command, Command::BeginEpoch(_)) && self.claims.epoch_holders > 0;
         is_full
+            || is_held
             || self.claims.epoch
-            || self.table.is_sweeping()
             || touched.iter().any(|id| self.claims.leases.contains(id))
+            || self.claims.has_item_of(command)
     }
 
     /// The leases, but for `id`, from which an attach takes items.
     pub(super) fn owners(&self, id: LeaseId, items: &[LeaseItem]) -> impl Iterator<Item = LeaseId> {
-        let owners = items
-            .iter()
-            .filter_map(|item| self.get_lease(item.as_bytes()));
+        // An item of a lease that is gone and not swept yet counts as still held by it.
+        let holder = |item: &LeaseItem| self.table.attachments.holder_of(item.as_bytes());
+        let owners = items.iter().filter_map(holder);
         owners.filter(move |owner| *owner != id)
     }
 
@@ -297,6 +332,13 @@ impl LessorCore {
             _ if planted!("claim-forgotten") => {}
             _ => claims.leases.extend(decision.touched()),
         }
+        if let (Command::Attach { items, .. }, Effect::Attach { .. }) =
+            (&decision.command, &decision.effect)
+        {
+            let attachments = &self.table.attachments;
+            let is_free = |item: &&LeaseItem| attachments.lease_of(item.as_bytes()).is_none();
+            claims.items.extend(items.iter().filter(is_free).cloned());
+        }
     }
 
     fn unclaim(&mut self, decision: &Decision) {
@@ -316,6 +358,14 @@ impl LessorCore {
                 }
             }
         }
+        claims.epoch_holders -= usize::from(decision.holds_epoch);
+        if let Command::Attach { items, .. } = &decision.command
+            && matches!(decision.effect, Effect::Attach { .. })
+        {
+            for item in items {
+                claims.items.remove(item);
+            }
+        }
         if claims.is_empty() {
             claims.counted = 0;
         }
@@ -323,6 +373,19 @@ impl LessorCore {
 }
 
 impl Decision {
+    /// Whether it changes something only because the epoch is what it is.
+    fn is_fenced(&self) -> bool {
+        match (&self.command, &self.effect) {
+            (Command::Revoke(revocations), Effect::Revoke(_)) => {
+                revocations.iter().any(|one| one.fence.is_some())
+            }
+            (Command::Checkpoint(checkpoints), Effect::Checkpoint(_)) => {
+                checkpoints.iter().any(|one| one.fence.is_some())
+            }
+            _ => false,
+        }
+    }
+
     /// The leases that it changes, of a command that neither grants one nor raises the epoch.
     fn touched(&self) -> impl Iterator<Item = LeaseId> {
         let (ids, one, checkpoints) = match (&self.command, &self.effect) {
@@ -342,5 +405,14 @@ impl Decision {
 impl Claims {
     pub(super) fn is_empty(&self) -> bool {
         self.leases.is_empty() && !self.epoch
+    }
+
+    fn has_item_of(&self, command: &Command) -> bool {
+        match command {
+            Command::Attach { items, .. } if !self.items.is_empty() => {
+                items.iter().any(|item| self.items.contains(item))
+            }
+            _ => false,
+        }
     }
 }

@@ -99,8 +99,8 @@ impl LessorCore {
         Ok(match grant.incarnation {
             Some(incarnation) => (incarnation, None),
             None => {
-                let number = self.table.next_count(self.claims.counted);
-                (Incarnation::counted(self.epoch(), number), Some(number))
+                let (incarnation, number) = self.table.count_incarnation(self.claims.counted);
+                (incarnation, Some(number))
             }
         })
     }

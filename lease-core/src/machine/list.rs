@@ -246,7 +246,7 @@ struct View<'a> {
 }
 
 impl View<'_> {
-    /// The lease with its deadline in the place of what remains.
+    /// The lease with its deadline instead of what remains.
     #[inline]
     fn look(&self, record: &Record) -> (Lease, Items) {
         let id = record.id();

@@ -61,7 +61,7 @@ impl LessorCore {
         self.tickets.resolve_all(TicketOutcome::NotPrimary);
         self.claims = Claims::default();
         self.generation += 1;
-        recovery.table.raise_epoch(epoch);
+        recovery.table.restore_epoch(epoch);
         let table = core::mem::replace(&mut self.table, recovery.table);
         Replaced {
             _table: table,

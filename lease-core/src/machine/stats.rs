@@ -16,7 +16,7 @@ pub struct LessorStats {
     pub throttled: u64,
     /// Expiry-revokes that came too late to mean anything.
     pub stale_revokes: u64,
-    /// Checkpoint records handed out to be proposed.
+    /// Checkpoint records taken to be proposed.
     pub checkpoints_proposed: u64,
     /// Checkpoint records applied.
     pub checkpoints_applied: u64,
@@ -33,7 +33,7 @@ pub struct LessorStats {
     pub backlog: usize,
     /// Leases delivered as expired and not revoked yet: the revokes in flight.
     pub expiring: usize,
-    /// Callers that wait for the end of a lease.
+    /// Callers that wait for the end of a lease, and commands that wait for others of the same lease.
     pub waiting: usize,
     /// Leases of the primary that are queued, throttled or delivered: all that are scheduled.
     pub expiry_entries: usize,

@@ -20,12 +20,12 @@ use crate::{BackendLessor, Lessor, LessorStats};
 /// | `lessor_backlog_leases` | gauge | leases whose time is up and that the revoke rate has put off |
 /// | `lessor_expiring_leases` | gauge | leases delivered as expired and not revoked yet: the revokes in flight |
 /// | `lessor_expired_batches` | gauge | expired batches that the host has not taken yet |
-/// | `lessor_waiting_callers` | gauge | renewals that wait for the end of a lease |
+/// | `lessor_waiting_callers` | gauge | renewals that wait for the end of a lease, and commands that wait for others |
 /// | `lessor_open_checkpoints` | gauge | checkpoint proposals that may still be applied |
 /// | `lessor_expired_total` | counter | leases delivered as expired, each attempt counted |
 /// | `lessor_throttled_total` | counter | times that the revoke rate put a delivery off |
 /// | `lessor_stale_revokes_total` | counter | expiry-revokes that came too late |
-/// | `lessor_checkpoints_proposed_total` | counter | checkpoint records handed out |
+/// | `lessor_checkpoints_proposed_total` | counter | checkpoint records taken to be proposed |
 /// | `lessor_checkpoints_applied_total` | counter | checkpoint records applied |
 /// | `lessor_stale_checkpoints_total` | counter | checkpoint records that came too late |
 /// | `lessor_clock_regressions_total` | counter | readings of the clock behind an earlier one by more than its lag |
@@ -111,7 +111,7 @@ fn gauges(stats: &LessorStats, batches: usize) -> [(&'static str, &'static str, 
         ),
         (
             "lessor_waiting_callers",
-            "Renewals that wait for the end of a lease.",
+            "Renewals that wait for the end of a lease, and commands that wait for others.",
             stats.waiting,
         ),
         (
@@ -142,7 +142,7 @@ fn counters(stats: &LessorStats) -> [(&'static str, &'static str, u64); 7] {
         ),
         (
             "lessor_checkpoints_proposed",
-            "Checkpoint records handed out to be proposed.",
+            "Checkpoint records taken to be proposed.",
             stats.checkpoints_proposed,
         ),
         (

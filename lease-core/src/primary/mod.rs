@@ -159,7 +159,7 @@ impl Primary {
         record.set_place(Place::Queued(position));
     }
 
-    /// Schedules a bounded number of the leases that were there at the promotion. Answers whether
+    /// Schedules a bounded number of the leases that were there at the promotion. Returns whether
     /// there are more.
     pub(crate) fn schedule_slice(&mut self, table: &mut LeaseTable) -> bool {
         let Some(mut cursor) = self.unscheduled else {

@@ -6,6 +6,7 @@
 //! wait with a timeout may end at any moment, see [`Deadline`](monitor::Deadline).
 mod bell;
 mod gate;
+pub(crate) mod leaf;
 mod monitor;
 mod queue;
 mod shared_lock;
@@ -17,7 +18,8 @@ mod tests;
 pub(crate) mod thread;
 
 pub(crate) use bell::Bell;
-pub(crate) use shared_lock::{ReadGuard, SharedLock, WriteGuard};
+pub(crate) use monitor::Deadline;
+pub(crate) use shared_lock::SharedLock;
 pub(crate) use signal::Signal;
 pub(crate) use slot::Slot;
 
@@ -36,3 +38,13 @@ pub(crate) use std::{
     sync::{Condvar, Mutex, MutexGuard, atomic},
     thread_local,
 };
+
+/// Takes a mutex. A panic under it is possible only in tests.
+///
+/// # Panics
+///
+/// In a debug build, if this thread has the lessor's lock.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    leaf::check("another lock is taken");
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -2,7 +2,7 @@ use std::time::Duration;
 #[cfg(not(shuttle))]
 use std::time::Instant;
 
-use super::{Condvar, Mutex, MutexGuard, PoisonError};
+use super::{Condvar, Mutex, MutexGuard, PoisonError, lock};
 
 /// A value behind a mutex, and a wait until it has changed.
 #[derive(Default)]
@@ -16,7 +16,9 @@ pub(super) struct Monitor<T> {
 /// Shuttle has no time. There a wait with a timeout does not sleep: it lets others go on, looks
 /// again, and after each look may have timed out, as shuttle's random numbers decide. So any order
 /// of a timeout and what else happens can occur, and nobody waits for ever who would not in truth.
-pub(super) struct Deadline(Option<Moment>);
+/// Only a deadline that is an hour away or more never passes there: who is not woken before it has
+/// been forgotten.
+pub(crate) struct Deadline(Option<Moment>);
 
 #[cfg(not(shuttle))]
 type Moment = Instant;
@@ -33,6 +35,12 @@ impl<T> Monitor<T> {
 
     /// Takes the mutex. A panic under it is possible only in tests.
     pub(super) fn lock(&self) -> MutexGuard<'_, T> {
+        lock(&self.value)
+    }
+
+    /// As [`lock`](Self::lock), for a test that looks on while it has the lessor's lock itself.
+    #[cfg(all(test, not(shuttle)))]
+    pub(super) fn look(&self) -> MutexGuard<'_, T> {
         self.value.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -115,14 +123,36 @@ impl Deadline {
         clippy::disallowed_methods,
         reason = "whoever asks for a timeout waits in real time"
     )]
-    pub(super) fn after(timeout: Option<Duration>) -> Self {
+    pub(crate) fn after(timeout: Option<Duration>) -> Self {
         Self(timeout.and_then(|timeout| Instant::now().checked_add(timeout)))
     }
 
-    /// `None` is never.
+    /// `None`, and what is far away, is never.
     #[cfg(shuttle)]
-    pub(super) fn after(timeout: Option<Duration>) -> Self {
-        Self(timeout.map(|_| ()))
+    pub(crate) fn after(timeout: Option<Duration>) -> Self {
+        Self(timeout.filter(|timeout| *timeout < FAR_AWAY).map(drop))
+    }
+
+    /// How long it is until then; `None` if it never comes.
+    #[cfg(not(shuttle))]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "whoever asks for a timeout waits in real time"
+    )]
+    pub(crate) fn left(&self) -> Option<Duration> {
+        let now = Instant::now();
+        self.0.map(|end| end.saturating_duration_since(now))
+    }
+
+    /// How long it is until then; `None` if it never comes. Another look may say otherwise.
+    #[cfg(shuttle)]
+    pub(crate) fn left(&self) -> Option<Duration> {
+        let some = if self.has_passed() {
+            Duration::ZERO
+        } else {
+            Duration::from_secs(1)
+        };
+        self.0.map(|()| some)
     }
 
     /// Returns whether it has passed.
@@ -141,6 +171,10 @@ impl Deadline {
         self.0.is_some() && is_over()
     }
 }
+
+/// What no schedule comes to: see [`Deadline`].
+#[cfg(shuttle)]
+const FAR_AWAY: Duration = Duration::from_secs(60 * 60);
 
 #[cfg(shuttle)]
 fn is_over() -> bool {

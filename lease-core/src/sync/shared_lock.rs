@@ -10,6 +10,7 @@ use std::ops::{Deref, DerefMut};
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
 use super::gate::Gate;
+use super::leaf;
 use super::stripe::Stripe;
 use super::thread::panicking;
 
@@ -80,8 +81,11 @@ impl<T, S> SharedLock<T, S> {
     /// If the lock is poisoned.
     #[inline]
     pub(crate) fn read(&self) -> ReadGuard<'_, T, S> {
+        leaf::check("it is taken again");
+        let stripe = self.gate.enter();
+        leaf::enter();
         ReadGuard {
-            stripe: self.gate.enter(),
+            stripe,
             lock: self,
             _guard: PhantomData,
         }
@@ -94,7 +98,9 @@ impl<T, S> SharedLock<T, S> {
     /// If the lock is poisoned.
     #[inline]
     pub(crate) fn write(&self) -> WriteGuard<'_, T, S> {
+        leaf::check("it is taken again");
         self.gate.shut();
+        leaf::enter();
         WriteGuard {
             lock: self,
             was_panicking: panicking(),
@@ -160,6 +166,7 @@ impl<T, S> Deref for ReadGuard<'_, T, S> {
 impl<T, S> Drop for ReadGuard<'_, T, S> {
     #[inline]
     fn drop(&mut self) {
+        leaf::leave();
         self.lock.gate.leave(self.stripe);
     }
 }
@@ -187,6 +194,7 @@ impl<T, S> DerefMut for WriteGuard<'_, T, S> {
 impl<T, S> Drop for WriteGuard<'_, T, S> {
     #[inline]
     fn drop(&mut self) {
+        leaf::leave();
         if !self.was_panicking && panicking() {
             self.lock.gate.poison();
         }

@@ -11,8 +11,8 @@ use size::{PAGE_BYTES, class_of, size_of_class};
 ///
 /// A cell costs its size rounded up, by less than 4 bytes up to 128 and by less than an eighth
 /// above. Cells of one size share pages of 12 KiB; one of more than 4 KiB has a page of its own,
-/// which goes with it. Memory follows the cells in use down: once a page's worth and more than half
-/// of a size's cells are free, [`relocate`](Self::relocate) empties pages cell by cell.
+/// which goes with it. Memory follows the cells in use down: where more than half of it is free and
+/// it is no small amount, [`relocate`](Self::relocate) empties pages cell by cell.
 #[derive(Clone, Debug)]
 pub(crate) struct Arena {
     pages: Vec<Page>,
@@ -23,6 +23,12 @@ pub(crate) struct Arena {
     classes: Vec<Class>,
     // One bit for each class; clear where the class is not sparse.
     sparse: u128,
+    // The class of the last cell that was given back: moves within it make up for that cell, those
+    // of smaller cells would not.
+    last: usize,
+    // Of all shared pages, and of the cells in use there.
+    bytes: usize,
+    live_bytes: usize,
 }
 
 /// All pages with cells of one size.
@@ -38,6 +44,10 @@ struct Class {
     scan: u16,
 }
 
+/// So much may be free whatever is in use: little, and enough for a table of some thousand items to
+/// come and go without a move.
+const SLACK: usize = 256 * 1024;
+
 impl Arena {
     pub(crate) const fn new() -> Self {
         Self {
@@ -45,6 +55,9 @@ impl Arena {
             absent: Vec::new(),
             classes: Vec::new(),
             sparse: 0,
+            last: 0,
+            bytes: 0,
+            live_bytes: 0,
         }
     }
 
@@ -65,12 +78,10 @@ impl Arena {
         let number = self.classes[class].fullest_open().unwrap_or_else(|| {
             let Class { cell, capacity, .. } = self.classes[class];
             self.classes[class].pages += 1;
+            self.bytes += usize::from(capacity) * cell as usize;
             self.add_page(Page::new(cell as usize, capacity))
         });
-        self.classes[class].live += 1;
-        let cell = self.take_from(number);
-        self.list(class, number);
-        cell
+        self.take_shared(class, number)
     }
 
     /// Frees a cell. O(1).
@@ -83,6 +94,8 @@ impl Arena {
             return self.drop_page(number);
         };
         self.classes[class].live -= 1;
+        self.live_bytes -= size;
+        self.last = class;
         self.list(class, number);
         // The only page with a free cell stays, for who takes and gives back by turns.
         if is_empty && self.classes[class].open_len() > 1 {
@@ -96,29 +109,30 @@ impl Arena {
     /// Moves the content of one cell to a page that is fuller, if any size has too few cells in use
     /// for its pages. Returns the cell's old and new name; the old one is free. O(1).
     ///
-    /// Called once for each cell that is given back, it keeps the memory of each size below two
-    /// times that of the cells in use and two pages.
+    /// Called once for each cell that is given back, it keeps memory below two times that of the
+    /// cells in use and 1 MiB.
     pub(crate) fn relocate(&mut self) -> Option<(Cell, Cell)> {
+        if !self.is_sparse() {
+            return None;
+        }
         let (class, from) = self.sparse_page()?;
         let to = self.classes[class].fullest_open();
         let to = to.filter(|to| *to != from)?;
         let scan = &mut self.classes[class].scan;
         let old = Cell::new(from, self.pages[from as usize].next_live(scan)?);
-        let new = self.take_from(to);
-        self.classes[class].live += 1;
+        let new = self.take_shared(class, to);
         let pages = [from as usize, to as usize];
         let [from, target] = self.pages.get_disjoint_mut(pages).expect("two open pages");
         target
             .cell_mut(new.number())
             .copy_from_slice(from.cell(old.number()));
-        self.list(class, to);
         self.give_back(old);
         Some((old, new))
     }
 
     /// Whether [`relocate`](Self::relocate) has something to do. O(1).
     pub(crate) const fn is_sparse(&self) -> bool {
-        self.sparse != 0
+        self.sparse != 0 && self.bytes > 2 * self.live_bytes + SLACK
     }
 
     #[inline]
@@ -131,9 +145,9 @@ impl Arena {
         self.pages[cell.page() as usize].cell_mut(cell.number())
     }
 
-    /// How many bytes the pages have.
+    /// How many bytes all pages have.
     #[cfg(test)]
-    pub(crate) fn bytes(&self) -> usize {
+    pub(crate) fn all_bytes(&self) -> usize {
         let bytes = |page: &Page| usize::from(page.capacity) * page.cell as usize;
         self.pages.iter().map(bytes).sum()
     }
@@ -141,7 +155,10 @@ impl Arena {
     /// A class that is sparse and the page to be emptied: the same one until it is empty.
     fn sparse_page(&mut self) -> Option<(usize, u32)> {
         while self.sparse != 0 {
-            let class = self.sparse.trailing_zeros() as usize;
+            let class = match self.sparse >> self.last & 1 {
+                1 => self.last,
+                _ => self.sparse.trailing_zeros() as usize,
+            };
             let first = self.classes[class].open[SPARSE].first().copied();
             match first.filter(|_| self.classes[class].is_sparse()) {
                 None => self.sparse &= !(1 << class),
@@ -150,6 +167,15 @@ impl Arena {
             }
         }
         None
+    }
+
+    fn take_shared(&mut self, class: usize, number: u32) -> Cell {
+        let Class { live, cell, .. } = &mut self.classes[class];
+        *live += 1;
+        self.live_bytes += *cell as usize;
+        let cell = self.take_from(number);
+        self.list(class, number);
+        cell
     }
 
     fn take_from(&mut self, number: u32) -> Cell {
@@ -171,6 +197,8 @@ impl Arena {
 
     fn drop_shared(&mut self, class: usize, number: u32) {
         self.unlist(class, number);
+        let page = &self.pages[number as usize];
+        self.bytes -= usize::from(page.capacity) * page.cell as usize;
         self.classes[class].pages -= 1;
         self.drop_page(number);
     }
@@ -273,6 +301,8 @@ mod tests {
     struct Model {
         arena: Arena,
         held: BTreeMap<u32, (usize, u8)>,
+        // To choose from; some are not held any more.
+        names: Vec<u32>,
         state: u64,
         relocated: usize,
     }
@@ -282,6 +312,7 @@ mod tests {
             Self {
                 arena: Arena::new(),
                 held: BTreeMap::new(),
+                names: Vec::new(),
                 state: seed,
                 relocated: 0,
             }
@@ -301,6 +332,7 @@ mod tests {
             self.arena.get_mut(cell)[..MARK].fill(byte);
             let old = self.held.insert(cell.to_bits(), (len, byte));
             assert_eq!(old, None, "a cell is taken once");
+            self.names.push(cell.to_bits());
         }
 
         fn give_back(&mut self, bits: u32) {
@@ -309,36 +341,43 @@ mod tests {
             if let Some((old, new)) = self.arena.relocate() {
                 let content = self.held.remove(&old.to_bits()).expect("it was in use");
                 assert_eq!(self.held.insert(new.to_bits(), content), None);
+                self.names.push(new.to_bits());
                 self.relocated += 1;
             }
         }
 
         fn give_back_any(&mut self) {
-            let from = self.random(1 << 31) as u32;
-            let next = self.held.range(from..).chain(&self.held).next();
-            let bits = next.map(|(bits, _)| *bits);
-            bits.into_iter().for_each(|bits| self.give_back(bits));
+            while !self.names.is_empty() {
+                let at = self.random(self.names.len());
+                let name = self.names.swap_remove(at);
+                if self.held.contains_key(&name) {
+                    return self.give_back(name);
+                }
+            }
         }
 
         fn check(&self) {
-            let mut bytes = 0;
+            let (mut bytes, mut shared) = (0, 0);
             for (bits, (len, byte)) in &self.held {
                 let cell = self.arena.get(Cell::from_bits(*bits));
                 assert!(cell[..*len].iter().all(|found| found == byte));
                 bytes += cell.len();
+                shared += if *len > MAX_SHARED { 0 } else { cell.len() };
             }
+            assert_eq!(self.arena.live_bytes, shared);
+            assert_eq!(self.arena.all_bytes() - self.arena.bytes, bytes - shared);
             let used: usize = self.arena.classes.iter().map(|class| class.live).sum();
             let own = |(len, _): &&(usize, u8)| *len > MAX_SHARED;
             assert_eq!(
                 used + self.held.values().filter(own).count(),
                 self.held.len()
             );
-            let slack = 2 * PAGE_BYTES * self.arena.classes.iter().filter(|c| c.pages > 0).count();
-            let most = 2 * bytes + slack;
+            let pages = self.arena.classes.iter().filter(|class| class.pages > 0);
+            let most = 2 * bytes + SLACK + 2 * PAGE_BYTES * pages.count();
             assert!(
-                self.arena.bytes() <= most,
+                self.arena.all_bytes() <= most,
                 "{} > {most}",
-                self.arena.bytes()
+                self.arena.all_bytes()
             );
         }
     }
@@ -347,10 +386,10 @@ mod tests {
     fn cells_keep_what_they_are_given_and_memory_follows_them_whatever_comes_and_goes() {
         const LENS: [usize; 10] = [20, 21, 52, 128, 129, 1_000, 4_096, 4_097, 30_000, 52];
         let mut relocated = 0;
-        for seed in 1..=8 {
+        for seed in 1..=4 {
             let mut model = Model::new(seed);
             for _ in 0..12 {
-                let (lens, ops) = (1 + model.random(LENS.len()), model.random(2_500));
+                let (lens, ops) = (1 + model.random(LENS.len()), model.random(16_000));
                 let grows = model.random(10);
                 for _ in 0..ops {
                     if model.random(10) < grows {
@@ -387,7 +426,7 @@ mod tests {
         }
         model.check();
         assert!(model.relocated > 100);
-        assert!(model.arena.bytes() < 4 * PAGE_BYTES);
+        assert!(model.arena.all_bytes() < SLACK + 4 * PAGE_BYTES);
         assert!(model.arena.absent.len() <= 2 * model.arena.pages.len());
     }
 
@@ -396,28 +435,28 @@ mod tests {
         let mut model = Model::new(1);
         for len in [4_097, 100_000, 10_000_000] {
             model.take(len);
-            assert!(model.arena.bytes() == len, "no more than asked for");
+            assert!(model.arena.all_bytes() == len, "no more than asked for");
             model.give_back_any();
-            assert_eq!((model.arena.bytes(), model.arena.pages.len()), (0, 0));
+            assert_eq!((model.arena.all_bytes(), model.arena.pages.len()), (0, 0));
         }
         model.take(52);
-        let bytes = model.arena.bytes();
+        let bytes = model.arena.all_bytes();
         model.give_back_any();
-        assert_eq!(model.arena.bytes(), bytes, "for who takes it again");
+        assert_eq!(model.arena.all_bytes(), bytes, "for who takes it again");
     }
 
     #[test]
     fn numbers_of_pages_and_cells_are_used_again() {
         let mut model = Model::new(1);
         (0..2_000).for_each(|_| model.take(52));
-        let (pages, bytes) = (model.arena.pages.len(), model.arena.bytes());
+        let (pages, bytes) = (model.arena.pages.len(), model.arena.all_bytes());
         for _ in 0..3 {
             while !model.held.is_empty() {
                 model.give_back_any();
             }
-            assert!(model.arena.bytes() <= PAGE_BYTES);
+            assert!(model.arena.all_bytes() <= PAGE_BYTES);
             (0..2_000).for_each(|_| model.take(52));
-            let same = (model.arena.pages.len(), model.arena.bytes());
+            let same = (model.arena.pages.len(), model.arena.all_bytes());
             assert_eq!(same, (pages, bytes));
         }
     }

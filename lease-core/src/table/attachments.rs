@@ -17,7 +17,7 @@ pub(crate) use walk::ItemWalk;
 
 /// Which item belongs to which lease, both ways.
 ///
-/// An item belongs to at most one lease. An item and its place in the list of its lease lie in one
+/// An item belongs to at most one lease. An item and its links in the list of its lease lie in one
 /// cell of an arena, so that an attach allocates nothing of its own and each item's bytes are
 /// stored once.
 #[derive(Clone, Debug)]
@@ -49,6 +49,13 @@ struct Found {
 /// The items of a lease.
 pub(crate) struct List(Cell);
 
+/// Where `lists` names the first node of a list, until it changes.
+#[derive(Clone, Copy)]
+struct ListEntry {
+    spot: Spot,
+    bucket: usize,
+}
+
 impl Attachments {
     pub(crate) fn new(hash_seed: u64) -> Self {
         Self {
@@ -79,6 +86,15 @@ impl Attachments {
         let is_it = |found: &Found| found.is_item(spot, item, &self.arena);
         let node = self.items.find(spot, is_it)?.node();
         (!self.is_doomed(node)).then(|| node::lease(&self.arena, node))
+    }
+
+    /// The lease whose list an item is in, also if it is gone and its items are left to
+    /// [`sweep`](Self::sweep). O(1).
+    pub(crate) fn holder_of(&self, item: &[u8]) -> Option<LeaseId> {
+        let spot = self.spot_of_item(item);
+        let is_it = |found: &Found| found.is_item(spot, item, &self.arena);
+        let node = self.items.find(spot, is_it)?.node();
+        Some(node::lease(&self.arena, node))
     }
 
     /// Refuses items of which the lease would have more than `limit`, together with its own. O(1)
@@ -124,24 +140,29 @@ impl Attachments {
             return None;
         }
         sometimes!("core: an item moves to another lease");
-        let emptied = self.unlink(node);
+        let list = self.find_list(owner).expect("a linked item has a list");
+        let is_last = self.unlink(list, node);
         self.link(node, lease);
-        emptied
+        is_last.then_some(owner)
     }
 
     /// Detaches `item` if it belongs to `lease`. Returns which lease has lost its last item by
     /// that. O(1).
     pub(crate) fn detach(&mut self, lease: LeaseId, item: &[u8]) -> Option<LeaseId> {
+        // Looked for before the item, so that the cache misses of both overlap.
+        let list = self.find_list(lease)?;
         let spot = self.spot_of_item(item);
         let Self { arena, items, .. } = self;
         let is_it = |found: &Found| {
             found.is_item(spot, item, arena) && node::lease(arena, found.node()) == lease
         };
         let node = items.remove(spot, is_it, Found::hash)?.node();
-        let emptied = self.unlink(node);
+        let is_last = self.unlink(list, node);
         self.arena.give_back(node);
-        self.compact(1);
-        emptied
+        if self.doomed.is_empty() {
+            self.compact(1);
+        }
+        is_last.then_some(lease)
     }
 
     /// The items of `lease`, if it has any, for [`detach_all`](Self::detach_all). O(1).
@@ -156,7 +177,7 @@ impl Attachments {
     #[cfg(test)]
     fn bytes(&self) -> usize {
         let buckets = self.items.buckets() + self.lists.buckets();
-        self.arena.bytes() + buckets * (size_of::<Found>() + 1)
+        self.arena.all_bytes() + buckets * (size_of::<Found>() + 1)
     }
 
     /// Checks that both directions agree. O(items).
@@ -227,27 +248,30 @@ impl Attachments {
         node::set_head(arena, node, &head);
     }
 
-    /// Takes a node from its list. Returns which lease's last one it was.
-    fn unlink(&mut self, node: Cell) -> Option<LeaseId> {
-        let Head {
-            lease,
-            next,
-            before,
-        } = node::head(&self.arena, node);
+    fn find_list(&self, lease: LeaseId) -> Option<ListEntry> {
+        let spot = self.spot_of_list(lease);
+        let is_it = |first: &Found| first.is_list(spot, lease, &self.arena);
+        let bucket = self.lists.bucket_of(spot, is_it)?;
+        Some(ListEntry { spot, bucket })
+    }
+
+    /// Takes a node from its list. Returns whether it was the last one.
+    fn unlink(&mut self, ListEntry { spot, bucket }: ListEntry, node: Cell) -> bool {
+        let Self { arena, lists, .. } = self;
+        let Head { next, before, .. } = node::head(arena, node);
+        let first = lists.at_mut(spot, bucket);
+        let first = first.expect("a linked item has a list");
         match (before, next) {
             (Before::Start(_), None) => {
-                self.remove_list(lease, node);
-                return Some(lease);
+                lists.remove_at(spot, bucket, Found::hash);
+                return true;
             }
             (Before::Start(len), Some(next)) => {
-                let spot = self.spot_of_list(lease);
-                let first = self.lists.find_mut(spot, |first| first.node() == node);
-                *first.expect("a linked item has a list") = Found::new(spot, next);
-                node::set_before(&mut self.arena, next, Before::Start(len - 1));
+                *first = Found::new(spot, next);
+                node::set_before(arena, next, Before::Start(len - 1));
             }
             (Before::Node(before), next) => {
-                let first = self.first(lease).expect("a linked item has a list");
-                let arena = &mut self.arena;
+                let first = first.node();
                 let len = node::len_from(arena, first);
                 node::set_before(arena, first, Before::Start(len - 1));
                 node::set_next(arena, before, next);
@@ -256,7 +280,7 @@ impl Attachments {
                 }
             }
         }
-        None
+        false
     }
 
     fn remove_list(&mut self, lease: LeaseId, first: Cell) {
@@ -353,9 +377,9 @@ mod tests {
         while attachments.sweep() {}
         attachments.check_invariants(|_| false);
         assert_eq!(attachments.len(), 0);
-        assert!(attachments.items.buckets() <= 8 * SHARDS);
-        assert!(attachments.lists.buckets() <= 8 * SHARDS);
-        assert!(attachments.arena.bytes() < 20_000);
+        assert!(attachments.items.buckets() <= 32 * SHARDS);
+        assert!(attachments.lists.buckets() <= 32 * SHARDS);
+        assert!(attachments.arena.all_bytes() < 20_000);
     }
 
     /// Item "a" of lease 1, items "b" and "c" of lease 2.
@@ -432,7 +456,7 @@ mod tests {
         attachments.check_invariants(|lease| lease == id(1));
         let left = attachments.bytes();
         assert!(
-            left < full / 30,
+            left < full / 15,
             "{left} of {full} bytes after {steps} steps"
         );
         assert!((98..200).contains(&steps), "{steps}");

@@ -3,10 +3,12 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
+use std::time::Duration;
 
 use lease_core::{
     Answer, Backend, BackendLessor, Checkpoint, Clock, Command, Driver, Durability, Epoch, Grant,
-    Incarnation, LeaseError, Lessor, Revocation, Table, TableDeleter, Timestamp, Ttl, WriteBatch,
+    Incarnation, LeaseError, Lessor, ManualClock, Revocation, Table, TableDeleter, Timestamp, Ttl,
+    WriteBatch,
 };
 
 use crate::support::TestBackend;
@@ -365,4 +367,42 @@ fn checkpoint_refuses_what_no_lease_can_have() {
         .lessor
         .checkpoint(id(9), 1)
         .expect("an unknown lease is ignored");
+}
+
+/// An epoch that was not stored may come again after a crash, and its fencing tokens with it.
+#[test]
+fn a_promotion_whose_epoch_is_not_stored_is_an_error_and_gives_no_token() {
+    for durability in [Durability::EveryCommand, BATCHED] {
+        let bench = bench(|builder| builder.durability(durability));
+        let epoch = bench.lessor.primary_epoch();
+        let first = bench.lessor.grant(id(1), 10).expect("free");
+        bench.lessor.flush().expect("works");
+        bench.backend.store().fail_after = Some(0);
+        assert!(is_backend(bench.lessor.promote(Duration::ZERO)));
+        assert_eq!(bench.lessor.primary_epoch(), epoch, "as it was");
+
+        let open = || {
+            BackendLessor::builder(bench.backend.clone())
+                .clock(Arc::new(ManualClock::default()))
+                .driver(Driver::Manual)
+                .durability(durability)
+                .build()
+                .expect("readable")
+        };
+        let second = open();
+        bench.backend.store().fail_after = Some(0);
+        assert!(is_backend(second.promote(Duration::ZERO)));
+        assert_eq!(second.primary_epoch(), None);
+        let none = second.grant(id(2), 10).expect("free").fencing_token();
+        assert_eq!(none, None, "it could come twice");
+        second.promote(Duration::ZERO).expect("works again");
+        let next = second.grant(id(3), 10).expect("free").fencing_token();
+        assert!(next > first.fencing_token());
+        // The next one finds at least the epoch of the last token, whatever was flushed.
+        std::mem::forget(second);
+        let third = open();
+        third.promote(Duration::ZERO).expect("works");
+        let last = third.grant(id(4), 10).expect("free").fencing_token();
+        assert!(last > next, "{last:?} after {next:?}");
+    }
 }

@@ -54,7 +54,7 @@ fn revokes_of_the_same_leases_in_opposite_orders_end() {
             bench.lessor.grant(*id, 60).expect("free");
         }
         let start = Arc::new(Barrier::new(2));
-        let (done, answers) = crossbeam_channel::bounded(2);
+        let (done, answers) = std::sync::mpsc::channel();
         for ids in [forth, back] {
             let (bench, start, done) = (Arc::clone(&bench), Arc::clone(&start), done.clone());
             thread::spawn(move || {

@@ -79,9 +79,9 @@ fn an_unrevoked_lease_comes_again_after_the_retry_interval() {
     bench.at_secs(10);
     assert_eq!(ids(&bench.expired()), [1]);
     bench.at_secs(11);
-    bench.at_secs(13);
+    bench.at_secs(12);
     assert!(bench.expired().is_empty());
-    bench.at_secs(14);
+    bench.at_secs(13);
     let again = bench.expired();
     assert_eq!(ids(&again), [1]);
     assert_eq!(again[0].leases[0].attempt, 1);

@@ -1,7 +1,7 @@
 use super::node::{self, Before, head, item, len_from};
 use super::{Attachments, Found, ITEMS_PER_STEP, List};
-use crate::LeaseId;
 use crate::table::arena::Cell;
+use crate::{LeaseId, LeaseItem};
 
 /// A list whose lease is gone: nothing finds its items any more, but they still take up memory.
 #[derive(Clone, Debug)]
@@ -16,7 +16,7 @@ impl Attachments {
     /// they take up memory until [`sweep`](Self::sweep) has come by. O(k), but no more than O(1) in
     /// a doomed list.
     ///
-    /// Until it is swept, nothing may be attached or detached.
+    /// Until it is swept, no item of it may be attached, and nothing to a lease of its id.
     pub(crate) fn detach_all(&mut self, lease: LeaseId, List(first): List) {
         let left = len_from(&self.arena, first) as usize;
         self.remove_list(lease, first);
@@ -52,6 +52,16 @@ impl Attachments {
     /// Whether [`sweep`](Self::sweep) has something to do. O(1).
     pub(crate) const fn is_sweeping(&self) -> bool {
         self.is_sweeping
+    }
+
+    /// Whether the lease, or one of the items, belongs to what is left to sweep.
+    pub(crate) fn names_doomed(&self, lease: LeaseId, items: &[LeaseItem]) -> bool {
+        let is_lease = |doomed: &Doomed| node::lease(&self.arena, doomed.first) == lease;
+        let is_doomed = |item: &LeaseItem| {
+            let item = item.as_bytes();
+            self.holder_of(item).is_some() && self.lease_of(item).is_none()
+        };
+        self.doomed.iter().any(is_lease) || items.iter().any(is_doomed)
     }
 
     /// Whether a list that nothing finds any more has this item.
