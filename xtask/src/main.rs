@@ -17,6 +17,7 @@ mod ci;
 mod codegen;
 mod invocation;
 mod sim;
+mod threads;
 mod tidy;
 mod workspace;
 
@@ -39,6 +40,7 @@ enum Command {
     Ci(ci::Args),
     Codegen(codegen::Args),
     Sim(sim::Args),
+    Threads(threads::Args),
     Tidy(tidy::Args),
 }
 
@@ -58,6 +60,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Ci(args) => ci::run(&workspace, &args),
         Command::Codegen(args) => codegen::run(&workspace, &args),
         Command::Sim(args) => sim::run(&workspace, &args),
+        Command::Threads(args) => threads::run(&workspace, &args),
         Command::Tidy(args) => tidy::run(&workspace, &args),
     }
 }
