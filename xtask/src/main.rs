@@ -18,6 +18,7 @@ mod ci;
 mod codegen;
 mod invocation;
 mod sim;
+mod threads;
 mod tidy;
 mod workspace;
 
@@ -41,6 +42,7 @@ enum Command {
     Ci(ci::Args),
     Codegen(codegen::Args),
     Sim(sim::Args),
+    Threads(threads::Args),
     Tidy(tidy::Args),
 }
 
@@ -61,6 +63,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Ci(args) => ci::run(&workspace, &args),
         Command::Codegen(args) => codegen::run(&workspace, &args),
         Command::Sim(args) => sim::run(&workspace, &args),
+        Command::Threads(args) => threads::run(&workspace, &args),
         Command::Tidy(args) => tidy::run(&workspace, &args),
     }
 }

@@ -7,16 +7,30 @@ use crate::{ExpiryMode, Lessor, RecvError};
 
 #[test]
 fn renewals_delivered() {
+    explore(|| delivered(short()));
+}
+
+/// INV-9: what is taken, and not revoked because a commit fails, comes again.
+#[test]
+fn renewals_delivered_failing() {
     explore(|| {
-        let world = World::with(short(), |builder| builder.renew_timeout(NEVER));
-        let threads = [renewer(&world), renewer(&world), ticker(&world)];
-        let receiver = world.spawn(receive);
-        join(Vec::from(threads));
-        settle(&world);
-        world.lessor.stop();
-        receiver.join();
-        end(&world);
+        delivered(Setting {
+            fails_one_in: 3,
+            ..short()
+        });
     });
+}
+
+fn delivered(setting: Setting) {
+    let world = World::with(setting, |builder| builder.renew_timeout(NEVER));
+    let threads = [renewer(&world), renewer(&world), ticker(&world)];
+    let receiver = world.spawn(receive);
+    join(Vec::from(threads));
+    world.store.change(|contents| contents.fails_one_in = 0);
+    settle(&world);
+    world.lessor.stop();
+    receiver.join();
+    end(&world);
 }
 
 #[test]
