@@ -34,7 +34,8 @@ pub struct BackendLessorBuilder {
     range_deleter: Option<Arc<dyn RangeDeleter>>,
     checkpoints: CheckpointMode,
     durability: Durability,
-    clock: Arc<dyn Clock>,
+    // The system's if there is none: to make that takes time.
+    clock: Option<Arc<dyn Clock>>,
     observer: Option<Arc<dyn Observer>>,
     options: Options,
     expired_capacity: usize,
@@ -49,7 +50,7 @@ impl BackendLessorBuilder {
             range_deleter: None,
             checkpoints: CheckpointMode::Local,
             durability: Durability::EveryCommand,
-            clock: Arc::new(SystemClock::default()),
+            clock: None,
             observer: None,
             options: Options {
                 is_batched: false,
@@ -103,7 +104,7 @@ impl BackendLessorBuilder {
     /// Where the time comes from. Default: [`SystemClock`].
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
+        self.clock = Some(clock);
         self
     }
 
@@ -173,8 +174,10 @@ impl BackendLessorBuilder {
     /// [`LeaseError::Backend`] if the backend cannot be read, [`LeaseError::Spawn`] if the system has
     /// no room for a thread.
     pub fn build(self) -> Result<BackendLessor, LeaseError> {
+        let clock = self.clock;
+        let clock = clock.unwrap_or_else(|| Arc::new(SystemClock::default()));
         let mut config = self.config;
-        config.clock_lag = config.clock_lag.max(self.clock.lag());
+        config.clock_lag = config.clock_lag.max(clock.lag());
         // Who does not know the seed cannot choose ids or items that meet in the tables.
         config.hash_seed = Some(config.hash_seed.unwrap_or_else(random_seed));
         let mut core = LessorCore::new(config.clone());
@@ -204,7 +207,7 @@ impl BackendLessorBuilder {
         );
         let shared = Arc::new(Shared {
             state: StateCell::new(state, Bells::default()),
-            clock: self.clock,
+            clock,
             observer: self.observer,
             options,
             config,
