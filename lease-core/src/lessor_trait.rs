@@ -67,7 +67,8 @@ pub trait Lessor: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`LeaseError::LeaseNotFound`], [`LeaseError::TooManyItems`], [`LeaseError::Stopped`].
+    /// [`LeaseError::LeaseNotFound`], [`LeaseError::TooManyItems`], [`LeaseError::ItemTooLong`],
+    /// [`LeaseError::Stopped`].
     fn attach(&self, id: LeaseId, items: &[LeaseItem]) -> Result<(), LeaseError>;
 
     /// The lease that an item is attached to.
