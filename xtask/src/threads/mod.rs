@@ -14,7 +14,7 @@ use anyhow::{Result, ensure};
 
 use crate::invocation::Invocation;
 use crate::workspace::Workspace;
-use scenario::{Build, Plan};
+use scenario::{Build, Plan, Speed};
 
 /// Run the handle of lease-core under many schedules of its threads.
 #[derive(clap::Args)]
@@ -111,7 +111,11 @@ fn drawn_seed() -> u32 {
 
 /// Runs the scenarios, as many at a time as there are processors. Returns whether all passed.
 fn explore(workspace: &Workspace, only: Option<&str>, plan: &Plan) -> Result<bool> {
-    let build = Build::make(&workspace.root, &target_dir(workspace))?;
+    let build = Build::make(
+        &workspace.root,
+        &target_dir(workspace),
+        Speed::OfTheScenarios,
+    )?;
     let scenarios = build.scenarios(only)?;
     ensure!(!scenarios.is_empty(), "no scenario has such a name");
     println!("{plan}");

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-use super::scenario::{Build, Outcome, Plan, only_one};
+use super::scenario::{Build, Outcome, Plan, Speed};
 use super::target_dir;
 use crate::invocation::Invocation;
 use crate::workspace::Workspace;
@@ -81,8 +81,8 @@ impl Race {
     }
 
     fn run(&self, tree: &Path, target: &Path, seed: u32) -> Result<Outcome> {
-        let build = Build::make(tree, target)?;
-        let name = only_one(build.scenarios(Some(&self.scenario))?, &self.scenario)?;
+        let build = Build::make(tree, target, Speed::OfTheBuild)?;
+        let name = build.scenario(&self.scenario)?;
         let plan = Plan {
             schedules: self.schedules,
             seed,

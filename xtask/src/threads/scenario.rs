@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde_json::Value;
 
 use crate::invocation::Invocation;
@@ -13,6 +13,15 @@ use crate::invocation::Invocation;
 pub(super) struct Build {
     binary: PathBuf,
     failures: PathBuf,
+}
+
+/// What is to be fast.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Speed {
+    /// For many schedules: three times as many a second.
+    OfTheScenarios,
+    /// For many builds: a quarter of the time.
+    OfTheBuild,
 }
 
 /// Under which schedules a scenario runs.
@@ -40,10 +49,13 @@ struct Failure {
 
 impl Build {
     /// Builds them in the tree `root`.
-    pub(super) fn make(root: &Path, target_dir: &Path) -> Result<Self> {
+    pub(super) fn make(root: &Path, target_dir: &Path, speed: Speed) -> Result<Self> {
         let target = target_dir.to_string_lossy();
         let mut words: Vec<&str> = BUILD_LINE.split_whitespace().collect();
         words.extend(["--target-dir", &target]);
+        if speed == Speed::OfTheScenarios {
+            words.extend(OPTIMIZED.split_whitespace());
+        }
         let messages = Invocation::cargo(words).cfg("shuttle").output(root)?;
         let binary = messages.lines().find_map(executable);
         Ok(Self {
@@ -66,6 +78,13 @@ impl Build {
         Ok(wanted.map(str::to_owned).collect())
     }
 
+    /// The scenario of this name, without its file.
+    pub(super) fn scenario(&self, name: &str) -> Result<String> {
+        let is_it = |path: &String| path.rsplit("::").next() == Some(name);
+        let found = self.scenarios(Some(name))?.into_iter().find(is_it);
+        found.with_context(|| format!("no scenario is called {name}"))
+    }
+
     pub(super) fn run(&self, name: &str, plan: &Plan) -> Result<Outcome> {
         let start = Instant::now();
         let mut command = Command::new(&self.binary);
@@ -73,7 +92,8 @@ impl Build {
             .args(["--exact", &format!("{MODULE}{name}"), "--nocapture"])
             .env("LEASE_SCHEDULES", plan.schedules.to_string())
             .env("LEASE_SEED", plan.seed.to_string())
-            .env("SHUTTLE_SILENCE_WARNINGS", "1");
+            .env("SHUTTLE_SILENCE_WARNINGS", "1")
+            .env("RUST_BACKTRACE", "0");
         if let Some(replay) = &plan.replay {
             command.env("LEASE_REPLAY", replay);
         }
@@ -155,8 +175,9 @@ impl fmt::Display for Outcome {
     }
 }
 
-const BUILD_LINE: &str = "test --package lease-core --lib --no-run --message-format json \
-    --config profile.dev.package.lease-core.opt-level=1 \
+const BUILD_LINE: &str = "test --package lease-core --lib --no-run --message-format json";
+
+const OPTIMIZED: &str = "--config profile.dev.package.lease-core.opt-level=1 \
     --config profile.dev.package.lease-queue.opt-level=1";
 
 const MODULE: &str = "lessor::explore::";
@@ -188,14 +209,6 @@ fn message(text: &str) -> String {
         Some(rest[..end.unwrap_or(rest.len())].to_owned())
     });
     panicked.unwrap_or_else(|| text.lines().last().unwrap_or("no message").to_owned())
-}
-
-/// Fails unless a scenario of this name is there.
-pub(super) fn only_one(names: Vec<String>, wanted: &str) -> Result<String> {
-    match <[String; 1]>::try_from(names) {
-        Ok([name]) => Ok(name),
-        Err(names) => bail!("{} scenarios are called {wanted}", names.len()),
-    }
 }
 
 #[cfg(test)]

@@ -440,6 +440,8 @@ pub(super) fn config() -> LessorConfig {
     LessorConfig {
         hash_seed: Some(7),
         revoke_rate_per_sec: None,
+        // Else the thread for checkpoints, which sleeps until one is due, does not wait here.
+        checkpoint_interval: Duration::from_secs(1_000_000),
         ..LessorConfig::default()
     }
 }
