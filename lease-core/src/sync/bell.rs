@@ -14,10 +14,6 @@ pub(crate) struct Bell {
 }
 
 impl Bell {
-    pub(crate) fn new() -> Self {
-        Self::default()
-    }
-
     /// Costs one atomic operation if the bell has been rung already.
     pub(crate) fn ring(&self) {
         if !self.is_rung.swap(true, SeqCst) {

@@ -17,10 +17,6 @@ pub(crate) struct Signal {
 }
 
 impl Signal {
-    pub(crate) fn new() -> Self {
-        Self::default()
-    }
-
     /// What to give to [`wait`](Self::wait). To be called before looking at what may change.
     pub(crate) fn listen(&self) -> u64 {
         self.changes.load(SeqCst)

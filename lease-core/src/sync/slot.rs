@@ -17,10 +17,6 @@ struct Arrival<T> {
 }
 
 impl<T> Slot<T> {
-    pub(crate) fn new() -> Self {
-        Self::default()
-    }
-
     /// Brings the value, once. The waker is code of the host's: to be called without a lock.
     #[must_use = "the task sleeps until its waker is called"]
     pub(crate) fn put(&self, value: T) -> Option<Waker> {
@@ -60,13 +56,16 @@ impl<T> Slot<T> {
             }
         }
     }
+}
 
-    pub(crate) fn try_take(&self) -> Option<T> {
+#[cfg(test)]
+impl<T> Slot<T> {
+    pub(super) fn try_take(&self) -> Option<T> {
         self.arrival.lock().value.take()
     }
 
     /// Returns whether the value has come, also if it has been taken since.
-    pub(crate) fn is_filled(&self) -> bool {
+    pub(super) fn is_filled(&self) -> bool {
         self.arrival.lock().is_filled
     }
 }

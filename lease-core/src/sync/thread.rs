@@ -2,14 +2,14 @@
 
 use std::io;
 
+#[cfg(all(test, shuttle))]
+pub(crate) use shuttle::thread::scope;
 #[cfg(shuttle)]
-pub(crate) use shuttle::thread::{
-    Builder, JoinHandle, Thread, ThreadId, current, park, scope, yield_now,
-};
+pub(crate) use shuttle::thread::{Builder, JoinHandle, Thread, ThreadId, current, park, yield_now};
 #[cfg(not(shuttle))]
-pub(crate) use std::thread::{
-    Builder, JoinHandle, Thread, ThreadId, current, park, scope, yield_now,
-};
+pub(crate) use std::thread::{Builder, JoinHandle, Thread, ThreadId, current, park};
+#[cfg(all(test, not(shuttle)))]
+pub(crate) use std::thread::{scope, yield_now};
 
 // Under shuttle all threads are one of the system's: while one of them unwinds, all of them seem to.
 pub(crate) use std::thread::panicking;

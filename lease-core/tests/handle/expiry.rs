@@ -6,8 +6,8 @@ use std::thread;
 use std::time::Duration;
 
 use lease_core::{
-    BackendLessor, Clock, Driver, ExpiryMode, LeaseError, Lessor, LessorConfig, ManualClock,
-    Renewal, Revoked, Ttl,
+    BackendLessor, Driver, ExpiryMode, LeaseError, Lessor, LessorConfig, ManualClock, Renewal,
+    Revoked, Ttl,
 };
 
 use crate::{bench, id};

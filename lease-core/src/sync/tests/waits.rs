@@ -14,7 +14,7 @@ const TIMEOUT: Duration = Duration::from_millis(1);
 #[test]
 fn a_ring_before_the_sleep_is_kept() {
     check_alone(|| {
-        let bell = Bell::new();
+        let bell = Bell::default();
         bell.ring();
         bell.ring();
         bell.wait();
@@ -25,7 +25,7 @@ fn a_ring_before_the_sleep_is_kept() {
 #[test]
 fn no_ring_is_lost() {
     check(|| {
-        let bell = Bell::new();
+        let bell = Bell::default();
         let work = AtomicUsize::new(0);
         scope(|scope| {
             for _ in 0..2 {
@@ -46,7 +46,7 @@ fn no_ring_is_lost() {
 #[test]
 fn a_ring_wakes_one_of_several() {
     check(|| {
-        let bell = Bell::new();
+        let bell = Bell::default();
         scope(|scope| {
             for _ in 0..3 {
                 scope.spawn(|| {
@@ -63,7 +63,7 @@ fn a_ring_wakes_one_of_several() {
 #[test]
 fn a_ring_that_a_timeout_runs_into_is_heard_once() {
     check(|| {
-        let bell = Bell::new();
+        let bell = Bell::default();
         let heard = AtomicUsize::new(0);
         scope(|scope| {
             for _ in 0..2 {
@@ -84,7 +84,7 @@ fn a_ring_that_a_timeout_runs_into_is_heard_once() {
 #[test]
 fn a_value_reaches_the_thread_that_waits() {
     check(|| {
-        let slot = Arc::new(Slot::new());
+        let slot = Arc::new(Slot::default());
         scope(|scope| {
             let there = Arc::clone(&slot);
             scope.spawn(move || assert!(there.put(7).is_none()));
@@ -99,7 +99,7 @@ fn a_value_reaches_the_thread_that_waits() {
 #[test]
 fn a_value_and_a_timeout_exclude_each_other() {
     check(|| {
-        let slot = Slot::new();
+        let slot = Slot::default();
         let taken = scope(|scope| {
             scope.spawn(|| drop(slot.put(7)));
             slot.take_waiting(Some(TIMEOUT))
@@ -112,7 +112,7 @@ fn a_value_and_a_timeout_exclude_each_other() {
 #[test]
 fn nobody_puts_and_the_wait_ends() {
     check_alone(|| {
-        let slot = Slot::<u8>::new();
+        let slot = Slot::<u8>::default();
         assert_eq!(slot.take_waiting(Some(TIMEOUT)), None);
         assert!(!slot.is_filled());
     });
@@ -131,7 +131,7 @@ impl Wake for Task {
 #[test]
 fn a_value_wakes_the_task_that_asked() {
     check(|| {
-        let slot = Slot::new();
+        let slot = Slot::default();
         scope(|scope| {
             scope.spawn(|| {
                 let waker = slot.put(7);
@@ -150,7 +150,7 @@ fn a_value_wakes_the_task_that_asked() {
 #[test]
 fn a_change_wakes_all() {
     check(|| {
-        let (signal, is_changed) = (Signal::new(), AtomicBool::new(false));
+        let (signal, is_changed) = (Signal::default(), AtomicBool::new(false));
         scope(|scope| {
             for _ in 0..3 {
                 scope.spawn(|| {
@@ -174,7 +174,7 @@ fn a_change_wakes_all() {
 #[test]
 fn a_change_since_then_ends_the_wait_at_once() {
     check_alone(|| {
-        let signal = Signal::new();
+        let signal = Signal::default();
         let since = signal.listen();
         assert!(!signal.wait(since, Some(TIMEOUT)));
         signal.notify_all();
