@@ -38,6 +38,12 @@ impl<T> Monitor<T> {
         lock(&self.value)
     }
 
+    /// As [`lock`](Self::lock), for a look from outside while this thread has the lessor's lock.
+    #[cfg(all(test, not(shuttle)))]
+    pub(super) fn lock_in_test(&self) -> MutexGuard<'_, T> {
+        self.value.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Waits while `is_early` says so and the deadline has not passed.
     pub(super) fn wait_while<'a>(
         &'a self,
