@@ -277,7 +277,7 @@ impl StateCell {
         }
         let errands = state.errands.take();
         drop(state);
-        errands.run(&self.bells);
+        errands.run(self);
         result
     }
 

@@ -22,7 +22,10 @@ use crate::{BATCHED, bench, id, is_backend, items};
 
 /// A place in the host's code: the first who comes there tells so and waits.
 #[derive(Clone)]
-struct Gate(Arc<Mutex<Option<(Sender<()>, Receiver<()>)>>>);
+struct Gate(Arc<Mutex<Option<Sides>>>);
+
+/// How it tells, and what it waits for.
+type Sides = (Sender<()>, Receiver<()>);
 
 /// The other side of a gate.
 struct Keeper {
