@@ -12,6 +12,11 @@
     reason = "a benchmark reads the time and prints"
 )]
 
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "of the module this needs the lock, and of its tests nothing"
+)]
 #[path = "../src/sync/mod.rs"]
 #[allow(
     dead_code,

@@ -224,7 +224,7 @@ impl BackendLessorBuilder {
 
 #[expect(
     clippy::disallowed_types,
-    reason = "who picks ids must not know where they hash to; nothing that anyone sees depends on it"
+    reason = "nobody is to know the seed; a simulation, which is to know it, gives its own"
 )]
 fn random_seed() -> u64 {
     std::hash::RandomState::new().hash_one("lease")

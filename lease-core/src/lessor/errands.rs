@@ -1,7 +1,7 @@
 use std::task::Waker;
 
-use super::isolate::isolate;
 use super::road::{Call, Seat};
+use super::state::StateCell;
 use crate::TicketOutcome;
 use crate::sync::{Arc, Bell, Signal, Slot};
 
@@ -77,7 +77,8 @@ impl Errands {
         self.wakers.append(sleepers);
     }
 
-    pub(super) fn run(self, bells: &Bells) {
+    pub(super) fn run(self, cell: &StateCell) {
+        let bells = &cell.bells;
         for (seat, call) in self.calls {
             seat.put(call);
         }
@@ -105,7 +106,7 @@ impl Errands {
         }
         for waker in wakers {
             // Nobody waits for the panic of a waker.
-            let _ = isolate("waker", || waker.wake());
+            let _ = cell.isolate_inside("waker", || waker.wake());
         }
     }
 }

@@ -3,6 +3,7 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::Shared;
+use super::state::StateCell;
 use crate::HostError;
 use crate::sync::leaf;
 
@@ -16,8 +17,19 @@ pub(super) fn isolate<R>(whose: &str, code: impl FnOnce() -> R) -> Result<R, Hos
 }
 
 impl Shared {
-    /// As [`isolate`], for code that runs while its command is decided and not applied: a command that
-    /// it gives to this lessor must not wait for that one.
+    /// See [`StateCell::isolate_inside`].
+    pub(super) fn isolate_inside<R>(
+        &self,
+        whose: &str,
+        code: impl FnOnce() -> R,
+    ) -> Result<R, HostError> {
+        self.state.isolate_inside(whose, code)
+    }
+}
+
+impl StateCell {
+    /// As [`isolate`], for code that runs while a command of this thread's may be decided and not
+    /// applied: a command that it gives to this lessor must not wait for that one.
     pub(super) fn isolate_inside<R>(
         &self,
         whose: &str,

@@ -137,7 +137,7 @@ impl Shared {
     /// Waits until the job is decided.
     fn decide(&self, job: Job) -> Result<Decided, LeaseError> {
         let seat = Seat::new();
-        let is_inside = self.is_inside();
+        let is_inside = self.state.is_inside();
         self.state.with(|state| {
             state.check_running()?;
             state.road.waiting.push_back((job, Arc::clone(&seat)));

@@ -291,7 +291,7 @@ impl StateCell {
         }
         let errands = state.errands.take();
         drop(state);
-        errands.run(&self.bells);
+        errands.run(self);
         result
     }
 

@@ -303,7 +303,7 @@ impl<S> Gate<S> {
 
     #[cfg(not(shuttle))]
     pub(super) fn givers(&self) -> usize {
-        self.queue.look().givers
+        self.queue.lock_in_test().givers
     }
 }
 

@@ -38,9 +38,9 @@ impl<T> Monitor<T> {
         lock(&self.value)
     }
 
-    /// As [`lock`](Self::lock), for a test that looks on while it has the lessor's lock itself.
+    /// As [`lock`](Self::lock), for a look from outside while this thread has the lessor's lock.
     #[cfg(all(test, not(shuttle)))]
-    pub(super) fn look(&self) -> MutexGuard<'_, T> {
+    pub(super) fn lock_in_test(&self) -> MutexGuard<'_, T> {
         self.value.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

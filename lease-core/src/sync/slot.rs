@@ -56,15 +56,16 @@ impl<T> Slot<T> {
             }
         }
     }
+}
 
-    #[cfg(test)]
-    pub(crate) fn try_take(&self) -> Option<T> {
+#[cfg(test)]
+impl<T> Slot<T> {
+    pub(super) fn try_take(&self) -> Option<T> {
         self.arrival.lock().value.take()
     }
 
     /// Returns whether the value has come, also if it has been taken since.
-    #[cfg(test)]
-    pub(crate) fn is_filled(&self) -> bool {
+    pub(super) fn is_filled(&self) -> bool {
         self.arrival.lock().is_filled
     }
 }

@@ -2,13 +2,12 @@
 
 use std::io;
 
+#[cfg(all(test, shuttle))]
+pub(crate) use shuttle::thread::scope;
 #[cfg(shuttle)]
 pub(crate) use shuttle::thread::{Builder, JoinHandle, Thread, ThreadId, current, park, yield_now};
 #[cfg(not(shuttle))]
 pub(crate) use std::thread::{Builder, JoinHandle, Thread, ThreadId, current, park};
-
-#[cfg(all(test, shuttle))]
-pub(crate) use shuttle::thread::scope;
 #[cfg(all(test, not(shuttle)))]
 pub(crate) use std::thread::{scope, yield_now};
 

@@ -8,6 +8,7 @@ mod commits;
 mod expiry;
 mod host;
 mod log;
+mod regressions;
 #[path = "../support/mod.rs"]
 mod support;
 mod threads;

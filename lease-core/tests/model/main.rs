@@ -182,7 +182,7 @@ impl Run {
         }
     }
 
-    /// Whether a command touches a lease of one that is decided and not applied.
+    /// Whether a command touches a lease, or attaches an item, of one that is decided and not applied.
     fn is_busy(&self, command: &Command) -> bool {
         let touched = self.touched(command);
         let mut grants = 0;
@@ -195,6 +195,7 @@ impl Run {
             has_epoch |=
                 matches!(other, Command::BeginEpoch(epoch) if *epoch > self.reference.epoch);
             is_claimed |= !claims.is_disjoint(&touched);
+            is_claimed |= has_effect && shares_items(other, command);
         }
         let len = self.reference.leases.len();
         let max = self.lessor.config().max_leases;
@@ -496,6 +497,15 @@ fn lease_ttl(index: usize) -> Ttl {
 
 fn lease_items(names: &[u8]) -> Vec<LeaseItem> {
     names.iter().map(|name| LeaseItem::new([*name])).collect()
+}
+
+fn shares_items(one: &Command, other: &Command) -> bool {
+    match (one, other) {
+        (Command::Attach { items, .. }, Command::Attach { items: others, .. }) => {
+            items.iter().any(|item| others.contains(item))
+        }
+        _ => false,
+    }
 }
 
 fn pick<T: Clone>(from: &[T], which: usize) -> Option<T> {

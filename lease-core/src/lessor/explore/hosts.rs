@@ -360,6 +360,47 @@ fn hosts_nosy_wakers() {
     });
 }
 
+/// A waker that asks for the lease whose command wakes it, before that is applied.
+struct Asks(Arc<OnceLock<Weak<World>>>);
+
+impl Wake for Asks {
+    fn wake(self: Arc<Self>) {
+        let world = self.0.get().and_then(Weak::upgrade).expect("there");
+        let answer = world.grant(1);
+        let is_expected = matches!(
+            answer,
+            Ok(()) | Err(LeaseError::Reentrant | LeaseError::LeaseExists)
+        );
+        assert!(is_expected, "{answer:?}");
+    }
+}
+
+#[test]
+fn hosts_waker_inside() {
+    explore(|| {
+        let place = Arc::<OnceLock<Weak<World>>>::default();
+        let world = World::new(Setting {
+            durability: SLOWLY,
+            ..Setting::default()
+        });
+        place.set(Arc::downgrade(&world)).expect("once");
+        world.grant(1).expect("free");
+        world.attach(1, &[0]).expect("there");
+        world.lessor.flush().expect("the store works");
+        world.lessor.tick();
+        let waker = Waker::from(Arc::new(Asks(place)));
+        let mut moved = Box::pin(world.lessor.wakeup_moved());
+        let _ = moved.as_mut().poll(&mut Context::from_waker(&waker));
+        // Its rows are the first to be pending: the wake-up comes closer while it is decided.
+        let revoker = world.spawn(|world| drop(world.revoke(1)));
+        let other = world.spawn(|world| world.lookup(1));
+        revoker.join();
+        other.join();
+        drop(moved);
+        world.finish();
+    });
+}
+
 /// A clock that calls back, as any code of the host's may.
 struct Meddler {
     inner: Arc<crate::ManualClock>,

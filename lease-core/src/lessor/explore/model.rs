@@ -134,7 +134,7 @@ impl Model {
                 let Some(known) = self.lease_mut(id) else {
                     return false;
                 };
-                let lives_until = op.began_at + known.ttl as u64;
+                let lives_until = op.began_at + known.ttl;
                 known.lives_until = known.lives_until.max(lives_until);
                 is_primary && !known.is_expiring && known.ttl == ttl.as_secs()
             }
