@@ -18,11 +18,6 @@
     reason = "of the module this needs the lock, and of its tests nothing"
 )]
 #[path = "../src/sync/mod.rs"]
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "of the module only the lock is measured"
-)]
 mod sync;
 
 use std::hint::{black_box, spin_loop};
