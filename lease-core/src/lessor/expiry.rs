@@ -134,21 +134,6 @@ impl Shared {
         }
     }
 
-    /// Takes back the checkpoints of all leases whose renewals wait for it.
-    fn bring_resets(&self) {
-        let resets = self.state.with(|state| std::mem::take(&mut state.resets));
-        if resets.is_empty() {
-            return;
-        }
-        let checkpoints: Vec<_> = resets.iter().map(|reset| reset.checkpoint).collect();
-        let result = self.bring_checkpoints(&checkpoints, self.options.checkpoint_timeout);
-        for reset in resets {
-            let waker = reset.done.put(result.clone());
-            // Nobody waits for the panic of a waker.
-            let _ = waker.map(|waker| isolate("waker", || waker.wake()));
-        }
-    }
-
     fn propose(&self, batch: &CheckpointBatch) {
         let is_local = self
             .state

@@ -1,4 +1,5 @@
 use super::isolate::isolate;
+use super::resets::tell_all;
 use super::state::State;
 use super::{BackendLessor, Shared};
 use crate::sync::Deadline;
@@ -44,13 +45,9 @@ impl Shared {
             state.clear_road();
             state.announce();
             state.errands.ring(true, true, true);
-            (was_running, std::mem::take(&mut state.resets))
+            (was_running, state.resets.take_all())
         });
-        for reset in resets {
-            let waker = reset.done.put(Err(LeaseError::Stopped));
-            // Nobody waits for the panic of a waker.
-            let _ = waker.map(|waker| isolate("waker", || waker.wake()));
-        }
+        tell_all(resets, &Err(LeaseError::Stopped));
         was_running
     }
 

@@ -14,6 +14,7 @@ mod options;
 mod queries;
 mod recovery;
 mod renew;
+mod resets;
 mod road;
 mod state;
 mod turn;

@@ -2,6 +2,7 @@ use std::future::poll_fn;
 use std::time::Duration;
 
 use super::isolate::isolate;
+use super::resets::ResetDone;
 use super::road::{Job, Refusal};
 use super::{CheckpointMode, Shared, Wait};
 use crate::observer::LessorEvent;
@@ -13,12 +14,6 @@ use crate::{
 
 /// How many leases are renewed before the lock is given to others.
 const RENEWALS_PER_LOCK: usize = 256;
-
-/// A reset that a renewal waits for.
-pub(super) struct Reset {
-    pub(super) checkpoint: Checkpoint,
-    pub(super) done: Arc<Slot<Result<(), LeaseError>>>,
-}
 
 /// What a renewal waits for.
 enum Obstacle {
@@ -192,24 +187,15 @@ impl Shared {
     }
 
     /// Has whoever proposes checkpoints take one back.
-    fn request_reset(
-        &self,
-        checkpoint: Checkpoint,
-    ) -> Result<Arc<Slot<Result<(), LeaseError>>>, LeaseError> {
-        let done = Arc::new(Slot::default());
+    fn request_reset(&self, checkpoint: Checkpoint) -> Result<Arc<ResetDone>, LeaseError> {
         self.state.with(|state| {
             state.check_running()?;
             if let CheckpointMode::Polled = state.checkpoints {
                 let cause = "the host polls checkpoints; use try_renew";
                 return Err(LeaseError::Checkpointer(HostError::new(cause)));
             }
-            state.resets.push_back(Reset {
-                checkpoint,
-                done: Arc::clone(&done),
-            });
-            Ok(())
-        })?;
-        Ok(done)
+            Ok(state.resets.want(checkpoint))
+        })
     }
 
     /// Brings checkpoints to the replicated state: through the host's log, or here if it has none.

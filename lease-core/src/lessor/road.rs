@@ -67,6 +67,7 @@ pub(super) struct Decided {
     pub(super) rows: WriteBatch,
     writes: WriteBatch,
     refusal: Refusal,
+    busy: IfBusy,
 }
 
 /// Where a thread waits for its turn.
@@ -348,6 +349,7 @@ impl State {
             rows,
             writes: job.writes,
             refusal: job.refusal,
+            busy: job.busy,
         })
     }
 
@@ -399,7 +401,7 @@ impl State {
                 command,
                 writes: decided.writes,
                 refusal: decided.refusal,
-                busy: IfBusy::Waits,
+                busy: decided.busy,
             });
         }
         let mut batch = std::mem::take(&mut decided.writes);

@@ -1,11 +1,11 @@
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::task::Waker;
 
 use super::errands::{Bells, Errands};
 use super::expired_leases::Outbox;
 use super::journal::Journal;
-use super::renew::Reset;
+use super::resets::Resets;
 use super::road::Road;
 use super::{CheckpointMode, Driver};
 use crate::probe::planted;
@@ -27,7 +27,7 @@ pub(super) struct State {
     pub(super) range_deleter: Option<Arc<dyn RangeDeleter>>,
     pub(super) checkpoints: CheckpointMode,
     /// Resets that renewals wait for, for the thread that proposes checkpoints.
-    pub(super) resets: VecDeque<Reset>,
+    pub(super) resets: Resets,
     pub(super) is_stopped: bool,
     /// What ended promotions have left, to be dropped where nobody waits.
     pub(super) retired: Vec<Retired>,
@@ -78,7 +78,7 @@ impl State {
             backend,
             range_deleter,
             checkpoints,
-            resets: VecDeque::new(),
+            resets: Resets::default(),
             is_stopped: false,
             retired: Vec::new(),
             alarms: Alarms {
@@ -135,10 +135,10 @@ impl State {
     pub(super) fn next_checkpoint(&self) -> Option<Timestamp> {
         if self.is_stopped || matches!(self.checkpoints, CheckpointMode::Polled) {
             None
-        } else if self.resets.is_empty() {
-            self.core.next_checkpoint()
-        } else {
+        } else if self.resets.is_wanted() {
             Some(Timestamp::ZERO)
+        } else {
+            self.core.next_checkpoint()
         }
     }
 
