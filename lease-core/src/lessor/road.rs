@@ -334,7 +334,7 @@ impl State {
             let decided = if is_behind {
                 Err(Busy(command))
             } else {
-                self.core.decide(command, &mut rows)
+                self.core.decide_ahead(command, &mut rows)
             };
             match decided {
                 Ok(decided) => decision = Some(decided),

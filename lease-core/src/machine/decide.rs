@@ -113,7 +113,8 @@ impl LessorCore {
     /// # Errors
     ///
     /// [`Busy`], with the command, if another decision has a claim on a lease that the command
-    /// touches, or raises the epoch. Then nothing was put into `rows`.
+    /// touches, or raises the epoch; if the command begins an epoch, also if one is decided that only
+    /// holds in the present one. Then nothing was put into `rows`.
     ///
     /// ```
     /// use lease_core::{Command, Grant, LeaseId, LessorConfig, LessorCore, Timestamp, Ttl, WriteBatch};
@@ -130,6 +131,19 @@ impl LessorCore {
     /// # Ok::<(), lease_core::LeaseError>(())
     /// ```
     pub fn decide(&mut self, command: Command, rows: &mut WriteBatch) -> Result<Decision, Busy> {
+        let mut decision = self.decide_ahead(command, rows)?;
+        self.hold_epoch(&mut decision);
+        Ok(decision)
+    }
+
+    /// As [`decide`](Self::decide), but an epoch may come before the decision [enters](Self::enter)
+    /// the transaction, and makes it void: whoever has to do more before the rows are written would
+    /// hold it up.
+    pub(crate) fn decide_ahead(
+        &mut self,
+        command: Command,
+        rows: &mut WriteBatch,
+    ) -> Result<Decision, Busy> {
         if self.is_busy(&command) {
             return Err(Busy(command));
         }
@@ -268,14 +282,18 @@ impl LessorCore {
         if decision.generation != self.generation {
             return false;
         }
+        if decision.is_fenced() && (self.claims.epoch || decision.epoch != self.epoch()) {
+            return false;
+        }
+        self.hold_epoch(decision);
+        true
+    }
+
+    fn hold_epoch(&mut self, decision: &mut Decision) {
         if decision.is_fenced() {
-            if self.claims.epoch || decision.epoch != self.epoch() {
-                return false;
-            }
             decision.holds_epoch = true;
             self.claims.epoch_holders += 1;
         }
-        true
     }
 
     /// The leases that a command would have a claim on.
@@ -375,12 +393,14 @@ impl LessorCore {
 impl Decision {
     /// Whether it changes something only because the epoch is what it is.
     fn is_fenced(&self) -> bool {
-        match (&self.command, &self.effect) {
-            (Command::Revoke(revocations), Effect::Revoke(_)) => {
-                revocations.iter().any(|one| one.fence.is_some())
+        match (&self.command, &self.answer) {
+            (Command::Revoke(revocations), Answer::Revoked(answers)) => {
+                let mut both = revocations.iter().zip(answers);
+                both.any(|(one, answer)| one.fence.is_some() && *answer == Ok(Revoked::Done))
             }
-            (Command::Checkpoint(checkpoints), Effect::Checkpoint(_)) => {
-                checkpoints.iter().any(|one| one.fence.is_some())
+            (Command::Checkpoint(checkpoints), Answer::Checkpointed(meant)) => {
+                let mut both = checkpoints.iter().zip(meant);
+                both.any(|(one, meant)| one.fence.is_some() && *meant)
             }
             _ => false,
         }

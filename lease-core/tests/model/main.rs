@@ -185,6 +185,7 @@ impl Run {
     /// Whether a command touches a lease, or attaches an item, of one that is decided and not applied.
     fn is_busy(&self, command: &Command) -> bool {
         let touched = self.touched(command);
+        let begins_epoch = matches!(command, Command::BeginEpoch(_));
         let mut grants = 0;
         let mut has_epoch = false;
         let mut is_claimed = false;
@@ -196,6 +197,8 @@ impl Run {
                 matches!(other, Command::BeginEpoch(epoch) if *epoch > self.reference.epoch);
             is_claimed |= !claims.is_disjoint(&touched);
             is_claimed |= has_effect && shares_items(other, command);
+            let effective = Self::effective(other, decision.answer());
+            is_claimed |= begins_epoch && effective.as_ref().is_some_and(has_fence);
         }
         let len = self.reference.leases.len();
         let max = self.lessor.config().max_leases;
@@ -497,6 +500,14 @@ fn lease_ttl(index: usize) -> Ttl {
 
 fn lease_items(names: &[u8]) -> Vec<LeaseItem> {
     names.iter().map(|name| LeaseItem::new([*name])).collect()
+}
+
+/// Whether a decision of it holds in the present epoch alone.
+fn has_fence(command: &Command) -> bool {
+    match command {
+        Command::Revoke(revocations) => revocations.iter().any(|one| one.fence.is_some()),
+        _ => false,
+    }
 }
 
 fn shares_items(one: &Command, other: &Command) -> bool {
