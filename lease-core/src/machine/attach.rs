@@ -19,6 +19,7 @@ impl LessorCore {
     }
 
     /// Decides and applies at once; for few items.
+    #[cfg(feature = "std")]
     pub(crate) fn attach(&mut self, id: LeaseId, items: &[LeaseItem]) -> Result<(), LeaseError> {
         let limit = self.config.max_items_per_lease;
         self.table.check_attach(id, items, limit)?;
@@ -27,6 +28,7 @@ impl LessorCore {
     }
 
     /// Decides and applies at once; for few items.
+    #[cfg(feature = "std")]
     pub(crate) fn detach(&mut self, id: LeaseId, items: &[LeaseItem]) -> Result<(), LeaseError> {
         let record = self.table.records.get(id);
         record.ok_or(LeaseError::LeaseNotFound)?;

@@ -23,6 +23,7 @@ pub struct Decision {
     // Which state it was decided against.
     generation: u64,
     // In which epoch it was decided.
+    #[cfg(feature = "std")]
     epoch: Epoch,
     // Whether the epoch cannot be raised until it is applied.
     holds_epoch: bool,
@@ -82,11 +83,13 @@ impl Decision {
         &self.answer
     }
 
+    #[cfg(feature = "std")]
     pub(crate) fn into_parts(self) -> (Command, Answer) {
         (self.command, self.answer)
     }
 
     /// Whether it begins an epoch.
+    #[cfg(feature = "std")]
     pub(crate) const fn begins_epoch(&self) -> bool {
         matches!(self.effect, Effect::Epoch(_))
     }
@@ -161,6 +164,7 @@ impl LessorCore {
             effect,
             applied: 0,
             generation: self.generation,
+            #[cfg(feature = "std")]
             epoch: self.epoch(),
             holds_epoch: false,
         };
@@ -270,6 +274,7 @@ impl LessorCore {
     }
 
     /// Whether a command that is decided and not applied yet touches this lease.
+    #[cfg(feature = "std")]
     pub(crate) fn is_claimed(&self, id: LeaseId) -> bool {
         self.claims.leases.contains(&id)
     }
@@ -278,6 +283,7 @@ impl LessorCore {
     /// Returns whether they may be: not if a recovery has made the decision void, or if it has a
     /// fence and the epoch is raised. From here on the epoch stays until a decision with a fence is
     /// applied: whoever is promoted would renew what it is about to take away.
+    #[cfg(feature = "std")]
     pub(crate) fn enter(&mut self, decision: &mut Decision) -> bool {
         if decision.generation != self.generation {
             return false;

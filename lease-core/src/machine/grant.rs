@@ -46,6 +46,7 @@ impl LessorCore {
     }
 
     /// Decides and applies at once.
+    #[cfg(feature = "std")]
     pub(crate) fn grant(
         &mut self,
         now: Timestamp,

@@ -7,6 +7,7 @@ use super::LessorCore;
 use super::decide::Effect;
 use super::ticket::{Ticket, TicketOutcome};
 use crate::probe::{planted, sometimes};
+#[cfg(feature = "std")]
 use crate::table::attachments::ITEMS_PER_STEP;
 use crate::table::record::Record;
 use crate::{Answer, LeaseError, LeaseId, LeaseItem, Revocation, Revoked, WriteBatch};
@@ -41,6 +42,7 @@ impl LessorCore {
     }
 
     /// Decides and applies at once; for a lease with few items.
+    #[cfg(feature = "std")]
     pub(crate) fn revoke(
         &mut self,
         now: Timestamp,
@@ -105,6 +107,7 @@ impl LessorCore {
     }
 
     /// Whether the lease has more items than are detached in one step. O(1).
+    #[cfg(feature = "std")]
     pub(crate) fn has_many_items(&self, id: LeaseId) -> bool {
         self.has_items(id) && self.table.attachments.count(id) > ITEMS_PER_STEP
     }
