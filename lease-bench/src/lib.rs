@@ -14,8 +14,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lease_core::{
-    Backend, BackendLessor, Durability, Epoch, Grant, LeaseError, LeaseId, Lessor, LessorConfig,
-    LessorCore, Timestamp, Ttl, WriteBatch,
+    Backend, BackendLessor, Durability, Epoch, Grant, LeaseError, LeaseId, LeaseItem, Lessor,
+    LessorConfig, LessorCore, Timestamp, Ttl, WriteBatch,
 };
 
 /// The ids 1 to `n`, shuffled by a fixed seed.
@@ -30,6 +30,12 @@ pub fn shuffled_ids(n: usize) -> Vec<LeaseId> {
         ids.swap(last, (state % (last as u64 + 1)) as usize);
     }
     ids
+}
+
+/// The key that belongs to a lease, of 32 bytes.
+#[must_use]
+pub fn key(id: LeaseId) -> LeaseItem {
+    LeaseItem::from(format!("services/{:023}", id.get()))
 }
 
 /// A lessor with etcd's batches that makes no checkpoints, as etcd's while no checkpointer is set,

@@ -6,7 +6,7 @@ use lease_core::BackendError;
 use redb::StorageBackend;
 use redb::backends::FileBackend;
 
-use super::place::io_error;
+use super::failure::io_error;
 
 /// The file of a store, found again by its path.
 pub(super) struct StoreFile {

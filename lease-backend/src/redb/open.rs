@@ -4,10 +4,11 @@ use lease_core::BackendError;
 use redb::{Builder, Database, StorageBackend};
 
 use super::claim::{Owner, read_owner, write_claim};
+use super::failure::io_error;
 use super::failure::{Failure, open_error};
 use super::gate::Gate;
 use super::options::{IntegrityCheck, RedbOptions};
-use super::place::{Place, io_error};
+use super::place::Place;
 use super::store_id::StoreId;
 use super::unfinished::clear_unfinished;
 

@@ -1,9 +1,10 @@
+use std::fmt;
 use std::path::Path;
-use std::{fmt, io};
 
-use lease_core::{BackendError, HostError};
+use lease_core::BackendError;
 use redb::StorageBackend;
 
+use super::failure::io_error;
 use super::file::StoreFile;
 
 /// Where a database is, so that it can be opened again.
@@ -72,8 +73,4 @@ impl fmt::Debug for Place {
             Self::Storage(_) => f.write_str("the storage"),
         }
     }
-}
-
-pub(super) fn io_error(error: io::Error) -> BackendError {
-    BackendError::Io(HostError::new(error))
 }

@@ -3,9 +3,9 @@ use std::time::Duration;
 
 use super::driver::Threads;
 use super::errands::Bells;
-use super::expired_leases::Outbox;
 use super::journal::Journal;
 use super::options::{CheckpointMode, Driver, Durability, ExpiryMode, Options};
+use super::outbox::Outbox;
 use super::state::{State, StateCell};
 use super::{BackendLessor, Shared};
 use crate::clock::{Clock, SystemClock};

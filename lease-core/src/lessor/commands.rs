@@ -1,5 +1,5 @@
 use super::Shared;
-use super::road::{Done, IfBusy, Job, Refusal};
+use super::job::{Done, IfBusy, Job, Refusal};
 use super::state::State;
 use crate::observer::LessorEvent;
 use crate::{

@@ -1,7 +1,6 @@
 use std::task::Waker;
 
-use super::road::{Call, Seat};
-use super::state::StateCell;
+use super::job::{Call, Seat};
 use crate::TicketOutcome;
 use crate::sync::{Arc, Bell, Signal, Slot};
 
@@ -77,8 +76,8 @@ impl Errands {
         self.wakers.append(sleepers);
     }
 
-    pub(super) fn run(self, cell: &StateCell) {
-        let bells = &cell.bells;
+    /// Does it. `wake` wakes a task of the host's.
+    pub(super) fn run(self, bells: &Bells, wake: impl FnMut(Waker)) {
         for (seat, call) in self.calls {
             seat.put(call);
         }
@@ -104,9 +103,6 @@ impl Errands {
         for (slot, outcome) in self.outcomes {
             wakers.extend(slot.put(outcome));
         }
-        for waker in wakers {
-            // Nobody waits for the panic of a waker.
-            let _ = cell.isolate_inside("waker", || waker.wake());
-        }
+        wakers.into_iter().for_each(wake);
     }
 }

@@ -1,7 +1,6 @@
-use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::Shared;
@@ -58,29 +57,6 @@ pub enum RecvError {
     /// The lessor was stopped or dropped.
     #[error("lessor stopped")]
     Stopped,
-}
-
-/// The batches between the lessor and the host.
-pub(super) struct Outbox {
-    // Oldest first.
-    batches: VecDeque<ExpiredBatch>,
-    capacity: usize,
-    receivers: Vec<Waker>,
-}
-
-impl Outbox {
-    pub(super) const fn new(capacity: usize) -> Self {
-        Self {
-            batches: VecDeque::new(),
-            capacity,
-            receivers: Vec::new(),
-        }
-    }
-
-    #[inline]
-    pub(super) fn is_full(&self) -> bool {
-        self.batches.len() >= self.capacity
-    }
 }
 
 impl State {

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::isolate::isolate;
-use super::road::{IfBusy, Job, Refusal};
+use super::job::{IfBusy, Job, Refusal};
 use super::state::State;
 use super::{Driver, ExpiryMode, Shared};
 use crate::observer::LessorEvent;

@@ -2,8 +2,6 @@ use std::any::Any;
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::Shared;
-use super::state::StateCell;
 use crate::HostError;
 use crate::sync::leaf;
 
@@ -16,37 +14,21 @@ pub(super) fn isolate<R>(whose: &str, code: impl FnOnce() -> R) -> Result<R, Hos
     })
 }
 
-impl Shared {
-    /// See [`StateCell::isolate_inside`].
-    pub(super) fn isolate_inside<R>(
-        &self,
-        whose: &str,
-        code: impl FnOnce() -> R,
-    ) -> Result<R, HostError> {
-        self.state.isolate_inside(whose, code)
-    }
+/// As [`isolate`], and notes meanwhile that this thread is in code that a lessor has called.
+pub(super) fn isolate_inside<R>(
+    lessor: usize,
+    whose: &str,
+    code: impl FnOnce() -> R,
+) -> Result<R, HostError> {
+    INSIDE.with(|inside| inside.borrow_mut().push(lessor));
+    let result = isolate(whose, code);
+    INSIDE.with(|inside| inside.borrow_mut().pop());
+    result
 }
 
-impl StateCell {
-    /// As [`isolate`], for code that runs while a command of this thread's may be decided and not
-    /// applied: a command that it gives to this lessor must not wait for that one.
-    pub(super) fn isolate_inside<R>(
-        &self,
-        whose: &str,
-        code: impl FnOnce() -> R,
-    ) -> Result<R, HostError> {
-        let lessor = std::ptr::from_ref(self).addr();
-        INSIDE.with(|inside| inside.borrow_mut().push(lessor));
-        let result = isolate(whose, code);
-        INSIDE.with(|inside| inside.borrow_mut().pop());
-        result
-    }
-
-    /// Whether this thread is in such code.
-    pub(super) fn is_inside(&self) -> bool {
-        let lessor = std::ptr::from_ref(self).addr();
-        INSIDE.with(|inside| inside.borrow().contains(&lessor))
-    }
+/// Whether this thread is in code that this lessor has called.
+pub(super) fn is_inside(lessor: usize) -> bool {
+    INSIDE.with(|inside| inside.borrow().contains(&lessor))
 }
 
 crate::sync::thread_local! {

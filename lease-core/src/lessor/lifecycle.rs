@@ -33,7 +33,7 @@ impl Shared {
     /// As [`time_or_last`](Self::time_or_last), while a command is decided and not applied.
     pub(super) fn time_inside(&self) -> Timestamp {
         let last = |_| self.state.read(|state| state.core.now());
-        let now = self.isolate_inside("clock", || self.clock.now());
+        let now = self.state.isolate_inside("clock", || self.clock.now());
         now.unwrap_or_else(last)
     }
 
@@ -79,10 +79,10 @@ impl State {
     fn end_waits(&mut self, error: &BackendError) {
         self.road.is_given_up = true;
         for seat in std::mem::take(&mut self.road.wanting) {
-            self.errands.call(seat, super::road::Call::Stopped);
+            self.errands.call(seat, super::job::Call::Stopped);
         }
         for seat in std::mem::take(&mut self.road.writing) {
-            let call = super::road::Call::Written(Err(error.clone()));
+            let call = super::job::Call::Written(Err(error.clone()));
             self.errands.call(seat, call);
         }
     }

@@ -8,9 +8,11 @@ mod expiry;
 #[cfg(all(test, shuttle))]
 mod explore;
 mod isolate;
+mod job;
 mod journal;
 mod lifecycle;
 mod options;
+mod outbox;
 mod queries;
 mod recovery;
 mod renew;

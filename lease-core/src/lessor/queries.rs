@@ -1,5 +1,5 @@
 use super::Shared;
-use super::road::{Job, Refusal};
+use super::job::{Job, Refusal};
 use crate::machine::{Found, Items, Listing};
 use crate::table::attachments::ItemWalk;
 use crate::{Command, Lease, LeaseId, LeaseItem, WriteBatch};

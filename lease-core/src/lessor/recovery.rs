@@ -53,7 +53,8 @@ impl Shared {
     ) -> Result<(Recovery, Epoch), LeaseError> {
         writer.commit().map_err(LeaseError::Backend)?;
         let recovery = self.state.read(|state| state.core.begin_recovery());
-        self.isolate_inside("backend", || load(backend, recovery))
+        self.state
+            .isolate_inside("backend", || load(backend, recovery))
             .unwrap_or_else(|panic| Err(BackendError::Io(panic)))
             .map_err(LeaseError::Backend)
     }

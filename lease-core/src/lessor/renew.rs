@@ -2,8 +2,8 @@ use std::future::poll_fn;
 use std::time::Duration;
 
 use super::isolate::isolate;
+use super::job::{Job, Refusal};
 use super::resets::ResetDone;
-use super::road::{Job, Refusal};
 use super::{CheckpointMode, Shared, Wait};
 use crate::observer::LessorEvent;
 use crate::sync::{Arc, Slot, Weak};

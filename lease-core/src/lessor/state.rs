@@ -3,17 +3,18 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::task::Waker;
 
 use super::errands::{Bells, Errands};
-use super::expired_leases::Outbox;
+use super::isolate::{is_inside, isolate_inside};
+use super::job::Road;
 use super::journal::Journal;
+use super::outbox::Outbox;
 use super::resets::Resets;
-use super::road::Road;
 use super::{CheckpointMode, Driver};
 use crate::probe::planted;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Arc, SharedLock, Slot};
 use crate::{
-    Backend, LeaseError, LessorCore, Promotion, RangeDeleter, Retired, Ticket, TicketOutcome,
-    Timestamp,
+    Backend, HostError, LeaseError, LessorCore, Promotion, RangeDeleter, Retired, Ticket,
+    TicketOutcome, Timestamp,
 };
 
 /// What the lessor's lock protects.
@@ -291,7 +292,10 @@ impl StateCell {
         }
         let errands = state.errands.take();
         drop(state);
-        errands.run(self);
+        errands.run(&self.bells, |waker| {
+            // Nobody waits for the panic of a waker.
+            let _ = self.isolate_inside("waker", || waker.wake());
+        });
         result
     }
 
@@ -308,6 +312,27 @@ impl StateCell {
             drop(state);
             resume_unwind(panic);
         }
+    }
+
+    /// As [`isolate`](super::isolate::isolate), for code that runs while a command of this thread's
+    /// may be decided and not applied: a command that it gives to this lessor must not wait for that
+    /// one.
+    pub(super) fn isolate_inside<R>(
+        &self,
+        whose: &str,
+        code: impl FnOnce() -> R,
+    ) -> Result<R, HostError> {
+        isolate_inside(self.address(), whose, code)
+    }
+
+    /// Whether this thread is in such code.
+    pub(super) fn is_inside(&self) -> bool {
+        is_inside(self.address())
+    }
+
+    // Which lessor it is, while it lives.
+    fn address(&self) -> usize {
+        std::ptr::from_ref(self).addr()
     }
 
     pub(super) fn is_poisoned(&self) -> bool {

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::Shared;
-use super::road::{Call, Seat};
+use super::job::{Call, Seat};
 use super::state::State;
 use crate::probe::sometimes;
 use crate::sync::Arc;
@@ -130,6 +130,7 @@ impl Writer<'_> {
             Ok(())
         } else {
             self.shared
+                .state
                 .isolate_inside("backend", || backend.commit(&batch))
                 .unwrap_or_else(|panic| Err(BackendError::Io(panic)))
         };

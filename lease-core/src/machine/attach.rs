@@ -1,7 +1,7 @@
 use alloc::vec::Vec;
 
 use super::LessorCore;
-use super::decide::Effect;
+use super::effect::Effect;
 use crate::{Answer, LeaseError, LeaseId, LeaseItem};
 
 impl LessorCore {

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use lease_queue::Timestamp;
 
 use super::LessorCore;
-use super::decide::Effect;
+use super::effect::{Effect, Remaindered};
 use super::time::Now;
 use crate::primary::Primary;
 use crate::primary::checkpoints::Due;
@@ -161,13 +161,6 @@ impl LessorCore {
             }
         }
     }
-}
-
-/// A checkpoint, and what it leaves of its lease's TTL.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Remaindered {
-    pub(super) checkpoint: Checkpoint,
-    remainder: Remainder,
 }
 
 /// Enters the lease, whose entry has come up, again, and says what to propose if anything.

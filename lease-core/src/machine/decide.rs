@@ -4,9 +4,11 @@ use alloc::vec::Vec;
 use lease_queue::Timestamp;
 
 use super::LessorCore;
-use super::checkpoint::Remaindered;
+use super::effect::Effect;
+#[cfg(feature = "std")]
+use crate::Epoch;
 use crate::probe::planted;
-use crate::{Answer, Command, Epoch, Incarnation, LeaseId, LeaseItem, Revoked, WriteBatch};
+use crate::{Answer, Command, LeaseId, LeaseItem, Revoked, WriteBatch};
 
 /// A command whose outcome is decided, and which has not been applied: nobody sees anything of it.
 ///
@@ -33,28 +35,6 @@ pub struct Decision {
 /// lease that it touches. The host asks again when that one is applied or abandoned.
 #[derive(Debug)]
 pub struct Busy(pub Command);
-
-/// What a decision changes, beside what its command says.
-#[derive(Debug)]
-pub(super) enum Effect {
-    /// Nothing.
-    None,
-    /// The lease of the command is granted. `counted` is the number that the lessor counted for it.
-    Grant {
-        incarnation: Incarnation,
-        counted: Option<u64>,
-    },
-    /// These leases are revoked.
-    Revoke(Vec<LeaseId>),
-    /// The items of the command are attached, which takes them from these leases.
-    Attach { owners: Vec<LeaseId> },
-    /// The items of the command are detached.
-    Detach,
-    /// These checkpoints are applied.
-    Checkpoint(Vec<Remaindered>),
-    /// The epoch is raised.
-    Epoch(Epoch),
-}
 
 /// What the commands that are decided and not applied yet have a claim on.
 #[derive(Clone, Debug, Default)]

@@ -1,5 +1,5 @@
 use super::LessorCore;
-use super::decide::Effect;
+use super::effect::Effect;
 use crate::{Answer, Epoch, LeaseError, WriteBatch};
 
 impl LessorCore {

@@ -1,7 +1,7 @@
 use lease_queue::Timestamp;
 
 use super::LessorCore;
-use super::decide::Effect;
+use super::effect::Effect;
 use crate::table::record::Record;
 use crate::table::{LeaseTable, Remainder};
 use crate::{Answer, Incarnation, LeaseError, LeaseId, Ttl, WriteBatch};

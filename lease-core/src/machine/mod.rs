@@ -2,6 +2,7 @@ mod attach;
 mod checkpoint;
 mod command;
 mod decide;
+mod effect;
 mod epoch;
 mod expire;
 mod grant;

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use lease_queue::Timestamp;
 
 use super::LessorCore;
-use super::decide::Effect;
+use super::effect::Effect;
 use super::ticket::{Ticket, TicketOutcome};
 use crate::probe::{planted, sometimes};
 #[cfg(feature = "std")]

@@ -5,8 +5,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use lease_backend::{MemoryBackend, RedbBackend};
-use lease_bench::{lessor_as_etcds, shuffled_ids};
-use lease_core::{Backend, BackendLessor, LeaseId, LeaseItem, Lessor, NullBackend};
+use lease_bench::{key, lessor_as_etcds, shuffled_ids};
+use lease_core::{Backend, BackendLessor, LeaseId, Lessor, NullBackend};
 
 use crate::floor;
 use crate::stopwatch::{Stopwatch, rotated};
@@ -18,11 +18,6 @@ const MAX_REVOKES: usize = 10_000;
 
 /// How many leases are renewed with one call.
 const RENEWALS: usize = 256;
-
-/// 32 bytes.
-pub(crate) fn key(id: LeaseId) -> LeaseItem {
-    LeaseItem::from(format!("services/{:023}", id.get()))
-}
 
 /// The operations in the order of the peer, over redb.
 pub(crate) fn run(watch: &Stopwatch) -> anyhow::Result<()> {

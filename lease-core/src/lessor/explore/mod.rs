@@ -14,6 +14,7 @@ mod commands;
 mod history;
 mod hosts;
 mod model;
+mod op;
 mod receivers;
 mod recoveries;
 mod renewals;

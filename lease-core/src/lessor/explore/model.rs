@@ -1,6 +1,6 @@
 //! What a lessor is to those who use it one after the other.
 
-use super::history::{Op, What};
+use super::op::{Op, What};
 use crate::{Incarnation, LeaseError, Renewal, Revoked};
 
 /// The leases 1 to 3 and the items a to c, whose leases are numbers too, or 0.

@@ -3,7 +3,7 @@
 use super::explore;
 use super::store::Store;
 use super::world::{SLOWLY, Setting, World, join};
-use super::{draw, history::What};
+use super::{draw, op::What};
 use crate::sync::Arc;
 use crate::{Durability, Lessor};
 

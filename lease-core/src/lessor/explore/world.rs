@@ -3,8 +3,9 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
-use super::history::{History, Op, What};
+use super::history::History;
 use super::model::{IDS, ITEMS, Model};
+use super::op::{Op, What};
 use super::store::{Store, items_table};
 use super::{draw, one_of};
 use crate::sync::thread::{self, JoinHandle};
