@@ -9,8 +9,10 @@ use crate::sync::leaf;
 pub(super) fn isolate<R>(whose: &str, code: impl FnOnce() -> R) -> Result<R, HostError> {
     leaf::check("code of the host's runs");
     catch_unwind(AssertUnwindSafe(code)).map_err(|panic| {
-        let message = message(&*panic);
-        HostError::new(format!("the {whose} panicked: {message}"))
+        let error = HostError::new(format!("the {whose} panicked: {}", message(&*panic)));
+        // To drop it would run code of the host's again, which may panic again.
+        std::mem::forget(panic);
+        error
     })
 }
 

@@ -224,7 +224,7 @@ impl State {
         let mut decision = None;
         if let Some(mut command) = job.command.take() {
             if job.busy == IfBusy::Leaves {
-                self.leave_out_claimed(&mut command);
+                self.leave_out_claimed(&mut command, passed_over);
             }
             let touches = |id| passed_over.contains(&id);
             let is_behind =
@@ -251,9 +251,10 @@ impl State {
         })
     }
 
-    fn leave_out_claimed(&self, command: &mut Command) {
+    fn leave_out_claimed(&self, command: &mut Command, passed_over: &BTreeSet<LeaseId>) {
+        let is_free = |id| !self.core.is_claimed(id) && !passed_over.contains(&id);
         if let Command::Revoke(revocations) = command {
-            revocations.retain(|one| !self.core.is_claimed(one.id));
+            revocations.retain(|one| is_free(one.id));
         }
     }
 

@@ -162,6 +162,12 @@ impl State {
     /// has not come closer than that.
     pub(super) fn rest(&mut self) -> Option<Timestamp> {
         self.has_moved = false;
+        // What was due when the last slice was driven may have gone since.
+        self.alarms = Alarms {
+            expiry: self.next_expiry().unwrap_or(Timestamp::MAX),
+            checkpoint: self.next_checkpoint().unwrap_or(Timestamp::MAX),
+            flush: self.next_flush().unwrap_or(Timestamp::MAX),
+        };
         self.next_wakeup()
     }
 

@@ -6,7 +6,7 @@ use super::state::State;
 use crate::probe::sometimes;
 use crate::sync::Arc;
 use crate::sync::thread::current;
-use crate::{Backend, BackendError, HostError, LeaseError, WriteBatch};
+use crate::{Backend, BackendError, HostError, LeaseError, Timestamp, WriteBatch};
 
 /// One transaction.
 struct Transaction {
@@ -134,9 +134,14 @@ impl Writer<'_> {
                 .isolate_inside("backend", || backend.commit(&batch))
                 .unwrap_or_else(|panic| Err(BackendError::Io(panic)))
         };
+        // Not the time that a command brought last: if none comes, that stands still.
+        let failed_at = result
+            .is_err()
+            .then(|| self.shared.precise_time().ok())
+            .flatten();
         self.shared
             .state
-            .with(|state| state.end_transaction(batch, &result));
+            .with(|state| state.end_transaction(batch, &result, failed_at));
         result
     }
 }
@@ -171,8 +176,13 @@ impl State {
         }
     }
 
-    fn end_transaction(&mut self, batch: WriteBatch, result: &Result<(), BackendError>) {
-        let now = self.core.now();
+    fn end_transaction(
+        &mut self,
+        batch: WriteBatch,
+        result: &Result<(), BackendError>,
+        failed_at: Option<Timestamp>,
+    ) {
+        let now = failed_at.unwrap_or(self.core.now());
         if let Some(journal) = &mut self.journal
             && result.is_err()
         {

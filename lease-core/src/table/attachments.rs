@@ -331,6 +331,36 @@ mod tests {
     }
 
     #[test]
+    fn a_walk_survives_that_other_leases_lose_items() {
+        let count = 4 * ITEMS_PER_STEP;
+        let item = |who: &str, n: usize| LeaseItem::from(alloc::format!("{who}{n:09}"));
+        for slices in 1..4 {
+            let mut attachments = Attachments::new(7);
+            for n in 0..count {
+                attachments.attach(id(1), &item("walked", n));
+                for who in ["w", "x", "y"] {
+                    attachments.attach(id(2), &item(who, n));
+                }
+            }
+            let mut walk = ItemWalk::default();
+            for _ in 0..slices {
+                assert!(attachments.items_slice(id(1), &mut walk));
+            }
+            for n in 0..count {
+                for who in ["w", "x", "y"] {
+                    attachments.detach(id(2), item(who, n).as_bytes());
+                }
+            }
+            for n in 0..count {
+                attachments.attach(id(3), &item("z", n));
+            }
+            while attachments.items_slice(id(1), &mut walk) {}
+            let expected: Vec<_> = (0..count).map(|n| item("walked", n)).collect();
+            assert_eq!(walk.into_sorted(), expected);
+        }
+    }
+
+    #[test]
     fn attach_moves_an_item() {
         let mut attachments = Attachments::new(0);
         attachments.attach(id(1), &"a".into());

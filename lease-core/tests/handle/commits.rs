@@ -406,3 +406,21 @@ fn a_promotion_whose_epoch_is_not_stored_is_an_error_and_gives_no_token() {
         assert!(last > next, "{last:?} after {next:?}");
     }
 }
+
+/// Counted from the time that the last command had brought, the next try was due at once, again and
+/// again.
+#[test]
+fn a_batch_that_failed_is_tried_again_after_the_interval() {
+    let Bench {
+        lessor,
+        backend,
+        clock,
+    } = bench(|builder| builder.durability(BATCHED));
+    lessor.tick();
+    lessor.grant(id(1), 60).expect("free");
+    backend.store().fail_after = Some(0);
+    clock.advance(Duration::from_secs(5));
+    lessor.flush().expect_err("the store fails");
+    let due = lessor.next_wakeup().expect("something is pending");
+    assert!(due > Timestamp::from_secs(5), "{due:?}");
+}

@@ -1,16 +1,17 @@
 //! Leases whose time is up, and those who wait for them.
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use lease_core::{
-    BackendLessor, Driver, ExpiryMode, LeaseError, Lessor, LessorConfig, ManualClock, Renewal,
-    Revoked, Ttl,
+    BackendLessor, BoxError, Driver, ExpiryMode, LeaseError, Lessor, LessorConfig, ManualClock,
+    RangeDeleter, Renewal, Revoked, Table, TableDeleter, Ttl, TxnDelete, WriteBatch,
 };
 
-use crate::{bench, id};
+use crate::{Bench, bench, id, items};
 
 /// A full channel delays a batch, and nothing is lost or handed out twice meanwhile.
 #[test]
@@ -218,4 +219,51 @@ fn renew_many_answers_for_each() {
             .iter()
             .all(|one| matches!(one, Ok(Renewal::Renewed(_))))
     );
+}
+
+/// The driver waited behind a revoke that waited for another one, whose range deleter hung, and no
+/// other lease expired meanwhile.
+#[test]
+fn an_expiry_waits_for_nobody_who_waits() {
+    struct Hangs(Mutex<Option<Receiver<()>>>, Sender<()>, TableDeleter);
+    impl RangeDeleter for Hangs {
+        fn begin<'t>(
+            &'t self,
+            batch: &'t mut WriteBatch,
+        ) -> Result<Box<dyn TxnDelete + 't>, BoxError> {
+            let hangs = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(may_go) = hangs {
+                self.1.send(())?;
+                may_go.recv()?;
+            }
+            self.2.begin(batch)
+        }
+    }
+    let Bench { lessor, clock, .. } = bench(|builder| builder.expiry(ExpiryMode::AutoRevoke));
+    let (go, may_go) = channel();
+    let (enter, entered) = channel();
+    let deleter = TableDeleter::new(Table::new("kv"));
+    let hangs = Hangs(Mutex::new(Some(may_go)), enter, deleter);
+    lessor.set_range_deleter(Arc::new(hangs));
+    for (number, ttl) in [(1, 10), (2, 1000), (3, 20)] {
+        lessor.grant(id(number), ttl).expect("free");
+    }
+    lessor.attach(id(2), &items(&["b"])).expect("there");
+    lessor.tick();
+    thread::scope(|scope| {
+        let first = scope.spawn(|| lessor.revoke(id(2)));
+        entered.recv().expect("it hangs in the deleter");
+        let second = scope.spawn(|| lessor.revoke_many(&[id(1), id(2)]));
+        while lessor.stats().waiting == 0 {
+            thread::yield_now();
+        }
+        clock.advance(Duration::from_secs(20));
+        lessor.tick();
+        assert!(lessor.lookup(id(1)).is_some(), "another revoke has it");
+        assert!(lessor.lookup(id(3)).is_none(), "it has expired");
+        go.send(()).expect("the deleter waits");
+        first.join().expect("no panic").expect("there");
+        let second = second.join().expect("no panic").expect("it works");
+        assert_eq!(second, [Ok(()), Err(LeaseError::LeaseNotFound)]);
+    });
 }

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
-use lease_core::{BoxError, Checkpoint, LeaseError, Lessor, Renewal, TicketOutcome};
+use lease_core::{BoxError, Checkpoint, ExpiryMode, LeaseError, Lessor, Renewal, TicketOutcome};
 
 use crate::{Bench, bench, id};
 
@@ -110,4 +110,21 @@ fn a_stop_ends_a_renewal_whose_reset_is_under_way() {
         leave.send(()).expect("the checkpointer waits");
         ticker.join().expect("it ends");
     });
+}
+
+/// A host that sleeps until what `tick` said was not told of a lease that was due earlier than what
+/// the lessor had in mind before its last revoke.
+#[test]
+fn a_host_is_told_of_all_that_is_earlier_than_tick_said() {
+    let bench = bench(|builder| builder.expiry(ExpiryMode::AutoRevoke));
+    bench.lessor.grant(id(1), 10).expect("free");
+    bench.lessor.tick();
+    bench.clock.advance(Duration::from_secs(10));
+    assert_eq!(bench.lessor.tick(), None);
+    assert!(bench.lessor.lookup(id(1)).is_none());
+    bench.lessor.grant(id(2), 60).expect("free");
+    let mut moved = pin!(bench.lessor.wakeup_moved());
+    let waker = Waker::from(Arc::new(Count::default()));
+    let mut cx = Context::from_waker(&waker);
+    assert_eq!(moved.as_mut().poll(&mut cx), Poll::Ready(()));
 }

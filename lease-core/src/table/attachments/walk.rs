@@ -1,8 +1,7 @@
 use alloc::vec::Vec;
 
-use super::node::{head, item};
+use super::node::{self, head, item};
 use super::{Attachments, ITEMS_PER_STEP};
-use crate::table::arena::Cell;
 use crate::{LeaseId, LeaseItem};
 
 /// The items of a lease, copied in slices.
@@ -13,9 +12,10 @@ pub(crate) struct ItemWalk {
     at: Option<At>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 enum At {
-    Node(Cell),
+    // By its bytes: where it lies may change, because another lease loses items.
+    Item(LeaseItem),
     End,
 }
 
@@ -38,14 +38,21 @@ impl Attachments {
 
     /// Copies up to [`ITEMS_PER_STEP`] more items of `lease`. Returns whether there are more.
     ///
-    /// Between two slices of a walk nothing may be attached, detached or removed.
+    /// Between two slices of a walk no item may be attached to the lease or detached from it.
     pub(crate) fn items_slice(&self, lease: LeaseId, walk: &mut ItemWalk) -> bool {
-        let mut next = match walk.at {
+        let mut next = match walk.at.take() {
             None => {
                 walk.items.reserve_exact(self.count(lease));
                 self.first(lease)
             }
-            Some(At::Node(node)) => Some(node),
+            Some(At::Item(item)) => {
+                let spot = self.spot_of_item(item.as_bytes());
+                let found = self.items.find(spot, |found| {
+                    found.is_item(spot, item.as_bytes(), &self.arena)
+                });
+                let node = found.map(|found| found.node());
+                node.filter(|node| node::lease(&self.arena, *node) == lease)
+            }
             Some(At::End) => None,
         };
         for _ in 0..ITEMS_PER_STEP {
@@ -55,7 +62,9 @@ impl Attachments {
             walk.items.push(LeaseItem::from(item(&self.arena, node)));
             next = head(&self.arena, node).next;
         }
-        walk.at = Some(next.map_or(At::End, At::Node));
-        next.is_some()
+        let next = next.map(|node| LeaseItem::from(item(&self.arena, node)));
+        let has_more = next.is_some();
+        walk.at = Some(next.map_or(At::End, At::Item));
+        has_more
     }
 }
