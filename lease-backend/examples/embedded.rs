@@ -73,15 +73,14 @@ fn keys() -> Table {
 /// The child: grants, attaches, waits to be killed.
 fn serve(file: &Path) -> Result<(), BoxError> {
     let (lessor, _) = open(file)?;
-    lessor.promote(Duration::ZERO);
+    lessor.promote(Duration::ZERO)?;
     for (number, ttl) in [(1, 5), (2, 60), (3, 3600)] {
         let id = LeaseId::try_from(number)?;
         let key = format!("services/{number}");
         lessor.grant(id, ttl)?;
-        let mut write = WriteBatch::default();
-        write.put(keys(), key.as_bytes(), number.to_be_bytes());
-        lessor.write(write)?;
-        lessor.attach(id, &[key.into()])?;
+        let mut writes = WriteBatch::default();
+        writes.put(keys(), key.as_bytes(), number.to_be_bytes());
+        lessor.attach_with(id, &[key.into()], writes)?;
         println!("granted lease {number} for {ttl} s with one key");
     }
     thread::sleep(Duration::from_millis(3500));
@@ -103,7 +102,7 @@ fn after_the_crash(file: &Path) -> Result<(), BoxError> {
             attached.expect("a key's lease is in the file");
         }
     })?;
-    lessor.promote(Duration::ZERO);
+    lessor.promote(Duration::ZERO)?;
     for lease in lessor.leases() {
         println!(
             "  lease {}: granted {} s, {} ms remain, keys {:?}",

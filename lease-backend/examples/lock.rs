@@ -21,11 +21,14 @@ struct Lock<'a> {
 
 impl Lock<'_> {
     /// The token, which grows with each holder, or `None` while somebody else holds the lock.
-    fn try_acquire(&self, ttl: i64) -> Result<Option<Incarnation>, LeaseError> {
+    fn try_acquire(&self, ttl: i64) -> Result<Option<Incarnation>, BoxError> {
         match self.lessor.grant(self.id, ttl) {
-            Ok(lease) => Ok(Some(lease.incarnation())),
+            Ok(lease) => {
+                let token = lease.fencing_token();
+                Ok(Some(token.ok_or("the primary has stored no epoch")?))
+            }
             Err(LeaseError::LeaseExists) => Ok(None),
-            Err(error) => Err(error),
+            Err(error) => Err(error.into()),
         }
     }
 }
@@ -55,7 +58,7 @@ fn main() -> Result<(), BoxError> {
         .driver(Driver::Manual)
         .expiry(ExpiryMode::AutoRevoke)
         .build()?;
-    lessor.promote(Duration::ZERO);
+    lessor.promote(Duration::ZERO)?;
     let lock = Lock {
         lessor: &lessor,
         id: LeaseId::try_from(42)?,

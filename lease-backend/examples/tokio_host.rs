@@ -1,5 +1,6 @@
-//! A host on tokio that drives the lessor itself: no thread of the lessor runs, a task sleeps until
-//! something is due and revokes what has expired.
+//! A host on tokio that drives the lessor itself: no thread of the lessor runs, and nothing blocks one
+//! of tokio's. One task sleeps until something is due, another one revokes what has expired, and
+//! clients renew and wait without a thread each.
 //!
 //! Run it with `cargo run -p lease-backend --example tokio_host`.
 #![expect(clippy::print_stdout, reason = "an example talks")]
@@ -9,32 +10,40 @@ use std::time::Duration;
 
 use lease_backend::MemoryBackend;
 use lease_core::{
-    BackendLessor, BoxError, Clock, Driver, LeaseId, Lessor, Renewal, SystemClock, Timestamp,
+    BackendLessor, BoxError, Clock, Driver, ExpiredLeases, LeaseError, LeaseId, Lessor,
+    SystemClock, Timestamp,
 };
-use tokio::sync::Notify;
-use tokio::time::sleep;
+use tokio::task::spawn_blocking;
+use tokio::time::{sleep, timeout};
 
-/// The lessor's run loop as a task.
-async fn drive(lessor: Arc<BackendLessor>, changed: Arc<Notify>) {
+/// Makes time pass for the lessor.
+async fn drive(lessor: Arc<BackendLessor>) {
     let clock = SystemClock::default();
-    let expired = lessor.expired_leases();
     loop {
         let wakeup = lessor.tick();
-        while let Ok(batch) = expired.try_recv() {
-            for lease in &batch.leases {
-                println!("lease {} has expired", lease.id.get());
-            }
-            // A host with a log proposes the revocations there; this one has none.
-            if let Err(error) = lessor.revoke_expired(&batch) {
-                println!("it comes again: {error}");
-            }
-        }
         let left = |at: Timestamp| at.saturating_duration_since(clock.precise_now());
         tokio::select! {
-            () = sleep(wakeup.map_or(Duration::from_secs(3600), left)) => {}
-            () = changed.notified() => {}
+            () = sleep(wakeup.map_or(Duration::MAX, left)) => {}
+            () = lessor.wakeup_moved() => {}
         }
     }
+}
+
+/// Revokes what has expired, until the lessor is stopped. A host with a log proposes the revocations
+/// there; this one has none.
+async fn revoke(lessor: Arc<BackendLessor>, expired: ExpiredLeases) -> Result<(), BoxError> {
+    while let Ok(batch) = expired.recv_async().await {
+        for lease in &batch.leases {
+            println!("lease {} has expired", lease.id.get());
+        }
+        let lessor = Arc::clone(&lessor);
+        // A store may block.
+        let revoked = spawn_blocking(move || lessor.revoke_expired(&batch)).await?;
+        if let Err(error) = revoked {
+            println!("it comes again: {error}");
+        }
+    }
+    Ok(())
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -43,30 +52,33 @@ async fn main() -> Result<(), BoxError> {
         .driver(Driver::Manual)
         .build()?;
     let lessor = Arc::new(lessor);
-    lessor.promote(Duration::ZERO);
-    // Tells the task that something may be due earlier than it thought.
-    let changed = Arc::new(Notify::new());
-    let task = tokio::spawn(drive(lessor.clone(), changed.clone()));
+    lessor.promote(Duration::ZERO)?;
+    let driver = tokio::spawn(drive(Arc::clone(&lessor)));
+    let revoker = tokio::spawn(revoke(Arc::clone(&lessor), lessor.expired_leases()));
 
-    for number in [1, 2] {
-        lessor.grant(LeaseId::try_from(number)?, 1)?;
+    let [first, second] = [LeaseId::try_from(1)?, LeaseId::try_from(2)?];
+    for id in [first, second] {
+        lessor.grant(id, 1)?;
     }
-    changed.notify_one();
     println!("granted leases 1 and 2 for one second; lease 2 is kept alive");
-    let second = LeaseId::try_from(2)?;
     for _ in 0..6 {
         sleep(Duration::from_millis(300)).await;
-        match lessor.try_renew(second)? {
-            Renewal::Renewed(ttl) => println!("renewed lease 2 for {ttl}"),
-            other => println!("lease 2: {other:?}"),
-        }
+        // It waits where the lease has just expired, so the host sets the deadline.
+        let renewed = timeout(Duration::from_secs(1), lessor.renew_async(second)).await?;
+        println!("renewed lease 2 for {}", renewed?);
     }
-    let alive: Vec<_> = lessor
-        .leases()
-        .iter()
+    let gone = lessor.renew_async(first).await;
+    println!("lease 1: {}", gone.expect_err("it has expired"));
+    let alive: Vec<_> = (lessor.leases().iter())
         .map(|lease| lease.id().get())
         .collect();
     println!("alive: {alive:?}");
-    task.abort();
+    assert_eq!(alive, [2]);
+
+    lessor.stop();
+    revoker.await??;
+    driver.abort();
+    let stopped = lessor.renew_async(second).await;
+    assert_eq!(stopped, Err(LeaseError::Stopped));
     Ok(())
 }

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
+use std::panic::catch_unwind;
 use std::path::Path;
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable};
@@ -19,6 +20,22 @@ use crate::row;
 /// together have at most 65,533 bytes, the name alone at most 255. After an I/O error in a commit
 /// the engine takes no more writes: every commit is [`BackendError::Poisoned`] until the directory
 /// is opened again, and the failed one may be there then.
+///
+/// Of wrong bytes in its log the engine finds some; others look like the end of a log that a crash
+/// has cut, and the directory opens as it was before the batch that they are in.
+///
+/// ```
+/// use lease_backend::FjallBackend;
+/// use lease_core::{Backend, Epoch, WriteBatch};
+///
+/// let dir = tempfile::tempdir()?;
+/// let backend = FjallBackend::open(dir.path().join("leases"))?;
+/// let mut batch = WriteBatch::default();
+/// batch.put_epoch(Epoch::new(3));
+/// backend.commit(&batch)?;
+/// assert_eq!(backend.load(&mut |_| {})?, Epoch::new(3));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct FjallBackend {
     database: Database,
     leases: Keyspace,
@@ -33,8 +50,30 @@ impl FjallBackend {
     ///
     /// - [`BackendError::Locked`]: it is open already.
     /// - [`BackendError::Foreign`]: it has keyspaces but not ours, or is of a newer format.
-    /// - [`BackendError::Damaged`] and [`BackendError::Io`].
+    /// - [`BackendError::Damaged`]: its bytes are wrong, see above.
+    /// - [`BackendError::Io`]: everything else that the system says.
+    ///
+    /// ```
+    /// use lease_backend::FjallBackend;
+    /// use lease_core::BackendError;
+    ///
+    /// let dir = tempfile::tempdir()?;
+    /// let first = FjallBackend::open(dir.path())?;
+    /// let second = FjallBackend::open(dir.path());
+    /// assert!(matches!(second, Err(BackendError::Locked(_))));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn open(path: impl AsRef<Path>) -> Result<Self, BackendError> {
+        // The engine panics over a path that cannot be made absolute, and over some damaged logs.
+        let path =
+            std::path::absolute(path).map_err(|error| BackendError::Io(HostError::new(error)))?;
+        catch_unwind(|| Self::open_absolute(&path)).unwrap_or_else(|_| {
+            let text = format!("fjall panicked over {}", path.display());
+            Err(BackendError::Damaged(text))
+        })
+    }
+
+    fn open_absolute(path: &Path) -> Result<Self, BackendError> {
         let database = Database::builder(path).open().map_err(error)?;
         if database.keyspace_count() > 0 && !database.keyspace_exists(META) {
             let text = "its keyspaces are somebody else's";

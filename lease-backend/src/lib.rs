@@ -48,6 +48,7 @@
 //! With the feature `testing`, `conformance::check` runs every property that the lessor relies on
 //! in one line. The module `testing` has a disk that loses power in the middle of a write, a model
 //! and random batches.
+#![forbid(unsafe_code)]
 
 #[cfg(feature = "testing")]
 pub mod conformance;

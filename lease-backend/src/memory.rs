@@ -55,6 +55,19 @@ impl MemoryBackend {
     }
 
     /// How many leases are stored. O(1).
+    ///
+    /// ```
+    /// use lease_backend::MemoryBackend;
+    /// use lease_core::{Backend, LeaseId, LeaseRow, Ttl, WriteBatch};
+    ///
+    /// let backend = MemoryBackend::new();
+    /// let id = LeaseId::new(7).expect("not zero");
+    /// let mut batch = WriteBatch::default();
+    /// batch.put_lease(LeaseRow::new(id, Ttl::new(60)?));
+    /// backend.commit(&batch)?;
+    /// assert_eq!(backend.lease_count(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn lease_count(&self) -> usize {
         self.lock().leases.len()
@@ -62,6 +75,22 @@ impl MemoryBackend {
 
     /// Every lease row, key and value, byte for byte and in the order of etcd's bucket `lease`:
     /// by the unsigned bytes of the key, so that negative ids come last. O(n).
+    ///
+    /// ```
+    /// use lease_backend::MemoryBackend;
+    /// use lease_core::{Backend, LeaseId, LeaseRow, Ttl, WriteBatch};
+    ///
+    /// let backend = MemoryBackend::new();
+    /// let mut batch = WriteBatch::default();
+    /// for number in [-1, 1] {
+    ///     let id = LeaseId::new(number).expect("not zero");
+    ///     batch.put_lease(LeaseRow::new(id, Ttl::new(60)?));
+    /// }
+    /// backend.commit(&batch)?;
+    /// let keys: Vec<_> = backend.dump().into_iter().map(|(key, _)| key).collect();
+    /// assert_eq!(keys, [[0, 0, 0, 0, 0, 0, 0, 1], [255; 8]]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn dump(&self) -> Vec<([u8; 8], Vec<u8>)> {
         let store = self.lock();
@@ -77,6 +106,16 @@ impl MemoryBackend {
 
     /// Makes the `n`-th commit from now fail with [`BackendError::Io`] and leave nothing; zero
     /// takes the order back. Shared by all clones.
+    ///
+    /// ```
+    /// use lease_backend::MemoryBackend;
+    /// use lease_core::{Backend, WriteBatch};
+    ///
+    /// let backend = MemoryBackend::new();
+    /// backend.fail_after(2);
+    /// let commits = [(); 3].map(|()| backend.commit(&WriteBatch::default()).is_ok());
+    /// assert_eq!(commits, [true, false, true]);
+    /// ```
     #[cfg(feature = "testing")]
     pub fn fail_after(&self, n: u64) {
         self.lock().failing_commit = n;

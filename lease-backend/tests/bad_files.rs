@@ -181,8 +181,12 @@ fn flipped_bytes_are_noticed() {
         flipped[position] ^= 0x5a;
         let file = File::with(&flipped);
         let mut rows = Vec::new();
-        let loaded = RedbBackend::open(&file.path)
-            .and_then(|backend| backend.load(&mut |row| rows.push(row)));
+        let opened = RedbBackend::open(&file.path);
+        if opened.is_err() {
+            let after = fs::read(&file.path).expect("it is there");
+            assert!(after == flipped, "byte {position}: it was written to");
+        }
+        let loaded = opened.and_then(|backend| backend.load(&mut |row| rows.push(row)));
         match loaded {
             Ok(_) => {
                 assert_eq!(rows, ids().map(row).collect::<Vec<_>>(), "byte {position}");

@@ -82,6 +82,33 @@ fn every_operation_fails_once() {
     }
 }
 
+/// Nobody calls the store again after its last commit has failed; it is closed in order.
+#[test]
+fn a_failed_last_commit_is_taken_back_when_the_store_is_closed() {
+    for options in [options(RepairMode::Full), options(RepairMode::Quick)] {
+        let run = Run::new(2, options);
+        let operations = {
+            let disk = SimDisk::new(2);
+            run.on(&disk);
+            disk.operations()
+        };
+        for operation in 1..=operations {
+            for luck in 0..2 {
+                let _line = Failing(format!(
+                    "{options:?}, operation {operation} fails, luck {luck}"
+                ));
+                let disk = SimDisk::new(operation * 2 + luck);
+                disk.fail_after(operation);
+                let outcome = run.on(&disk);
+                let backend = run.options.create_with_storage(disk.clone());
+                let backend = backend.expect("an operation fails only once");
+                let found = Model::read(&backend, &run.tables).expect("it reads");
+                assert_eq!(found, outcome.acknowledged);
+            }
+        }
+    }
+}
+
 #[test]
 fn a_failure_and_then_a_power_cut() {
     for_each_seed("a_failure_and_then_a_power_cut", |seed| {
@@ -199,7 +226,7 @@ impl Run {
         outcome
     }
 
-    /// Commits everything on a disk with one failure, without a restart. Answers how many commits
+    /// Commits everything on a disk with one failure, without a restart. Returns how many commits
     /// failed.
     fn on_failing(&self, disk: &SimDisk) -> u64 {
         let backend = self
@@ -229,7 +256,7 @@ impl Run {
         failed
     }
 
-    /// Opens what is left, compares it and commits some more. Answers what was left.
+    /// Opens what is left, compares it and commits some more. Returns what was left.
     fn check_and_go_on(&self, disk: &SimDisk, outcome: &Outcome) -> Model {
         let backend = self
             .options

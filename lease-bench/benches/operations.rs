@@ -175,11 +175,13 @@ fn whole(group: &mut BenchmarkGroup<'_, WallTime>, leases: &Leases) {
     });
     group.bench_function(named("list", leases), |b| b.iter(|| lessor.leases()));
     group.bench_function(named("demote", leases), |b| {
-        let promote = || lessor.promote(Duration::ZERO);
-        b.iter_batched(promote, |()| lessor.demote(), BatchSize::PerIteration);
+        let promote = || lessor.promote(Duration::ZERO).expect("the epoch is stored");
+        b.iter_batched(promote, |_| lessor.demote(), BatchSize::PerIteration);
     });
     group.bench_function(named("promote", leases), |b| {
-        let promote = |_| lessor.promote(Duration::ZERO);
+        let promote = |_| {
+            lessor.promote(Duration::ZERO).expect("the epoch is stored");
+        };
         let spent = |iterations: u64| -> Duration {
             let rounds = (0..iterations).map(|_| leases.after(1, |_| lessor.demote(), promote));
             rounds.sum()

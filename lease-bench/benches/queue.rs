@@ -27,7 +27,7 @@ trait Queue: Default {
 
     fn renew(&mut self, key: u64, at_ms: u64);
 
-    /// Takes out all that is due and answers how much that was.
+    /// Takes out all that is due and returns how much that was.
     fn expire(&mut self, now_ms: u64) -> usize;
 }
 

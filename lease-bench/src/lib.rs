@@ -7,14 +7,15 @@
 //! - `memory` prints what a lease and an attached key cost in bytes,
 //! - `scale` grants as many leases as memory holds,
 //! - `lateness` prints how late expiries are delivered under load.
+#![forbid(unsafe_code)]
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lease_core::{
-    Backend, BackendLessor, Durability, Epoch, Grant, LeaseError, LeaseId, Lessor, LessorConfig,
-    LessorCore, Timestamp, Ttl, WriteBatch,
+    Backend, BackendLessor, Durability, Epoch, Grant, LeaseError, LeaseId, LeaseItem, Lessor,
+    LessorConfig, LessorCore, Timestamp, Ttl, WriteBatch,
 };
 
 /// The ids 1 to `n`, shuffled by a fixed seed.
@@ -29,6 +30,12 @@ pub fn shuffled_ids(n: usize) -> Vec<LeaseId> {
         ids.swap(last, (state % (last as u64 + 1)) as usize);
     }
     ids
+}
+
+/// The key that belongs to a lease, of 32 bytes.
+#[must_use]
+pub fn key(id: LeaseId) -> LeaseItem {
+    LeaseItem::from(format!("services/{:023}", id.get()))
 }
 
 /// A lessor with etcd's batches that makes no checkpoints, as etcd's while no checkpointer is set,
@@ -66,7 +73,7 @@ pub fn primary_with(backend: Arc<dyn Backend>, ids: &[LeaseId]) -> BackendLessor
         })
         .build()
         .expect("the backend is sound");
-    lessor.promote(Duration::ZERO);
+    lessor.promote(Duration::ZERO).expect("the epoch is stored");
     for id in ids {
         lessor.grant(*id, 60).expect("each id once");
     }
@@ -88,15 +95,14 @@ pub fn core_with(ids: &[LeaseId]) -> LessorCore {
     core.promote(Timestamp::ZERO, Epoch::new(1), Duration::ZERO);
     core.handle_timeout(Timestamp::ZERO);
     for id in ids {
-        let grant = Grant::new(*id, Ttl::new(60).expect("legal"));
-        let rows = &mut WriteBatch::default();
-        core.grant(Timestamp::ZERO, &grant, rows)
-            .expect("each id once");
+        let grant = Grant::new(*id, Ttl::new(60).expect("legal")).into();
+        core.execute(Timestamp::ZERO, &grant, &mut WriteBatch::default());
     }
+    assert_eq!(core.len(), ids.len(), "each id once");
     core
 }
 
-/// Hands out all that is due after [`DUE_AFTER`] and answers how many leases that were.
+/// Delivers all that is due after [`DUE_AFTER`] and returns how many leases that were.
 pub fn expire_all(core: &mut LessorCore) -> usize {
     let now = Timestamp::ZERO.saturating_add(DUE_AFTER);
     let mut found = 0;

@@ -193,21 +193,6 @@ impl WriteBatch {
         self.leases.len() + self.host.len() + usize::from(self.epoch.is_some())
     }
 
-    /// The host's writes and the lessor's own, apart: what a planted bug commits one after the other.
-    #[cfg(madsim)]
-    pub(crate) fn split(self) -> (Self, Self) {
-        let host = Self {
-            host: self.host,
-            ..Self::default()
-        };
-        let own = Self {
-            leases: self.leases,
-            epoch: self.epoch,
-            ..Self::default()
-        };
-        (host, own)
-    }
-
     /// Whether there is nothing to write.
     #[must_use]
     pub fn is_empty(&self) -> bool {

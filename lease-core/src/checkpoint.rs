@@ -38,7 +38,7 @@ pub struct CheckpointFence {
     pub generation: u32,
 }
 
-/// Due checkpoints to propose, handed out by
+/// Due checkpoints to propose, from
 /// [`LessorCore::poll_checkpoints`](crate::LessorCore::poll_checkpoints).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CheckpointBatch {

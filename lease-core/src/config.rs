@@ -23,35 +23,39 @@ pub struct LessorConfig {
     pub min_ttl: Ttl,
     /// A lease with a longer TTL has its remaining TTL checkpointed this often. Default 5 min.
     pub checkpoint_interval: Duration,
-    /// An expired lease that was handed out and is still there is handed out again when this time
-    /// has passed since the host took it, or up to an eighth more where nobody tells the lessor when
-    /// that was. Default 3 s.
+    /// An expired lease that was delivered and is still there is delivered again when this time has
+    /// passed since the host took it. Default 3 s.
     pub expired_lease_retry_interval: Duration,
     /// Whether a checkpoint is written to the backend. Default true, as etcd since 3.6.
     pub checkpoint_persist: bool,
-    /// At most this many leases are handed out as expired in any second; the others live on until
-    /// their turn. `None` is without a limit. Default 1,000.
+    /// At most this many leases are delivered as expired in any second, each attempt counted; the
+    /// others live on until later. `None` is without a limit. Default 1,000.
     pub revoke_rate_per_sec: Option<NonZeroU32>,
     /// At most this many leases in one expired batch. Default 500, etcd's revoke rate divided by
     /// its two batches a second.
     pub max_expired_batch_size: NonZeroU32,
-    /// At most this many checkpoints are handed out in any second; `None` is without a limit.
+    /// At most this many checkpoints are proposed in any second; `None` is without a limit.
     /// Default 1,000.
     pub checkpoint_rate_per_sec: Option<NonZeroU32>,
     /// At most this many records in one checkpoint batch. Default 1,000.
     pub max_checkpoint_batch_size: NonZeroU32,
     /// A grant beyond this number of leases is refused. Default `None`, no limit.
     pub max_leases: Option<usize>,
-    /// An attach beyond this number of items of one lease is refused. Default `None`, no limit.
+    /// An attach beyond this number of items of one lease is refused. Default 2^20. Unlike etcd's
+    /// there is a limit, because a look-up copies all items of a lease and its revoke deletes them
+    /// in one commit, and a client that is not trusted decides how many there are. `None` is
+    /// without a limit.
     pub max_items_per_lease: Option<usize>,
     /// How far the clock's answers may lag behind the true time: an expiry is this much later, so
     /// that it is never early. Default 0; [`BackendLessor`](crate::BackendLessor) sets it from its
     /// clock.
     pub clock_lag: Duration,
-    /// Seeds the hash tables. Nothing that the lessor answers depends on it but the order of
-    /// [`LessorCore::page`](crate::LessorCore::page). Choose it at random where clients that are
-    /// not trusted choose ids.
-    pub hash_seed: u64,
+    /// Seeds the hash tables: who does not know it cannot choose ids or items that slow them down.
+    /// Nothing that the lessor answers depends on it but the order of
+    /// [`LessorCore::page`](crate::LessorCore::page). Default `None`: a
+    /// [`BackendLessor`](crate::BackendLessor) draws one at random, and a
+    /// [`LessorCore`](crate::LessorCore), which is deterministic, takes 0.
+    pub hash_seed: Option<u64>,
 }
 
 impl LessorConfig {
@@ -83,9 +87,9 @@ impl Default for LessorConfig {
             checkpoint_rate_per_sec: NonZeroU32::new(1000),
             max_checkpoint_batch_size: const { NonZeroU32::new(1000).expect("not zero") },
             max_leases: None,
-            max_items_per_lease: None,
+            max_items_per_lease: Some(1 << 20),
             clock_lag: Duration::ZERO,
-            hash_seed: 0,
+            hash_seed: None,
         }
     }
 }

@@ -35,21 +35,34 @@ pub enum LeaseError {
     /// [`Incarnation::MAX_SUPPLIED`](crate::Incarnation::MAX_SUPPLIED).
     #[error("lease incarnation out of range")]
     IncarnationOutOfRange,
-    /// The lease has expired and waits for its revoke; it cannot be renewed.
-    #[error("lease is expiring")]
-    Expiring,
+    /// The epoch is above [`Epoch::MAX`](crate::Epoch::MAX).
+    #[error("epoch out of range")]
+    EpochOutOfRange,
     /// The configured number of leases exists.
     #[error("too many leases")]
     TooManyLeases,
     /// The lease would have more items than configured.
     #[error("too many lease items")]
     TooManyItems,
+    /// An item is longer than [`LeaseItem::MAX_LEN`](crate::LeaseItem::MAX_LEN).
+    #[error("lease item too long")]
+    ItemTooLong,
     /// The wait for the revoke of an expired lease reached its deadline.
     #[error("deadline exceeded while waiting for the lease to be revoked")]
     DeadlineExceeded,
     /// The lessor was stopped.
     #[error("lessor stopped")]
     Stopped,
+    /// Code of the host's that a command has called, such as a range deleter or a backend, has given a
+    /// command that would have to wait for the first one.
+    #[error("called from inside a command that this one would wait for")]
+    Reentrant,
+    /// The host's clock failed; nothing was changed.
+    #[error("clock failed")]
+    Clock(#[source] HostError),
+    /// The system could not start a thread of the lessor's.
+    #[error("a thread could not be started")]
+    Spawn(#[source] HostError),
     /// The backend failed; the command had no effect.
     #[error("lease backend failed")]
     Backend(#[source] BackendError),

@@ -36,7 +36,7 @@ pub struct ExpiredLease {
     pub incarnation: Incarnation,
     /// How often this promotion has handed the lease out before, from 0.
     pub attempt: u32,
-    /// How long after its expiry the lease was handed out, in whole milliseconds; of a later
+    /// How long after its expiry the lease was delivered, in whole milliseconds; of a later
     /// attempt how long after that was due. The revoke rate and a host that makes no room in time
     /// make it long.
     pub lag: Duration,

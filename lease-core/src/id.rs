@@ -71,9 +71,9 @@ impl fmt::Debug for LeaseId {
 ///
 /// A host with a log supplies the index of the grant's entry, at most [`Incarnation::MAX_SUPPLIED`];
 /// it is persisted and equal on every member. Without one the lessor counts for itself, in a range
-/// of its own, and persists nothing, so that its rows are byte for byte etcd's; what it counts
-/// starts with the replicated epoch, so that it grows across restarts too as long as the lessor is
-/// promoted before it grants.
+/// of its own, and persists nothing, so that its rows are byte for byte etcd's. What it counts starts
+/// with the epoch that this lessor has begun, which is stored, so that it grows across restarts too;
+/// before it has begun one, it counts under epoch 0.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Incarnation(u64);
 
@@ -96,13 +96,23 @@ impl Incarnation {
     /// The `n`-th grant counted by a lessor, in an epoch. It grows with the epoch up to 2^23 and,
     /// within it, with the number up to 2^40.
     pub(crate) const fn counted(epoch: Epoch, n: u64) -> Self {
-        const EPOCH_MAX: u64 = (1 << 23) - 1;
         let epoch = if epoch.0 < EPOCH_MAX {
             epoch.0
         } else {
             EPOCH_MAX
         };
         Self(Self::COUNTED | epoch << 40 | n & ((1 << 40) - 1))
+    }
+
+    /// Whether no other grant has the same one, over restarts too: not if it was counted before an
+    /// epoch was begun, or under one that is too large to be told from the next.
+    pub(crate) const fn is_unique(self) -> bool {
+        let epoch = self.counted_epoch();
+        self.0 < Self::COUNTED || (0 < epoch && epoch < EPOCH_MAX)
+    }
+
+    const fn counted_epoch(self) -> u64 {
+        self.0 >> 40 & EPOCH_MAX
     }
 
     /// The number as it goes over a wire.
@@ -128,13 +138,16 @@ impl Incarnation {
     }
 }
 
+/// The largest epoch that a counted incarnation can name.
+const EPOCH_MAX: u64 = (1 << 23) - 1;
+
 /// A supplied one as its number, a counted one as `epoch.number`.
 impl fmt::Display for Incarnation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.as_supplied() {
             Some(number) => number.fmt(f),
             None => {
-                let (epoch, number) = (self.0 >> 40 & 0x7f_ffff, self.0 & ((1 << 40) - 1));
+                let (epoch, number) = (self.counted_epoch(), self.0 & ((1 << 40) - 1));
                 write!(f, "{epoch}.{number}")
             }
         }
@@ -148,6 +161,11 @@ pub struct Epoch(u64);
 impl Epoch {
     /// Before the first promotion.
     pub const ZERO: Self = Self(0);
+
+    /// The last one that can begin: 2^63 - 1, which is also the last term of a host that counts them
+    /// in an `i64`. It leaves room behind it, so that [`next`](Self::next) of an epoch that has begun
+    /// is always later.
+    pub const MAX: Self = Self(i64::MAX as u64);
 
     /// The epoch with this number.
     #[must_use]
@@ -220,6 +238,16 @@ mod tests {
             incarnation
         });
         assert!(in_order.is_sorted());
+    }
+
+    #[test]
+    fn what_another_grant_may_have_too_is_not_unique() {
+        let counted = |epoch| Incarnation::counted(Epoch::new(epoch), 7);
+        let unique = [1, EPOCH_MAX - 1].map(counted);
+        let shared = [0, EPOCH_MAX, u64::MAX].map(counted);
+        assert!(unique.iter().all(|one| one.is_unique()));
+        assert!(shared.iter().all(|one| !one.is_unique()));
+        assert!(Incarnation::supplied(0).is_some_and(Incarnation::is_unique));
     }
 
     #[test]

@@ -16,6 +16,10 @@ use core::fmt;
 pub struct LeaseItem(Box<[u8]>);
 
 impl LeaseItem {
+    /// No lease takes a longer item: 1 GiB, far above what etcd lets a request carry, and little
+    /// enough for a length of 32 bits.
+    pub const MAX_LEN: usize = 1 << 30;
+
     /// The item with these bytes.
     #[must_use]
     pub fn new(bytes: impl Into<Box<[u8]>>) -> Self {

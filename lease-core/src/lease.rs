@@ -79,11 +79,26 @@ impl Lease {
         self.ttl
     }
 
-    /// Which grant of the id this is. On a lock it is the fencing token: a later holder has a
-    /// larger one.
+    /// Which grant of the id this is.
+    ///
+    /// For a lock ask for the [`fencing_token`](Self::fencing_token): of a lease that was recovered
+    /// from a store without incarnations this is the same for all.
     #[must_use]
     pub const fn incarnation(&self) -> Incarnation {
         self.incarnation
+    }
+
+    /// What tells a later holder of a lock from an earlier one: of two leases with a token the one
+    /// that was granted later has the larger one, also over restarts. `None` where none can be given:
+    /// if the lessor counts for itself, and the lease was granted before this lessor had stored an
+    /// epoch of its own, or was recovered from a store.
+    #[must_use]
+    pub const fn fencing_token(&self) -> Option<Incarnation> {
+        if self.incarnation.is_unique() {
+            Some(self.incarnation)
+        } else {
+            None
+        }
     }
 
     /// The time to expiry, zero once expired; [`Duration::MAX`] while demoted.
@@ -114,6 +129,13 @@ impl Lease {
     #[must_use]
     pub fn keys(&self) -> &[LeaseItem] {
         self.extra.as_ref().map_or(&[], |extra| &extra.keys)
+    }
+
+    /// Puts sorted items in.
+    pub(crate) fn set_keys(&mut self, keys: Vec<LeaseItem>) {
+        if !keys.is_empty() {
+            self.extra.get_or_insert_default().keys = keys;
+        }
     }
 
     /// Adds an item to this snapshot, not to the lessor: etcd's `SetLeaseItem`, for fakes and

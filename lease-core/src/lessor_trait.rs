@@ -1,11 +1,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::Receiver;
-
 use crate::{
-    Backend, BackendError, Checkpointer, ExpiredBatch, Lease, LeaseError, LeaseId, LeaseItem,
-    RangeDeleter, Renewal, Revoked, Timestamp, Ttl,
+    Backend, BackendError, Checkpointer, Epoch, ExpiredBatch, ExpiredLeases, Lease, LeaseError,
+    LeaseId, LeaseItem, RangeDeleter, Renewal, Revoked, Timestamp, Ttl,
 };
 
 /// Owns leases: grants, revokes, renews and expires them. etcd's interface, and a little more.
@@ -69,7 +67,8 @@ pub trait Lessor: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`LeaseError::LeaseNotFound`], [`LeaseError::TooManyItems`], [`LeaseError::Stopped`].
+    /// [`LeaseError::LeaseNotFound`], [`LeaseError::TooManyItems`], [`LeaseError::ItemTooLong`],
+    /// [`LeaseError::Stopped`].
     fn attach(&self, id: LeaseId, items: &[LeaseItem]) -> Result<(), LeaseError>;
 
     /// The lease that an item is attached to.
@@ -82,9 +81,16 @@ pub trait Lessor: Send + Sync {
     /// [`LeaseError::LeaseNotFound`], [`LeaseError::Stopped`].
     fn detach(&self, id: LeaseId, items: &[LeaseItem]) -> Result<(), LeaseError>;
 
-    /// Becomes the primary, in an epoch that the lessor counts: every lease expires after `extend`
-    /// and what remains of its TTL. O(1). On a primary it starts anew.
-    fn promote(&self, extend: Duration);
+    /// Becomes the primary, in an epoch that the lessor counts and stores first: every lease expires
+    /// after `extend` and what remains of its TTL. On a primary it starts anew. Returns the epoch.
+    ///
+    /// The epoch is written durably, also if writes are batched; beside that it is O(1).
+    ///
+    /// # Errors
+    ///
+    /// [`LeaseError::Backend`] if the epoch could not be stored, [`LeaseError::EpochOutOfRange`] if
+    /// there is none left, [`LeaseError::Stopped`]: then the role is what it was.
+    fn promote(&self, extend: Duration) -> Result<Epoch, LeaseError>;
 
     /// Ceases to be the primary: no lease expires, waiting renewals are answered. O(1).
     fn demote(&self);
@@ -129,9 +135,9 @@ pub trait Lessor: Send + Sync {
 
     /// Where expired leases come from, in batches, until they are revoked or the lessor is demoted.
     ///
-    /// Nothing is dropped because the channel is full. A lease is handed out again only when the
-    /// retry interval has passed since its last batch was taken from the channel.
-    fn expired_leases(&self) -> Receiver<ExpiredBatch>;
+    /// Nothing is dropped because the host does not keep up. A lease is delivered again only when
+    /// the retry interval has passed since the host took its last batch.
+    fn expired_leases(&self) -> ExpiredLeases;
 
     /// Replaces the whole state by what is in `backend`, which the lessor writes to from then on,
     /// and the range deleter if there is one. The lessor is no primary afterwards. Items are

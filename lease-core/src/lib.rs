@@ -8,7 +8,7 @@
 //! let lessor = BackendLessor::builder(Arc::new(NullBackend))
 //!     .expiry(ExpiryMode::AutoRevoke)
 //!     .build()?;
-//! lessor.promote(Duration::ZERO);
+//! lessor.promote(Duration::ZERO)?;
 //! let id = LeaseId::try_from(7)?;
 //! lessor.grant(id, 60)?;
 //! lessor.attach(id, &["services/web/1".into()])?;
@@ -35,7 +35,7 @@
 //! # Never early, never twice
 //!
 //! A lease that was acknowledged with a TTL does not expire before it has passed. A lease that is
-//! handed out as expired cannot be renewed any more, and names its grant ([`Incarnation`]) and the
+//! delivered as expired cannot be renewed any more, and names its grant ([`Incarnation`]) and the
 //! promotion that saw it expire ([`Epoch`]), so that a late or stale revoke is a no-op.
 //!
 //! # Features
@@ -79,6 +79,8 @@ pub mod probe;
 #[cfg(not(all(madsim, feature = "std")))]
 mod probe;
 mod row;
+#[cfg(feature = "std")]
+mod sync;
 mod table;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -95,8 +97,8 @@ pub use lease::Lease;
 pub use lease_queue::Timestamp;
 pub use machine::ticket::{Ticket, TicketOutcome};
 pub use machine::{
-    Answer, AttemptOutcome, BegunCheckpoint, Command, Grant, LessorCore, LessorStats, Listing,
-    Promotion, ProposalOutcome, Recovery, Renewal, Replaced, Retired, Revoking,
+    Answer, AttemptOutcome, Busy, Command, Decision, Grant, LessorCore, LessorStats, Promotion,
+    ProposalOutcome, Recovery, Renewal, Replaced, Retired,
 };
 pub use null_backend::NullBackend;
 pub use ports::backend::Backend;
@@ -108,8 +110,9 @@ pub use ttl::{MAX_LEASE_TTL, Ttl};
 pub use {
     clock::{Clock, ManualClock, SystemClock},
     lessor::{
-        BackendLessor, BackendLessorBuilder, CheckpointMode, Driver, Durability, ExpiryMode, Wait,
+        BackendLessor, BackendLessorBuilder, CheckpointMode, Driver, Durability, ExpiredLeases,
+        ExpiryMode, RecvError, Wait,
     },
     lessor_trait::Lessor,
-    observer::{Observer, RevokeReason},
+    observer::{LessorEvent, Observer, RevokeReason},
 };

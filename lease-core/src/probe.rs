@@ -1,4 +1,4 @@
-//! What only the simulation's build has: planted bugs, which prove that its judges can fail, and
+//! What only the simulation's build has: planted bugs, which prove that its checkers can fail, and
 //! marks, which prove that a run has reached what it is meant to test.
 //!
 //! In any other build `planted!` is `false` and `sometimes!` nothing.

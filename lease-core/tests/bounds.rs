@@ -8,11 +8,13 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use lease_core::{
-    Checkpoint, Grant, Incarnation, LeaseError, LeaseId, LessorConfig, LessorCore, Renewal,
-    Revocation, Revoked, Revoking, Timestamp, Ttl, WriteBatch,
+    Answer, Checkpoint, Command, Epoch, Grant, Incarnation, LeaseError, LeaseId, LessorConfig,
+    LessorCore, Renewal, Revocation, Revoked, Timestamp, Ttl, WriteBatch,
 };
 
-use by_hand::{at, checkpoint, expired, grant, id, ids, primary, revoke, ttl};
+use by_hand::{
+    at, attach, checkpoint, detach, execute, expired, grant, id, primary, revoke, try_grant, ttl,
+};
 
 /// Bad input is answered, not paniced over.
 #[test]
@@ -22,7 +24,6 @@ fn bad_input_gets_a_clear_error() {
         max_items_per_lease: Some(1),
         ..LessorConfig::default()
     });
-    let rows = &mut WriteBatch::default();
     assert_eq!(LeaseId::try_from(0), Err(LeaseError::LeaseNotFound));
     assert_eq!(
         lessor.config().admit_ttl(9_000_000_001),
@@ -34,31 +35,32 @@ fn bad_input_gets_a_clear_error() {
         ..Grant::new(id(1), Ttl::MIN)
     };
     assert_eq!(
-        lessor.grant(at(0), &counted, rows),
+        try_grant(&mut lessor, at(0), counted),
         Err(LeaseError::IncarnationOutOfRange)
     );
     grant(&mut lessor, at(0), 1, 10);
     let again = Grant::new(id(1), Ttl::MIN);
     assert_eq!(
-        lessor.grant(at(0), &again, rows),
+        try_grant(&mut lessor, at(0), again),
         Err(LeaseError::LeaseExists)
     );
     let more = Grant::new(id(2), Ttl::MIN);
     assert_eq!(
-        lessor.grant(at(0), &more, rows),
+        try_grant(&mut lessor, at(0), more),
         Err(LeaseError::TooManyLeases)
     );
-    assert_eq!(lessor.attach(id(1), &[]), Ok(()));
-    assert_eq!(lessor.attach(id(1), &["".into(), "".into()]), Ok(()));
+    assert_eq!(attach(&mut lessor, 1, &[]), Ok(()));
+    assert_eq!(attach(&mut lessor, 1, &["", ""]), Ok(()));
     assert_eq!(
-        lessor.attach(id(1), &["x".into()]),
+        attach(&mut lessor, 1, &["x"]),
         Err(LeaseError::TooManyItems)
     );
     assert_eq!(lessor.get_lease(b"x"), None, "all or nothing");
-    for unknown in [id(7), id(-7)] {
+    for number in [7, -7] {
+        let unknown = id(number);
         let not_found = Err(LeaseError::LeaseNotFound);
-        assert_eq!(lessor.attach(unknown, &["a".into()]), not_found);
-        assert_eq!(lessor.detach(unknown, &["a".into()]), not_found);
+        assert_eq!(attach(&mut lessor, number, &["a"]), not_found);
+        assert_eq!(detach(&mut lessor, number, &["a"]), not_found);
         assert_eq!(
             revoke(&mut lessor, &Revocation::by_user(unknown)).map(drop),
             not_found
@@ -143,22 +145,89 @@ fn checkpoints_keep_to_their_rate_and_size() {
     lessor.check_invariants();
 }
 
-/// A host may end what was never begun, or was begun before a recovery.
+/// A host may report what became of a decision after a recovery has made it void.
 #[test]
-fn an_end_without_a_beginning_changes_nothing() {
+fn a_void_decision_changes_nothing() {
     let mut lessor = primary(LessorConfig::default());
     assert!(lessor.is_empty());
     grant(&mut lessor, at(0), 1, 10);
-    lessor.finish_revoke(id(1));
-    lessor.cancel_grant(id(1));
-    lessor.finish_grant(at(5), id(1));
-    lessor.cancel_revoke(id(1));
-    assert_eq!((lessor.len(), lessor.stats().granted), (1, 1));
-    assert!(expired(&mut lessor, Timestamp::from_millis(9_999)).is_empty());
-    assert_eq!(ids(&expired(&mut lessor, at(10))), [1]);
-    lessor.cancel_revoke(id(1));
-    assert_eq!(lessor.renew(at(10), id(1)), Ok(Renewal::Expiring));
+    let decide = |lessor: &mut LessorCore, command: Command| {
+        let decided = lessor.decide(command, &mut WriteBatch::default());
+        decided.expect("nothing stands in the way")
+    };
+    let revoke_1 = decide(&mut lessor, Revocation::by_user(id(1)).into());
+    let grant_2 = decide(&mut lessor, Grant::new(id(2), ttl(10)).into());
+    let mut recovery = lessor.begin_recovery();
+    recovery.insert(&lessor.rows()[0]).expect("once");
+    lessor.finish_recovery(recovery, Epoch::new(1));
+    // Decided against the new state: the same lease is free to be revoked again.
+    let again = decide(&mut lessor, Revocation::by_user(id(1)).into());
+    lessor.apply(at(1), revoke_1);
+    assert_eq!(lessor.len(), 1);
+    let command = lessor.abandon(grant_2);
+    let busy = lessor.decide(
+        Revocation::by_user(id(1)).into(),
+        &mut WriteBatch::default(),
+    );
+    assert!(busy.is_err(), "what is void gives no claim back");
+    lessor.apply(at(1), again);
+    assert_eq!((lessor.len(), lessor.stats().granted), (0, 1));
+    assert_eq!(command, Grant::new(id(2), ttl(10)).into());
     lessor.check_invariants();
+}
+
+/// What would be refused only because of a grant that may fail waits for that.
+#[test]
+fn a_limit_counts_what_is_there_and_waits_for_what_may_be() {
+    let mut lessor = primary(LessorConfig {
+        max_leases: Some(2),
+        ..LessorConfig::default()
+    });
+    grant(&mut lessor, at(0), 1, 10);
+    let rows = &mut WriteBatch::default();
+    let second = lessor.decide(Grant::new(id(2), ttl(10)).into(), rows);
+    let second = second.expect("nothing stands in the way");
+    assert!(
+        lessor
+            .decide(Grant::new(id(3), ttl(10)).into(), rows)
+            .is_err()
+    );
+    let _ = lessor.abandon(second);
+    grant(&mut lessor, at(0), 3, 10);
+    let refused = execute(&mut lessor, at(0), Grant::new(id(2), ttl(10)));
+    assert_eq!(refused, Answer::Granted(Err(LeaseError::TooManyLeases)));
+}
+
+/// Tokens grow though the decisions that counted them come to nothing.
+#[test]
+fn a_number_that_is_counted_is_given_once() {
+    let mut lessor = primary(LessorConfig::default());
+    let rows = &mut WriteBatch::default();
+    let mut decide = |lessor: &mut LessorCore, number| {
+        let decided = lessor.decide(Grant::new(id(number), ttl(10)).into(), rows);
+        decided.expect("nothing stands in the way")
+    };
+    let [first, second] = [1, 2].map(|number| decide(&mut lessor, number));
+    let _ = lessor.abandon(first);
+    let third = decide(&mut lessor, 3);
+    let granted = [second, third].map(|one| lessor.apply(at(0), one));
+    let later = grant(&mut lessor, at(0), 4, 10);
+    let tokens = granted.map(|answer| match answer {
+        Answer::Granted(Ok(incarnation)) => incarnation,
+        other => panic!("{other:?}"),
+    });
+    assert!(tokens[0] < tokens[1] && tokens[1] < later, "{tokens:?}");
+}
+
+#[test]
+fn an_epoch_that_leaves_no_room_is_refused() {
+    let mut lessor = primary(LessorConfig::default());
+    let last = execute(&mut lessor, at(0), Command::BeginEpoch(Epoch::MAX));
+    assert_eq!(last, Answer::Epoch(Ok(Epoch::MAX)));
+    let beyond = Command::BeginEpoch(lessor.next_epoch());
+    let refused = execute(&mut lessor, at(0), beyond);
+    assert_eq!(refused, Answer::Epoch(Err(LeaseError::EpochOutOfRange)));
+    assert_eq!(lessor.epoch(), Epoch::MAX);
 }
 
 /// Checkpoints are whole seconds: with a short interval most of them would repeat the last one.
@@ -202,7 +271,7 @@ fn the_counters_count_what_has_happened() {
     for (number, secs) in [(1, 10), (2, 10), (3, 1000), (4, 1000)] {
         grant(&mut lessor, at(0), number, secs);
     }
-    lessor.attach(id(3), &["a".into()]).expect("there");
+    attach(&mut lessor, 3, &["a"]).expect("there");
     for number in [3, 4] {
         assert!(lessor.renew(at(1), id(number)).is_ok());
     }
@@ -228,8 +297,6 @@ fn the_counters_count_what_has_happened() {
     }
     for revocation in &revocations {
         assert_eq!(revoke(&mut lessor, revocation), Ok(Revoked::Stale));
-        let begun = lessor.begin_revoke(revocation, &mut WriteBatch::default());
-        assert_eq!(begun, Ok(Revoking::Stale));
     }
     lessor.wait_for(id(3)).expect("there");
     lessor.handle_timeout(at(1));
@@ -237,12 +304,34 @@ fn the_counters_count_what_has_happened() {
 
     let stats = lessor.stats();
     assert_eq!((stats.granted, stats.revoked, stats.renewed), (6, 2, 2));
-    assert_eq!((stats.expired, stats.postponed), (2, 1));
-    assert_eq!((stats.stale_revokes, stats.stale_checkpoints), (4, 2));
+    assert_eq!((stats.expired, stats.throttled), (2, 1));
+    assert_eq!((stats.stale_revokes, stats.stale_checkpoints), (2, 2));
     assert_eq!(stats.checkpoints_proposed, 2);
     assert_eq!(stats.checkpoints_applied, 2);
     assert_eq!(stats.clock_regressions, 2);
     assert_eq!((stats.leases, stats.items, stats.waiting), (4, 1, 1));
     assert_eq!((stats.expiring, stats.expiry_entries), (0, 4));
     assert_eq!((lessor.len(), lessor.is_empty()), (4, false));
+}
+
+/// A lease with more items than are freed in one go is gone at once, and its items with it.
+#[test]
+fn a_lease_with_many_items_goes_as_a_whole() {
+    for items in [1_000, 1_024, 1_025, 5_000, 50_000] {
+        let mut lessor = primary(LessorConfig::default());
+        grant(&mut lessor, at(0), 1, 10);
+        grant(&mut lessor, at(0), 2, 10);
+        let names: Vec<_> = (0..items).map(|n: u32| n.to_string()).collect();
+        let names: Vec<_> = names.iter().map(String::as_str).collect();
+        attach(&mut lessor, 1, &names).expect("there");
+        attach(&mut lessor, 2, &["other"]).expect("there");
+        assert_eq!(lessor.items(id(1)).len(), items as usize);
+        let revoked = revoke(&mut lessor, &Revocation::by_user(id(1)));
+        assert_eq!(revoked, Ok(Revoked::Done));
+        assert_eq!((lessor.len(), lessor.stats().items), (1, 1));
+        assert_eq!(lessor.get_lease(b"7"), None);
+        lessor.check_invariants();
+        attach(&mut lessor, 2, &["7"]).expect("there");
+        assert_eq!(lessor.get_lease(b"7"), Some(id(2)));
+    }
 }

@@ -13,7 +13,9 @@ use lease_core::{
     Revocation, Revoked, TicketOutcome, Timestamp, WriteBatch,
 };
 
-use by_hand::{at, checkpoint, expired, grant, id, ids, primary, promote, revoke, ttl};
+use by_hand::{
+    at, attach, checkpoint, detach, expired, grant, id, ids, primary, promote, revoke, ttl,
+};
 
 /// #12528, #15247: a stalled primary's expiries commit after another has taken over and renewed.
 #[test]
@@ -25,7 +27,7 @@ fn f01_a_stale_primary_expires_nothing() {
             incarnation: Incarnation::supplied(7),
             ..Grant::new(id(1), ttl(10))
         };
-        member.apply(
+        member.execute(
             Timestamp::ZERO,
             &Command::Grant(grant),
             &mut WriteBatch::default(),
@@ -36,7 +38,7 @@ fn f01_a_stale_primary_expires_nothing() {
 
     promote(&mut new, at(9), 2);
     assert_eq!(new.renew(at(9), id(1)), Ok(Renewal::Renewed(ttl(10))));
-    old.apply(
+    old.execute(
         at(11),
         &Command::BeginEpoch(Epoch::new(2)),
         &mut WriteBatch::default(),
@@ -68,10 +70,18 @@ fn f02_a_late_promote_changes_nothing() {
 
     let mut rows = WriteBatch::default();
     for epoch in [1, 4, 5] {
-        lessor.begin_epoch(Epoch::new(epoch), &mut rows);
+        lessor.execute(
+            Timestamp::ZERO,
+            &Command::BeginEpoch(Epoch::new(epoch)),
+            &mut rows,
+        );
         assert!(rows.is_empty(), "the epoch of the log is 5 already");
     }
-    lessor.begin_epoch(Epoch::new(6), &mut rows);
+    lessor.execute(
+        Timestamp::ZERO,
+        &Command::BeginEpoch(Epoch::new(6)),
+        &mut rows,
+    );
     assert_eq!(rows.epoch(), Some(Epoch::new(6)));
 }
 
@@ -201,7 +211,7 @@ fn f09_an_expired_lease_is_handed_out_until_it_is_revoked_and_never_twice_at_onc
             "it still waits for the host"
         );
     }
-    lessor.handle_taken(at(102), first[0].number + 1);
+    lessor.handle_taken(at(102), &first[0]);
     for taken in [103_000, 104_999] {
         let now = Timestamp::from_millis(taken);
         assert!(expired(&mut lessor, now).is_empty(), "the host is at it");
@@ -225,38 +235,33 @@ fn f09_an_expired_lease_is_handed_out_until_it_is_revoked_and_never_twice_at_onc
     assert_eq!(third[0].leases[0].attempt, 2);
 }
 
-/// The lessor asks to be woken as long as a batch may still be taken or tried again, also one behind
-/// another, and not any longer.
+/// The lessor asks to be woken for the next attempt at what the host has taken, and for nothing that
+/// it has not.
 #[test]
-fn what_is_handed_out_is_looked_after_until_it_is_revoked() {
+fn what_is_delivered_is_tried_again_when_the_host_has_had_its_time() {
     let mut lessor = primary(LessorConfig::default());
-    let looks = |lessor: &LessorCore| {
-        lessor
-            .next_wakeup()
-            .map(|wakeup| wakeup.as_nanos() / 1_000_000)
+    let wakeup = |lessor: &LessorCore| {
+        let wakeup = lessor.next_wakeup();
+        wakeup.map(|wakeup| wakeup.as_nanos() / 1_000_000)
     };
     grant(&mut lessor, at(0), 1, 10);
     let first = expired(&mut lessor, at(10));
-    assert_eq!(
-        looks(&lessor),
-        Some(10_375),
-        "an eighth of the retry interval"
-    );
+    assert_eq!(wakeup(&lessor), None, "the host has not taken it");
     grant(&mut lessor, Timestamp::from_millis(10_200), 2, 1);
     assert!(expired(&mut lessor, Timestamp::from_millis(10_375)).is_empty());
-    assert_eq!(looks(&lessor), Some(10_750));
-    lessor.handle_taken(Timestamp::from_millis(10_750), first[0].number + 1);
-    assert_eq!(looks(&lessor), Some(11_200), "the other lease");
+    lessor.handle_taken(Timestamp::from_millis(10_750), &first[0]);
+    assert_eq!(wakeup(&lessor), Some(11_200), "the other lease");
     let second = expired(&mut lessor, Timestamp::from_millis(11_200));
-    assert_eq!(looks(&lessor), Some(11_575), "though the first is taken");
-    lessor.handle_taken(Timestamp::from_millis(11_575), second[0].number + 1);
-    assert_eq!(looks(&lessor), Some(13_750));
+    assert_eq!(wakeup(&lessor), Some(13_750));
+    lessor.handle_taken(Timestamp::from_millis(11_575), &second[0]);
+    lessor.handle_taken(Timestamp::from_millis(12_000), &first[0]);
+    assert_eq!(wakeup(&lessor), Some(13_750), "taken once");
     for revocation in first
         .iter()
         .chain(&second)
         .flat_map(ExpiredBatch::revocations)
     {
-        let revoked = lessor.revoke(at(12), &revocation, &mut WriteBatch::default());
+        let revoked = revoke(&mut lessor, &revocation);
         assert_eq!(revoked, Ok(Revoked::Done));
     }
     assert_eq!(lessor.next_wakeup(), None);
@@ -265,7 +270,7 @@ fn what_is_handed_out_is_looked_after_until_it_is_revoked() {
     grant(&mut lessor, at(12), 3, 1);
     assert_eq!(ids(&expired(&mut lessor, at(13))), [3]);
     let by_user = Revocation::by_user(id(3));
-    let revoked = lessor.revoke(at(13), &by_user, &mut WriteBatch::default());
+    let revoked = revoke(&mut lessor, &by_user);
     assert_eq!(revoked, Ok(Revoked::Done));
     assert_eq!(lessor.next_wakeup(), None);
 }
@@ -273,24 +278,24 @@ fn what_is_handed_out_is_looked_after_until_it_is_revoked() {
 /// A revoke that fails after the lease's time was up leaves it unexpired for a while.
 #[test]
 fn a_lease_whose_revoke_fails_expires_as_if_nothing_had_been() {
-    for (begun, is_handed_out) in [(5, false), (10, true)] {
+    for (decided, is_delivered) in [(5, false), (10, true)] {
         let mut lessor = primary(LessorConfig::default());
         grant(&mut lessor, at(0), 1, 10);
-        assert_eq!(
-            ids(&expired(&mut lessor, at(begun))).len(),
-            usize::from(is_handed_out)
-        );
-        lessor
-            .begin_revoke(&Revocation::by_user(id(1)), &mut WriteBatch::default())
-            .expect("there");
-        assert!(expired(&mut lessor, at(11)).is_empty());
+        let delivered = ids(&expired(&mut lessor, at(decided)));
+        assert_eq!(delivered.is_empty(), !is_delivered);
+        let revoke = Command::from(Revocation::by_user(id(1)));
+        let decision = lessor.decide(revoke.clone(), &mut WriteBatch::default());
+        let decision = decision.expect("nothing stands in the way");
+        // What is not written has not happened.
+        let renewal = lessor.renew(at(decided), id(1));
+        assert_eq!(renewal == Ok(Renewal::Expiring), is_delivered);
         let waiting = lessor.wait_for(id(1)).expect("there");
-        lessor.cancel_revoke(id(1));
-        assert_eq!(lessor.poll_ticket(), Some((waiting, TicketOutcome::Retry)));
+        assert_eq!(lessor.abandon(decision), revoke);
+        assert_eq!(lessor.poll_ticket(), None, "nothing has become of it");
+        lessor.cancel_ticket(waiting);
         lessor.check_invariants();
-        assert_eq!(lessor.renew(at(11), id(1)), Ok(Renewal::Expiring));
-        let again = ids(&expired(&mut lessor, at(11)));
-        assert_eq!(again.is_empty(), is_handed_out, "once at a time");
+        let again = ids(&expired(&mut lessor, at(15)));
+        assert_eq!(again.is_empty(), is_delivered, "once at a time");
     }
 }
 
@@ -315,6 +320,8 @@ fn f10_every_wait_ends() {
     );
     assert_eq!(lessor.stats().waiting, 0);
 
+    assert_eq!(lessor.wait_for(id(1)), None, "nobody will know here");
+    promote(&mut lessor, at(10), 2);
     let late = lessor.wait_for(id(1)).expect("it is there");
     lessor.release_waiters();
     let outcome = TicketOutcome::NotPrimary;
@@ -434,14 +441,11 @@ fn f17_a_moved_item_belongs_to_one_lease() {
     let mut lessor = LessorCore::new(LessorConfig::default());
     grant(&mut lessor, at(0), 1, 10);
     grant(&mut lessor, at(0), 2, 10);
-    let item = ["key".into()];
-    lessor.attach(id(1), &item).expect("there");
-    lessor.attach(id(2), &item).expect("there");
-    lessor
-        .detach(id(1), &item)
-        .expect("there, and without effect");
+    attach(&mut lessor, 1, &["key"]).expect("there");
+    attach(&mut lessor, 2, &["key"]).expect("there");
+    detach(&mut lessor, 1, &["key"]).expect("there");
     assert_eq!(lessor.items(id(1)), []);
-    assert_eq!(lessor.items(id(2)), item);
+    assert_eq!(lessor.items(id(2)), ["key".into()]);
     assert_eq!([1, 2].map(|n| lessor.has_items(id(n))), [false, true]);
     assert_eq!(
         revoke(&mut lessor, &Revocation::by_user(id(1))),
@@ -487,7 +491,7 @@ fn f19_members_with_different_minimums_hold_the_same_leases() {
     let rows = [small, large].map(|config| {
         let mut member = LessorCore::new(config);
         let mut rows = WriteBatch::default();
-        member.apply(at(0), &command, &mut rows);
+        member.execute(at(0), &command, &mut rows);
         let mut recovery = member.begin_recovery();
         recovery.insert(&member.rows()[0]).expect("once");
         member.finish_recovery(recovery, Epoch::ZERO);
@@ -503,7 +507,7 @@ fn f20_churn_leaves_nothing_behind() {
     for number in 1..=20_000 {
         let now = Timestamp::from_millis(number as u64);
         grant(&mut lessor, now, number, 3600);
-        lessor.attach(id(number), &["key".into()]).expect("there");
+        attach(&mut lessor, number, &["key"]).expect("there");
         assert_eq!(
             revoke(&mut lessor, &Revocation::by_user(id(number))),
             Ok(Revoked::Done)
@@ -562,10 +566,11 @@ fn f24_rows_tell_the_truth() {
     for number in [1, 2] {
         grant(&mut lessor, at(0), number, 1000);
     }
-    lessor
-        .revoke(at(1), &Revocation::by_user(id(1)), &mut rows)
-        .expect("there");
-    lessor.checkpoint(at(1), &Checkpoint::new(id(2), Some(ttl(400))), &mut rows);
+    let revoke = Revocation::by_user(id(1)).into();
+    let checkpoint = Checkpoint::new(id(2), Some(ttl(400))).into();
+    for command in [revoke, checkpoint] {
+        lessor.execute(at(1), &command, &mut rows);
+    }
     let writes: Vec<_> = rows.leases().iter().map(|write| write.id()).collect();
     assert_eq!(writes, [id(1), id(2)]);
 

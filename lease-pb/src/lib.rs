@@ -32,6 +32,7 @@
 //!
 //! A request whose numbers the lessor itself judges, as a grant's, has no conversion: the host
 //! passes them to [`lease_core::LeaseId`] and [`lease_core::LessorConfig::admit_ttl`].
+#![forbid(unsafe_code)]
 #![no_std]
 
 mod convert;

@@ -31,7 +31,7 @@ impl fmt::Debug for Name {
     }
 }
 
-/// What happens in a run, as the judges hear it. Epochs and indexes are those of the log; times are
+/// What happens in a run, as the checkers hear it. Epochs and indexes are those of the log; times are
 /// virtual milliseconds.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -158,16 +158,25 @@ pub enum Event {
         /// The lease.
         name: Name,
     },
-    /// A primary has handed out a lease as expired.
-    HandedOut {
+    /// A primary has delivered a lease as expired.
+    Delivered {
         /// Which.
         node: usize,
         /// Its epoch.
         epoch: u64,
         /// The lease.
         name: Name,
-        /// How many times it had been handed out before.
+        /// How many times it had been delivered before.
         attempt: u32,
+    },
+    /// A primary was told that an attempt to revoke an expired lease will never take effect.
+    AttemptFailed {
+        /// Which.
+        node: usize,
+        /// Its epoch.
+        epoch: u64,
+        /// The lease.
+        name: Name,
     },
     /// A client holds the answer that its lease lives for a TTL.
     Acknowledged {
@@ -255,7 +264,7 @@ pub struct Glance {
     pub epoch: u64,
     /// How many callers wait inside of the lessor.
     pub waiting: usize,
-    /// Whether it hands out expired leases: nothing suspends that, and the host takes them.
+    /// Whether it delivers expired leases: nothing suspends that, and the host takes them.
     pub expires: bool,
     /// Its leases by id: the name, what remains (`None` while it is no primary), and the TTL.
     pub leases: Vec<(Name, Option<u64>, u64)>,

@@ -1,17 +1,18 @@
 //! Deterministic worlds of lessors: members with the production lessor over simulated disks, a
-//! hostile model of a consensus log, a network, clocks, clients, and the judges over them, in
+//! hostile model of a consensus log, a network, clocks, clients, and the checkers over them, in
 //! virtual time.
 //!
 //! A [`Plan`] is drawn from a seed; `run` runs it and returns a [`Report`]. The same plan gives the
 //! same run, event by event. The world, and with it `run`, exists only in a build with
 //! `--cfg madsim`, which `cargo xtask sim` makes.
+#![forbid(unsafe_code)]
 
 mod bugs;
-mod court;
+pub mod checkers;
 mod event;
-pub mod judges;
 mod marks;
 mod plan;
+mod recorder;
 #[cfg(any(madsim, test))]
 mod spec;
 #[cfg(any(madsim, test))]
@@ -20,11 +21,11 @@ mod wire;
 mod world;
 
 pub use bugs::{BUGS, Bug};
-pub use court::{Court, Report, Traced, Violation, take_trace};
+pub use checkers::Checker;
 pub use event::{Event, Exit, Glance, Name};
-pub use judges::Judge;
 pub use marks::{MARKS, RARE_MARKS};
 pub use plan::{Action, End, Parameters, Plan, Profile, Timed};
+pub use recorder::{Recorder, Report, Traced, Violation, take_trace};
 
 /// How a plan is run.
 #[derive(Clone, Copy, Debug, Default)]

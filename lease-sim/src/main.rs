@@ -1,4 +1,5 @@
 //! `cargo xtask sim`: looks for plans that go wrong, makes them small, and proves that it can.
+#![forbid(unsafe_code)]
 
 mod cli;
 

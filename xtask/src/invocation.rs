@@ -1,7 +1,7 @@
 use std::env;
 use std::fmt;
 use std::path::Path;
-use std::process::{Command, ExitStatus};
+use std::process::{Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail};
 
@@ -25,6 +25,14 @@ impl Invocation {
         }
     }
 
+    /// Git with these arguments.
+    pub(crate) fn git<S: Into<String>>(args: impl IntoIterator<Item = S>) -> Self {
+        Self {
+            program: "git",
+            ..Self::cargo(args)
+        }
+    }
+
     /// Cargo with the arguments that are the words of `line`.
     pub(crate) fn cargo_line(line: &str) -> Self {
         Self::cargo(line.split_whitespace())
@@ -34,6 +42,36 @@ impl Invocation {
     pub(crate) fn env(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.envs.push((name, value.into()));
         self
+    }
+
+    /// Compiles for another world, such as a simulation: with this `cfg` beside the compiler flags of
+    /// the environment.
+    pub(crate) fn cfg(self, cfg: &str) -> Self {
+        let (name, flags) = extended_flags(
+            env::var("CARGO_ENCODED_RUSTFLAGS").ok(),
+            env::var("RUSTFLAGS").ok(),
+            cfg,
+        );
+        self.env(name, flags)
+    }
+
+    /// Runs it in the folder `dir` and returns what it writes to standard output.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be started or fails.
+    pub(crate) fn output(&self, dir: &Path) -> Result<String> {
+        let output = Command::new(self.executable())
+            .args(&self.args)
+            .envs(self.envs.iter().map(|(name, value)| (name, value)))
+            .current_dir(dir)
+            .stderr(Stdio::inherit())
+            .output()
+            .with_context(|| format!("cannot start {}", self.program))?;
+        if !output.status.success() {
+            bail!("{} ended with {}", self.program, output.status);
+        }
+        Ok(String::from_utf8(output.stdout)?)
     }
 
     /// Runs it in the folder `dir` and waits for its end.
@@ -86,6 +124,28 @@ impl fmt::Display for Invocation {
     }
 }
 
+// The variable that cargo heeds, with the switch to another world behind what it holds.
+fn extended_flags(
+    encoded: Option<String>,
+    plain: Option<String>,
+    cfg: &str,
+) -> (&'static str, String) {
+    // Cargo looks at the encoded variable first, and then not at the other one.
+    match (encoded, plain) {
+        (Some(flags), _) => ("CARGO_ENCODED_RUSTFLAGS", joined(&flags, "\x1f", cfg)),
+        (None, flags) => ("RUSTFLAGS", joined(&flags.unwrap_or_default(), " ", cfg)),
+    }
+}
+
+fn joined(flags: &str, separator: &str, cfg: &str) -> String {
+    let cfg = ["--cfg", cfg].join(separator);
+    if flags.is_empty() {
+        cfg
+    } else {
+        format!("{flags}{separator}{cfg}")
+    }
+}
+
 // Quotes a word for a shell, if need be.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./,:+".contains(c);
@@ -109,6 +169,33 @@ mod tests {
         );
         let run = Invocation::cargo(["run", "--", "it's", ""]);
         assert_eq!(run.to_string(), r"cargo run -- 'it'\''s' ''");
+    }
+
+    #[test]
+    fn inherited_flags_are_extended() {
+        let some = |flags: &str| Some(flags.to_owned());
+        let cases = [
+            (None, None, "RUSTFLAGS", "--cfg madsim"),
+            (None, some(""), "RUSTFLAGS", "--cfg madsim"),
+            (
+                None,
+                some("-C debuginfo=0"),
+                "RUSTFLAGS",
+                "-C debuginfo=0 --cfg madsim",
+            ),
+            (
+                some("-C\x1fx=y z"),
+                some("-D warnings"),
+                "CARGO_ENCODED_RUSTFLAGS",
+                "-C\x1fx=y z\x1f--cfg\x1fmadsim",
+            ),
+        ];
+        for (encoded, plain, name, flags) in cases {
+            assert_eq!(
+                extended_flags(encoded, plain, "madsim"),
+                (name, flags.to_owned())
+            );
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! A command is a file with its `Args` and a `run`; to add one, write the file and a line in each
 //! of the two lists below.
+#![forbid(unsafe_code)]
 #![expect(
     clippy::disallowed_methods,
     reason = "a command-line tool reads the environment and measures seconds; the bans are for the libraries"
@@ -12,10 +13,12 @@
 )]
 
 mod bench;
+mod chaos;
 mod ci;
 mod codegen;
 mod invocation;
 mod sim;
+mod threads;
 mod tidy;
 mod workspace;
 
@@ -35,9 +38,11 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Bench(bench::Args),
+    Chaos(chaos::Args),
     Ci(ci::Args),
     Codegen(codegen::Args),
     Sim(sim::Args),
+    Threads(threads::Args),
     Tidy(tidy::Args),
 }
 
@@ -54,9 +59,11 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     let workspace = Workspace::load()?;
     match command {
         Command::Bench(args) => bench::run(&workspace, &args),
+        Command::Chaos(args) => chaos::run(&workspace, &args),
         Command::Ci(args) => ci::run(&workspace, &args),
         Command::Codegen(args) => codegen::run(&workspace, &args),
         Command::Sim(args) => sim::run(&workspace, &args),
+        Command::Threads(args) => threads::run(&workspace, &args),
         Command::Tidy(args) => tidy::run(&workspace, &args),
     }
 }

@@ -1,4 +1,3 @@
-use std::env;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -94,58 +93,12 @@ fn invocation(args: &[String]) -> Invocation {
 
 // Cargo with these arguments, in the simulation's build.
 fn simulated(words: impl Iterator<Item = String>) -> Invocation {
-    let (name, flags) = extended_flags(
-        env::var("CARGO_ENCODED_RUSTFLAGS").ok(),
-        env::var("RUSTFLAGS").ok(),
-    );
-    Invocation::cargo(words).env(name, flags)
-}
-
-// The variable that cargo heeds, with the switch to madsim's virtual world behind what it holds.
-fn extended_flags(encoded: Option<String>, plain: Option<String>) -> (&'static str, String) {
-    // Cargo looks at the encoded variable first, and then not at the other one.
-    match (encoded, plain) {
-        (Some(flags), _) => ("CARGO_ENCODED_RUSTFLAGS", joined(&flags, "\x1f")),
-        (None, flags) => ("RUSTFLAGS", joined(&flags.unwrap_or_default(), " ")),
-    }
-}
-
-fn joined(flags: &str, separator: &str) -> String {
-    let madsim = ["--cfg", "madsim"].join(separator);
-    if flags.is_empty() {
-        madsim
-    } else {
-        format!("{flags}{separator}{madsim}")
-    }
+    Invocation::cargo(words).cfg("madsim")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn inherited_flags_are_extended() {
-        let some = |flags: &str| Some(flags.to_owned());
-        let cases = [
-            (None, None, "RUSTFLAGS", "--cfg madsim"),
-            (None, some(""), "RUSTFLAGS", "--cfg madsim"),
-            (
-                None,
-                some("-C debuginfo=0"),
-                "RUSTFLAGS",
-                "-C debuginfo=0 --cfg madsim",
-            ),
-            (
-                some("-C\x1fx=y z"),
-                some("-D warnings"),
-                "CARGO_ENCODED_RUSTFLAGS",
-                "-C\x1fx=y z\x1f--cfg\x1fmadsim",
-            ),
-        ];
-        for (encoded, plain, name, flags) in cases {
-            assert_eq!(extended_flags(encoded, plain), (name, flags.to_owned()));
-        }
-    }
 
     #[test]
     fn the_lines_call_the_simulation() {

@@ -25,6 +25,17 @@ use lease_core::{Backend, BackendError, Epoch, LeaseId, LeaseRow, Table, Ttl, Wr
 /// A store that can be opened more than once.
 ///
 /// Every closure that returns a backend is one.
+///
+/// ```
+/// use lease_backend::MemoryBackend;
+/// use lease_backend::conformance::Restart;
+/// use lease_core::Epoch;
+///
+/// let store = MemoryBackend::new();
+/// let restart = || store.clone();
+/// assert_eq!(restart.open().load(&mut |_| {})?, Epoch::ZERO);
+/// # Ok::<(), lease_core::BackendError>(())
+/// ```
 pub trait Restart: Sync {
     /// Opens the store. Backends that were opened before have been dropped.
     fn open(&self) -> Box<dyn Backend>;
@@ -59,6 +70,15 @@ impl Property {
     /// # Panics
     ///
     /// If it does not hold; the message begins with the name.
+    ///
+    /// ```
+    /// use lease_backend::{MemoryBackend, conformance};
+    ///
+    /// for property in conformance::properties() {
+    ///     let store = MemoryBackend::new();
+    ///     property.check(&|| store.clone());
+    /// }
+    /// ```
     pub fn check(&self, store: &dyn Restart) {
         (self.check)(store);
     }
@@ -71,6 +91,15 @@ impl Property {
 /// # Panics
 ///
 /// If one does not hold.
+///
+/// ```
+/// use lease_backend::{MemoryBackend, conformance};
+///
+/// conformance::check(|| {
+///     let store = MemoryBackend::new();
+///     move || store.clone()
+/// });
+/// ```
 pub fn check<R: Restart>(fresh: impl Fn() -> R) {
     for property in properties() {
         property.check(&fresh());
@@ -78,6 +107,13 @@ pub fn check<R: Restart>(fresh: impl Fn() -> R) {
 }
 
 /// Every property, in the order in which [`check`] takes them.
+///
+/// ```
+/// use lease_backend::conformance;
+///
+/// let names: Vec<_> = conformance::properties().map(|property| property.name()).collect();
+/// assert!(names.len() > 20, "{names:?}");
+/// ```
 pub fn properties() -> impl Iterator<Item = Property> {
     [
         leases::PROPERTIES,

@@ -1,14 +1,16 @@
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use lease_core::{Backend, BackendError, Epoch, LeaseRow, Table, WriteBatch};
 use redb::{Database, ReadableDatabase, StorageBackend, WriteTransaction};
 
 use super::apply::apply_recording;
 use super::failure::Failure;
-use super::open::Place;
+use super::open;
 use super::options::{IntegrityCheck, RedbOptions, RepairMode};
+use super::place::Place;
 use super::read;
+use super::store_id::StoreId;
 use super::undo::Undo;
 
 /// Rows in a redb file: the embedded default.
@@ -21,8 +23,17 @@ use super::undo::Undo;
 /// redb refuses to work on after its storage has failed once. This backend then opens the database
 /// again with the next call, so that one call fails with its cause and the next one works if the
 /// storage does. A commit that failed at its very end may be in the file all the same; it is taken
-/// back before anything else is done. Only a crash before that can bring it back, which is the
+/// back before anything else is done, or when the backend is dropped. Only a crash before that can bring it back, which is the
 /// unknown outcome that any database has.
+///
+/// What is opened again is the file that was opened at first, at its absolute path, and nothing is
+/// made there. If the file is gone, every call is [`BackendError::Io`] of the kind `NotFound` until
+/// it is back. If another file has its place, or the file has another store's contents, every call
+/// is [`BackendError::Foreign`] and what is there is left as it is. A store is told by a random id
+/// in `lease_meta`, and on Unix by its file, so that a copy of the store is not taken for it.
+/// An older state of the store that somebody writes *into* the same file while it is failed is not
+/// found out: a number that grows with each commit would be, and makes a commit of one row 6 %
+/// slower (200 to 213 µs).
 ///
 /// ```
 /// use lease_backend::RedbBackend;
@@ -39,6 +50,7 @@ use super::undo::Undo;
 #[derive(Debug)]
 pub struct RedbBackend {
     place: Place,
+    id: StoreId,
     options: RedbOptions,
     slot: Mutex<Slot>,
 }
@@ -47,6 +59,8 @@ enum Slot {
     Open(Arc<Database>),
     Failed {
         cause: BackendError,
+        /// Alive as long as a call still works on it.
+        failed: Weak<Database>,
         undo: Option<Undo>,
     },
 }
@@ -54,9 +68,26 @@ enum Slot {
 impl RedbBackend {
     /// Opens the file at `path` with the default [`RedbOptions`], and creates it if there is none.
     ///
+    /// A relative path is made absolute at once.
+    ///
     /// # Errors
     ///
     /// See [`RedbOptions::open`].
+    ///
+    /// ```
+    /// use lease_backend::RedbBackend;
+    /// use lease_core::BackendError;
+    ///
+    /// let dir = tempfile::tempdir()?;
+    /// let path = dir.path().join("leases.redb");
+    /// let first = RedbBackend::open(&path)?;
+    /// assert!(matches!(RedbBackend::open(&path), Err(BackendError::Locked(_))));
+    ///
+    /// std::fs::write(dir.path().join("letter"), "Dear reader,")?;
+    /// let letter = RedbBackend::open(dir.path().join("letter"));
+    /// assert!(matches!(letter, Err(BackendError::Foreign(_))));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn open(path: impl AsRef<Path>) -> Result<Self, BackendError> {
         RedbOptions::new().open(path)
     }
@@ -66,6 +97,18 @@ impl RedbBackend {
     /// # Errors
     ///
     /// See [`RedbOptions::open`].
+    ///
+    /// ```
+    /// # #[cfg(feature = "testing")] {
+    /// use lease_backend::RedbBackend;
+    /// use lease_backend::testing::SimDisk;
+    /// use lease_core::{Backend, Epoch};
+    ///
+    /// let backend = RedbBackend::create_with_storage(SimDisk::new(1))?;
+    /// assert_eq!(backend.load(&mut |_| {})?, Epoch::ZERO);
+    /// # }
+    /// # Ok::<(), lease_core::BackendError>(())
+    /// ```
     pub fn create_with_storage<S>(storage: S) -> Result<Self, BackendError>
     where
         S: StorageBackend + Clone,
@@ -73,10 +116,11 @@ impl RedbBackend {
         RedbOptions::new().create_with_storage(storage)
     }
 
-    pub(super) fn open_with(options: RedbOptions, place: Place) -> Result<Self, BackendError> {
-        let database = place.open(options)?;
+    pub(super) fn open_with(options: RedbOptions, mut place: Place) -> Result<Self, BackendError> {
+        let (database, id) = open::open(&mut place, options)?;
         Ok(Self {
             place,
+            id,
             options,
             slot: Mutex::new(Slot::Open(Arc::new(database))),
         })
@@ -117,15 +161,23 @@ impl RedbBackend {
     /// The open database, opened again if it has failed.
     fn database(&self) -> Result<Arc<Database>, BackendError> {
         let mut slot = self.lock();
-        let (cause, undo) = match &*slot {
+        let (cause, failed, undo) = match &*slot {
             Slot::Open(database) => return Ok(Arc::clone(database)),
-            Slot::Failed { cause, undo } => (cause, undo),
+            Slot::Failed {
+                cause,
+                failed,
+                undo,
+            } => (cause, failed, undo),
         };
+        // A reader that began before the failure would see its pages change under it.
+        if failed.strong_count() > 0 {
+            return Err(poisoned(cause));
+        }
         // The file was verified when it was opened at first, and redb repairs it now.
         let options = self.options.integrity_check(IntegrityCheck::AfterCrash);
-        let database = match self.place.open(options) {
-            // A reader that began before the failure still holds the lock.
-            Err(BackendError::Locked(_)) => return Err(BackendError::Poisoned(cause.to_string())),
+        let database = match open::reopen(&self.place, options, self.id) {
+            // The last of them is letting go of the lock, or somebody else has it.
+            Err(BackendError::Locked(_)) => return Err(poisoned(cause)),
             opened => opened?,
         };
         if let Some(undo) = undo {
@@ -150,6 +202,7 @@ impl RedbBackend {
             Slot::Open(database) if failure.must_reopen && Arc::ptr_eq(database, failed) => {
                 *slot = Slot::Failed {
                     cause: failure.error.clone(),
+                    failed: Arc::downgrade(failed),
                     undo,
                 };
             }
@@ -163,6 +216,25 @@ impl RedbBackend {
     fn lock(&self) -> MutexGuard<'_, Slot> {
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Drop for RedbBackend {
+    /// Takes back a commit that failed last, which nothing else would do before the next opening.
+    fn drop(&mut self) {
+        let is_pending = matches!(&*self.lock(), Slot::Failed { undo: Some(_), .. });
+        if is_pending && !std::thread::panicking() {
+            // Its caller has the error of the commit; that it may be there after a crash is known.
+            let _ = self.database();
+        }
+    }
+}
+
+/// What went wrong before, in the words of whoever saw it first.
+fn poisoned(cause: &BackendError) -> BackendError {
+    BackendError::Poisoned(match cause {
+        BackendError::Io(error) => error.to_string(),
+        error => error.to_string(),
+    })
 }
 
 impl Backend for RedbBackend {

@@ -102,3 +102,7 @@ fn storage_error(error: StorageError) -> BackendError {
         error => BackendError::Io(HostError::new(error)),
     }
 }
+
+pub(super) fn io_error(error: io::Error) -> BackendError {
+    BackendError::Io(HostError::new(error))
+}

@@ -13,6 +13,20 @@ use crate::row;
 /// # Errors
 ///
 /// [`BackendError::Damaged`] if a row does not decode, and the errors of redb.
+///
+/// ```
+/// use lease_backend::redb::load;
+/// use lease_core::Epoch;
+/// use redb::ReadableDatabase;
+///
+/// let storage = redb::backends::InMemoryBackend::new();
+/// let database = redb::Builder::new().create_with_backend(storage)?;
+/// let mut rows = Vec::new();
+/// // A database that nobody has prepared is an empty one.
+/// let epoch = load(&database.begin_read()?, &mut |row| rows.push(row))?;
+/// assert_eq!((epoch, rows.len()), (Epoch::ZERO, 0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn load(
     transaction: &ReadTransaction,
     visit: &mut dyn FnMut(LeaseRow),

@@ -13,6 +13,11 @@ pub(super) const FORMAT: &str = "format";
 /// The row of [`META`] with the epoch, absent before the first promotion.
 pub(super) const EPOCH: &str = "epoch";
 
+/// The rows of [`META`] with the two halves of the id that tells this store from others. Versions
+/// of this crate that do not know them leave them alone.
+pub(super) const STORE_HIGH: &str = "store_high";
+pub(super) const STORE_LOW: &str = "store_low";
+
 /// The value of [`FORMAT`] that this version writes, and the newest that it reads.
 pub(super) const FORMAT_VERSION: u64 = 1;
 

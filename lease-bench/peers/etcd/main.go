@@ -50,6 +50,8 @@ func main() {
 		b.keys = append(b.keys, fmt.Sprintf("services/%023d", id))
 	}
 	b.run(filepath.Join(folder, "db"))
+	b.grantSequential(folder)
+	b.mixed(folder)
 }
 
 func (b bench) run(path string) {

@@ -1,5 +1,6 @@
 //! How late expiries are delivered while a great many leases are renewed, and how often the threads
 //! of a lessor that has nothing to do wake up.
+#![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "this is a command line tool")]
 #![expect(
     clippy::disallowed_methods,
@@ -43,7 +44,7 @@ fn main() -> Result<()> {
     );
     let ids = shuffled_ids(n);
     let lessor = lessor_as_etcds(Arc::new(NullBackend))?;
-    lessor.promote(Duration::ZERO);
+    lessor.promote(Duration::ZERO).expect("the epoch is stored");
     for id in &ids {
         lessor.grant(*id, 3600)?;
     }
@@ -78,7 +79,7 @@ fn main() -> Result<()> {
     report(late)
 }
 
-/// Grants short leases all the time and answers how late each was delivered, in nanoseconds: before
+/// Grants short leases all the time and returns how late each was delivered, in nanoseconds: before
 /// its time if negative.
 fn expire(lessor: &BackendLessor, n: usize, seconds: u64) -> Result<Vec<i128>> {
     let expired = lessor.expired_leases();
@@ -99,7 +100,8 @@ fn expire(lessor: &BackendLessor, n: usize, seconds: u64) -> Result<Vec<i128>> {
             due.insert(id, asked + Duration::from_secs(ttl as u64));
             next += pause;
         }
-        let batch = expired.recv_deadline(next.min(Instant::now() + pause));
+        let left = next.saturating_duration_since(Instant::now());
+        let batch = expired.recv_timeout(left.min(pause));
         let Ok(batch) = batch else { continue };
         let now = Instant::now();
         for lease in &batch.leases {

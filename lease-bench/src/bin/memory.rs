@@ -1,4 +1,5 @@
 //! Prints how many bytes of the heap a lease and an attached key cost.
+#![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "this is a command line tool")]
 
 use std::sync::Arc;

@@ -1,81 +1,41 @@
-use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex};
+use std::hash::BuildHasher;
 use std::time::Duration;
 
-use super::count::StripedCount;
-use super::driver::{Threads, Wakers};
-use super::state::StateCell;
-use super::{BackendLessor, Hooks, Options, Shared};
+use super::driver::Threads;
+use super::errands::Bells;
+use super::journal::Journal;
+use super::options::{CheckpointMode, Driver, Durability, ExpiryMode, Options};
+use super::outbox::Outbox;
+use super::state::{State, StateCell};
+use super::{BackendLessor, Shared};
 use crate::clock::{Clock, SystemClock};
 use crate::observer::Observer;
+use crate::sync::Arc;
 use crate::{Backend, Checkpointer, LeaseError, LessorConfig, LessorCore, RangeDeleter};
 
-/// When a command's writes are safe.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum Durability {
-    /// When the command returns. Commands of several threads share a commit. A command whose commit
-    /// fails has had no effect.
-    EveryCommand,
-    /// Within `interval`, or when `max_writes` have gathered: for hosts whose log is the truth, or
-    /// that can lose the last moment. A commit that fails is tried again; nothing is dropped.
-    Batched {
-        /// The longest time that a write waits. etcd's is 100 ms.
-        interval: Duration,
-        /// The number of writes that start a commit before that. etcd's is 10,000. While a commit
-        /// runs more may gather: the next one takes them all, and beyond 16 times this number
-        /// commands wait for it.
-        max_writes: NonZeroUsize,
-    },
-}
-
-impl Durability {
-    /// Batched as in etcd: 100 ms, 10,000 writes.
-    pub const ETCD: Self = Self::Batched {
-        interval: Duration::from_millis(100),
-        max_writes: NonZeroUsize::new(10_000).expect("not zero"),
-    };
-}
-
-/// What makes time pass for the lessor.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum Driver {
-    /// Threads of its own, which sleep until something is due.
-    Threads,
-    /// The host, which calls [`Lessor::tick`](crate::Lessor::tick) at
-    /// [`Lessor::next_wakeup`](crate::Lessor::next_wakeup): for async hosts and simulations.
-    Manual,
-}
-
-/// Who revokes expired leases.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum ExpiryMode {
-    /// The host, which takes them from
-    /// [`Lessor::expired_leases`](crate::Lessor::expired_leases).
-    Deliver,
-    /// The lessor itself: for hosts without consensus.
-    AutoRevoke,
-}
-
-/// Who brings due checkpoints to the replicated state, as long as no checkpointer is set.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum CheckpointMode {
-    /// The lessor applies them itself: for hosts without consensus.
-    Local,
-    /// The host, which takes them from [`BackendLessor::poll_checkpoints`]: for async hosts and
-    /// simulations.
-    Polled,
-}
-
 /// Makes a [`BackendLessor`].
+///
+/// ```
+/// use lease_core::{BackendLessor, Driver, Durability, ExpiryMode, ManualClock, NullBackend};
+/// use std::{sync::Arc, time::Duration};
+///
+/// let lessor = BackendLessor::builder(Arc::new(NullBackend))
+///     .durability(Durability::ETCD)
+///     .driver(Driver::Manual)
+///     .clock(Arc::new(ManualClock::default()))
+///     .expiry(ExpiryMode::AutoRevoke)
+///     .renew_timeout(Duration::from_secs(1))
+///     .build()?;
+/// # Ok::<(), lease_core::LeaseError>(())
+/// ```
 pub struct BackendLessorBuilder {
     backend: Arc<dyn Backend>,
     config: LessorConfig,
-    hooks: Hooks,
-    clock: Arc<dyn Clock>,
+    range_deleter: Option<Arc<dyn RangeDeleter>>,
+    checkpoints: CheckpointMode,
+    durability: Durability,
+    // The system's if there is none: to make that takes time.
+    clock: Option<Arc<dyn Clock>>,
     observer: Option<Arc<dyn Observer>>,
     options: Options,
     expired_capacity: usize,
@@ -87,14 +47,16 @@ impl BackendLessorBuilder {
         Self {
             backend,
             config: LessorConfig::default(),
-            hooks: Hooks::default(),
-            clock: Arc::new(SystemClock::default()),
+            range_deleter: None,
+            checkpoints: CheckpointMode::Local,
+            durability: Durability::EveryCommand,
+            clock: None,
             observer: None,
             options: Options {
-                durability: Durability::EveryCommand,
+                is_batched: false,
+                flush_interval: Duration::ZERO,
                 driver: Driver::Threads,
                 expiry: ExpiryMode::Deliver,
-                checkpoints: CheckpointMode::Local,
                 renew_timeout: Duration::from_secs(5),
                 checkpoint_timeout: Duration::from_secs(5),
                 stop_timeout: Duration::from_secs(5),
@@ -114,7 +76,7 @@ impl BackendLessorBuilder {
     /// When writes are safe. Default: [`Durability::EveryCommand`].
     #[must_use]
     pub const fn durability(mut self, durability: Durability) -> Self {
-        self.options.durability = durability;
+        self.durability = durability;
         self
     }
 
@@ -132,17 +94,17 @@ impl BackendLessorBuilder {
         self
     }
 
-    /// Who checkpoints, as long as no checkpointer is set. Default: [`CheckpointMode::Local`].
+    /// Who brings checkpoints to the replicated state. Default: [`CheckpointMode::Local`].
     #[must_use]
-    pub const fn checkpoints(mut self, checkpoints: CheckpointMode) -> Self {
-        self.options.checkpoints = checkpoints;
+    pub fn checkpoints(mut self, checkpoints: CheckpointMode) -> Self {
+        self.checkpoints = checkpoints;
         self
     }
 
     /// Where the time comes from. Default: [`SystemClock`].
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
+        self.clock = Some(clock);
         self
     }
 
@@ -156,14 +118,14 @@ impl BackendLessorBuilder {
     /// See [`Lessor::set_range_deleter`](crate::Lessor::set_range_deleter).
     #[must_use]
     pub fn range_deleter(mut self, range_deleter: Arc<dyn RangeDeleter>) -> Self {
-        self.hooks.range_deleter = Some(range_deleter);
+        self.range_deleter = Some(range_deleter);
         self
     }
 
-    /// See [`Lessor::set_checkpointer`](crate::Lessor::set_checkpointer).
+    /// [`CheckpointMode::Proposed`] through this one.
     #[must_use]
     pub fn checkpointer(mut self, checkpointer: Arc<dyn Checkpointer>) -> Self {
-        self.hooks.checkpointer = Some(checkpointer);
+        self.checkpoints = CheckpointMode::Proposed(checkpointer);
         self
     }
 
@@ -182,8 +144,8 @@ impl BackendLessorBuilder {
         self
     }
 
-    /// How long [`Lessor::stop`](crate::Lessor::stop) waits for threads that are in the host's or
-    /// the backend's code before it leaves them alone. Default 5 s.
+    /// How long [`Lessor::stop`](crate::Lessor::stop) waits in all for threads that are in the host's
+    /// or the backend's code before it leaves them alone. Default 5 s.
     #[must_use]
     pub const fn stop_timeout(mut self, timeout: Duration) -> Self {
         self.options.stop_timeout = timeout;
@@ -209,37 +171,70 @@ impl BackendLessorBuilder {
     ///
     /// # Errors
     ///
-    /// [`LeaseError::Backend`] if the backend cannot be read.
+    /// [`LeaseError::Backend`] if the backend cannot be read, [`LeaseError::Spawn`] if the system has
+    /// no room for a thread.
     pub fn build(self) -> Result<BackendLessor, LeaseError> {
+        let clock = self.clock;
+        let clock = clock.unwrap_or_else(|| Arc::new(SystemClock::default()));
         let mut config = self.config;
-        config.clock_lag = config.clock_lag.max(self.clock.lag());
+        config.clock_lag = config.clock_lag.max(clock.lag());
+        // Who does not know the seed cannot choose ids or items that meet in the tables.
+        config.hash_seed = Some(config.hash_seed.unwrap_or_else(random_seed));
         let mut core = LessorCore::new(config.clone());
         if self.suspended {
             core.suspend_expiry();
         }
+        let mut options = self.options;
+        let journal = match self.durability {
+            Durability::EveryCommand => None,
+            Durability::Batched {
+                interval,
+                max_writes,
+            } => {
+                options.is_batched = true;
+                options.flush_interval = interval;
+                Some(Journal::new(interval, max_writes))
+            }
+        };
+        let state = State::new(
+            core,
+            Arc::clone(&self.backend),
+            journal,
+            Outbox::new(self.expired_capacity.max(1)),
+            options.driver,
+            self.checkpoints,
+            self.range_deleter,
+        );
         let shared = Arc::new(Shared {
-            state: StateCell::new(core),
-            backend: Mutex::new(Arc::clone(&self.backend)),
-            updating: Mutex::new(()),
-            renewed: StripedCount::default(),
-            hooks: Mutex::new(self.hooks),
-            clock: self.clock,
+            state: StateCell::new(state, Bells::default()),
+            clock,
             observer: self.observer,
-            expired: crossbeam_channel::bounded(self.expired_capacity.max(1)),
-            wakers: Wakers::default(),
-            options: self.options,
+            options,
             config,
         });
         shared.recover(self.backend, None)?;
-        let threads = Threads::start(&shared);
-        Ok(BackendLessor { shared, threads })
+        let lessor = BackendLessor {
+            shared,
+            threads: Threads::default(),
+        };
+        lessor.threads.start(&lessor.shared)?;
+        Ok(lessor)
     }
+}
+
+#[expect(
+    clippy::disallowed_types,
+    reason = "nobody is to know the seed; a simulation, which is to know it, gives its own"
+)]
+fn random_seed() -> u64 {
+    std::hash::RandomState::new().hash_one("lease")
 }
 
 impl std::fmt::Debug for BackendLessorBuilder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("BackendLessorBuilder")
             .field("config", &self.config)
+            .field("durability", &self.durability)
             .field("options", &self.options)
             .finish_non_exhaustive()
     }

@@ -1,261 +1,253 @@
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::isolate::isolate;
-use super::{CheckpointMode, Driver, Durability, ExpiryMode, Hooks, Shared};
-use crate::probe::{planted, sometimes};
+use super::job::{IfBusy, Job, Refusal};
+use super::state::State;
+use super::{Driver, ExpiryMode, Shared};
+use crate::observer::LessorEvent;
+use crate::probe::sometimes;
 use crate::{
-    AttemptOutcome, Backend, CheckpointBatch, ExpiredBatch, HostError, LeaseError, Observer,
-    Promotion, ProposalOutcome, Revoked, Timestamp, WriteBatch,
+    Answer, AttemptOutcome, CheckpointBatch, CheckpointMode, Command, ExpiredBatch, LeaseError,
+    Observer, ProposalOutcome, Revocation, RevokeReason, Revoked, Timestamp, WriteBatch,
 };
+
+/// How long the driver pauses when the host's clock has failed.
+pub(super) const CLOCK_PAUSE: Duration = Duration::from_millis(100);
+
+/// A slice of what is due.
+struct Slice {
+    /// What was delivered, to be told to the observer and, if nobody else does, to be revoked.
+    batch: Option<ExpiredBatch>,
+    next: Option<Timestamp>,
+}
 
 impl Shared {
     /// Does everything that is due, as far as the host has room for expired leases. Returns when
     /// something is due again.
     pub(super) fn drive_expiry(&self) -> Option<Timestamp> {
-        let mut turns = self.state.turns(!self.is_manual());
         loop {
-            let now = self.clock.precise_now();
-            let mut retired = Vec::new();
-            let mut wakes_checkpointer = false;
-            let (batch, next) = self.state.with(|state| {
-                if state.is_stopped {
-                    return (None, None);
+            let now = match self.precise_time() {
+                Ok(now) => now,
+                Err(error) => {
+                    self.observe_failure(&error);
+                    let last = self.state.read(|state| state.core.now());
+                    return Some(last.saturating_add(CLOCK_PAUSE));
                 }
+            };
+            let mut retired = Vec::new();
+            let slice = self.state.with(|state| {
                 retired = std::mem::take(&mut state.retired);
-                state.note_taken(now, self.expired.1.len());
-                state.core.handle_timeout(now);
-                let waiting = state.outbox.waiting.take();
-                let batch = waiting.or_else(|| state.core.poll_expired(now));
-                let next = state.core.next_expiry();
-                state.alarms.expiry = next.unwrap_or(Timestamp::MAX);
-                // The schedule of a promotion brings checkpoints.
-                wakes_checkpointer = state.checkpointer_oversleeps();
-                (batch, next)
+                state.expire_slice(now, self.options.expiry, self.observer.is_some())
             });
             drop(retired);
-            if wakes_checkpointer {
-                self.wakers.wake_checkpointer();
-            }
-            let has_room = batch.is_none_or(|batch| self.dispatch(batch));
-            if !has_room || next.is_none_or(|next| next > now) {
-                return next;
-            }
-            turns.give_way();
-        }
-    }
-
-    /// Hands the batch to whoever revokes. Answers whether there is room for more.
-    fn dispatch(&self, batch: ExpiredBatch) -> bool {
-        match self.options.expiry {
-            ExpiryMode::AutoRevoke => {
-                self.observe(|observer| observer.expired(&batch));
-                self.auto_revoke(&batch);
-                true
-            }
-            ExpiryMode::Deliver => self.deliver(batch),
-        }
-    }
-
-    fn deliver(&self, batch: ExpiredBatch) -> bool {
-        let name = (batch.epoch, batch.number);
-        let copy = self.observer.is_some().then(|| batch.clone());
-        match self.expired.0.try_send(batch) {
-            Ok(()) => {
-                self.state.with(|state| state.outbox.sent.push_back(name));
-                if let Some(batch) = copy {
-                    self.observe(|observer| observer.expired(&batch));
+            if let Some(batch) = slice.batch {
+                self.observe(|| LessorEvent::Expired(&batch));
+                if self.options.expiry == ExpiryMode::AutoRevoke {
+                    self.auto_revoke(&batch);
                 }
-                true
             }
-            Err(full) => {
-                let batch = full.into_inner();
-                sometimes!("core: the channel of expired leases is full");
-                if planted!("full-channel-drops") {
-                    return true;
-                }
-                self.state.with(|state| state.outbox.waiting = Some(batch));
-                false
+            if slice.next.is_none_or(|next| next > now) {
+                return slice.next;
             }
+            self.state.give_way();
         }
     }
 
+    /// Revokes what has expired. If the host's range deleter refuses one of the leases, the others go
+    /// without it.
     fn auto_revoke(&self, batch: &ExpiredBatch) {
-        if let Err(error) = self.revoke_expired(batch) {
-            let now = self.clock.now();
-            self.state.with(|state| {
-                for revocation in batch.revocations() {
-                    if let Some(fence) = revocation.fence {
-                        let failed = AttemptOutcome::Failed;
-                        state.core.handle_attempt(now, revocation.id, fence, failed);
+        let revocations: Vec<_> = batch.revocations().collect();
+        match self.revoke_free(revocations.clone()) {
+            Err(LeaseError::RangeDeleter(_)) if revocations.len() > 1 => {
+                for revocation in revocations {
+                    if let Err(error) = self.revoke_free(Vec::from([revocation])) {
+                        self.attempt_failed(&[revocation], &error);
                     }
                 }
-            });
-            self.observe(|observer| observer.failed(&error));
+            }
+            Err(error) => self.attempt_failed(&revocations, &error),
+            Ok(()) => {}
         }
     }
 
-    pub(super) fn revoke_expired(
-        &self,
-        batch: &ExpiredBatch,
-    ) -> Result<Vec<Result<Revoked, LeaseError>>, LeaseError> {
-        let revocations: Vec<_> = batch.revocations().collect();
-        self.revoke(&revocations, WriteBatch::default())
+    /// Revokes those leases that no other command touches; the others come again.
+    fn revoke_free(&self, revocations: Vec<Revocation>) -> Result<(), LeaseError> {
+        let command = Command::Revoke(revocations);
+        let mut job = Job::new(command, WriteBatch::default(), Refusal::Drops);
+        job.busy = IfBusy::Leaves;
+        if let Some((Command::Revoke(revocations), Answer::Revoked(answers))) = self.go(job)? {
+            self.observe_revoked(&revocations, &answers);
+        }
+        Ok(())
     }
 
-    /// Brings due checkpoints to the host's log, or applies them if the host has none. Returns when
-    /// one is due again.
-    pub(super) fn drive_checkpoints(&self) -> Option<Timestamp> {
-        if self.checkpoints_are_polled() {
-            return None;
-        }
-        let mut turns = self.state.turns(!self.is_manual());
-        loop {
-            let now = self.clock.precise_now();
-            let (batch, next) = self.state.with(|state| {
-                if state.is_stopped {
-                    return (None, None);
+    fn attempt_failed(&self, revocations: &[Revocation], error: &LeaseError) {
+        let now = self.time_or_last();
+        self.state.with(|state| {
+            for revocation in revocations {
+                if let Some(fence) = revocation.fence {
+                    let failed = AttemptOutcome::Failed;
+                    state.core.handle_attempt(now, revocation.id, fence, failed);
                 }
-                let batch = state.core.poll_checkpoints(now);
-                let next = state.core.next_checkpoint();
-                state.alarms.checkpoint = next.unwrap_or(Timestamp::MAX);
-                (batch, next)
-            });
+            }
+        });
+        self.observe_failure(error);
+    }
+
+    pub(super) fn observe_revoked(
+        &self,
+        revocations: &[Revocation],
+        answers: &[Result<Revoked, LeaseError>],
+    ) {
+        if self.observer.is_none() {
+            return;
+        }
+        for (revocation, answer) in revocations.iter().zip(answers) {
+            if *answer == Ok(Revoked::Done) {
+                let reason = match revocation.fence {
+                    None => RevokeReason::User,
+                    Some(_) => RevokeReason::Expired,
+                };
+                let id = revocation.id;
+                self.observe(|| LessorEvent::Revoked { id, reason });
+            }
+        }
+    }
+
+    /// Brings due checkpoints, and the resets that renewals wait for, to the host's log, or applies
+    /// them if the host has none. Returns when one is due again.
+    pub(super) fn drive_checkpoints(&self) -> Option<Timestamp> {
+        loop {
+            let Ok(now) = self.precise_time() else {
+                let last = self.state.read(|state| state.core.now());
+                return Some(last.saturating_add(CLOCK_PAUSE));
+            };
+            self.bring_resets();
+            let (batch, next) = self.state.with(|state| state.checkpoint_slice(now));
             if let Some(batch) = batch {
                 self.propose(&batch);
             }
             if next.is_none_or(|next| next > now) {
                 return next;
             }
-            turns.give_way();
+            self.state.give_way();
         }
-    }
-
-    fn checkpoints_are_polled(&self) -> bool {
-        self.options.checkpoints == CheckpointMode::Polled && self.hooks().checkpointer.is_none()
     }
 
     fn propose(&self, batch: &CheckpointBatch) {
-        let result = match self.hooks().checkpointer {
-            None => self
-                .checkpoint(&batch.records, WriteBatch::default())
-                .map(drop)
-                .map_err(|error| (ProposalOutcome::Failed, error)),
-            Some(checkpointer) => isolate("checkpointer", || {
-                checkpointer.checkpoint(&batch.records, self.options.checkpoint_timeout)
-            })
-            .and_then(|result| result.map_err(HostError::new))
-            .map_err(|error| (ProposalOutcome::Unknown, LeaseError::Checkpointer(error))),
-        };
+        let is_local = self
+            .state
+            .read(|state| matches!(state.checkpoints, CheckpointMode::Local));
+        let timeout = self.options.checkpoint_timeout;
+        let result = self.bring_checkpoints(&batch.records, timeout);
         let outcome = match &result {
             Ok(()) => ProposalOutcome::Applied,
-            Err((outcome, _)) => *outcome,
+            Err(_) if is_local => ProposalOutcome::Failed,
+            Err(_) => ProposalOutcome::Unknown,
         };
-        let now = self.clock.now();
+        let now = self.time_or_last();
         self.state
             .with(|state| state.core.handle_checkpoints(now, batch, outcome));
-        if let Err((_, error)) = result {
-            self.observe(|observer| observer.failed(&error));
+        if let Err(error) = result {
+            self.observe_failure(&error);
         }
-    }
-
-    /// When the pending writes are to be committed.
-    pub(super) fn flush_due(&self) -> Option<Timestamp> {
-        let Durability::Batched {
-            interval,
-            max_writes,
-        } = self.options.durability
-        else {
-            return None;
-        };
-        self.state
-            .read(|state| state.journal.due(interval, max_writes.get()))
     }
 
     /// Commits the pending writes if they are due. Returns when they are due again.
     pub(super) fn drive_flush(&self) -> Option<Timestamp> {
-        let due = self.flush_due()?;
-        if due <= self.clock.precise_now()
+        let Ok(now) = self.precise_time() else {
+            let last = self.state.read(|state| state.core.now());
+            return Some(last.saturating_add(CLOCK_PAUSE));
+        };
+        let due = self.state.with(|state| state.flush_due(now))?;
+        if due <= now
             && let Err(error) = self.flush()
         {
-            self.observe(|observer| observer.failed(&LeaseError::Backend(error.clone())));
+            self.observe_failure(&LeaseError::Backend(error));
         }
-        self.flush_due()
+        self.state.with(|state| state.flush_due(now))
     }
 
     /// When a lessor that is driven by hand has something to do.
     pub(super) fn next_wakeup(&self) -> Option<Timestamp> {
-        let (expiry, checkpoint) = self.state.with(|state| {
-            let expiry = if state.outbox.waiting.is_none() {
-                state.core.next_expiry()
-            } else if self.expired.0.is_full() {
-                // The host has to make room first; look again when it is likely to have.
-                let pause = state.core.config().expired_lease_retry_interval;
-                Some(state.core.now().saturating_add(pause))
-            } else {
-                Some(Timestamp::ZERO)
-            };
-            (expiry, state.core.next_checkpoint())
-        });
-        let flush = self.flush_due();
-        [expiry, checkpoint, flush].into_iter().flatten().min()
-    }
-
-    pub(super) fn is_primary(&self) -> bool {
-        self.state.read(|state| state.core.is_primary())
-    }
-
-    /// Keeps what a change of the role has left until the driver runs again: to drop it takes time in
-    /// proportion to the leases, which nobody is to wait for.
-    pub(super) fn dispose(&self, promotion: Promotion) {
-        if let Promotion::Changed(Some(retired)) = promotion {
-            self.state.with(|state| state.retired.push(retired));
-        }
+        self.state.read(State::next_wakeup)
     }
 
     pub(super) fn is_manual(&self) -> bool {
         self.options.driver == Driver::Manual
     }
 
-    pub(super) fn has_range_deleter(&self) -> bool {
-        let hooks = self.hooks.lock();
-        let hooks = hooks.unwrap_or_else(PoisonError::into_inner);
-        hooks.range_deleter.is_some()
-    }
-
-    pub(super) fn hooks(&self) -> Hooks {
-        let hooks = self.hooks.lock();
-        hooks.unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    pub(super) fn lock_backend(&self) -> MutexGuard<'_, Arc<dyn Backend>> {
-        self.backend
-            .lock()
-            .expect("a backend's panic is caught before it reaches the lock")
-    }
-
+    /// Tells the observer, if there is one.
     #[inline]
-    pub(super) fn observe(&self, tell: impl FnOnce(&dyn Observer)) {
+    pub(super) fn observe<'e>(&self, event: impl FnOnce() -> LessorEvent<'e>) {
         if let Some(observer) = &self.observer {
-            // Nobody waits for an observer's panic.
-            let _ = isolate("observer", || tell(&**observer));
+            self.tell(&**observer, &event());
         }
     }
 
-    pub(super) fn wake_oversleepers(&self) {
-        let oversleepers = self.state.with(|state| state.oversleepers());
-        self.wakers.wake(false, oversleepers);
+    /// Tells the observer of a failure that nobody waits for.
+    pub(super) fn observe_failure(&self, error: &LeaseError) {
+        self.observe(|| LessorEvent::Failed(error));
+    }
+
+    #[cold]
+    fn tell(&self, observer: &dyn Observer, event: &LessorEvent<'_>) {
+        // Nobody waits for an observer's panic.
+        let _ = isolate("observer", || observer.observe(event));
     }
 }
 
-impl super::state::State {
-    /// Tells the core which batches the host has taken out of the channel.
-    fn note_taken(&mut self, now: Timestamp, in_channel: usize) {
-        while self.outbox.sent.len() > in_channel {
-            if let Some((epoch, number)) = self.outbox.sent.pop_front()
-                && self.core.primary_epoch() == Some(epoch)
-            {
-                self.core.handle_taken(now, number + 1);
+impl State {
+    fn expire_slice(&mut self, now: Timestamp, expiry: ExpiryMode, is_observed: bool) -> Slice {
+        if self.is_stopped {
+            return Slice {
+                batch: None,
+                next: None,
+            };
+        }
+        self.core.handle_timeout(now);
+        let mut delivered = None;
+        if self.outbox.is_full() {
+            sometimes!("core: the host has no room for expired leases");
+        } else if let Some(batch) = self.core.poll_expired(now) {
+            match expiry {
+                ExpiryMode::AutoRevoke => {
+                    self.core.handle_taken(now, &batch);
+                    delivered = Some(batch);
+                }
+                ExpiryMode::Deliver => {
+                    delivered = is_observed.then(|| batch.clone());
+                    self.deliver(batch);
+                }
             }
         }
+        let next = self.next_expiry();
+        self.alarms.expiry = next.unwrap_or(Timestamp::MAX);
+        Slice {
+            batch: delivered,
+            next,
+        }
+    }
+
+    fn checkpoint_slice(&mut self, now: Timestamp) -> (Option<CheckpointBatch>, Option<Timestamp>) {
+        let is_own = !self.is_stopped && !matches!(self.checkpoints, CheckpointMode::Polled);
+        let batch = if is_own {
+            self.core.poll_checkpoints(now)
+        } else {
+            None
+        };
+        let next = self.next_checkpoint();
+        self.alarms.checkpoint = next.unwrap_or(Timestamp::MAX);
+        (batch, next)
+    }
+
+    /// When the pending writes are due, for whoever sleeps until then.
+    fn flush_due(&mut self, now: Timestamp) -> Option<Timestamp> {
+        if let Some(journal) = &mut self.journal {
+            journal.hold(now);
+        }
+        let due = self.next_flush();
+        self.alarms.flush = due.unwrap_or(Timestamp::MAX);
+        due
     }
 }

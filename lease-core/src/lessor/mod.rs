@@ -1,41 +1,68 @@
+mod api;
 mod builder;
 mod commands;
-mod count;
 mod driver;
+mod errands;
+mod expired_leases;
 mod expiry;
+#[cfg(all(test, shuttle))]
+mod explore;
 mod isolate;
+mod job;
 mod journal;
+mod lifecycle;
+mod options;
+mod outbox;
+mod queries;
 mod recovery;
 mod renew;
+mod resets;
+mod road;
 mod state;
-mod surface;
+mod turn;
 mod wait;
 
-pub use builder::{BackendLessorBuilder, CheckpointMode, Driver, Durability, ExpiryMode};
+pub use builder::BackendLessorBuilder;
+pub use expired_leases::{ExpiredLeases, RecvError};
+pub use options::{CheckpointMode, Driver, Durability, ExpiryMode};
 pub use wait::Wait;
 
-use std::sync::{Arc, Mutex};
-
-use crossbeam_channel::{Receiver, Sender};
-
-use count::StripedCount;
 use driver::Threads;
+use options::Options;
 use state::StateCell;
 
 use crate::clock::Clock;
 use crate::observer::Observer;
-use crate::{
-    Backend, Checkpointer, ExpiredBatch, LeaseRow, LessorConfig, LessorStats, RangeDeleter,
-};
+use crate::sync::Arc;
+use crate::{Backend, LeaseRow, LessorConfig, LessorStats};
 
 /// The lessor that people embed: the state machine behind a lock, over a [`Backend`].
 ///
 /// It is made by [`BackendLessor::builder`] and used through the [`Lessor`](crate::Lessor) trait,
-/// or through its own methods where they offer more. It is driven by a thread of its own that
-/// sleeps until something is due, or by hand, see [`Driver`].
+/// or through its own methods where they offer more. It is driven by threads of its own that sleep
+/// until something is due, or by hand, see [`Driver`].
 ///
-/// Commands may come from any number of threads. The lock is never held while a backend, a range
-/// deleter, a checkpointer or an observer runs, nor for work in proportion to the number of leases.
+/// Commands may come from any number of threads. The lock is never held while code of the host's
+/// runs, nor for work in proportion to the number of leases or items.
+///
+/// # What blocks
+///
+/// | | may wait for |
+/// |---|---|
+/// | `lookup`, `get_lease`, `page`, `stats`, `try_renew`, `renew_many`, `wait`, `try_recv` | nothing |
+/// | `renew`, `renew_timeout` | the end of an expired lease, or the reset of a checkpoint, up to its timeout |
+/// | `grant`, `revoke`, `attach`, `detach`, `checkpoint`, `apply`, `write`, batched | the backend when it is far behind; another command of the same lease; a revoke also for the range deleter |
+/// | the same, durable | one or two commits of the backend |
+/// | `promote`, `flush`, `recover` | the backend |
+/// | `stop`, and dropping the lessor | the lessor's threads and the backend, up to the stop timeout |
+/// | `ExpiredLeases::recv` | the next expiry |
+/// | `tick` | the backend, the range deleter and the checkpointer, as far as something is due |
+///
+/// A lessor that is driven by hand has no thread that could be left alone: `stop` commits what is
+/// pending itself, and waits for that.
+///
+/// An async host uses `try_renew` or [`renew_async`](BackendLessor::renew_async), and
+/// [`ExpiredLeases::recv_async`], and gives the commands to a thread that may block.
 ///
 /// ```
 /// use lease_core::{BackendLessor, LeaseId, Lessor, NullBackend};
@@ -43,7 +70,7 @@ use crate::{
 /// use std::time::Duration;
 ///
 /// let lessor = BackendLessor::builder(Arc::new(NullBackend)).build()?;
-/// lessor.promote(Duration::ZERO);
+/// lessor.promote(Duration::ZERO)?;
 /// let id = LeaseId::new(1).expect("not zero");
 /// lessor.grant(id, 60)?;
 /// assert_eq!(lessor.renew(id)?.as_secs(), 60);
@@ -58,39 +85,10 @@ pub struct BackendLessor {
 /// What the handle and its threads share.
 pub(crate) struct Shared {
     state: StateCell,
-    // Held by whoever writes to the backend; taken before the state's lock.
-    backend: Mutex<Arc<dyn Backend>>,
-    // Held from begin to finish by a command whose row follows from what is there and that keeps no
-    // other command away meanwhile: checkpoints, see `LessorCore::begin_checkpoints`, and epochs.
-    updating: Mutex<()>,
-    // The renewals that did not take the lock for themselves.
-    renewed: StripedCount,
-    hooks: Mutex<Hooks>,
     clock: Arc<dyn Clock>,
     observer: Option<Arc<dyn Observer>>,
     options: Options,
     config: LessorConfig,
-    expired: (Sender<ExpiredBatch>, Receiver<ExpiredBatch>),
-    wakers: driver::Wakers,
-}
-
-/// The host's code that the lessor calls.
-#[derive(Clone, Default)]
-struct Hooks {
-    range_deleter: Option<Arc<dyn RangeDeleter>>,
-    checkpointer: Option<Arc<dyn Checkpointer>>,
-}
-
-/// What the builder has been told beside the core's configuration.
-#[derive(Clone, Debug)]
-struct Options {
-    durability: Durability,
-    driver: Driver,
-    expiry: ExpiryMode,
-    checkpoints: CheckpointMode,
-    renew_timeout: std::time::Duration,
-    checkpoint_timeout: std::time::Duration,
-    stop_timeout: std::time::Duration,
 }
 
 impl BackendLessor {
@@ -101,28 +99,38 @@ impl BackendLessor {
     }
 
     /// The counters. O(1).
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, LeaseId, Lessor, NullBackend};
+    /// # use std::sync::Arc;
+    /// let lessor = BackendLessor::builder(Arc::new(NullBackend)).build()?;
+    /// lessor.grant(LeaseId::try_from(7)?, 60)?;
+    /// assert_eq!(lessor.stats().granted, 1);
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[must_use]
     pub fn stats(&self) -> LessorStats {
-        let mut stats = self.shared.state.read(|state| state.core.stats());
-        stats.renewed += self.shared.renewed.sum();
+        let mut stats = self.shared.state.read(|state| {
+            let mut stats = state.core.stats();
+            stats.waiting += state.road.waiting();
+            stats
+        });
+        stats.renewed += self.shared.state.renewed();
         stats
-    }
-
-    /// Hands out no lease as expired until [`resume_expiry`](Self::resume_expiry): for a host that
-    /// restores its state. A lease whose time is up meanwhile can still be renewed.
-    pub fn suspend_expiry(&self) {
-        self.shared.state.with(|state| state.core.suspend_expiry());
-    }
-
-    /// Ends what [`suspend_expiry`](Self::suspend_expiry), or a start with
-    /// [`BackendLessorBuilder::suspend_expiry`], began.
-    pub fn resume_expiry(&self) {
-        self.shared.state.with(|state| state.core.resume_expiry());
-        self.shared.wakers.wake_all();
     }
 
     /// The replicated part of every lease, by id: see
     /// [`LessorCore::rows`](crate::LessorCore::rows). O(n log n) under the lock.
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, LeaseId, LeaseRow, Lessor, NullBackend, Ttl};
+    /// # use std::sync::Arc;
+    /// let lessor = BackendLessor::builder(Arc::new(NullBackend)).build()?;
+    /// let id = LeaseId::try_from(7)?;
+    /// lessor.grant(id, 60)?;
+    /// assert_eq!(lessor.rows(), [LeaseRow::new(id, Ttl::new(60)?)]);
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[must_use]
     pub fn rows(&self) -> Vec<LeaseRow> {
         self.shared.state.read(|state| state.core.rows())
@@ -144,15 +152,5 @@ impl std::fmt::Debug for BackendLessor {
             .field("options", &self.shared.options)
             .field("stats", &self.stats())
             .finish_non_exhaustive()
-    }
-}
-
-/// Stops the lessor, see [`Lessor::stop`](crate::Lessor::stop); unless an invariant was found broken,
-/// since then there is nothing left to rely on and a second panic would abort the process.
-impl Drop for BackendLessor {
-    fn drop(&mut self) {
-        if !self.shared.state.is_poisoned() {
-            self.stop_threads();
-        }
     }
 }

@@ -1,21 +1,23 @@
+use std::future::poll_fn;
 use std::time::Duration;
 
-use crossbeam_channel::Receiver;
-
 use super::isolate::isolate;
-use super::wait::tell;
-use super::{CheckpointMode, Shared};
+use super::job::{Job, Refusal};
+use super::resets::ResetDone;
+use super::{CheckpointMode, Shared, Wait};
+use crate::observer::LessorEvent;
+use crate::sync::{Arc, Slot, Weak};
 use crate::{
-    Checkpoint, HostError, LeaseError, LeaseId, Renewal, Ticket, TicketOutcome, Timestamp, Ttl,
+    Checkpoint, Command, HostError, LeaseError, LeaseId, Renewal, Ticket, TicketOutcome, Timestamp,
+    Ttl, WriteBatch,
 };
 
 /// How many leases are renewed before the lock is given to others.
 const RENEWALS_PER_LOCK: usize = 256;
 
-/// Where a blocking renewal stands.
-enum Step {
-    Renewed(Ttl),
-    Wait(Ticket, Receiver<TicketOutcome>),
+/// What a renewal waits for.
+enum Obstacle {
+    Revoke(Ticket, Arc<Slot<TicketOutcome>>),
     Reset(Checkpoint),
 }
 
@@ -24,9 +26,9 @@ impl Shared {
     #[inline]
     pub(super) fn try_renew(&self, id: LeaseId) -> Result<Renewal, LeaseError> {
         let now = self.clock.now();
-        match self.renew_plain(now, id) {
+        match self.renew_shared(now, id) {
             Some(ttl) => Ok(Renewal::Renewed(ttl)),
-            None => self.renew_alone(now, id),
+            None => self.renew_exclusive(now, id),
         }
     }
 
@@ -34,18 +36,25 @@ impl Shared {
     #[inline]
     pub(super) fn renew(&self, id: LeaseId, timeout: Duration) -> Result<Ttl, LeaseError> {
         let now = self.clock.now();
-        match self.renew_plain(now, id) {
+        match self.renew_shared(now, id) {
             Some(ttl) => Ok(ttl),
-            None => self.renew_patiently(now, id, timeout),
+            None => self.renew_slow(now, id, timeout),
         }
     }
 
     /// Renews a lease that nothing stands in the way of, beside others who do the same.
     #[inline]
-    fn renew_plain(&self, now: Timestamp, id: LeaseId) -> Option<Ttl> {
-        let ttl = self.state.read(|state| state.renew_plain(now, id))?;
-        self.renewed.add(1);
-        self.observe(|observer| observer.renewed(id, ttl));
+    fn renew_shared(&self, now: Timestamp, id: LeaseId) -> Option<Ttl> {
+        let renewed = self.state.renew(|state| {
+            let renewed = if state.is_stopped {
+                None
+            } else {
+                state.core.renew_shared(now, id)
+            };
+            (u64::from(renewed.is_some()), renewed)
+        });
+        let ttl = renewed?;
+        self.observe(|| LessorEvent::Renewed { id, ttl });
         Some(ttl)
     }
 
@@ -53,13 +62,13 @@ impl Shared {
     /// renewal of a millisecond, which moves the lessor's time on for the others.
     #[cold]
     #[inline(never)]
-    fn renew_alone(&self, now: Timestamp, id: LeaseId) -> Result<Renewal, LeaseError> {
+    fn renew_exclusive(&self, now: Timestamp, id: LeaseId) -> Result<Renewal, LeaseError> {
         let renewal = self.state.with(|state| {
             state.check_running()?;
             state.core.renew(now, id)
         })?;
         if let Renewal::Renewed(ttl) = renewal {
-            self.observe(|observer| observer.renewed(id, ttl));
+            self.observe(|| LessorEvent::Renewed { id, ttl });
         }
         Ok(renewal)
     }
@@ -68,120 +77,180 @@ impl Shared {
     pub(super) fn renew_many(&self, ids: &[LeaseId]) -> Vec<Result<Renewal, LeaseError>> {
         let mut answers = Vec::with_capacity(ids.len());
         for ids in ids.chunks(RENEWALS_PER_LOCK) {
-            let now = self.clock.now();
-            let start = answers.len();
-            let mut renewed = 0;
-            self.state.read(|state| {
-                state.renew_plain_many(now, ids, |ttl| {
-                    renewed += u64::from(ttl.is_some());
-                    // Looked at again below, and not seen if it stays.
-                    answers.push(ttl.map_or(Err(LeaseError::LeaseNotFound), |ttl| {
-                        Ok(Renewal::Renewed(ttl))
-                    }));
-                });
-            });
-            self.renewed.add(renewed);
-            if renewed < ids.len() as u64 {
-                self.state.with(|state| {
-                    for (id, answer) in ids.iter().zip(&mut answers[start..]) {
-                        if answer.is_err() {
-                            let running = state.check_running();
-                            *answer = running.and_then(|()| state.core.renew(now, *id));
-                        }
-                    }
-                });
-            }
+            self.renew_chunk(ids, &mut answers);
         }
         if self.observer.is_some() {
             for (id, answer) in ids.iter().zip(&answers) {
-                if let Ok(Renewal::Renewed(ttl)) = answer {
-                    self.observe(|observer| observer.renewed(*id, *ttl));
+                if let Ok(Renewal::Renewed(ttl)) = *answer {
+                    self.observe(|| LessorEvent::Renewed { id: *id, ttl });
                 }
             }
         }
         answers
     }
 
+    fn renew_chunk(&self, ids: &[LeaseId], answers: &mut Vec<Result<Renewal, LeaseError>>) {
+        let now = self.clock.now();
+        let start = answers.len();
+        let renewed = self.state.renew(|state| {
+            let mut renewed = 0;
+            let mut answer = |ttl: Option<Ttl>| {
+                renewed += u64::from(ttl.is_some());
+                // Looked at again below, and not seen if it stays.
+                let answer = ttl.map(Renewal::Renewed);
+                answers.push(answer.ok_or(LeaseError::LeaseNotFound));
+            };
+            if state.is_stopped {
+                ids.iter().for_each(|_| answer(None));
+            } else {
+                state.core.renew_shared_many(now, ids, answer);
+            }
+            (renewed, renewed)
+        });
+        if renewed == ids.len() as u64 {
+            return;
+        }
+        self.state.with(|state| {
+            for (id, answer) in ids.iter().zip(&mut answers[start..]) {
+                if answer.is_err() {
+                    let running = state.check_running();
+                    *answer = running.and_then(|()| state.core.renew(now, *id));
+                }
+            }
+        });
+    }
+
     #[cold]
     #[inline(never)]
-    fn renew_patiently(
+    fn renew_slow(
         &self,
         now: Timestamp,
         id: LeaseId,
         timeout: Duration,
     ) -> Result<Ttl, LeaseError> {
-        if let Renewal::Renewed(ttl) = self.renew_alone(now, id)? {
+        if let Renewal::Renewed(ttl) = self.renew_exclusive(now, id)? {
             return Ok(ttl);
         }
-        let deadline = self.clock.precise_now().saturating_add(timeout);
+        let deadline = self.precise_time()?.saturating_add(timeout);
         loop {
-            let left = deadline.saturating_duration_since(self.clock.precise_now());
-            match self.renew_step(id)? {
-                Step::Renewed(ttl) => {
-                    self.observe(|observer| observer.renewed(id, ttl));
-                    return Ok(ttl);
+            let now = self.precise_time()?;
+            let left = deadline.saturating_duration_since(now);
+            match self.renew_or_wait(now, id)? {
+                Ok(ttl) => return Ok(ttl),
+                Err(Obstacle::Revoke(ticket, slot)) => {
+                    let Some(outcome) = slot.take_waiting(Some(left)) else {
+                        self.state.with(|state| state.dismiss(ticket));
+                        return Err(LeaseError::DeadlineExceeded);
+                    };
+                    return Err(error_of(outcome));
                 }
-                Step::Wait(ticket, outcome) => self.await_outcome(ticket, &outcome, left)?,
-                Step::Reset(_) if left.is_zero() => return Err(LeaseError::DeadlineExceeded),
-                Step::Reset(checkpoint) => self.reset(checkpoint, left)?,
+                Err(Obstacle::Reset(_)) if left.is_zero() => {
+                    return Err(LeaseError::DeadlineExceeded);
+                }
+                Err(Obstacle::Reset(checkpoint)) => self.reset(checkpoint, left)?,
             }
         }
     }
 
     /// One look at the lease; if it has to be waited for, the wait begins under the same lock.
-    fn renew_step(&self, id: LeaseId) -> Result<Step, LeaseError> {
-        let now = self.clock.now();
-        self.state.with(|state| {
+    fn renew_or_wait(
+        &self,
+        now: Timestamp,
+        id: LeaseId,
+    ) -> Result<Result<Ttl, Obstacle>, LeaseError> {
+        let renewed = self.state.with(|state| {
             state.check_running()?;
-            Ok(match state.core.renew(now, id)? {
-                Renewal::Renewed(ttl) => Step::Renewed(ttl),
-                Renewal::Reset(checkpoint) => Step::Reset(checkpoint),
+            Ok::<_, LeaseError>(match state.core.renew(now, id)? {
+                Renewal::Renewed(ttl) => Ok(ttl),
+                Renewal::Reset(checkpoint) => Err(Obstacle::Reset(checkpoint)),
                 Renewal::Expiring => {
                     let ticket = state.core.wait_for(id).ok_or(LeaseError::LeaseNotFound)?;
-                    let (answer, outcome) = crossbeam_channel::bounded(1);
-                    state.enlist(ticket, tell(answer));
-                    Step::Wait(ticket, outcome)
+                    Err(Obstacle::Revoke(ticket, state.enlist(ticket)))
                 }
             })
+        })?;
+        if let Ok(ttl) = renewed {
+            self.observe(|| LessorEvent::Renewed { id, ttl });
+        }
+        Ok(renewed)
+    }
+
+    /// Takes a lease's checkpoint back. The lessor's own thread does it, so that a backend or a host
+    /// that hangs does not keep the caller beyond `left`; if there is none, the caller does it.
+    fn reset(&self, checkpoint: Checkpoint, left: Duration) -> Result<(), LeaseError> {
+        if self.is_manual() {
+            return self.bring_checkpoints(&[checkpoint], left);
+        }
+        let done = self.request_reset(checkpoint)?;
+        let result = done.take_waiting(Some(left));
+        result.unwrap_or(Err(LeaseError::DeadlineExceeded))
+    }
+
+    /// Has whoever proposes checkpoints take one back.
+    fn request_reset(&self, checkpoint: Checkpoint) -> Result<Arc<ResetDone>, LeaseError> {
+        self.state.with(|state| {
+            state.check_running()?;
+            if let CheckpointMode::Polled = state.checkpoints {
+                let cause = "the host polls checkpoints; use try_renew";
+                return Err(LeaseError::Checkpointer(HostError::new(cause)));
+            }
+            Ok(state.resets.want(checkpoint))
         })
     }
 
-    /// Waits for the end of an expired lease. Returns if the lease may be asked for again.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the blocking form of renew waits in real time; a simulation uses try_renew"
-    )]
-    fn await_outcome(
+    /// Brings checkpoints to the replicated state: through the host's log, or here if it has none.
+    pub(super) fn bring_checkpoints(
         &self,
-        ticket: Ticket,
-        outcome: &Receiver<TicketOutcome>,
+        checkpoints: &[Checkpoint],
         left: Duration,
     ) -> Result<(), LeaseError> {
-        match outcome.recv_timeout(left) {
-            Ok(TicketOutcome::Retry) => Ok(()),
-            Ok(TicketOutcome::Revoked) => Err(LeaseError::LeaseNotFound),
-            Ok(TicketOutcome::NotPrimary) => Err(LeaseError::NotPrimary),
-            Err(_) => {
-                self.state.with(|state| state.dismiss(ticket));
-                Err(LeaseError::DeadlineExceeded)
+        match self.state.read(|state| state.checkpoints.clone()) {
+            CheckpointMode::Local => {
+                let command = Command::Checkpoint(checkpoints.to_vec());
+                let job = Job::new(command, WriteBatch::default(), Refusal::Drops);
+                self.go(job).map(drop)
+            }
+            CheckpointMode::Polled => {
+                let cause = "the host polls checkpoints; use try_renew";
+                Err(LeaseError::Checkpointer(HostError::new(cause)))
+            }
+            CheckpointMode::Proposed(checkpointer) => {
+                let propose = || checkpointer.checkpoint(checkpoints, left);
+                let result = isolate("checkpointer", propose);
+                let result = result.and_then(|result| result.map_err(HostError::new));
+                result.map_err(LeaseError::Checkpointer)
             }
         }
     }
+}
 
-    /// Takes a lease's checkpoint back, through the host's log or here if the host has none.
-    fn reset(&self, checkpoint: Checkpoint, left: Duration) -> Result<(), LeaseError> {
-        match self.hooks().checkpointer {
-            None if self.options.checkpoints == CheckpointMode::Local => {
-                self.checkpoint(&[checkpoint], Default::default()).map(drop)
+/// Renews a lease and waits for what stands in the way, without blocking the thread or keeping the
+/// lessor.
+pub(super) async fn renew_async(shared: Weak<Shared>, id: LeaseId) -> Result<Ttl, LeaseError> {
+    loop {
+        let obstacle = {
+            let shared = shared.upgrade().ok_or(LeaseError::Stopped)?;
+            let now = shared.time()?;
+            if let Some(ttl) = shared.renew_shared(now, id) {
+                return Ok(ttl);
             }
-            None => Err(LeaseError::Checkpointer(HostError::new(
-                "none is set, and try_renew was not used",
-            ))),
-            Some(checkpointer) => isolate("checkpointer", || {
-                checkpointer.checkpoint(&[checkpoint], left)
-            })
-            .and_then(|result| result.map_err(HostError::new))
-            .map_err(LeaseError::Checkpointer),
+            match shared.renew_or_wait(now, id)? {
+                Ok(ttl) => return Ok(ttl),
+                Err(Obstacle::Revoke(ticket, slot)) => Ok(Wait::new(&shared, ticket, slot)),
+                Err(Obstacle::Reset(checkpoint)) => Err(shared.request_reset(checkpoint)?),
+            }
+        };
+        match obstacle {
+            Ok(wait) => return Err(error_of(wait.await)),
+            Err(done) => poll_fn(|cx| done.poll_take(cx)).await?,
         }
+    }
+}
+
+/// The error of a renewal whose lease has come to its end.
+const fn error_of(outcome: TicketOutcome) -> LeaseError {
+    match outcome {
+        TicketOutcome::Revoked => LeaseError::LeaseNotFound,
+        TicketOutcome::NotPrimary => LeaseError::NotPrimary,
     }
 }

@@ -1,66 +1,104 @@
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::LockResult;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread;
+use std::task::Waker;
 
-use crossbeam_utils::sync::{ShardedLock, ShardedLockWriteGuard};
-
+use super::errands::{Bells, Errands};
+use super::isolate::{is_inside, isolate_inside};
+use super::job::Road;
 use super::journal::Journal;
+use super::outbox::Outbox;
+use super::resets::Resets;
+use super::{CheckpointMode, Driver};
+use crate::probe::planted;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Arc, SharedLock, Slot};
 use crate::{
-    BegunCheckpoint, Epoch, ExpiredBatch, LeaseId, LessorCore, Retired, Ticket, TicketOutcome,
+    Backend, HostError, LeaseError, LessorCore, Promotion, RangeDeleter, Retired, Ticket,
+    TicketOutcome, Timestamp,
 };
-use crate::{LeaseError, Timestamp, Ttl};
 
 /// What the lessor's lock protects.
 pub(super) struct State {
     pub(super) core: LessorCore,
-    pub(super) journal: Journal,
+    pub(super) road: Road,
+    /// `None` if every command is committed before it is applied.
+    pub(super) journal: Option<Journal>,
     pub(super) outbox: Outbox,
-    pub(super) alarms: Alarms,
+    pub(super) backend: Arc<dyn Backend>,
+    pub(super) range_deleter: Option<Arc<dyn RangeDeleter>>,
+    pub(super) checkpoints: CheckpointMode,
+    /// Resets that renewals wait for, for the thread that proposes checkpoints.
+    pub(super) resets: Resets,
     pub(super) is_stopped: bool,
     /// What ended promotions have left, to be dropped where nobody waits.
     pub(super) retired: Vec<Retired>,
-    waiters: BTreeMap<Ticket, Waiter>,
+    pub(super) alarms: Alarms,
+    pub(super) errands: Errands,
+    waits: BTreeMap<Ticket, Arc<Slot<TicketOutcome>>>,
+    driver: Driver,
+    // Who sleeps until the alarms of a lessor that is driven by hand.
+    sleepers: Vec<Waker>,
+    // Whether an alarm was brought forward since the lessor was driven.
+    has_moved: bool,
 }
 
-/// What is called, without the lock, when a wait has ended.
-pub(super) type Waiter = Box<dyn FnOnce(TicketOutcome) + Send + Sync>;
-
-/// When the threads wake by themselves. Whatever is due earlier must wake them.
+/// When those who drive the lessor wake by themselves. Whatever is due earlier must wake them.
+#[derive(Debug)]
 pub(super) struct Alarms {
     pub(super) expiry: Timestamp,
     pub(super) checkpoint: Timestamp,
+    pub(super) flush: Timestamp,
 }
 
-/// The threads that would sleep past something that is due.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Oversleepers {
-    pub(super) driver: bool,
-    pub(super) checkpointer: bool,
-}
-
-/// The expired batches between the core and the host.
-#[derive(Default)]
-pub(super) struct Outbox {
-    /// A batch that found the channel full.
-    pub(super) waiting: Option<ExpiredBatch>,
-    /// The batches in the channel, oldest first, and the epoch and number of each.
-    pub(super) sent: VecDeque<(Epoch, u64)>,
-}
-
-/// A command whose writes are on their way.
-pub(super) enum Begun {
-    Grant(LeaseId),
-    Revoke(LeaseId),
-    Checkpoint(BegunCheckpoint),
-    Epoch(Epoch),
+/// The state behind the lessor's lock. Nothing else is locked, and no code of the host's runs,
+/// while it is held; whoever has to be woken is woken when it is let go.
+///
+/// Renewals and look-ups share the lock, and each thread takes a part of it of its own: two threads
+/// that renew do not wait for each other, nor for each other's cache lines. Beside each part lies a
+/// count of the renewals that were made there.
+pub(super) struct StateCell {
+    lock: SharedLock<State, AtomicU64>,
+    pub(super) bells: Bells,
 }
 
 impl State {
+    pub(super) fn new(
+        core: LessorCore,
+        backend: Arc<dyn Backend>,
+        journal: Option<Journal>,
+        outbox: Outbox,
+        driver: Driver,
+        checkpoints: CheckpointMode,
+        range_deleter: Option<Arc<dyn RangeDeleter>>,
+    ) -> Self {
+        Self {
+            core,
+            road: Road::default(),
+            journal,
+            outbox,
+            backend,
+            range_deleter,
+            checkpoints,
+            resets: Resets::default(),
+            is_stopped: false,
+            retired: Vec::new(),
+            alarms: Alarms {
+                expiry: Timestamp::MAX,
+                checkpoint: Timestamp::MAX,
+                flush: Timestamp::MAX,
+            },
+            errands: Errands::default(),
+            waits: BTreeMap::new(),
+            driver,
+            sleepers: Vec::new(),
+            has_moved: false,
+        }
+    }
+
     /// # Errors
     ///
     /// [`LeaseError::Stopped`].
+    #[inline]
     pub(super) fn check_running(&self) -> Result<(), LeaseError> {
         if self.is_stopped {
             Err(LeaseError::Stopped)
@@ -69,177 +107,212 @@ impl State {
         }
     }
 
-    /// Renews a lease that nothing stands in the way of.
-    #[inline]
-    pub(super) fn renew_plain(&self, now: Timestamp, id: LeaseId) -> Option<Ttl> {
-        if self.is_stopped {
-            return None;
-        }
-        self.core.renew_plain(now, id)
-    }
-
-    /// Renews leases that nothing stands in the way of; `answer` is told of each in turn.
-    pub(super) fn renew_plain_many(
-        &self,
-        now: Timestamp,
-        ids: &[LeaseId],
-        mut answer: impl FnMut(Option<Ttl>),
-    ) {
-        if self.is_stopped {
-            ids.iter().for_each(|_| answer(None));
-        } else {
-            self.core.renew_plain_many(now, ids, answer);
-        }
-    }
-
-    /// The writes of a command are safe: it takes effect.
-    pub(super) fn finish(&mut self, now: Timestamp, begun: Begun) {
-        match begun {
-            Begun::Grant(id) => self.core.finish_grant(now, id),
-            Begun::Revoke(id) => self.core.finish_revoke(id),
-            Begun::Checkpoint(begun) => self.core.finish_checkpoint(now, begun),
-            Begun::Epoch(epoch) => self.core.begin_epoch(epoch, &mut Default::default()),
-        }
-    }
-
-    /// The writes of a command have failed: it has had no effect.
-    pub(super) fn cancel(&mut self, begun: Begun) {
-        match begun {
-            Begun::Grant(id) => self.core.cancel_grant(id),
-            Begun::Revoke(id) => self.core.cancel_revoke(id),
-            Begun::Checkpoint(_) | Begun::Epoch(_) => {}
-        }
-    }
-
-    pub(super) fn enlist(
-        &mut self,
-        ticket: Ticket,
-        waiter: impl FnOnce(TicketOutcome) + Send + Sync + 'static,
-    ) {
-        self.waiters.insert(ticket, Box::new(waiter));
+    /// Notes where the outcome of a wait is to be put.
+    pub(super) fn enlist(&mut self, ticket: Ticket) -> Arc<Slot<TicketOutcome>> {
+        let slot = Arc::new(Slot::default());
+        self.waits.insert(ticket, Arc::clone(&slot));
+        slot
     }
 
     /// Ends the wait of somebody who gave up.
     pub(super) fn dismiss(&mut self, ticket: Ticket) {
-        self.waiters.remove(&ticket);
+        self.waits.remove(&ticket);
         self.core.cancel_ticket(ticket);
     }
 
-    /// The threads that must be woken, and are expected to be from then on. O(1).
-    pub(super) fn oversleepers(&mut self) -> Oversleepers {
-        let Alarms { expiry, checkpoint } = &mut self.alarms;
-        Oversleepers {
-            driver: bring_forward(expiry, self.core.next_expiry()),
-            checkpointer: bring_forward(checkpoint, self.core.next_checkpoint()),
+    /// When the driver has something to do. Not for an expiry that the host has no room for: it is
+    /// woken when there is.
+    #[inline]
+    pub(super) fn next_expiry(&self) -> Option<Timestamp> {
+        if self.is_stopped {
+            return None;
+        }
+        let next = self.core.next_expiry()?;
+        (next == Timestamp::ZERO || !self.outbox.is_full()).then_some(next)
+    }
+
+    /// When a checkpoint is to be proposed by the lessor itself.
+    #[inline]
+    pub(super) fn next_checkpoint(&self) -> Option<Timestamp> {
+        if self.is_stopped || matches!(self.checkpoints, CheckpointMode::Polled) {
+            None
+        } else if self.resets.is_wanted() {
+            Some(Timestamp::ZERO)
+        } else {
+            self.core.next_checkpoint()
         }
     }
 
-    /// Whether the thread that proposes checkpoints would sleep past one. O(1).
-    pub(super) fn checkpointer_oversleeps(&mut self) -> bool {
-        bring_forward(&mut self.alarms.checkpoint, self.core.next_checkpoint())
+    /// When the pending writes are to be committed.
+    #[inline]
+    pub(super) fn next_flush(&self) -> Option<Timestamp> {
+        self.journal.as_ref()?.due()
+    }
+
+    /// Wakes the sleeper when something is due before the alarms of a lessor that is driven by hand.
+    /// Returns whether that has happened since it was driven.
+    pub(super) fn sleep(&mut self, sleeper: &mut Option<Waker>) -> bool {
+        if !self.has_moved {
+            note_waker(&mut self.sleepers, sleeper);
+        }
+        self.has_moved
+    }
+
+    /// When a lessor that is driven by hand has something to do, for whoever has just driven it: it
+    /// has not come closer than that.
+    pub(super) fn rest(&mut self) -> Option<Timestamp> {
+        self.has_moved = false;
+        // What was due when the last slice was driven may have gone since.
+        self.alarms = Alarms {
+            expiry: self.next_expiry().unwrap_or(Timestamp::MAX),
+            checkpoint: self.next_checkpoint().unwrap_or(Timestamp::MAX),
+            flush: self.next_flush().unwrap_or(Timestamp::MAX),
+        };
+        self.next_wakeup()
+    }
+
+    /// When there is something to do.
+    pub(super) fn next_wakeup(&self) -> Option<Timestamp> {
+        let wakeups = [
+            self.next_expiry(),
+            self.next_checkpoint(),
+            self.next_flush(),
+        ];
+        wakeups.into_iter().flatten().min()
+    }
+
+    /// Changes the role, and keeps what that has left until the driver runs again: to drop it takes
+    /// time in proportion to the leases, which nobody is to wait for. Returns whether the role has
+    /// changed, and what earlier changes have left if the driver has not run since: that is dropped
+    /// without the lock.
+    pub(super) fn change_role(
+        &mut self,
+        change: impl FnOnce(&mut LessorCore) -> Promotion,
+    ) -> (bool, Vec<Retired>) {
+        let Promotion::Changed(retired) = change(&mut self.core) else {
+            return (false, Vec::new());
+        };
+        if retired.is_some() && self.driver == Driver::Threads {
+            self.errands.ring(true, false, false);
+        }
+        let old = std::mem::replace(&mut self.retired, Vec::from_iter(retired));
+        (true, old)
+    }
+
+    /// Notes who has to be woken because of what was done under the lock.
+    #[inline]
+    fn note_errands(&mut self) {
+        let expiry = self.next_expiry();
+        let checkpoint = self.next_checkpoint();
+        let flush = self.next_flush();
+        let expiry = bring_forward(&mut self.alarms.expiry, expiry);
+        let checkpoint = bring_forward(&mut self.alarms.checkpoint, checkpoint);
+        let flush = bring_forward(&mut self.alarms.flush, flush);
+        if expiry | checkpoint | flush {
+            self.note_alarms(expiry, checkpoint, flush);
+        }
+        if self.core.has_ticket_outcomes() {
+            self.note_outcomes();
+        }
     }
 
     #[cold]
-    fn answers(&mut self) -> Vec<(Waiter, TicketOutcome)> {
-        let mut answers = Vec::new();
-        while let Some((ticket, outcome)) = self.core.poll_ticket() {
-            answers.extend(self.waiters.remove(&ticket).map(|waiter| (waiter, outcome)));
+    fn note_alarms(&mut self, expiry: bool, checkpoint: bool, flush: bool) {
+        match self.driver {
+            Driver::Threads => self.errands.ring(expiry, checkpoint, flush),
+            Driver::Manual if planted!("sleeper-not-woken") => {}
+            Driver::Manual => {
+                self.has_moved = true;
+                self.errands.wake(&mut self.sleepers);
+            }
         }
-        answers
+    }
+
+    #[cold]
+    fn note_outcomes(&mut self) {
+        while let Some((ticket, outcome)) = self.core.poll_ticket() {
+            if let Some(slot) = self.waits.remove(&ticket) {
+                self.errands.answer(slot, outcome);
+            }
+        }
     }
 }
 
+/// Notes whom to wake. Who is noted already is left to the caller, to be dropped outside the lock: a
+/// task that polls again and again must not be noted as often.
+pub(super) fn note_waker(known: &mut Vec<Waker>, waker: &mut Option<Waker>) {
+    let is_known = |new: &Waker| known.iter().any(|one| one.will_wake(new));
+    if !waker.as_ref().is_some_and(is_known) {
+        known.extend(waker.take());
+    }
+}
+
+#[inline]
 fn bring_forward(alarm: &mut Timestamp, due: Option<Timestamp>) -> bool {
-    let is_late = due.is_some_and(|due| due < *alarm);
-    if is_late {
-        *alarm = due.unwrap_or(Timestamp::MAX);
+    match due {
+        Some(due) if due < *alarm => {
+            *alarm = due;
+            true
+        }
+        _ => false,
     }
-    is_late
-}
-
-/// The state behind the lessor's lock. Nothing else is locked, and no code of the host's runs,
-/// while it is held.
-///
-/// Renewals and look-ups share the lock, and each thread takes a part of it of its own: two threads
-/// that renew do not wait for each other, nor for each other's cache lines.
-pub(super) struct StateCell {
-    lock: ShardedLock<State>,
-    // Whether somebody takes the lock many times in a row, so that who wants it says so.
-    is_crowded: AtomicBool,
-    // How many threads want the lock meanwhile.
-    waiting: AtomicUsize,
-}
-
-/// Takes the lock many times in a row and gives way to those who wait for it: the lock by itself
-/// goes to who asks first, which is the one who has just let it go.
-pub(super) struct Turns<'a> {
-    cell: &'a StateCell,
-    // How often to yield before those who wait are counted.
-    first_yields: usize,
-    has_given: bool,
 }
 
 impl StateCell {
-    pub(super) fn new(core: LessorCore) -> Self {
-        let state = State {
-            core,
-            journal: Journal::default(),
-            outbox: Outbox::default(),
-            alarms: Alarms {
-                expiry: Timestamp::MAX,
-                checkpoint: Timestamp::MAX,
-            },
-            is_stopped: false,
-            retired: Vec::new(),
-            waiters: BTreeMap::new(),
-        };
+    pub(super) fn new(state: State, bells: Bells) -> Self {
         Self {
-            lock: ShardedLock::new(state),
-            is_crowded: AtomicBool::new(false),
-            waiting: AtomicUsize::new(0),
+            lock: SharedLock::new(state),
+            bells,
         }
     }
 
     /// Looks at the state, beside others who do the same.
     #[inline]
     pub(super) fn read<R>(&self, look: impl FnOnce(&State) -> R) -> R {
-        let state = if self.is_crowded.load(Ordering::Relaxed) {
-            self.wait(|| self.lock.read())
-        } else {
-            self.lock.read().expect(NOT_POISONED)
-        };
-        look(&state)
+        look(&self.lock.read())
     }
 
-    /// For whoever is going to take the lock many times in a row. A thread of the lessor's own must
-    /// reckon with others that wait already.
-    pub(super) const fn turns(&self, is_own_thread: bool) -> Turns<'_> {
-        Turns {
-            cell: self,
-            // Who came before the first turn has not said so and is only just being woken.
-            first_yields: if is_own_thread { FIRST_YIELDS } else { 0 },
-            has_given: false,
-        }
+    /// As [`read`](Self::read), and adds what `renew` says to the count of renewals.
+    #[inline]
+    pub(super) fn renew<R>(&self, renew: impl FnOnce(&State) -> (u64, R)) -> R {
+        let state = self.lock.read();
+        let (count, result) = renew(&state);
+        state.stripe().fetch_add(count, Ordering::Relaxed);
+        result
     }
 
-    /// Does something with the state and then answers those whose wait it has ended.
+    /// How many renewals were made beside others.
+    pub(super) fn renewed(&self) -> u64 {
+        let counts = self.lock.stripes();
+        counts.map(|count| count.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Does something with the state, and wakes whoever has to be woken because of it.
     #[inline]
     pub(super) fn with<R>(&self, work: impl FnOnce(&mut State) -> R) -> R {
-        let mut state = self.lock();
+        let mut state = self.lock.write();
         let result = work(&mut state);
-        if state.core.has_ticket_outcomes() {
-            let answers = state.answers();
-            drop(state);
-            for (waiter, outcome) in answers {
-                waiter(outcome);
-            }
+        state.note_errands();
+        if state.errands.is_empty() {
+            return result;
         }
+        let errands = state.errands.take();
+        drop(state);
+        errands.run(&self.bells, |waker| {
+            // Nobody waits for the panic of a waker.
+            let _ = self.isolate_inside("waker", || waker.wake());
+        });
         result
+    }
+
+    /// For a thread that takes the lock many times in a row: whoever waits for it has it first.
+    pub(super) fn give_way(&self) {
+        self.lock.give_way();
     }
 
     /// Checks the state. That it does not hold together leaves the lock as it is.
     pub(super) fn check_invariants(&self) {
-        let state = self.lock();
+        let state = self.lock.write();
         let check = AssertUnwindSafe(|| state.core.check_invariants());
         if let Err(panic) = catch_unwind(check) {
             drop(state);
@@ -247,82 +320,28 @@ impl StateCell {
         }
     }
 
+    /// As [`isolate`](super::isolate::isolate), for code that runs while a command of this thread's
+    /// may be decided and not applied: a command that it gives to this lessor must not wait for that
+    /// one.
+    pub(super) fn isolate_inside<R>(
+        &self,
+        whose: &str,
+        code: impl FnOnce() -> R,
+    ) -> Result<R, HostError> {
+        isolate_inside(self.address(), whose, code)
+    }
+
+    /// Whether this thread is in such code.
+    pub(super) fn is_inside(&self) -> bool {
+        is_inside(self.address())
+    }
+
+    // Which lessor it is, while it lives.
+    fn address(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
     pub(super) fn is_poisoned(&self) -> bool {
         self.lock.is_poisoned()
-    }
-
-    #[inline]
-    fn lock(&self) -> ShardedLockWriteGuard<'_, State> {
-        if self.is_crowded.load(Ordering::Relaxed) {
-            self.wait(|| self.lock.write())
-        } else {
-            self.lock.write().expect(NOT_POISONED)
-        }
-    }
-
-    #[cold]
-    fn wait<G>(&self, take: impl FnOnce() -> LockResult<G>) -> G {
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        let guard = take();
-        self.waiting.fetch_sub(1, Ordering::Relaxed);
-        guard.expect(NOT_POISONED)
-    }
-}
-
-impl Turns<'_> {
-    /// Lets those who wait for the lock have it before the caller takes it again.
-    pub(super) fn give_way(&mut self) {
-        let least = if self.has_given { 0 } else { self.first_yields };
-        self.has_given = true;
-        self.cell.is_crowded.store(true, Ordering::Relaxed);
-        for turn in 0..MOST_YIELDS {
-            if turn >= least && self.cell.waiting.load(Ordering::Relaxed) == 0 {
-                return;
-            }
-            thread::yield_now();
-        }
-    }
-}
-
-impl Drop for Turns<'_> {
-    fn drop(&mut self) {
-        if self.has_given {
-            self.cell.is_crowded.store(false, Ordering::Relaxed);
-        }
-    }
-}
-
-/// About as long as the system takes to wake a thread.
-const FIRST_YIELDS: usize = 50;
-/// Longer than that, and well under a millisecond.
-const MOST_YIELDS: usize = 500;
-
-const NOT_POISONED: &str = "nothing that runs under the lessor's lock panics";
-
-#[cfg(test)]
-mod tests {
-    use std::hint::black_box;
-
-    use super::*;
-    use crate::LessorConfig;
-
-    #[test]
-    fn who_wants_the_lock_gets_it_between_two_turns_of_another() {
-        let cell = StateCell::new(LessorCore::new(LessorConfig::default()));
-        let is_served = AtomicBool::new(false);
-        thread::scope(|scope| {
-            let mut turns = cell.turns(true);
-            turns.give_way();
-            assert!(cell.is_crowded.load(Ordering::Relaxed));
-            scope.spawn(|| cell.with(|_| is_served.store(true, Ordering::Relaxed)));
-            let is_in_time = (0..10_000).any(|_| {
-                cell.with(|_| assert_eq!((0..10_000).map(black_box).count(), 10_000));
-                turns.give_way();
-                is_served.load(Ordering::Relaxed)
-            });
-            assert!(is_in_time, "the other one starved");
-        });
-        assert!(!cell.is_crowded.load(Ordering::Relaxed));
-        assert_eq!(cell.waiting.load(Ordering::Relaxed), 0);
     }
 }

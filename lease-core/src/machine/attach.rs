@@ -1,27 +1,56 @@
+use alloc::vec::Vec;
+
 use super::LessorCore;
-use crate::{LeaseError, LeaseId, LeaseItem};
+use super::effect::Effect;
+use crate::{Answer, LeaseError, LeaseId, LeaseItem};
 
 impl LessorCore {
-    /// Attaches items to a lease. An item that belonged to another lease is moved. All or nothing.
-    /// O(1) an item.
-    ///
-    /// # Errors
-    ///
-    /// [`LeaseError::LeaseNotFound`] if no lease has the id or its revoke is being written, and
-    /// [`LeaseError::TooManyItems`] at the configured limit.
-    pub fn attach(&mut self, id: LeaseId, items: &[LeaseItem]) -> Result<(), LeaseError> {
-        self.table
-            .attach(id, items, self.config.max_items_per_lease)
+    pub(super) fn decide_attach(&self, id: LeaseId, items: &[LeaseItem]) -> (Answer, Effect) {
+        let limit = self.config.max_items_per_lease;
+        match self.table.check_attach(id, items, limit) {
+            Err(refusal) => (Answer::Attached(Err(refusal)), Effect::None),
+            Ok(()) => {
+                let mut owners: Vec<_> = self.owners(id, items).collect();
+                owners.sort_unstable();
+                owners.dedup();
+                (Answer::Attached(Ok(())), Effect::Attach { owners })
+            }
+        }
     }
 
-    /// Detaches items from a lease. Items of another lease, or of none, stay as they are. O(1) an
-    /// item.
-    ///
-    /// # Errors
-    ///
-    /// [`LeaseError::LeaseNotFound`] as [`attach`](Self::attach).
-    pub fn detach(&mut self, id: LeaseId, items: &[LeaseItem]) -> Result<(), LeaseError> {
-        self.table.detach(id, items)
+    /// Decides and applies at once; for few items.
+    #[cfg(feature = "std")]
+    pub(crate) fn attach(&mut self, id: LeaseId, items: &[LeaseItem]) -> Result<(), LeaseError> {
+        let limit = self.config.max_items_per_lease;
+        self.table.check_attach(id, items, limit)?;
+        self.table.attach(id, items);
+        Ok(())
+    }
+
+    /// Decides and applies at once; for few items.
+    #[cfg(feature = "std")]
+    pub(crate) fn detach(&mut self, id: LeaseId, items: &[LeaseItem]) -> Result<(), LeaseError> {
+        let record = self.table.records.get(id);
+        record.ok_or(LeaseError::LeaseNotFound)?;
+        self.table.detach(id, items);
+        Ok(())
+    }
+
+    pub(super) fn apply_attach(&mut self, id: LeaseId, items: &[LeaseItem]) {
+        self.table.attach(id, items);
+    }
+
+    pub(super) fn decide_detach(&self, id: LeaseId) -> (Answer, Effect) {
+        if self.table.records.get(id).is_some() {
+            (Answer::Detached(Ok(())), Effect::Detach)
+        } else {
+            let refusal = LeaseError::LeaseNotFound;
+            (Answer::Detached(Err(refusal)), Effect::None)
+        }
+    }
+
+    pub(super) fn apply_detach(&mut self, id: LeaseId, items: &[LeaseItem]) {
+        self.table.detach(id, items);
     }
 
     /// The lease that an item is attached to. O(1).

@@ -4,13 +4,14 @@ use alloc::vec::Vec;
 use lease_queue::Timestamp;
 
 use super::LessorCore;
+use super::effect::{Effect, Remaindered};
 use super::time::Now;
 use crate::primary::Primary;
-use crate::primary::checkpoints::Verdict;
+use crate::primary::checkpoints::Due;
 use crate::probe::{planted, sometimes};
 use crate::table::record::Phase;
 use crate::table::{LeaseTable, Remainder};
-use crate::{Checkpoint, CheckpointBatch, CheckpointFence, LeaseId, WriteBatch};
+use crate::{Answer, Checkpoint, CheckpointBatch, CheckpointFence, LeaseId, WriteBatch};
 
 /// What became of a batch of proposed checkpoints.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -28,97 +29,71 @@ pub enum ProposalOutcome {
 const STEPS_PER_CALL: usize = 2048;
 
 impl LessorCore {
-    /// Applies a checkpoint and puts the changed row into `rows`, unless the configuration keeps
-    /// checkpoints out of the backend. Answers whether it meant anything.
-    ///
-    /// A checkpoint of an unknown lease, or one whose fence does not match, is a no-op on every
-    /// member. The running deadline does not change. O(1).
-    pub fn checkpoint(
-        &mut self,
-        now: Timestamp,
-        checkpoint: &Checkpoint,
-        rows: &mut WriteBatch,
-    ) -> bool {
-        let old = self.table.remainders.get(checkpoint.id);
-        match self.begin_checkpoint(old, checkpoint, rows) {
-            Some(begun) => {
-                self.finish_checkpoint(now, begun);
-                true
-            }
-            None => false,
-        }
-    }
-
-    /// The first half of checkpoints whose rows are written before they take effect; `None` for one
-    /// that means nothing. Of one lease each sees what those before it in the list did.
-    ///
-    /// The host begins no others before it has called
-    /// [`finish_checkpoint`](Self::finish_checkpoint) with each, in their order, or, if the write
-    /// failed, dropped what this returns.
-    pub fn begin_checkpoints(
-        &mut self,
+    /// Of one lease each checkpoint sees what those before it in the list did.
+    pub(super) fn decide_checkpoints(
+        &self,
         checkpoints: &[Checkpoint],
         rows: &mut WriteBatch,
-    ) -> Vec<Option<BegunCheckpoint>> {
-        let mut begun = BTreeMap::new();
-        let mut begin = |checkpoint: &Checkpoint| {
+    ) -> (Answer, Effect) {
+        let mut before = BTreeMap::new();
+        let mut decided = Vec::with_capacity(checkpoints.len());
+        let mut decide = |checkpoint: &Checkpoint| {
             let id = checkpoint.id;
-            let before = begun.get(&id).copied();
-            let old = before.unwrap_or_else(|| self.table.remainders.get(id));
-            let one = self.begin_checkpoint(old, checkpoint, rows)?;
-            begun.insert(id, one.remainder);
-            Some(one)
+            let old = before.get(&id).copied();
+            let old = old.unwrap_or_else(|| self.table.remainders.get(id));
+            let Some(one) = self.decide_checkpoint(old, checkpoint, rows) else {
+                sometimes!("core: a checkpoint is stale");
+                return false;
+            };
+            before.insert(id, one.remainder);
+            decided.push(one);
+            true
         };
-        checkpoints.iter().map(&mut begin).collect()
+        let answers = checkpoints.iter().map(&mut decide).collect();
+        (Answer::Checkpointed(answers), Effect::Checkpoint(decided))
     }
 
-    fn begin_checkpoint(
-        &mut self,
+    fn decide_checkpoint(
+        &self,
         old: Remainder,
         checkpoint: &Checkpoint,
         rows: &mut WriteBatch,
-    ) -> Option<BegunCheckpoint> {
-        let Some(remainder) = self.table.remainder_after(old, checkpoint) else {
-            self.stats.stale_checkpoints += 1;
-            sometimes!("core: a checkpoint is stale");
-            return None;
-        };
+    ) -> Option<Remaindered> {
+        let remainder = self.table.remainder_after(old, checkpoint)?;
         let record = self.table.records.get(checkpoint.id)?;
         if self.config.checkpoint_persist {
             rows.put_lease(LeaseTable::row(record, remainder));
         }
-        Some(BegunCheckpoint {
+        Some(Remaindered {
             checkpoint: *checkpoint,
             remainder,
         })
     }
 
-    /// The row of a begun checkpoint is written: it takes effect.
-    pub fn finish_checkpoint(&mut self, now: Timestamp, begun: BegunCheckpoint) {
+    /// The running deadlines do not change.
+    pub(super) fn apply_checkpoints(&mut self, now: Timestamp, decided: &[Remaindered]) {
         let now = self.read_clock(now);
-        let BegunCheckpoint {
+        for Remaindered {
             checkpoint,
             remainder,
-        } = begun;
-        let id = checkpoint.id;
-        let old = self.table.remainders.get(id);
-        if self.table.remainder_after(old, &checkpoint) != Some(remainder) {
-            return;
-        }
-        self.stats.checkpoints_applied += 1;
-        if let Some(primary) = &mut self.primary
-            && let Some(record) = self.table.records.get_mut(id)
+        } in decided
         {
-            // The deadline of a lease that is not scheduled yet follows from what remained at the
-            // promotion, not from what this checkpoint says.
-            primary.ensure_scheduled(&self.table.remainders, record);
-            if remainder.remaining.is_none() {
-                primary.checkpoints.close(id);
+            let id = checkpoint.id;
+            self.stats.checkpoints_applied += 1;
+            if let Some(primary) = &mut self.primary
+                && let Some(record) = self.table.records.get_mut(id)
+            {
+                // The deadline of a lease that is not scheduled yet follows from what remained at
+                // the promotion, not from what this checkpoint says.
+                primary.ensure_scheduled(&self.table.remainders, record);
+                if remainder.remaining.is_none() {
+                    primary.checkpoints.close(id);
+                }
+                primary.checkpoints.reschedule(record, now);
+                record.set_marks(record.marks().with_guard(remainder.remaining.is_some()));
             }
-            primary.checkpoints.reschedule(record, now);
-            record.set_marks(record.marks().with_guard(remainder.remaining.is_some()));
+            self.table.remainders.set(id, *remainder);
         }
-        self.table.remainders.set(id, remainder);
     }
 
     /// Hands out the next checkpoints to propose, or `None` if none is due or this is not the
@@ -188,14 +163,6 @@ impl LessorCore {
     }
 }
 
-/// A checkpoint whose row is being written.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[must_use = "the checkpoint takes effect when it is finished"]
-pub struct BegunCheckpoint {
-    checkpoint: Checkpoint,
-    remainder: Remainder,
-}
-
 /// Enters the lease, whose entry has come up, again, and says what to propose if anything.
 fn propose(
     primary: &mut Primary,
@@ -210,21 +177,21 @@ fn propose(
         primary.checkpoints.reschedule(record, now);
         return None;
     }
-    match primary.checkpoints.judge(record, left, now) {
-        Verdict::NotBefore(again_ms) => {
+    match primary.checkpoints.due(record, left, now) {
+        Due::NotBefore(again_ms) => {
             sometimes!("core: a due checkpoint says nothing new");
             if !planted!("skipped-checkpoint-forgotten") {
                 primary.checkpoints.schedule_at(id, again_ms);
             }
             None
         }
-        Verdict::Propose(remaining) => {
-            let turn_ms = primary.checkpoints.rate.next_turn(now.floor_ms);
-            if turn_ms > now.floor_ms {
-                primary.checkpoints.schedule_at(id, turn_ms);
+        Due::Propose(remaining) => {
+            let permit_ms = primary.checkpoints.rate.next_permit(now.floor_ms);
+            if permit_ms > now.floor_ms {
+                primary.checkpoints.schedule_at(id, permit_ms);
                 return None;
             }
-            primary.checkpoints.rate.reserve(now.floor_ms);
+            primary.checkpoints.rate.take(now.floor_ms);
             primary.checkpoints.reschedule(record, now);
             primary.checkpoints.open(id);
             record.set_marks(record.marks().with_guard(true));

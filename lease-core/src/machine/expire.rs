@@ -1,15 +1,16 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use lease_queue::{Position, Timestamp};
+use lease_queue::Timestamp;
 
 use super::LessorCore;
 use super::time::Now;
 use crate::primary::Primary;
+use crate::primary::attempts::max_batch;
 use crate::probe::{planted, sometimes};
-use crate::table::record::{Phase, Record};
+use crate::table::record::{Phase, Place, Record};
 use crate::table::records::Records;
-use crate::{ExpiredBatch, ExpiredLease, ExpiryFence, LeaseId, LessorConfig, LessorStats};
+use crate::{ExpiredBatch, ExpiredLease, ExpiryFence, LeaseId, LessorStats};
 
 /// What the host knows of an attempt to revoke an expired lease that did not end in its revoke.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -28,11 +29,11 @@ const STEPS_PER_CALL: usize = 2048;
 const FAILED_RETRY_DIVISOR: u64 = 4;
 
 impl LessorCore {
-    /// Hands out the next leases whose time is up, or `None` if none is due, expiry is suspended,
-    /// this is not the primary, or the schedule of its promotion is not complete.
+    /// Delivers the next leases whose time is up, or `None` if none is, expiry is suspended, this is
+    /// not the primary, or the schedule of its promotion is not complete.
     ///
-    /// A lease that is handed out cannot be renewed any more. Until it is revoked, or this lessor
-    /// demoted, it is handed out again each
+    /// A lease that is delivered cannot be renewed any more. Until it is revoked, or this lessor
+    /// demoted, it is delivered again each
     /// [`expired_lease_retry_interval`](crate::LessorConfig::expired_lease_retry_interval) after
     /// the host took the batch, see [`handle_taken`](Self::handle_taken). Leases come in the order
     /// of their expiry, those of one batch and millisecond in the order of their ids.
@@ -45,35 +46,33 @@ impl LessorCore {
             return None;
         }
         let primary = self.primary.as_mut()?;
-        if primary.is_scheduling() {
+        if primary.is_scheduling() || !primary.attempts.has_room() {
             return None;
         }
-        let mut hand_out = HandOut {
+        let mut delivery = Delivery {
             now,
-            config: &self.config,
+            max_batch: max_batch(&self.config),
             stats: &mut self.stats,
             leases: Vec::new(),
             order: Vec::new(),
         };
-        primary.attempts.looked(now.floor_ms);
         let records = &mut self.table.records;
         let mut steps = 0;
-        // Those who wait for a turn were due before all that comes out of the queue now.
+        // Those that are throttled were overdue before all that comes out of the queue now.
         while steps < STEPS_PER_CALL
-            && !hand_out.is_full()
-            && primary.revoke_rate.has_turn(now.floor_ms)
-            && let Some(id) = primary.next_postponed()
+            && !delivery.is_full()
+            && primary.revoke_rate.has_permit(now.floor_ms)
+            && let Some(id) = primary.next_throttled()
         {
             steps += 1;
-            let record = records.get_mut(id).expect("who waits is there");
-            record.set_marks(record.marks().on_time());
-            hand_out.decide(primary, record);
+            let record = records.get_mut(id).expect("a throttled lease is there");
+            delivery.decide(primary, record);
         }
         let mut keys = Vec::new();
-        while steps < STEPS_PER_CALL && !hand_out.is_full() {
+        while steps < STEPS_PER_CALL && !delivery.is_full() {
             if let Some(due_ms) = primary.next_retry_ms(now.floor_ms) {
                 steps += 1;
-                hand_out.retry(primary, records, due_ms);
+                delivery.retry(primary, records, due_ms);
                 continue;
             }
             keys.clear();
@@ -90,26 +89,28 @@ impl LessorCore {
             let decided_ms = slot.is_exact().then_some(slot.tick);
             for key in &keys {
                 if let Some(record) = records.get_mut(*key) {
-                    record.set_position(Position::NONE);
-                    hand_out.visit(primary, record, decided_ms);
+                    delivery.visit(primary, record, decided_ms);
                 }
             }
         }
-        primary.next_turn_ms = primary.revoke_rate.next_turn(now.floor_ms);
-        hand_out.finish(primary)
+        primary.next_permit_ms = primary.revoke_rate.next_permit(now.floor_ms);
+        delivery.finish(primary)
     }
 
-    /// The host has taken the batches with a number below `below`: their retry interval starts now.
-    pub fn handle_taken(&mut self, now: Timestamp, below: u64) {
+    /// The host has taken a batch, and with it every one before it: their retry intervals start now.
+    /// A batch of an earlier promotion is ignored.
+    pub fn handle_taken(&mut self, now: Timestamp, batch: &ExpiredBatch) {
         let now = self.read_clock(now);
-        if let Some(primary) = &mut self.primary {
-            primary.attempts.take_below(below, now.floor_ms);
+        if let Some(primary) = &mut self.primary
+            && primary.epoch == batch.epoch
+        {
+            primary.attempts.take_through(batch.number, now.floor_ms);
         }
     }
 
     /// An attempt to revoke an expired lease has ended without its revoke.
     ///
-    /// Either way the lease stays unrenewable and is handed out again; after
+    /// Either way the lease stays unrenewable and is delivered again; after
     /// [`AttemptOutcome::Failed`] sooner, in a quarter of the retry interval. A fence that does not
     /// match is ignored.
     pub fn handle_attempt(
@@ -123,41 +124,41 @@ impl LessorCore {
         let Some(primary) = &mut self.primary else {
             return;
         };
-        let record = self.table.records.get_mut(id).filter(|record| {
-            record.phase() == Phase::Expiring && record.incarnation() == fence.incarnation
-        });
-        let Some(record) = record else {
+        let Some(record) = self.table.records.get_mut(id) else {
             return;
         };
-        let is_over = fence.epoch == primary.epoch && outcome == AttemptOutcome::Failed;
-        if is_over && primary.has_scheduled(record) && !record.marks().is_postponed() {
-            let pause_ms = primary.attempts.retry_ms() / FAILED_RETRY_DIVISOR;
+        let is_its = fence.epoch == primary.epoch && record.incarnation() == fence.incarnation;
+        if is_its
+            && outcome == AttemptOutcome::Failed
+            && primary.has_scheduled(record)
+            && let Place::Delivered(spot) = record.place()
+        {
             sometimes!("core: a failed attempt is retried sooner");
-            primary.attempts.leave(record);
+            let pause_ms = primary.attempts.retry_ms() / FAILED_RETRY_DIVISOR;
+            primary.attempts.leave(record, spot);
             record.set_deadline_ms(now.ceil_ms.saturating_add(pause_ms));
-            primary.reschedule(&mut self.table.records, id);
+            primary.queue(record);
         }
     }
 }
 
 /// The making of one batch.
-struct HandOut<'a> {
+struct Delivery<'a> {
     now: Now,
-    config: &'a LessorConfig,
+    max_batch: usize,
     stats: &'a mut LessorStats,
     leases: Vec<ExpiredLease>,
     // What to sort them by, and where each is: small, since sorting moves it often.
     order: Vec<(u64, LeaseId, u32)>,
 }
 
-impl HandOut<'_> {
+impl Delivery<'_> {
     fn is_full(&self) -> bool {
-        self.leases.len() >= self.config.max_expired_batch_size.get() as usize
+        self.leases.len() >= self.max_batch
     }
 
-    /// Decides over a lease whose entry has come up, if its turn in time has come: that is when it
-    /// is due by `decided_ms`, the time up to which no earlier lease can be in the queue. `None`
-    /// while the queue is still sorting.
+    /// Decides over a lease whose entry has come up, if it is due by `decided_ms`, the time up to
+    /// which no earlier lease can be in the queue. `None` while the queue is still sorting.
     fn visit(&mut self, primary: &mut Primary, record: &mut Record, decided_ms: Option<u64>) {
         let is_due = decided_ms.is_some_and(|decided_ms| {
             record.deadline_ms() <= decided_ms || planted!("expiry-ignores-renewal")
@@ -166,67 +167,56 @@ impl HandOut<'_> {
             self.decide(primary, record);
         } else {
             sometimes!("core: an entry is put back at the true deadline");
-            primary.relink(record);
+            primary.queue(record);
         }
     }
 
-    /// Decides over a lease that is due and has no entry.
+    /// Decides over a lease that is overdue and in no place.
     fn decide(&mut self, primary: &mut Primary, record: &mut Record) {
-        match record.phase() {
-            Phase::Active => self.expire(primary, record, 0),
-            Phase::Expiring => {
-                let attempt = primary.attempts.next_number(record.id());
-                self.expire(primary, record, attempt);
-            }
-            Phase::Revoking | Phase::Granting => {
-                let now_ms = self.now.floor_ms;
-                let again_ms = now_ms.saturating_add(primary.attempts.retry_ms());
-                primary.relink_at(record, again_ms);
-            }
+        let attempt = match record.phase() {
+            Phase::Active => 0,
+            Phase::Expiring => primary.attempts.next_number(record.id()),
+        };
+        let now_ms = self.now.floor_ms;
+        if primary.revoke_rate.has_permit(now_ms) {
+            primary.revoke_rate.take(now_ms);
+        } else {
+            self.stats.throttled += 1;
+            sometimes!("core: the revoke rate throttles an expiry");
+            primary.throttle(record);
+            return;
         }
+        self.deliver(primary, record, attempt);
     }
 
     /// Decides over the next lease of the first batch, which is due at `due_ms`.
     fn retry(&mut self, primary: &mut Primary, records: &mut Records, due_ms: u64) {
-        let Some((id, place)) = primary.attempts.pop() else {
+        let Some((id, spot)) = primary.attempts.pop() else {
             return;
         };
         if let Some(record) = records.get_mut(id)
             && primary.has_scheduled(record)
-            && record.place() == Some(place)
+            && record.place() == Place::Delivered(spot)
         {
-            primary.attempts.leave(record);
+            primary.attempts.leave(record, spot);
             record.set_deadline_ms(due_ms);
             self.decide(primary, record);
         }
     }
 
-    /// Hands the lease out, or has it wait for its turn if the revoke rate is used up.
-    fn expire(&mut self, primary: &mut Primary, record: &mut Record, attempt: u32) {
-        let now_ms = self.now.floor_ms;
-        if primary.revoke_rate.has_turn(now_ms) {
-            primary.revoke_rate.reserve(now_ms);
-        } else if !planted!("rate-ignored") {
-            self.stats.postponed += 1;
-            sometimes!("core: the revoke rate puts an expiry off");
-            primary.postpone(record);
-            return;
-        }
-        let id = record.id();
-        let due_ms = record.deadline_ms();
-        record.set_phase(Phase::Expiring);
+    fn deliver(&mut self, primary: &mut Primary, record: &mut Record, attempt: u32) {
+        let (id, due_ms) = (record.id(), record.deadline_ms());
         if attempt > 0 {
-            sometimes!("core: a lease is handed out again");
+            sometimes!("core: a lease is delivered again");
         }
-        primary.attempts.hand_out(record, attempt);
+        primary.attempts.deliver(record, attempt);
         self.stats.expired += 1;
-        let incarnation = record.incarnation();
         self.order.push((due_ms, id, self.leases.len() as u32));
         self.leases.push(ExpiredLease {
             id,
-            incarnation,
+            incarnation: record.incarnation(),
             attempt,
-            lag: Duration::from_millis(now_ms.saturating_sub(due_ms)),
+            lag: Duration::from_millis(self.now.floor_ms.saturating_sub(due_ms)),
         });
     }
 
@@ -237,7 +227,7 @@ impl HandOut<'_> {
         self.order.sort_unstable();
         let leases = self.order.iter();
         Some(ExpiredBatch {
-            number: primary.attempts.seal(self.now.floor_ms),
+            number: primary.attempts.seal(),
             epoch: primary.epoch,
             leases: leases.map(|(_, _, at)| self.leases[*at as usize]).collect(),
         })

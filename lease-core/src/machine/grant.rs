@@ -1,11 +1,10 @@
 use lease_queue::Timestamp;
 
 use super::LessorCore;
-use super::time::Now;
-use crate::probe::sometimes;
-use crate::table::LeaseTable;
-use crate::table::record::{Phase, Record};
-use crate::{Incarnation, LeaseError, LeaseId, Ttl, WriteBatch};
+use super::effect::Effect;
+use crate::table::record::Record;
+use crate::table::{LeaseTable, Remainder};
+use crate::{Answer, Incarnation, LeaseError, LeaseId, Ttl, WriteBatch};
 
 /// An order to grant a lease.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -31,96 +30,79 @@ impl Grant {
 }
 
 impl LessorCore {
-    /// Grants a lease and puts its row into `rows`. On the primary it counts from `now`.
-    ///
-    /// O(1) but for the growth of one part of the table.
-    ///
-    /// # Errors
-    ///
-    /// [`LeaseError::LeaseExists`] if the id is in use, [`LeaseError::IncarnationOutOfRange`] for a
-    /// supplied incarnation above [`Incarnation::MAX_SUPPLIED`], and [`LeaseError::TooManyLeases`]
-    /// at the configured limit.
-    pub fn grant(
+    pub(super) fn decide_grant(&self, grant: &Grant, rows: &mut WriteBatch) -> (Answer, Effect) {
+        match self.admit(grant) {
+            Err(refusal) => (Answer::Granted(Err(refusal)), Effect::None),
+            Ok((incarnation, counted)) => {
+                let record = Record::new(grant.id, grant.ttl, incarnation);
+                rows.put_lease(LeaseTable::row(&record, Remainder::default()));
+                let effect = Effect::Grant {
+                    incarnation,
+                    counted,
+                };
+                (Answer::Granted(Ok(incarnation)), effect)
+            }
+        }
+    }
+
+    /// Decides and applies at once.
+    #[cfg(feature = "std")]
+    pub(crate) fn grant(
         &mut self,
         now: Timestamp,
         grant: &Grant,
         rows: &mut WriteBatch,
     ) -> Result<Incarnation, LeaseError> {
-        let now = self.read_clock(now);
-        let incarnation = self.insert(grant, rows)?.incarnation();
-        self.start(now, grant.id);
+        let (incarnation, counted) = self.admit(grant)?;
+        let record = Record::new(grant.id, grant.ttl, incarnation);
+        rows.put_lease(LeaseTable::row(&record, Remainder::default()));
+        self.apply_grant(now, grant, incarnation, counted);
         Ok(incarnation)
     }
 
-    /// The first half of a grant whose row is written before anybody may see the lease: it takes
-    /// the id and puts the row into `rows`. [`finish_grant`](Self::finish_grant) or
-    /// [`cancel_grant`](Self::cancel_grant) must follow.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`grant`](Self::grant).
-    pub fn begin_grant(
+    /// Adds the lease and, on the primary, starts its time.
+    pub(super) fn apply_grant(
         &mut self,
+        now: Timestamp,
         grant: &Grant,
-        rows: &mut WriteBatch,
-    ) -> Result<Incarnation, LeaseError> {
-        let record = self.insert(grant, rows)?;
-        record.set_phase(Phase::Granting);
-        Ok(record.incarnation())
-    }
-
-    /// The row of a begun grant is written: the lease is there and counts from `now`.
-    pub fn finish_grant(&mut self, now: Timestamp, id: LeaseId) {
+        incarnation: Incarnation,
+        counted: Option<u64>,
+    ) {
         let now = self.read_clock(now);
-        if self.end_granting(id) {
-            self.start(now, id);
+        let deadline_ms = self.full_deadline_ms(now, grant.ttl);
+        self.stats.granted += 1;
+        self.table.note_count(counted);
+        let record = Record::new(grant.id, grant.ttl, incarnation);
+        let record = self.table.grant(record);
+        if let Some(primary) = &mut self.primary {
+            primary.schedule(record, deadline_ms, false);
         }
     }
 
-    /// The row of a begun grant could not be written: the id is free again.
-    pub fn cancel_grant(&mut self, id: LeaseId) {
-        if self.end_granting(id) {
-            sometimes!("core: a grant is cancelled");
-            self.table.remove(id);
-        }
-    }
-
-    fn insert(&mut self, grant: &Grant, rows: &mut WriteBatch) -> Result<&mut Record, LeaseError> {
+    /// The incarnation of a grant, and the number that was counted for it, unless it is refused.
+    fn admit(&self, grant: &Grant) -> Result<(Incarnation, Option<u64>), LeaseError> {
         if let Some(incarnation) = grant.incarnation
             && incarnation.as_supplied().is_none()
         {
             return Err(LeaseError::IncarnationOutOfRange);
         }
-        let is_full = |limit| self.table.records.len() >= limit;
-        if self.config.max_leases.is_some_and(is_full) && self.table.records.get(grant.id).is_none()
+        let records = &self.table.records;
+        if records.get(grant.id).is_some() {
+            return Err(LeaseError::LeaseExists);
+        }
+        if self
+            .config
+            .max_leases
+            .is_some_and(|limit| records.len() >= limit)
         {
             return Err(LeaseError::TooManyLeases);
         }
-        let record = self.table.grant(grant.id, grant.ttl, grant.incarnation)?;
-        rows.put_lease(LeaseTable::row(record, Default::default()));
-        Ok(record)
-    }
-
-    /// Ends the first half of a grant; a begun grant is in no queue.
-    fn end_granting(&mut self, id: LeaseId) -> bool {
-        let record = self.table.records.get_mut(id);
-        record
-            .filter(|record| record.phase() == Phase::Granting)
-            .map(|record| record.set_phase(Phase::Active))
-            .is_some()
-    }
-
-    /// Counts the grant and, on the primary, starts the lease's time.
-    fn start(&mut self, now: Now, id: LeaseId) {
-        self.stats.granted += 1;
-        let Some(record) = self.table.records.get(id) else {
-            return;
-        };
-        let deadline_ms = self.full_deadline_ms(now, record.ttl());
-        if let Some(primary) = &mut self.primary
-            && let Some(record) = self.table.records.get_mut(id)
-        {
-            primary.schedule(record, deadline_ms, false);
-        }
+        Ok(match grant.incarnation {
+            Some(incarnation) => (incarnation, None),
+            None => {
+                let (incarnation, number) = self.table.count_incarnation(self.claims.counted);
+                (incarnation, Some(number))
+            }
+        })
     }
 }

@@ -7,29 +7,57 @@ use super::LessorCore;
 use crate::lease::{Extra, Remaining};
 use crate::primary::Primary;
 use crate::table::Remainders;
-use crate::table::attachments::Attachments;
+use crate::table::attachments::{Attachments, ITEMS_PER_STEP, ItemWalk};
 use crate::table::record::{Phase, Record};
 use crate::table::records::Cursor;
-use crate::{Lease, LeaseId, LeaseRow, Ttl};
+use crate::{Lease, LeaseId, LeaseItem, LeaseRow, Ttl};
 
 /// A listing that is taken in slices, so that no lock need be held for all of it.
 ///
 /// Every lease that is there the whole time is in it once.
 #[derive(Debug, Default)]
-pub struct Listing {
+pub(crate) struct Listing {
     cursor: Cursor,
-    // Invariant: what remains of them is not counted yet.
-    leases: Vec<Lease>,
+    // Invariant: what remains of the leases is not counted yet.
+    pub(crate) found: Found,
     // How many there were when the part of the table that is being walked began.
     before_part: usize,
     now_ms: u64,
 }
 
+/// A page that is taken in slices.
+#[derive(Debug)]
+pub(crate) struct Page {
+    ids: alloc::vec::IntoIter<LeaseId>,
+    pub(crate) found: Found,
+}
+
+/// The leases that a slice after the other has found.
+///
+/// A lease with more than [`ITEMS_PER_STEP`] items lacks them: whoever took the slices asks which
+/// one is [lacking](Self::lacking), fetches its items with [`LessorCore::items_slice`] and puts
+/// them in, until none is.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    leases: Vec<Lease>,
+    // Indices of those that lack their items. Invariant: they rise.
+    lacking: Vec<usize>,
+}
+
+/// Whether a lease has its items.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Items {
+    /// All that it has, which are so many.
+    Copied(usize),
+    /// They are too many for one slice.
+    Lacking,
+}
+
 impl Listing {
     /// The leases, those first that expire first, by id where that does not decide. O(n log n).
     #[must_use]
-    pub fn into_sorted(self) -> Vec<Lease> {
-        let Self { mut leases, .. } = self;
+    pub(crate) fn into_sorted(self) -> Vec<Lease> {
+        let mut leases = self.found.leases;
         leases.sort_unstable_by_key(|lease| (lease.remaining, lease.id));
         for lease in &mut leases {
             lease.remaining = lease.remaining.counted_from(self.now_ms);
@@ -38,16 +66,83 @@ impl Listing {
     }
 }
 
-/// How many places of the record table one slice of a listing looks at.
+impl Page {
+    /// The leases, in the order of the page.
+    #[must_use]
+    pub(crate) fn into_leases(self) -> Vec<Lease> {
+        self.found.leases
+    }
+}
+
+impl Found {
+    /// A lease that lacks its items. O(1).
+    pub(crate) fn lacking(&self) -> Option<LeaseId> {
+        let at = self.lacking.last()?;
+        self.leases.get(*at).map(Lease::id)
+    }
+
+    /// Puts in the sorted items of the lease that [`lacking`](Self::lacking) names. O(1).
+    pub(crate) fn add_items(&mut self, id: LeaseId, items: Vec<LeaseItem>) {
+        let lease = self.lacking.pop().and_then(|at| self.leases.get_mut(at));
+        if let Some(lease) = lease {
+            assert_eq!(lease.id, id, "the lease lacks its items");
+            lease.set_keys(items);
+        }
+    }
+
+    /// Returns the cost: one, and one for each item copied.
+    fn push(&mut self, (lease, items): (Lease, Items)) -> usize {
+        self.leases.push(lease);
+        match items {
+            Items::Copied(count) => 1 + count,
+            Items::Lacking => {
+                self.lacking.push(self.leases.len() - 1);
+                1
+            }
+        }
+    }
+
+    fn truncate(&mut self, len: usize) {
+        self.leases.truncate(len);
+        let end = self.lacking.partition_point(|at| *at < len);
+        self.lacking.truncate(end);
+    }
+}
+
+/// How many buckets of the record table one slice of a listing looks at, at most.
 const SLICE_BUCKETS: usize = 4096;
+
+/// A slice ends when it has copied so many leases and items together.
+const SLICE_COST: usize = 4096;
 
 impl LessorCore {
     /// The lease with this id. O(1), and O(k log k) in its items.
     #[must_use]
     #[inline]
     pub fn lookup(&self, now: Timestamp, id: LeaseId) -> Option<Lease> {
-        let record = self.table.visible(id)?;
-        Some(self.view(now).look(record))
+        let (mut lease, items) = self.lookup_slice(now, id)?;
+        if items == Items::Lacking {
+            lease.set_keys(self.items(id));
+        }
+        Some(lease)
+    }
+
+    /// As [`lookup`](Self::lookup), but without the items of a lease that has more than
+    /// [`ITEMS_PER_STEP`]. O(1).
+    #[inline]
+    pub(crate) fn lookup_slice(&self, now: Timestamp, id: LeaseId) -> Option<(Lease, Items)> {
+        let record = self.table.records.get(id)?;
+        let view = self.view(now);
+        let (lease, items) = view.look(record);
+        let remaining = lease.remaining.counted_from(view.now_ms);
+        Some((Lease { remaining, ..lease }, items))
+    }
+
+    /// Copies up to [`ITEMS_PER_STEP`] more items of a lease. Returns whether there are more.
+    ///
+    /// Between two slices of a walk nothing may be attached, detached or revoked.
+    pub(crate) fn items_slice(&self, id: LeaseId, walk: &mut ItemWalk) -> bool {
+        self.table.attachments.items_slice(id, walk)
     }
 
     /// All leases, those first that expire first. O(n log n).
@@ -55,27 +150,28 @@ impl LessorCore {
     pub fn leases(&self, now: Timestamp) -> Vec<Lease> {
         let mut listing = Listing::default();
         while self.list_slice(now, &mut listing) {}
+        self.complete(&mut listing.found);
         listing.into_sorted()
     }
 
-    /// Adds a bounded number of leases to a listing. Answers whether there are more.
-    pub fn list_slice(&self, now: Timestamp, listing: &mut Listing) -> bool {
+    /// Adds a bounded number of leases and items to a listing. Returns whether there are more.
+    pub(crate) fn list_slice(&self, now: Timestamp, listing: &mut Listing) -> bool {
         let view = self.view(now);
         let records = &self.table.records;
         let mut cursor = listing.cursor;
         if cursor == Cursor::default() {
             listing.now_ms = view.now_ms;
-            listing.leases.reserve(records.len());
+            listing.found.leases.reserve(records.len());
         }
         if records.restarts(&mut cursor) {
-            listing.leases.truncate(listing.before_part);
+            listing.found.truncate(listing.before_part);
         } else if cursor.is_at_start() {
-            listing.before_part = listing.leases.len();
+            listing.before_part = listing.found.leases.len();
         }
+        let mut cost = 0;
         let has_more = records.walk_part(&mut cursor, SLICE_BUCKETS, |record| {
-            if record.phase() != Phase::Granting {
-                listing.leases.push(view.look_uncounted(record));
-            }
+            cost += listing.found.push(view.look(record));
+            cost < SLICE_COST
         });
         listing.cursor = cursor;
         has_more
@@ -88,10 +184,30 @@ impl LessorCore {
     /// `after` need not exist any more.
     #[must_use]
     pub fn page(&self, now: Timestamp, after: Option<LeaseId>, limit: usize) -> Vec<Lease> {
-        let view = self.view(now);
-        let ids = self.table.records.page(after, limit);
-        let records = ids.into_iter().filter_map(|id| self.table.records.get(id));
-        records.map(|record| view.look(record)).collect()
+        let mut page = self.begin_page(after, limit);
+        while self.page_slice(now, &mut page) {}
+        self.complete(&mut page.found);
+        page.into_leases()
+    }
+
+    /// Chooses the leases of a page, to be looked up by [`page_slice`](Self::page_slice).
+    pub(crate) fn begin_page(&self, after: Option<LeaseId>, limit: usize) -> Page {
+        Page {
+            ids: self.table.records.page(after, limit).into_iter(),
+            found: Found::default(),
+        }
+    }
+
+    /// Adds a bounded number of leases and items to a page. Returns whether there are more.
+    pub(crate) fn page_slice(&self, now: Timestamp, page: &mut Page) -> bool {
+        let mut cost = 0;
+        while cost < SLICE_COST
+            && let Some(id) = page.ids.next()
+        {
+            let looked = self.lookup_slice(now, id);
+            cost += looked.map_or(1, |looked| page.found.push(looked));
+        }
+        page.ids.len() > 0
     }
 
     /// The replicated part of every lease, by id: equal on all members that have applied the same
@@ -99,6 +215,15 @@ impl LessorCore {
     #[must_use]
     pub fn rows(&self) -> Vec<LeaseRow> {
         self.table.rows()
+    }
+
+    /// Puts in the items that leases lack.
+    fn complete(&self, found: &mut Found) {
+        while let Some(id) = found.lacking() {
+            let mut walk = ItemWalk::default();
+            while self.items_slice(id, &mut walk) {}
+            found.add_items(id, walk.into_sorted());
+        }
     }
 
     #[inline]
@@ -121,43 +246,46 @@ struct View<'a> {
 }
 
 impl View<'_> {
+    /// The lease with its deadline instead of what remains.
     #[inline]
-    fn look(&self, record: &Record) -> Lease {
-        let lease = self.look_uncounted(record);
-        Lease {
-            remaining: lease.remaining.counted_from(self.now_ms),
-            ..lease
-        }
-    }
-
-    /// The lease with its deadline in the place of what remains, for a listing.
-    #[inline]
-    fn look_uncounted(&self, record: &Record) -> Lease {
+    fn look(&self, record: &Record) -> (Lease, Items) {
         let id = record.id();
         let checkpointed = self.remainders.get(id).remaining;
-        let is_plain = !record.has_items() && checkpointed.is_none();
-        Lease {
+        let mut lease = Lease {
             id,
             ttl: record.ttl(),
             incarnation: record.incarnation(),
             remaining: self.primary.map_or(Remaining::NOT_COUNTED, |primary| {
-                let is_expiring = record.phase() != Phase::Active
-                    && primary.has_scheduled(record)
-                    && primary.attempts.contains(record);
+                let is_expiring =
+                    record.phase() == Phase::Expiring && primary.has_scheduled(record);
                 Remaining::until(primary.deadline_ms(self.remainders, record), is_expiring)
             }),
-            extra: (!is_plain).then(|| self.extra(record, checkpointed)),
-        }
+            extra: None,
+        };
+        let is_plain = !record.has_items() && checkpointed.is_none();
+        let items = if is_plain {
+            Items::Copied(0)
+        } else {
+            self.add_extra(&mut lease, record.has_items(), checkpointed)
+        };
+        (lease, items)
     }
 
     #[cold]
-    fn extra(&self, record: &Record, checkpointed: Option<Ttl>) -> Box<Extra> {
-        let keys = if record.has_items() {
-            self.attachments.items(record.id())
-        } else {
-            Vec::new()
-        };
-        Box::new(Extra { checkpointed, keys })
+    fn add_extra(&self, lease: &mut Lease, has_items: bool, checkpointed: Option<Ttl>) -> Items {
+        if checkpointed.is_some() {
+            let keys = Vec::new();
+            lease.extra = Some(Box::new(Extra { checkpointed, keys }));
+        }
+        if !has_items {
+            return Items::Copied(0);
+        }
+        let count = self.attachments.count(lease.id);
+        if count > ITEMS_PER_STEP {
+            return Items::Lacking;
+        }
+        lease.set_keys(self.attachments.items(lease.id));
+        Items::Copied(count)
     }
 }
 
@@ -180,8 +308,7 @@ mod tests {
         lessor.promote(Timestamp::ZERO, Epoch::new(1), Duration::ZERO);
         let mut grant = |lessor: &mut LessorCore, number| {
             let grant = Grant::new(id(number), Ttl::new(60).expect("legal"));
-            let granted = lessor.grant(Timestamp::ZERO, &grant, rows);
-            granted.expect("free");
+            lessor.execute(Timestamp::ZERO, &grant.into(), rows);
         };
         // Large enough for parts that take several slices.
         (1..=400_000).for_each(|number| grant(&mut lessor, number));
@@ -200,5 +327,102 @@ mod tests {
         let ids: BTreeSet<_> = leases.iter().map(Lease::id).collect();
         assert_eq!(ids.len(), leases.len(), "no lease twice");
         assert!((1..=400_000).all(|number| ids.contains(&id(number))));
+    }
+
+    /// Leases 1 to 40, of which each tenth has more items than one step copies and the others some.
+    fn with_items() -> LessorCore {
+        let mut lessor = LessorCore::new(LessorConfig::default());
+        let rows = &mut WriteBatch::default();
+        for number in 1..=40 {
+            let grant = Grant::new(id(number), Ttl::new(60).expect("legal"));
+            let granted = lessor.grant(Timestamp::ZERO, &grant, rows);
+            granted.expect("free");
+            let len = if number % 10 == 0 { 2_000 } else { 500 };
+            let items: Vec<_> = (0..len).map(|n| item(number, n)).collect();
+            lessor.attach(id(number), &items).expect("it is there");
+        }
+        lessor
+    }
+
+    fn item(lease: i64, number: usize) -> LeaseItem {
+        LeaseItem::from(alloc::format!("{lease:04}/{number:04}"))
+    }
+
+    fn assert_complete(leases: &[Lease]) {
+        let ids: BTreeSet<_> = leases.iter().map(Lease::id).collect();
+        assert_eq!((leases.len(), ids.len()), (40, 40));
+        for lease in leases {
+            let number = lease.id().get();
+            let len = if number % 10 == 0 { 2_000 } else { 500 };
+            assert_eq!(lease.keys().len(), len);
+            let keys = lease.keys().iter().enumerate();
+            assert!(keys.into_iter().all(|(n, key)| *key == item(number, n)));
+        }
+    }
+
+    #[test]
+    fn a_slice_copies_a_bounded_number_of_items_and_the_whole_has_all() {
+        let lessor = with_items();
+        let mut listing = Listing::default();
+        let (mut slices, mut copied) = (1, 0);
+        let mut has_more = true;
+        while has_more {
+            has_more = lessor.list_slice(Timestamp::ZERO, &mut listing);
+            let leases = listing.found.leases.iter();
+            let now = leases.map(|lease| lease.keys().len()).sum();
+            assert!(now - copied < SLICE_COST + ITEMS_PER_STEP);
+            (slices, copied) = (slices + 1, now);
+        }
+        assert!(slices > 4, "18,000 items");
+        assert_eq!(listing.found.lacking.len(), 4);
+        lessor.complete(&mut listing.found);
+        assert_complete(&listing.into_sorted());
+        assert_complete(&lessor.leases(Timestamp::ZERO));
+    }
+
+    #[test]
+    fn a_page_is_taken_in_slices_as_well() {
+        let lessor = with_items();
+        let mut page = lessor.begin_page(None, 100);
+        let mut slices = 1;
+        while lessor.page_slice(Timestamp::ZERO, &mut page) {
+            slices += 1;
+        }
+        assert!((4..8).contains(&slices), "{slices}");
+        assert_eq!(page.found.lacking.len(), 4);
+        assert_complete(&lessor.page(Timestamp::ZERO, None, 100));
+    }
+
+    #[test]
+    fn a_lookup_may_leave_out_many_items_and_says_so() {
+        let lessor = with_items();
+        let look = |number| lessor.lookup_slice(Timestamp::ZERO, id(number));
+        let (lease, items) = look(1).expect("it is there");
+        assert_eq!((lease.keys().len(), items), (500, Items::Copied(500)));
+        let (lease, items) = look(10).expect("it is there");
+        assert_eq!((lease.keys().len(), items), (0, Items::Lacking));
+        let leases = (1..=40).map(|number| lessor.lookup(Timestamp::ZERO, id(number)));
+        assert_complete(
+            &leases
+                .map(|lease| lease.expect("it is there"))
+                .collect::<Vec<_>>(),
+        );
+    }
+
+    #[test]
+    fn a_part_that_begins_again_lacks_the_items_of_its_leases_once() {
+        let mut found = Found::default();
+        for number in 1..=4 {
+            let items = if number % 2 == 0 {
+                Items::Lacking
+            } else {
+                Items::Copied(7)
+            };
+            found.push((Lease::new(id(number), Ttl::MIN), items));
+        }
+        found.truncate(3);
+        assert_eq!(found.lacking(), Some(id(2)));
+        found.add_items(id(2), alloc::vec!["a".into()]);
+        assert_eq!((found.lacking(), found.leases[1].keys().len()), (None, 1));
     }
 }

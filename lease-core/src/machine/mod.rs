@@ -1,6 +1,9 @@
-mod apply;
 mod attach;
 mod checkpoint;
+mod command;
+mod decide;
+mod effect;
+mod epoch;
 mod expire;
 mod grant;
 mod list;
@@ -12,19 +15,21 @@ mod stats;
 pub(crate) mod ticket;
 pub(crate) mod time;
 
-pub use apply::{Answer, Command};
-pub use checkpoint::{BegunCheckpoint, ProposalOutcome};
+pub use checkpoint::ProposalOutcome;
+pub use command::{Answer, Command};
+pub use decide::{Busy, Decision};
 pub use expire::AttemptOutcome;
 pub use grant::Grant;
-pub use list::Listing;
+#[cfg(feature = "std")]
+pub(crate) use list::{Found, Items, Listing};
 pub use promote::{Promotion, Retired};
 pub use recover::{Recovery, Replaced};
 pub use renew::Renewal;
-pub use revoke::Revoking;
 pub use stats::LessorStats;
 
 use alloc::boxed::Box;
 
+use decide::Claims;
 use lease_queue::Timestamp;
 use ticket::{Ticket, TicketOutcome, Tickets};
 use time::{Clockwork, Now};
@@ -42,6 +47,13 @@ use crate::{Epoch, LessorConfig, Ttl};
 /// timeout or the outcome of something that the machine asked for; `poll_*`, which takes what the
 /// machine asks for.
 ///
+/// # How a command goes
+///
+/// A change of what is replicated is a [`Command`]. It is [decided](Self::decide) against the state,
+/// which gives rows; the host writes them; then the decision is [applied](Self::apply). What is not
+/// written has not happened, for anybody. [`execute`](Self::execute) does both at once, for a host
+/// that writes later. Renewals change nothing that is replicated and go beside this.
+///
 /// # The host's loop
 ///
 /// After every command and every `handle_*` call the host
@@ -58,22 +70,24 @@ use crate::{Epoch, LessorConfig, Ttl};
 /// comes early or twice changes nothing.
 ///
 /// ```
-/// use lease_core::{Epoch, Grant, LeaseId, LessorConfig, LessorCore, Timestamp, Ttl, WriteBatch};
+/// use lease_core::{Command, Epoch, Grant, LeaseId, LessorConfig, LessorCore, Timestamp, Ttl};
+/// use lease_core::WriteBatch;
 /// use std::time::Duration;
 ///
 /// let mut lessor = LessorCore::new(LessorConfig::default());
 /// let mut rows = WriteBatch::default(); // for the host's store
 /// lessor.promote(Timestamp::ZERO, Epoch::new(1), Duration::ZERO);
 /// let id = LeaseId::new(7).expect("not zero");
-/// lessor.grant(Timestamp::ZERO, &Grant::new(id, Ttl::new(10)?), &mut rows)?;
+/// let grant = Grant::new(id, Ttl::new(10)?).into();
+/// lessor.execute(Timestamp::ZERO, &grant, &mut rows);
 ///
 /// let due = lessor.next_wakeup().expect("the lease ends one day");
 /// assert!(due <= Timestamp::from_secs(10));
 /// lessor.handle_timeout(Timestamp::from_secs(10));
 /// let batch = lessor.poll_expired(Timestamp::from_secs(10)).expect("due");
-/// for revocation in batch.revocations() {
-///     lessor.revoke(Timestamp::from_secs(10), &revocation, &mut rows)?;
-/// }
+/// lessor.handle_taken(Timestamp::from_secs(10), &batch);
+/// let revoke = Command::Revoke(batch.revocations().collect());
+/// lessor.execute(Timestamp::from_secs(10), &revoke, &mut rows);
 /// assert!(lessor.is_empty());
 /// # Ok::<(), lease_core::LeaseError>(())
 /// ```
@@ -83,6 +97,9 @@ pub struct LessorCore {
     clock_lag_ms: u64,
     clock: Clockwork,
     table: LeaseTable,
+    claims: Claims,
+    // Counts the recoveries: a decision that was made before the latest is void.
+    generation: u64,
     primary: Option<Box<Primary>>,
     // The newest epoch that a promotion or demotion has named; an older one comes too late.
     settled_epoch: Epoch,
@@ -94,12 +111,18 @@ pub struct LessorCore {
 
 impl LessorCore {
     /// An empty lessor that is not the primary.
+    ///
+    /// Without a [`hash_seed`](LessorConfig::hash_seed) it takes 0, which everybody knows.
+    /// [`BackendLessor`](crate::BackendLessor) draws one at random then; another host does so
+    /// itself if clients that are not trusted choose ids or items.
     #[must_use]
     pub fn new(config: LessorConfig) -> Self {
         Self {
             clock_lag_ms: ceil_millis(config.clock_lag),
             clock: Clockwork::new(config.clock_lag),
-            table: LeaseTable::new(config.hash_seed),
+            table: LeaseTable::new(config.hash_seed.unwrap_or(0)),
+            claims: Claims::default(),
+            generation: 0,
             primary: None,
             settled_epoch: Epoch::ZERO,
             last_tag: Tag::default(),
@@ -126,12 +149,6 @@ impl LessorCore {
     #[must_use]
     pub fn primary_epoch(&self) -> Option<Epoch> {
         self.primary.as_ref().map(|primary| primary.epoch)
-    }
-
-    /// The replicated epoch: the newest that [`begin_epoch`](Self::begin_epoch) has brought.
-    #[must_use]
-    pub const fn epoch(&self) -> Epoch {
-        self.table.epoch()
     }
 
     /// The latest time that any call has brought.
@@ -202,7 +219,7 @@ impl LessorCore {
         self.tickets.cancel(ticket);
     }
 
-    /// Hands out no lease as expired until [`resume_expiry`](Self::resume_expiry): for a host that
+    /// Delivers no lease as expired until [`resume_expiry`](Self::resume_expiry): for a host that
     /// restores its state and is not ready to revoke. A lease whose time is up meanwhile can still
     /// be renewed.
     pub const fn suspend_expiry(&mut self) {

@@ -6,10 +6,10 @@ use lease_queue::Timestamp;
 
 use super::LessorCore;
 use super::ticket::TicketOutcome;
+use crate::Epoch;
 use crate::primary::Primary;
 use crate::probe::{planted, sometimes};
 use crate::table::record::{Marks, Tag};
-use crate::{Epoch, WriteBatch};
 
 /// What a call to become or cease to be the primary did.
 #[derive(Debug)]
@@ -68,7 +68,7 @@ impl LessorCore {
     /// [`Promotion::Ignored`]. Afterwards no promotion of `epoch` can come any more.
     pub fn demote(&mut self, epoch: Epoch) -> Promotion {
         self.settled_epoch = self.settled_epoch.max(epoch);
-        let is_running = |primary: &Primary| primary.epoch <= epoch || planted!("demote-any-epoch");
+        let is_running = |primary: &Primary| primary.epoch <= epoch;
         if !self.primary.as_deref().is_some_and(is_running) {
             if self.primary.is_some() {
                 sometimes!("core: a demotion comes too late");
@@ -76,22 +76,6 @@ impl LessorCore {
             return Promotion::Ignored;
         }
         Promotion::Changed(self.retire())
-    }
-
-    /// Raises the replicated epoch: from here on every expiry-revoke and checkpoint of an older
-    /// one is a no-op. A host with a log logs this as the first entry of a term, on every member;
-    /// it never falls, and raising it to what it is changes nothing.
-    pub fn begin_epoch(&mut self, epoch: Epoch, rows: &mut WriteBatch) {
-        if epoch > self.table.epoch() {
-            self.table.raise_epoch(epoch);
-            rows.put_epoch(epoch);
-        }
-    }
-
-    /// The epoch that a lessor without a host to count them promotes itself to.
-    #[must_use]
-    pub fn next_epoch(&self) -> Epoch {
-        self.table.epoch().max(self.settled_epoch).next()
     }
 
     pub(super) fn retire(&mut self) -> Option<Retired> {
@@ -102,13 +86,12 @@ impl LessorCore {
         Some(Retired { _primary: primary })
     }
 
-    /// A tag that no record carries. Wipes all records once in 8,191 promotions.
+    /// A tag that no record carries. Wipes all records once in 16,383 promotions.
     fn next_tag(&mut self) -> Tag {
         let tag = self.last_tag.next().unwrap_or_else(|| {
             let mut cursor = Default::default();
             self.table.records.walk(&mut cursor, usize::MAX, |record| {
-                let phase = record.phase();
-                record.set_marks(Marks::renewable(Tag::default()).with_phase(phase));
+                record.set_marks(Marks::renewable(Tag::default()));
             });
             Tag::FIRST
         });
@@ -120,17 +103,16 @@ impl LessorCore {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Grant, LeaseId, LessorConfig, Renewal, Ttl};
+    use crate::{Grant, LeaseId, LessorConfig, Renewal, Ttl, WriteBatch};
 
     #[test]
     fn a_used_up_tag_does_not_bring_old_deadlines_back() {
         let mut lessor = LessorCore::new(LessorConfig::default());
         let id = LeaseId::new(1).expect("not zero");
         let rows = &mut WriteBatch::default();
-        lessor
-            .grant(Timestamp::ZERO, &Grant::new(id, Ttl::MIN), rows)
-            .expect("free");
-        for epoch in 1..=8_191 {
+        let grant = Grant::new(id, Ttl::MIN).into();
+        lessor.execute(Timestamp::ZERO, &grant, rows);
+        for epoch in 1..=16_383 {
             lessor.promote(Timestamp::ZERO, Epoch::new(epoch), Duration::ZERO);
             if epoch == 1 {
                 lessor.handle_timeout(Timestamp::ZERO);

@@ -1,3 +1,5 @@
+use super::decide::Claims;
+use super::ticket::TicketOutcome;
 use super::{LessorCore, Promotion};
 use crate::probe::planted;
 use crate::table::LeaseTable;
@@ -38,13 +40,13 @@ impl LessorCore {
     #[must_use]
     pub fn begin_recovery(&self) -> Recovery {
         Recovery {
-            table: LeaseTable::new(self.config.hash_seed),
+            table: LeaseTable::new(self.config.hash_seed.unwrap_or(0)),
         }
     }
 
     /// Replaces the whole state by the recovered one and the stored epoch. The lessor is no primary
-    /// afterwards; every waiting renewal is answered. Items are attached again by the host as it
-    /// replays its keys.
+    /// afterwards; everybody who waits is answered, and a decision that was not applied is void. Items
+    /// are attached again by the host as it replays its keys.
     ///
     /// Unlike in etcd no TTL is raised to the configured minimum: members with different settings
     /// would diverge.
@@ -56,7 +58,10 @@ impl LessorCore {
         } else {
             self.retire()
         };
-        recovery.table.raise_epoch(epoch);
+        self.tickets.resolve_all(TicketOutcome::NotPrimary);
+        self.claims = Claims::default();
+        self.generation += 1;
+        recovery.table.restore_epoch(epoch);
         let table = core::mem::replace(&mut self.table, recovery.table);
         Replaced {
             _table: table,

@@ -6,7 +6,7 @@ use super::LessorCore;
 use super::full_deadline_ms;
 use super::time::Now;
 use crate::probe::{planted, sometimes};
-use crate::table::record::{Marks, Phase, Record};
+use crate::table::record::{Marks, Phase, Place, Record};
 use crate::table::records::AT_ONCE;
 use crate::{Checkpoint, CheckpointFence, LeaseError, LeaseId, Ttl};
 
@@ -38,11 +38,11 @@ impl LessorCore {
     #[inline]
     pub fn renew(&mut self, now: Timestamp, id: LeaseId) -> Result<Renewal, LeaseError> {
         let read = self.clock.read(now);
-        if let Some(ttl) = self.renew_plain(now, id) {
+        if let Some(ttl) = self.renew_shared(now, id) {
             self.stats.renewed += 1;
             return Ok(Renewal::Renewed(ttl));
         }
-        self.renew_marked(read, id)
+        self.renew_slow(read, id)
     }
 
     /// Renews many leases, each as [`renew`](Self::renew) does, and answers in their order. Where
@@ -55,13 +55,13 @@ impl LessorCore {
     ) -> Vec<Result<Renewal, LeaseError>> {
         let read = self.clock.read(now);
         let mut plain = Vec::with_capacity(ids.len());
-        self.renew_plain_many(now, ids, |ttl| plain.push(ttl));
+        self.renew_shared_many(now, ids, |ttl| plain.push(ttl));
         let answers = ids.iter().zip(plain).map(|(id, ttl)| match ttl {
             Some(ttl) => {
                 self.stats.renewed += 1;
                 Ok(Renewal::Renewed(ttl))
             }
-            None => self.renew_marked(read, *id),
+            None => self.renew_slow(read, *id),
         });
         answers.collect()
     }
@@ -71,14 +71,14 @@ impl LessorCore {
     // The fewer instructions a renewal has, the sooner the processor comes to the cache misses of the
     // next ones and waits for all at once.
     #[inline(always)]
-    pub(crate) fn renew_plain(&self, now: Timestamp, id: LeaseId) -> Option<Ttl> {
+    pub(crate) fn renew_shared(&self, now: Timestamp, id: LeaseId) -> Option<Ttl> {
         let now = self.clock.glance(now)?;
         let marks = self.primary.as_ref()?.renewable();
         self.extend(self.table.records.get(id)?, marks, now)
     }
 
-    /// As [`renew_plain`](Self::renew_plain), for many leases, of which `answer` is told in turn.
-    pub(crate) fn renew_plain_many(
+    /// As [`renew_shared`](Self::renew_shared), for many leases, of which `answer` is told in turn.
+    pub(crate) fn renew_shared_many(
         &self,
         now: Timestamp,
         ids: &[LeaseId],
@@ -107,35 +107,25 @@ impl LessorCore {
 
     /// A renewal that something stands in the way of.
     #[cold]
-    fn renew_marked(&mut self, now: Now, id: LeaseId) -> Result<Renewal, LeaseError> {
+    fn renew_slow(&mut self, now: Now, id: LeaseId) -> Result<Renewal, LeaseError> {
         let primary = self.primary.as_mut().ok_or(LeaseError::NotPrimary)?;
-        let record = self
-            .table
-            .records
-            .get_mut(id)
-            .filter(|record| record.phase() != Phase::Granting)
-            .ok_or(LeaseError::LeaseNotFound)?;
+        let record = self.table.records.get_mut(id);
+        let record = record.ok_or(LeaseError::LeaseNotFound)?;
         primary.ensure_scheduled(&self.table.remainders, record);
-        // A lease whose time is up lives on while the revoke rate, or the host, keeps it from being
-        // handed out.
-        let may_live = record.deadline_ms() > now.floor_ms
+        let is_overdue = record.deadline_ms() <= now.floor_ms;
+        // An overdue lease lives on while the revoke rate, or the host, keeps it from being delivered.
+        let may_live = !is_overdue
             || self.suspended
-            || record.marks().is_postponed()
-            || !primary.revoke_rate.has_turn(now.floor_ms);
-        if planted!("renew-expiring") && record.phase() == Phase::Expiring {
-            if record.place().is_some() {
-                primary.attempts.leave(record);
-                primary.relink(record);
-            }
-            primary.attempts.forget(record);
-        } else if record.phase() != Phase::Active || !may_live {
+            || record.place() == Place::Throttled
+            || !primary.revoke_rate.has_permit(now.floor_ms);
+        if record.phase() == Phase::Expiring || !may_live {
             sometimes!("core: a renewal comes too late");
             return Ok(Renewal::Expiring);
         }
-        if record.deadline_ms() <= now.floor_ms {
+        if is_overdue {
             sometimes!("core: a renewal saves a lease whose time is up");
         }
-        if record.marks().is_guarded() && !planted!("renew-without-reset") {
+        if record.marks().is_guarded() {
             sometimes!("core: a renewal needs a reset");
             return Ok(Renewal::Reset(Checkpoint {
                 id,
@@ -148,14 +138,14 @@ impl LessorCore {
             }));
         }
         let full_ms = full_deadline_ms(self.clock_lag_ms, now, record.ttl());
-        let has_waited = primary.forget_postponed(record);
-        record.set_marks(primary.renewable());
+        let is_throttled = record.place() == Place::Throttled;
+        if is_throttled {
+            primary.forget_throttled(record);
+        }
         record.set_deadline_ms(full_ms.max(record.deadline_ms()));
-        if has_waited {
-            sometimes!("core: a renewal ends a wait for a turn");
-            if !planted!("saved-for-ever") {
-                primary.relink(record);
-            }
+        if is_throttled && !planted!("saved-for-ever") {
+            sometimes!("core: a renewal saves a throttled lease");
+            primary.queue(record);
         }
         self.stats.renewed += 1;
         Ok(Renewal::Renewed(record.ttl()))

@@ -10,13 +10,13 @@ pub struct LessorStats {
     pub revoked: u64,
     /// Renewals.
     pub renewed: u64,
-    /// Leases handed out as expired, each attempt counted.
+    /// Leases delivered as expired, each attempt counted.
     pub expired: u64,
-    /// Leases whose expiry the revoke rate put off.
-    pub postponed: u64,
+    /// Times that the revoke rate put the delivery of an overdue lease off.
+    pub throttled: u64,
     /// Expiry-revokes that came too late to mean anything.
     pub stale_revokes: u64,
-    /// Checkpoint records handed out to be proposed.
+    /// Checkpoint records taken to be proposed.
     pub checkpoints_proposed: u64,
     /// Checkpoint records applied.
     pub checkpoints_applied: u64,
@@ -29,13 +29,13 @@ pub struct LessorStats {
     pub leases: usize,
     /// Items that are attached.
     pub items: usize,
-    /// Leases whose time is up and that wait for a turn which the revoke rate has given them.
+    /// Overdue leases that wait until the revoke rate lets them be delivered.
     pub backlog: usize,
-    /// Leases handed out as expired and not revoked yet: the revokes in flight.
+    /// Leases delivered as expired and not revoked yet: the revokes in flight.
     pub expiring: usize,
-    /// Callers that wait for what becomes of a lease.
+    /// Callers that wait for the end of a lease, and commands that wait for others of the same lease.
     pub waiting: usize,
-    /// Entries of the expiry queue: one for each lease of a primary.
+    /// Leases of the primary that are queued, throttled or delivered: all that are scheduled.
     pub expiry_entries: usize,
     /// Checkpoint proposals that may still be applied.
     pub open_checkpoints: usize,
@@ -50,7 +50,7 @@ impl LessorCore {
             clock_regressions: self.clock.regressions(),
             leases: self.table.records.len(),
             items: self.table.attachments.len(),
-            backlog: primary.map_or(0, |primary| primary.postponed.len()),
+            backlog: primary.map_or(0, |primary| primary.throttled()),
             expiring: primary.map_or(0, |primary| primary.attempts.len()),
             waiting: self.tickets.waiting(),
             expiry_entries: primary.map_or(0, |primary| primary.entries()),
@@ -59,7 +59,7 @@ impl LessorCore {
         }
     }
 
-    /// How many leases there are, those included whose grant or revoke is being written. O(1).
+    /// How many leases there are. O(1).
     #[must_use]
     pub const fn len(&self) -> usize {
         self.table.records.len()

@@ -25,9 +25,7 @@ impl Ticket {
 pub enum TicketOutcome {
     /// The lease is gone: lease not found.
     Revoked,
-    /// Its revoke failed and the lease is as it was: ask again.
-    Retry,
-    /// Nobody will know here: not a primary lessor.
+    /// Nobody will know here: not a primary lessor, or not any more.
     NotPrimary,
 }
 
@@ -122,7 +120,7 @@ mod tests {
         let waiting = tickets.issue(id(1));
         tickets.cancel(waiting);
         let resolved = tickets.issue(id(1));
-        tickets.resolve(id(1), TicketOutcome::Retry);
+        tickets.resolve(id(1), TicketOutcome::Revoked);
         tickets.cancel(resolved);
         assert_eq!((tickets.waiting(), tickets.poll()), (0, None));
     }

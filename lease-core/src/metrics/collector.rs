@@ -18,20 +18,20 @@ use crate::{BackendLessor, Lessor, LessorStats};
 /// | `lessor_leases` | gauge | leases that are there |
 /// | `lessor_items` | gauge | items that are attached |
 /// | `lessor_backlog_leases` | gauge | leases whose time is up and that the revoke rate has put off |
-/// | `lessor_expiring_leases` | gauge | leases handed out as expired and not revoked yet: the revokes in flight |
+/// | `lessor_expiring_leases` | gauge | leases delivered as expired and not revoked yet: the revokes in flight |
 /// | `lessor_expired_batches` | gauge | expired batches that the host has not taken yet |
-/// | `lessor_waiting_callers` | gauge | renewals and revokes that wait for a revoke to end |
+/// | `lessor_waiting_callers` | gauge | renewals that wait for the end of a lease, and commands that wait for others |
 /// | `lessor_open_checkpoints` | gauge | checkpoint proposals that may still be applied |
-/// | `lessor_expired_total` | counter | leases handed out as expired, each attempt counted |
-/// | `lessor_postponed_total` | counter | leases whose expiry the revoke rate put off |
+/// | `lessor_expired_total` | counter | leases delivered as expired, each attempt counted |
+/// | `lessor_throttled_total` | counter | times that the revoke rate put a delivery off |
 /// | `lessor_stale_revokes_total` | counter | expiry-revokes that came too late |
-/// | `lessor_checkpoints_proposed_total` | counter | checkpoint records handed out |
+/// | `lessor_checkpoints_proposed_total` | counter | checkpoint records taken to be proposed |
 /// | `lessor_checkpoints_applied_total` | counter | checkpoint records applied |
 /// | `lessor_stale_checkpoints_total` | counter | checkpoint records that came too late |
 /// | `lessor_clock_regressions_total` | counter | readings of the clock behind an earlier one by more than its lag |
 ///
 /// `lessor_expiring_leases` that stays high is a host that revokes too slowly or not at all;
-/// `lessor_expired_batches` at the capacity of the channel is one that does not even take them.
+/// `lessor_expired_batches` at its capacity is one that does not even take them.
 /// `lessor_backlog_leases` that grows is a revoke rate below that at which leases expire.
 /// A thread that is interrupted between its reading of the clock and the lessor's lock makes a clock
 /// regression now and then; many are a clock that is wrong.
@@ -101,7 +101,7 @@ fn gauges(stats: &LessorStats, batches: usize) -> [(&'static str, &'static str, 
         ),
         (
             "lessor_expiring_leases",
-            "Leases handed out as expired and not revoked yet.",
+            "Leases delivered as expired and not revoked yet.",
             stats.expiring,
         ),
         (
@@ -111,7 +111,7 @@ fn gauges(stats: &LessorStats, batches: usize) -> [(&'static str, &'static str, 
         ),
         (
             "lessor_waiting_callers",
-            "Renewals and revokes that wait for a revoke to end.",
+            "Renewals that wait for the end of a lease, and commands that wait for others.",
             stats.waiting,
         ),
         (
@@ -127,13 +127,13 @@ fn counters(stats: &LessorStats) -> [(&'static str, &'static str, u64); 7] {
     [
         (
             "lessor_expired",
-            "Leases handed out as expired, each attempt counted.",
+            "Leases delivered as expired, each attempt counted.",
             stats.expired,
         ),
         (
-            "lessor_postponed",
-            "Leases whose expiry the revoke rate put off.",
-            stats.postponed,
+            "lessor_throttled",
+            "Times that the revoke rate put a delivery off.",
+            stats.throttled,
         ),
         (
             "lessor_stale_revokes",
@@ -142,7 +142,7 @@ fn counters(stats: &LessorStats) -> [(&'static str, &'static str, u64); 7] {
         ),
         (
             "lessor_checkpoints_proposed",
-            "Checkpoint records handed out to be proposed.",
+            "Checkpoint records taken to be proposed.",
             stats.checkpoints_proposed,
         ),
         (

@@ -3,7 +3,7 @@ use std::fmt;
 use metrics::{Counter, Histogram, Unit};
 
 use super::names::{EXPIRY_LAG, FAILURES, GRANTED, Name, RENEWED, REVOKED, TTL, first_lags};
-use crate::{ExpiredBatch, LeaseError, LeaseId, Observer, RevokeReason, Ttl};
+use crate::{LessorEvent, Observer};
 
 /// Counts what happens in a lessor through the `metrics` facade, under etcd's names.
 ///
@@ -56,25 +56,20 @@ impl Default for FacadeMetrics {
 }
 
 impl Observer for FacadeMetrics {
-    fn granted(&self, _: LeaseId, ttl: Ttl) {
-        self.granted.increment(1);
-        self.ttl.record(ttl.as_secs() as f64);
-    }
-
-    fn revoked(&self, _: LeaseId, _: RevokeReason) {
-        self.revoked.increment(1);
-    }
-
-    fn renewed(&self, _: LeaseId, _: Ttl) {
-        self.renewed.increment(1);
-    }
-
-    fn expired(&self, batch: &ExpiredBatch) {
-        first_lags(batch).for_each(|secs| self.expiry_lag.record(secs));
-    }
-
-    fn failed(&self, _: &LeaseError) {
-        self.failures.increment(1);
+    fn observe(&self, event: &LessorEvent<'_>) {
+        match event {
+            LessorEvent::Granted { ttl, .. } => {
+                self.granted.increment(1);
+                self.ttl.record(ttl.as_secs() as f64);
+            }
+            LessorEvent::Revoked { .. } => self.revoked.increment(1),
+            LessorEvent::Renewed { .. } => self.renewed.increment(1),
+            LessorEvent::Expired(batch) => {
+                first_lags(batch).for_each(|secs| self.expiry_lag.record(secs));
+            }
+            LessorEvent::Failed(_) => self.failures.increment(1),
+            LessorEvent::Promoted(_) | LessorEvent::Demoted => {}
+        }
     }
 }
 

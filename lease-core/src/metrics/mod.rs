@@ -22,8 +22,8 @@
 //! | `etcd_debugging_lease_ttl_total` | histogram | the TTLs of the grants, in seconds |
 //!
 //! What it does not count begins with `lessor_`: `lessor_failures_total` is what
-//! [`Observer::failed`](crate::Observer::failed) was told, `lessor_expiry_lag_seconds` a histogram of
-//! how late expired leases were handed out ([`ExpiredLease::lag`](crate::ExpiredLease::lag), first
+//! [`LessorEvent::Failed`](crate::LessorEvent::Failed) told of, `lessor_expiry_lag_seconds` a histogram of
+//! how late expired leases were delivered ([`ExpiredLease::lag`](crate::ExpiredLease::lag), first
 //! attempts alone), the others are `PrometheusCollector`'s.
 
 #[cfg(feature = "prometheus-client")]

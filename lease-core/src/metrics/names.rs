@@ -37,7 +37,7 @@ const fn doubling<const N: usize>(first: f64) -> [f64; N] {
     bounds
 }
 
-/// How late, in seconds, the leases of a batch are that were not handed out before: a later attempt
+/// How late, in seconds, the leases of a batch are that were not delivered before: a later attempt
 /// tells of the host and not of the lessor.
 pub(super) fn first_lags(batch: &ExpiredBatch) -> impl Iterator<Item = f64> + '_ {
     let first = batch.leases.iter().filter(|lease| lease.attempt == 0);
@@ -74,7 +74,7 @@ pub(super) const TTL: Name = Name {
 
 pub(super) const EXPIRY_LAG: Name = Name {
     name: "lessor_expiry_lag_seconds",
-    help: "How long after their expiry leases were handed out for the first time.",
+    help: "How long after their expiry leases were delivered for the first time.",
 };
 
 pub(super) const FAILURES: Name = Name {

@@ -6,7 +6,7 @@ use super::names::{
     EXPIRY_LAG, EXPIRY_LAG_BUCKETS_SECS, FAILURES, GRANTED, Name, RENEWED, REVOKED, TTL,
     TTL_BUCKETS_SECS, first_lags,
 };
-use crate::{ExpiredBatch, LeaseError, LeaseId, Observer, RevokeReason, Ttl};
+use crate::{LessorEvent, Observer};
 
 /// Counts for Prometheus what happens in a lessor, under etcd's names.
 ///
@@ -83,25 +83,20 @@ impl Default for PrometheusMetrics {
 }
 
 impl Observer for PrometheusMetrics {
-    fn granted(&self, _: LeaseId, ttl: Ttl) {
-        self.granted.inc();
-        self.ttl.observe(ttl.as_secs() as f64);
-    }
-
-    fn revoked(&self, _: LeaseId, _: RevokeReason) {
-        self.revoked.inc();
-    }
-
-    fn renewed(&self, _: LeaseId, _: Ttl) {
-        self.renewed.inc();
-    }
-
-    fn expired(&self, batch: &ExpiredBatch) {
-        first_lags(batch).for_each(|secs| self.expiry_lag.observe(secs));
-    }
-
-    fn failed(&self, _: &LeaseError) {
-        self.failures.inc();
+    fn observe(&self, event: &LessorEvent<'_>) {
+        match event {
+            LessorEvent::Granted { ttl, .. } => {
+                self.granted.inc();
+                self.ttl.observe(ttl.as_secs() as f64);
+            }
+            LessorEvent::Revoked { .. } => _ = self.revoked.inc(),
+            LessorEvent::Renewed { .. } => _ = self.renewed.inc(),
+            LessorEvent::Expired(batch) => {
+                first_lags(batch).for_each(|secs| self.expiry_lag.observe(secs));
+            }
+            LessorEvent::Failed(_) => _ = self.failures.inc(),
+            LessorEvent::Promoted(_) | LessorEvent::Demoted => {}
+        }
     }
 }
 

@@ -1,14 +1,14 @@
 use std::error::Error;
 use std::fmt;
 
-use tracing::{debug, trace};
+use tracing::{debug, trace, warn};
 
-use crate::{Epoch, ExpiredBatch, LeaseError, LeaseId, Observer, RevokeReason, Ttl};
+use crate::{ExpiredBatch, LessorEvent, Observer, RevokeReason};
 
 /// Tells what happens in a lessor to the installed `tracing` subscriber.
 ///
-/// Every event has the target `lease_core`. Changes of the role, expired batches and failures are
-/// at level debug; what concerns one lease is at level trace, since there are as many of those as
+/// Every event has the target `lease_core`. Failures are at level warn, changes of the role and
+/// expired batches at level debug; what concerns one lease is at level trace, since there are as many of those as
 /// there are grants, renewals and revokes. TTLs are in seconds, ids in hexadecimal as etcd's tools
 /// print them. A level that nobody wants costs a load and a comparison.
 ///
@@ -26,47 +26,41 @@ use crate::{Epoch, ExpiredBatch, LeaseError, LeaseId, Observer, RevokeReason, Tt
 pub struct TracingObserver;
 
 impl Observer for TracingObserver {
-    fn granted(&self, id: LeaseId, ttl: Ttl) {
-        trace!(target: TARGET, %id, ttl_secs = ttl.as_secs(), "granted");
-    }
-
-    fn revoked(&self, id: LeaseId, reason: RevokeReason) {
-        let reason = match reason {
-            RevokeReason::User => "user",
-            RevokeReason::Expired => "expired",
-        };
-        trace!(target: TARGET, %id, reason, "revoked");
-    }
-
-    fn renewed(&self, id: LeaseId, ttl: Ttl) {
-        trace!(target: TARGET, %id, ttl_secs = ttl.as_secs(), "renewed");
-    }
-
-    fn expired(&self, batch: &ExpiredBatch) {
-        let (epoch, number) = (batch.epoch.get(), batch.number);
-        debug!(target: TARGET, epoch, number, leases = batch.leases.len(), "leases expired");
-        for lease in &batch.leases {
-            let (id, incarnation) = (lease.id, lease.incarnation);
-            trace!(target: TARGET, %id, %incarnation, attempt = lease.attempt, "expired");
+    fn observe(&self, event: &LessorEvent<'_>) {
+        match event {
+            LessorEvent::Granted { id, ttl } => {
+                trace!(target: TARGET, %id, ttl_secs = ttl.as_secs(), "granted");
+            }
+            LessorEvent::Revoked { id, reason } => {
+                let reason = match reason {
+                    RevokeReason::User => "user",
+                    RevokeReason::Expired => "expired",
+                };
+                trace!(target: TARGET, %id, reason, "revoked");
+            }
+            LessorEvent::Renewed { id, ttl } => {
+                trace!(target: TARGET, %id, ttl_secs = ttl.as_secs(), "renewed");
+            }
+            LessorEvent::Expired(batch) => expired(batch),
+            LessorEvent::Promoted(epoch) => debug!(target: TARGET, epoch = epoch.get(), "promoted"),
+            LessorEvent::Demoted => debug!(target: TARGET, "demoted"),
+            LessorEvent::Failed(error) => warn!(target: TARGET, error = %Chain(*error), "failed"),
         }
     }
+}
 
-    fn promoted(&self, epoch: Epoch) {
-        debug!(target: TARGET, epoch = epoch.get(), "promoted");
-    }
-
-    fn demoted(&self) {
-        debug!(target: TARGET, "demoted");
-    }
-
-    fn failed(&self, error: &LeaseError) {
-        debug!(target: TARGET, error = %Chain(error), "failed");
+fn expired(batch: &ExpiredBatch) {
+    let (epoch, number) = (batch.epoch.get(), batch.number);
+    debug!(target: TARGET, epoch, number, leases = batch.leases.len(), "leases expired");
+    for lease in &batch.leases {
+        let (id, incarnation) = (lease.id, lease.incarnation);
+        trace!(target: TARGET, %id, %incarnation, attempt = lease.attempt, "expired");
     }
 }
 
 const TARGET: &str = "lease_core";
 
-/// An error and what caused it: the texts of [`LeaseError`] leave the cause to the caller.
+/// An error and what caused it: the texts of [`LeaseError`](crate::LeaseError) leave the cause to the caller.
 struct Chain<'e>(&'e dyn Error);
 
 impl fmt::Display for Chain<'_> {

@@ -2,11 +2,10 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
 use super::ceil_millis;
-use crate::probe::planted;
-use crate::table::record::{Phase, Place, Record};
+use crate::table::record::{Phase, Place, Record, Spot};
 use crate::{LeaseId, LessorConfig};
 
-/// The leases that are handed out as expired, and how far the host has come with them.
+/// The leases that are delivered as expired, and how far the host has come with them.
 ///
 /// Such a lease stays in its batch, and out of the expiry queue, until the host has had its time:
 /// most are revoked before, so that to enter each of them into a queue or a table would be in vain.
@@ -17,25 +16,22 @@ pub(crate) struct Attempts {
     // Invariant: the first one has.
     batches: VecDeque<Batch>,
     first_number: u64,
-    // Invariant: the host has taken exactly the batches below this number.
-    taken_below: u64,
-    // When to see whether it has taken more.
-    look_at_ms: u64,
     // The batch that is being made.
     open: Vec<Attempt>,
-    // Of the leases that are handed out and have left their batch which attempt was the last.
+    // Of the leases that are delivered and have left their batch which attempt was the last.
     outside: BTreeMap<LeaseId, u32>,
     in_batches: usize,
+    spots: Spots,
 }
 
 #[derive(Clone, Debug)]
 struct Batch {
-    // The record of a lease that is still in the batch names its place here.
+    // The record of a lease that is still in the batch names its spot here.
     attempts: Vec<Attempt>,
     // How many are still in it.
     live: usize,
     // Where to go on once it is due.
-    next: u32,
+    next: usize,
     // When its leases are due again. `None` until the host has taken it.
     due_ms: Option<u64>,
 }
@@ -46,9 +42,16 @@ struct Attempt {
     number: u32,
 }
 
-/// How often in a retry interval to see whether the host has taken a batch. Nobody tells when it did, so
-/// the interval begins with the look that finds it taken.
-const LOOKS: u64 = 8;
+/// How the bits of a [`Spot`] are shared between the index in a batch and the batch's number, of
+/// which it holds the lowest bits.
+#[derive(Clone, Copy, Debug)]
+struct Spots {
+    index_bits: u32,
+}
+
+/// The largest batch has this many leases, whatever the configuration says, so that a spot can tell
+/// a thousand batches apart. With 500 leases a batch it can tell two million.
+const MAX_BATCH: usize = 1 << 20;
 
 impl Attempts {
     pub(crate) fn new(config: &LessorConfig) -> Self {
@@ -56,11 +59,10 @@ impl Attempts {
             retry_ms: ceil_millis(config.expired_lease_retry_interval).max(1),
             batches: VecDeque::new(),
             first_number: 0,
-            taken_below: 0,
-            look_at_ms: 0,
             open: Vec::new(),
             outside: BTreeMap::new(),
             in_batches: 0,
+            spots: Spots::new(max_batch(config)),
         }
     }
 
@@ -69,7 +71,7 @@ impl Attempts {
         self.retry_ms
     }
 
-    /// How many leases are handed out.
+    /// How many leases are delivered.
     pub(crate) fn len(&self) -> usize {
         self.in_batches + self.outside.len()
     }
@@ -79,9 +81,10 @@ impl Attempts {
         self.in_batches
     }
 
-    /// Whether a scheduled lease is handed out.
-    pub(crate) fn contains(&self, record: &Record) -> bool {
-        record.place().is_some() || self.outside.contains_key(&record.id())
+    /// Whether a batch can be made. Not while so many are on their way that a spot could not tell
+    /// them apart.
+    pub(crate) fn has_room(&self) -> bool {
+        self.batches.len() < self.spots.batches()
     }
 
     /// The number of the next attempt at a lease that is in no batch.
@@ -91,25 +94,21 @@ impl Attempts {
     }
 
     /// Puts a lease that is in no queue into the batch that is being made.
-    pub(crate) fn hand_out(&mut self, record: &mut Record, number: u32) {
+    pub(crate) fn deliver(&mut self, record: &mut Record, number: u32) {
         let id = record.id();
         if number > 0 {
             self.outside.remove(&id);
         }
-        record.enter_batch(Place {
-            batch: self.open_number(),
-            index: self.open.len() as u32,
-        });
+        record.set_phase(Phase::Expiring);
+        let spot = self.spots.spot(self.open_number(), self.open.len());
+        record.set_place(Place::Delivered(spot));
         self.open.push(Attempt { id, number });
         self.in_batches += 1;
     }
 
     /// Ends the batch that is being made and returns its number.
-    pub(crate) fn seal(&mut self, now_ms: u64) -> u64 {
+    pub(crate) fn seal(&mut self) -> u64 {
         let number = self.open_number();
-        if number == self.first_untaken() {
-            self.look_at_ms = now_ms.saturating_add(self.look_ms());
-        }
         let attempts = core::mem::take(&mut self.open);
         self.batches.push_back(Batch {
             live: attempts.len(),
@@ -120,122 +119,94 @@ impl Attempts {
         number
     }
 
-    /// The host has taken all batches below number `below`.
-    pub(crate) fn take_below(&mut self, below: u64, now_ms: u64) {
-        let count = below.saturating_sub(self.first_number);
+    /// The host has taken the batch of this number, and every one before it.
+    pub(crate) fn take_through(&mut self, number: u64, now_ms: u64) {
+        let count = number.saturating_add(1).saturating_sub(self.first_number);
         let count = usize::try_from(count).unwrap_or(usize::MAX);
         let again_ms = now_ms.saturating_add(self.retry_ms);
-        for batch in self.batches.iter_mut().take(count) {
-            batch.due_ms.get_or_insert(again_ms);
-        }
-        self.taken_below = self.taken_below.max(below.min(self.open_number()));
-    }
-
-    /// When to poll again: when the next attempt at a lease that is in a batch may follow, or to see
-    /// whether the host has taken more.
-    pub(crate) fn next_poll_ms(&self) -> Option<u64> {
-        let has_untaken = self.first_untaken() < self.open_number();
-        let look_at_ms = has_untaken.then_some(self.look_at_ms);
-        let look_at_ms = look_at_ms.filter(|_| !planted!("nobody-looks-what-was-taken"));
-        [self.next_due_ms(), look_at_ms].into_iter().flatten().min()
-    }
-
-    /// What the host has not taken by `now_ms` is looked at later again.
-    pub(crate) fn looked(&mut self, now_ms: u64) {
-        if self.look_at_ms <= now_ms {
-            self.look_at_ms = now_ms.saturating_add(self.look_ms());
+        for batch in self.batches.iter_mut().take(count).rev() {
+            if batch.due_ms.is_some() {
+                break;
+            }
+            batch.due_ms = Some(again_ms);
         }
     }
 
     /// When the next attempt at a lease that is in a batch may follow.
     pub(crate) fn next_due_ms(&self) -> Option<u64> {
-        if planted!("expired-never-retried") {
-            return None;
-        }
         self.batches.front()?.due_ms
     }
 
-    /// The next lease of the first batch, which is due, and its place there, from which it may be
+    /// The next lease of the first batch, which is due, and its spot there, from which it may be
     /// gone. The caller has [`leave`](Self::leave) follow if it is not.
-    pub(crate) fn pop(&mut self) -> Option<(LeaseId, Place)> {
+    pub(crate) fn pop(&mut self) -> Option<(LeaseId, Spot)> {
         let first = self.batches.front_mut()?;
         let index = first.next;
-        let attempt = first.attempts.get(index as usize)?;
+        let attempt = first.attempts.get(index)?;
         first.next += 1;
-        let batch = self.first_number;
-        Some((attempt.id, Place { batch, index }))
+        Some((attempt.id, self.spots.spot(self.first_number, index)))
     }
 
-    /// Takes a lease that stays handed out from its batch, for some queue of the caller's.
-    pub(crate) fn leave(&mut self, record: &mut Record) {
-        if let Some(place) = record.place() {
-            let batch = &self.batches[self.index_of(place)];
-            let attempt = batch.attempts[place.index as usize];
-            self.outside.insert(record.id(), attempt.number);
-            record.leave_batch();
-            self.leave_place(place);
-        }
+    /// Takes a lease that stays delivered from its batch, for some queue of the caller's.
+    pub(crate) fn leave(&mut self, record: &mut Record, spot: Spot) {
+        let (batch, index) = self.spots.resolve(spot, self.first_number);
+        let attempt = self.batches[batch].attempts[index];
+        self.outside.insert(record.id(), attempt.number);
+        record.set_place(Place::Queued(lease_queue::Position::NONE));
+        self.leave_batch(batch);
     }
 
     /// The lease is gone, or alive again.
     pub(crate) fn forget(&mut self, record: &Record) {
         match record.place() {
-            Some(place) => self.leave_place(place),
-            None => _ = self.outside.remove(&record.id()),
+            Place::Delivered(spot) => {
+                let (batch, _) = self.spots.resolve(spot, self.first_number);
+                self.leave_batch(batch);
+            }
+            Place::Queued(_) | Place::Throttled if record.phase() == Phase::Expiring => {
+                self.outside.remove(&record.id());
+            }
+            Place::Queued(_) | Place::Throttled => {}
         }
     }
 
-    /// Checks that exactly the leases that are expiring are handed out, and are where their records
+    /// Checks that exactly the leases that are expiring are delivered, and are where their records
     /// say.
     ///
     /// # Panics
     ///
     /// If they are not.
     pub(crate) fn check_invariants(&self, scheduled: &[&Record]) {
-        let mut handed_out = 0;
+        let mut delivered = 0;
         let mut live: VecDeque<_> = self.batches.iter().map(|_| 0).collect();
         for record in scheduled {
             let id = record.id();
-            let is_handed_out = self.contains(record);
-            match record.phase() {
-                Phase::Expiring => assert!(is_handed_out, "{id} is expiring"),
-                Phase::Active => assert!(!is_handed_out, "{id} is active"),
-                Phase::Revoking | Phase::Granting => {}
-            }
-            handed_out += usize::from(is_handed_out);
-            if let Some(place) = record.place() {
-                let batch = self.index_of(place);
-                let attempt = self.batches[batch].attempts[place.index as usize];
+            let is_outside = self.outside.contains_key(&id);
+            let is_expiring = record.phase() == Phase::Expiring;
+            delivered += usize::from(is_expiring);
+            if let Place::Delivered(spot) = record.place() {
+                let (batch, index) = self.spots.resolve(spot, self.first_number);
+                let attempt = self.batches[batch].attempts[index];
                 assert_eq!(attempt.id, id, "a lease is in its batch");
-                assert!(place.index >= self.batches[batch].next, "{id} is not over");
-                assert!(!self.outside.contains_key(&id), "{id} is in one place");
+                assert!(index >= self.batches[batch].next, "{id} is not over");
+                assert!(is_expiring, "{id} is expiring in its batch");
+                assert!(!is_outside, "{id} is in one place");
                 live[batch] += 1;
+            } else {
+                assert_eq!(is_outside, is_expiring, "{id} is expiring, or active");
             }
         }
-        assert_eq!(handed_out, self.len(), "no attempt outlives its lease");
+        assert_eq!(delivered, self.len(), "no attempt outlives its lease");
         assert!(self.batches.iter().map(|batch| batch.live).eq(live));
         assert!(self.batches.front().is_none_or(|first| first.live > 0));
-        assert!(self.open.is_empty(), "a batch that is made is handed out");
-    }
-
-    fn first_untaken(&self) -> u64 {
-        self.taken_below.max(self.first_number)
-    }
-
-    fn look_ms(&self) -> u64 {
-        (self.retry_ms / LOOKS).max(1)
+        assert!(self.open.is_empty(), "a batch that is made is delivered");
     }
 
     fn open_number(&self) -> u64 {
         self.first_number + self.batches.len() as u64
     }
 
-    fn index_of(&self, place: Place) -> usize {
-        (place.batch - self.first_number) as usize
-    }
-
-    fn leave_place(&mut self, place: Place) {
-        let index = self.index_of(place);
+    fn leave_batch(&mut self, index: usize) {
         let batch = &mut self.batches[index];
         batch.live -= 1;
         if batch.live == 0 {
@@ -245,6 +216,57 @@ impl Attempts {
         while self.batches.front().is_some_and(|first| first.live == 0) {
             self.batches.pop_front();
             self.first_number += 1;
+        }
+    }
+}
+
+/// The most leases of one batch.
+pub(crate) fn max_batch(config: &LessorConfig) -> usize {
+    MAX_BATCH.min(config.max_expired_batch_size.get() as usize)
+}
+
+impl Spots {
+    fn new(max_batch: usize) -> Self {
+        Self {
+            index_bits: max_batch.next_power_of_two().ilog2(),
+        }
+    }
+
+    /// How many batches a spot can tell apart.
+    const fn batches(self) -> usize {
+        1 << (Spot::BITS - self.index_bits)
+    }
+
+    fn spot(self, batch: u64, index: usize) -> Spot {
+        let batch = batch & (self.batches() as u64 - 1);
+        Spot::from_bits((batch as u32) << self.index_bits | index as u32)
+    }
+
+    /// The place of the batch behind the first one, whose number is `first`, and the index there.
+    fn resolve(self, spot: Spot, first: u64) -> (usize, usize) {
+        let bits = spot.to_bits();
+        let batch = u64::from(bits >> self.index_bits);
+        let distance = batch.wrapping_sub(first) & (self.batches() as u64 - 1);
+        let index = bits & ((1 << self.index_bits) - 1);
+        (distance as usize, index as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spot_names_its_batch_however_many_there_were_before() {
+        for max_batch in [1, 2, 3, 500, 512, MAX_BATCH] {
+            let spots = Spots::new(max_batch);
+            let most = spots.batches();
+            for first in [0, 1, most as u64 - 1, most as u64 * 7 + 3, u64::MAX / 2] {
+                for (batch, index) in [(0, 0), (most - 1, max_batch - 1), (most / 2, 0)] {
+                    let spot = spots.spot(first + batch as u64, index);
+                    assert_eq!(spots.resolve(spot, first), (batch, index));
+                }
+            }
         }
     }
 }

@@ -5,7 +5,6 @@ use lease_queue::{ExpiryQueue, Timestamp, TimingWheel};
 use super::ceil_millis;
 use super::rate::RateWindow;
 use crate::machine::time::{Now, reachable, timestamp_of_ms};
-use crate::probe::planted;
 use crate::table::record::Record;
 use crate::{LeaseId, LessorConfig, Ttl};
 
@@ -14,8 +13,8 @@ use crate::{LeaseId, LessorConfig, Ttl};
 pub(crate) struct CheckpointSchedule {
     interval_ms: u64,
     // Invariant: exactly one entry for each scheduled lease that is longer than the interval.
-    due: TimingWheel<LeaseId>,
-    // Invariant: no entry of `due` is earlier; `MAX` if there is none.
+    entries: TimingWheel<LeaseId>,
+    // Invariant: no entry is earlier; `MAX` if there is none.
     earliest: Timestamp,
     // Leases with a proposal that may still be applied, and the batch that it went out in.
     open: BTreeMap<LeaseId, u64>,
@@ -25,7 +24,7 @@ pub(crate) struct CheckpointSchedule {
 
 /// What to do with a lease whose checkpoint is due.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Verdict {
+pub(crate) enum Due {
     /// Propose that this much remains.
     Propose(Ttl),
     /// Nothing worth a record yet: look again at this millisecond.
@@ -36,7 +35,7 @@ impl CheckpointSchedule {
     pub(crate) fn new(config: &LessorConfig) -> Self {
         Self {
             interval_ms: ceil_millis(config.checkpoint_interval).max(1),
-            due: TimingWheel::new(),
+            entries: TimingWheel::new(),
             earliest: Timestamp::MAX,
             open: BTreeMap::new(),
             rate: RateWindow::new(config.checkpoint_rate_per_sec),
@@ -59,25 +58,22 @@ impl CheckpointSchedule {
     pub(crate) fn schedule_at(&mut self, id: LeaseId, at_ms: u64) {
         let at = timestamp_of_ms(at_ms);
         self.earliest = self.earliest.min(at);
-        self.due.register_or_update(id, at);
+        self.entries.register_or_update(id, at);
     }
 
     /// The next checkpoint an interval from now.
     pub(crate) fn reschedule(&mut self, record: &Record, now: Now) {
         if self.covers(record) {
-            let mut pause_ms = self.interval_ms;
-            if planted!("checkpoints-multiply") {
-                pause_ms = (pause_ms / 8).max(1);
-            }
-            self.schedule_at(record.id(), now.ceil_ms.saturating_add(pause_ms));
+            let again_ms = now.ceil_ms.saturating_add(self.interval_ms);
+            self.schedule_at(record.id(), again_ms);
         }
     }
 
     pub(crate) fn forget(&mut self, removed: &Record) {
         if self.covers(removed) {
-            self.due.cancel(&removed.id());
+            self.entries.cancel(&removed.id());
             self.open.remove(&removed.id());
-            if self.due.is_empty() {
+            if self.entries.is_empty() {
                 self.earliest = Timestamp::MAX;
             }
         }
@@ -94,27 +90,27 @@ impl CheckpointSchedule {
         if self.earliest > now {
             return None;
         }
-        let due = self.due.pop_due(now);
+        let due = self.entries.pop_due(now);
         if due.is_none() {
-            self.earliest = self.due.peek().map_or(Timestamp::MAX, |next| next.time);
+            self.earliest = self.entries.peek().map_or(Timestamp::MAX, |next| next.time);
         }
         due.map(|due| due.key)
     }
 
     /// Whether a checkpoint of this lease would say anything new. `left` is what the last one said,
     /// or the whole TTL.
-    pub(crate) fn judge(&self, record: &Record, left: Ttl, now: Now) -> Verdict {
+    pub(crate) fn due(&self, record: &Record, left: Ttl, now: Now) -> Due {
         let deadline_ms = record.deadline_ms();
         let counted_from_ms = deadline_ms.saturating_sub(left.as_millis());
         let worthwhile_ms = counted_from_ms.saturating_add(self.interval_ms);
-        if now.floor_ms < worthwhile_ms && !planted!("checkpoints-multiply") {
-            return Verdict::NotBefore(worthwhile_ms);
+        if now.floor_ms < worthwhile_ms {
+            return Due::NotBefore(worthwhile_ms);
         }
         let remaining = Ttl::from_millis_ceil(deadline_ms.saturating_sub(now.floor_ms));
         if remaining < left && deadline_ms > now.floor_ms {
-            Verdict::Propose(remaining)
+            Due::Propose(remaining)
         } else {
-            Verdict::NotBefore(now.ceil_ms.saturating_add(self.interval_ms))
+            Due::NotBefore(now.ceil_ms.saturating_add(self.interval_ms))
         }
     }
 
@@ -166,7 +162,7 @@ impl CheckpointSchedule {
         let mut open = 0;
         for record in scheduled {
             let id = record.id();
-            let entry = self.due.time_of(&id);
+            let entry = self.entries.time_of(&id);
             assert_eq!(entry.is_some(), self.covers(record), "{id} has {entry:?}");
             long += usize::from(entry.is_some());
             if self.open.contains_key(&id) {
@@ -174,10 +170,10 @@ impl CheckpointSchedule {
                 open += 1;
             }
         }
-        assert_eq!(long, self.due.len(), "no checkpoint entry is dead");
+        assert_eq!(long, self.entries.len(), "no checkpoint entry is dead");
         let entries = scheduled
             .iter()
-            .filter_map(|record| self.due.time_of(&record.id()));
+            .filter_map(|record| self.entries.time_of(&record.id()));
         assert!(
             entries.min().is_none_or(|first| self.earliest <= first),
             "no checkpoint is overslept"

@@ -13,7 +13,7 @@ use rate::RateWindow;
 
 use crate::machine::time::{Now, reachable, timestamp_of_ms};
 use crate::probe::{planted, sometimes};
-use crate::table::record::{Marks, Phase, Record, Tag};
+use crate::table::record::{Marks, Place, Record, Tag};
 use crate::table::records::{Cursor, Records};
 use crate::table::{LeaseTable, Remainders};
 use crate::{Epoch, LeaseId, LessorConfig};
@@ -29,18 +29,17 @@ pub(crate) struct Primary {
     // A lease that is not scheduled yet expires at this time plus what remains of its TTL.
     base_ms: u64,
     // Where the scheduling of the leases that were there at the promotion goes on.
-    // Invariant: `None` when every visible record carries `tag`.
+    // Invariant: `None` when every record carries `tag`.
     unscheduled: Option<Cursor>,
-    // Invariant: every scheduled lease has exactly one entry, no later than its deadline, unless it
-    // is postponed or in a batch.
+    // Invariant: exactly the scheduled leases whose place is `Queued`, each once and no later than
+    // its deadline.
     pub(crate) expiries: BucketWheel<LeaseId>,
     pub(crate) revoke_rate: RateWindow,
-    // The leases that were due when the revoke rate was used up, by their deadlines.
-    // Invariant: exactly the scheduled leases that are marked as postponed. A tree, because a hash
-    // table that grows with a pile-up would stop everybody.
-    pub(crate) postponed: BTreeSet<(u64, LeaseId)>,
-    // When the next of them may go out.
-    pub(crate) next_turn_ms: u64,
+    // Invariant: exactly the scheduled leases whose place is `Throttled`, by their deadlines. A tree,
+    // because a hash table that grows with a pile-up would stop everybody.
+    throttled: BTreeSet<(u64, LeaseId)>,
+    // When the next of them may be delivered.
+    pub(crate) next_permit_ms: u64,
     pub(crate) attempts: Attempts,
     pub(crate) checkpoints: CheckpointSchedule,
 }
@@ -64,8 +63,8 @@ impl Primary {
             unscheduled: Some(Cursor::default()),
             expiries: BucketWheel::starting_at(now.floor_ms),
             revoke_rate: RateWindow::new(config.revoke_rate_per_sec),
-            postponed: BTreeSet::new(),
-            next_turn_ms: 0,
+            throttled: BTreeSet::new(),
+            next_permit_ms: 0,
             attempts: Attempts::new(config),
             checkpoints: CheckpointSchedule::new(config),
         }
@@ -98,19 +97,15 @@ impl Primary {
     /// Gives a lease that this promotion has not scheduled its entries.
     pub(crate) fn schedule(&mut self, record: &mut Record, deadline_ms: u64, guarded: bool) {
         debug_assert!(!self.has_scheduled(record), "scheduled once");
-        record.set_marks(
-            self.renewable()
-                .with_guard(guarded)
-                .with_phase(record.phase().after_promotion()),
-        );
+        record.set_marks(self.renewable().with_guard(guarded));
         record.set_deadline_ms(deadline_ms);
-        record.set_position(self.expiries.insert(record.id(), record.deadline_ms()));
+        self.queue(record);
         self.checkpoints.schedule(record);
     }
 
     /// Schedules a lease that was there at the promotion, if that has not been done yet.
     pub(crate) fn ensure_scheduled(&mut self, remainders: &Remainders, record: &mut Record) {
-        if !self.has_scheduled(record) && record.phase() != Phase::Granting {
+        if !self.has_scheduled(record) {
             let deadline_ms = self.deadline_ms(remainders, record);
             let guarded = remainders.get(record.id()).remaining.is_some();
             if guarded {
@@ -120,61 +115,51 @@ impl Primary {
         }
     }
 
-    /// Takes a lease that goes out of everything that names it.
+    /// Takes a lease that is removed out of everything that names it.
     pub(crate) fn forget(&mut self, records: &mut Records, removed: &Record) {
         self.checkpoints.forget(removed);
         if !self.has_scheduled(removed) {
             return;
         }
         self.attempts.forget(removed);
-        self.forget_postponed(removed);
-        if removed.place().is_none() && !removed.position().is_none() {
-            self.unlink(records, removed.id(), removed.position());
+        match removed.place() {
+            Place::Queued(position) => self.unlink(records, removed.id(), position),
+            Place::Throttled => self.forget_throttled(removed),
+            Place::Delivered(_) => {}
         }
     }
 
-    /// Has a lease that is due, and whose entry was taken out, wait until the revoke rate has a turn.
-    pub(crate) fn postpone(&mut self, record: &mut Record) {
-        record.set_marks(record.marks().postponed());
-        self.postponed.insert((record.deadline_ms(), record.id()));
+    /// How many leases are throttled.
+    pub(crate) fn throttled(&self) -> usize {
+        self.throttled.len()
     }
 
-    /// The next of those that wait for a turn, in the order of their deadlines; it has no entry
-    /// then, and the caller takes the mark from its record.
-    pub(crate) fn next_postponed(&mut self) -> Option<LeaseId> {
-        self.postponed.pop_first().map(|(_, id)| id)
+    /// Has a lease that is overdue, and whose entry was taken out, wait until the revoke rate lets it
+    /// be delivered.
+    pub(crate) fn throttle(&mut self, record: &mut Record) {
+        record.set_place(Place::Throttled);
+        self.throttled.insert((record.deadline_ms(), record.id()));
     }
 
-    /// Takes the lease, if it was put off, from those that wait for a turn. Answers whether it was;
-    /// then it has no entry, and the caller takes the mark from its record.
-    pub(crate) fn forget_postponed(&mut self, record: &Record) -> bool {
-        record.marks().is_postponed() && self.postponed.remove(&(record.deadline_ms(), record.id()))
+    /// The next lease that is throttled, in the order of the deadlines. The caller gives it another
+    /// place.
+    pub(crate) fn next_throttled(&mut self) -> Option<LeaseId> {
+        self.throttled.pop_first().map(|(_, id)| id)
     }
 
-    /// Enters a lease whose entry was taken out, at its deadline.
-    pub(crate) fn relink(&mut self, record: &mut Record) {
-        self.relink_at(record, record.deadline_ms());
+    /// Takes a lease from those that are throttled. The caller gives it another place.
+    pub(crate) fn forget_throttled(&mut self, record: &Record) {
+        let is_there = self.throttled.remove(&(record.deadline_ms(), record.id()));
+        assert!(is_there, "a throttled lease is found by its deadline");
     }
 
-    /// Enters a lease whose entry was taken out, at a time of the caller's.
-    pub(crate) fn relink_at(&mut self, record: &mut Record, at_ms: u64) {
-        record.set_position(self.expiries.insert(record.id(), at_ms));
+    /// Enters a lease that is in no place at its deadline.
+    pub(crate) fn queue(&mut self, record: &mut Record) {
+        let position = self.expiries.insert(record.id(), record.deadline_ms());
+        record.set_place(Place::Queued(position));
     }
 
-    /// Moves the entry of a scheduled lease that is neither postponed nor in a batch, wherever it is,
-    /// to its deadline.
-    pub(crate) fn reschedule(&mut self, records: &mut Records, id: LeaseId) {
-        if let Some(position) = records.get(id).map(Record::position)
-            && !position.is_none()
-        {
-            self.unlink(records, id, position);
-        }
-        if let Some(record) = records.get_mut(id) {
-            self.relink(record);
-        }
-    }
-
-    /// Schedules a bounded number of the leases that were there at the promotion. Answers whether
+    /// Schedules a bounded number of the leases that were there at the promotion. Returns whether
     /// there are more.
     pub(crate) fn schedule_slice(&mut self, table: &mut LeaseTable) -> bool {
         let Some(mut cursor) = self.unscheduled else {
@@ -196,12 +181,12 @@ impl Primary {
         self.unscheduled.is_some()
     }
 
-    /// When the first entry of the expiry queue is due, or a batch is to be looked at, or the next turn
-    /// of those who wait for one.
+    /// When the first entry of the expiry queue is due, or the next attempt at a delivered lease, or
+    /// the next throttled lease may be delivered.
     pub(crate) fn next_expiry(&self) -> Option<Timestamp> {
-        let turn_ms = (!self.postponed.is_empty()).then_some(self.next_turn_ms);
-        let batch_ms = self.attempts.next_poll_ms();
-        let due_ms = [turn_ms, batch_ms, self.expiries.next_tick()];
+        let permit_ms = (!self.throttled.is_empty()).then_some(self.next_permit_ms);
+        let batch_ms = self.attempts.next_due_ms();
+        let due_ms = [permit_ms, batch_ms, self.expiries.next_tick()];
         reachable(timestamp_of_ms(due_ms.into_iter().flatten().min()?))
     }
 
@@ -216,9 +201,9 @@ impl Primary {
             .then_some(due_ms)
     }
 
-    /// How many entries there are, those included that wait for a turn or in a batch.
+    /// How many leases have a place.
     pub(crate) fn entries(&self) -> usize {
-        self.expiries.len() + self.postponed.len() + self.attempts.in_batches()
+        self.expiries.len() + self.throttled.len() + self.attempts.in_batches()
     }
 
     /// Checks that queues and records agree. O(n).
@@ -229,29 +214,32 @@ impl Primary {
     pub(crate) fn check_invariants(&self, table: &LeaseTable) {
         self.expiries.check_invariants();
         let mut scheduled = Vec::new();
-        let mut postponed = 0;
+        let mut throttled = 0;
         for record in table.records.iter() {
-            if self.has_scheduled(record) {
-                let id = record.id();
-                let waits = self.postponed.contains(&(record.deadline_ms(), id));
-                assert_eq!(waits, record.marks().is_postponed(), "{id}");
-                if record.place().is_none() {
-                    let entry = self.expiries.key_at(record.position());
-                    assert_eq!(entry, (!waits).then_some(id), "{id} has an entry");
-                }
-                postponed += usize::from(waits);
-                scheduled.push(record);
-            } else {
-                assert!(
-                    self.is_scheduling() || record.phase() == Phase::Granting,
-                    "{} was forgotten by the promotion",
-                    record.id()
+            let id = record.id();
+            if !self.has_scheduled(record) {
+                assert!(self.is_scheduling(), "{id} was forgotten by the promotion");
+                continue;
+            }
+            let is_throttled = self.throttled.contains(&(record.deadline_ms(), id));
+            assert_eq!(is_throttled, record.place() == Place::Throttled, "{id}");
+            if let Place::Queued(position) = record.place() {
+                assert_eq!(
+                    self.expiries.key_at(position),
+                    Some(id),
+                    "{id} has an entry"
                 );
             }
+            throttled += usize::from(is_throttled);
+            scheduled.push(record);
         }
         self.attempts.check_invariants(&scheduled);
         assert_eq!(scheduled.len(), self.entries(), "no entry is dead");
-        assert_eq!(postponed, self.postponed.len(), "nobody waits who is gone");
+        assert_eq!(
+            throttled,
+            self.throttled.len(),
+            "no throttled lease is gone"
+        );
         self.checkpoints.check_invariants(&scheduled);
     }
 
@@ -264,17 +252,7 @@ impl Primary {
             records
                 .get_mut(moved)
                 .expect("every entry belongs to a lease")
-                .set_position(position);
-        }
-    }
-}
-
-impl Phase {
-    /// What an earlier promotion handed out is alive again; what is being written goes on.
-    const fn after_promotion(self) -> Self {
-        match self {
-            Self::Active | Self::Expiring | Self::Granting => Self::Active,
-            Self::Revoking => Self::Revoking,
+                .set_place(Place::Queued(position));
         }
     }
 }

@@ -1,80 +1,87 @@
-use alloc::boxed::Box;
-use alloc::vec;
+mod page;
+mod size;
+
 use alloc::vec::Vec;
+
+pub(crate) use page::Cell;
+use page::{CELL_BITS, DENSE, NO_SLOT, PAGE_BITS, Page, SPARSE};
+use size::{PAGE_BYTES, class_of, size_of_class};
 
 /// Memory for cells of few sizes, each found by a number of 32 bits.
 ///
 /// A cell costs its size rounded up, by less than 4 bytes up to 128 and by less than an eighth
-/// above. Cells of one size share pages of 16 KiB; a larger one has a page of its own. A page whose
-/// cells are all free is given back, but for one of each size.
+/// above. Cells of one size share pages of 12 KiB; one of more than 4 KiB has a page of its own,
+/// which goes with it. Memory follows the cells in use down: where more than half of it is free and
+/// it is no small amount, [`relocate`](Self::relocate) empties pages cell by cell.
 #[derive(Clone, Debug)]
 pub(crate) struct Arena {
     pages: Vec<Page>,
-    // Numbers of pages without memory, to be used again.
+    // Numbers of pages without memory, to be used again. Those at or beyond the end of `pages` are
+    // of pages that are gone.
     absent: Vec<u32>,
-    // The pages with a free cell, for each size.
-    open: Vec<Vec<u32>>,
+    // The sizes of shared pages, as far as they have been used.
+    classes: Vec<Class>,
+    // One bit for each class; clear where the class is not sparse.
+    sparse: u128,
+    // The class of the last cell that was given back: moves within it make up for that cell, those
+    // of smaller cells would not.
+    last: usize,
+    // Of all shared pages, and of the cells in use there.
+    bytes: usize,
+    live_bytes: usize,
 }
 
+/// All pages with cells of one size.
 #[derive(Clone, Debug)]
-struct Page {
-    // Invariant: `capacity` cells of `cell` bytes; empty while the page is absent.
-    memory: Box<[u8]>,
-    cell: usize,
-    class: usize,
+struct Class {
+    cell: u32,
     capacity: u16,
-    // How many cells are in use.
-    live: u16,
-    // The cells from here on have not been in use since the page was made.
-    fresh: u16,
-    // The first of the list of free cells before `fresh`; each holds the number of the next.
-    free: u16,
-    // Where `open` lists the page, if it does.
-    place: Option<u32>,
+    pages: usize,
+    live: usize,
+    // The pages with a free cell: up to half full and more.
+    open: [Vec<u32>; 2],
+    // Where in the first of the emptier ones `relocate` looks for the next cell in use.
+    scan: u16,
 }
 
-/// Names a cell: the number of its page and its number in the page.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Cell(u32);
-
-const PAGE_BYTES: usize = 16 * 1024;
-
-/// The smallest cell: so many that a page has fewer cells than [`Cell`] can number.
-const MIN_CELL: usize = 20;
-
-const CELL_BITS: u32 = 10;
-const CELL_MASK: u32 = (1 << CELL_BITS) - 1;
-const NO_CELL: u16 = u16::MAX;
+/// So much may be free whatever is in use: little, and enough for a table of some thousand items to
+/// come and go without a move.
+const SLACK: usize = 256 * 1024;
 
 impl Arena {
     pub(crate) const fn new() -> Self {
         Self {
             pages: Vec::new(),
             absent: Vec::new(),
-            open: Vec::new(),
+            classes: Vec::new(),
+            sparse: 0,
+            last: 0,
+            bytes: 0,
+            live_bytes: 0,
         }
     }
 
-    /// A cell of at least `len` bytes, whose content is not specified. O(1).
+    /// A cell of at least `len` bytes, whose content is not specified. The first eight of them must
+    /// be made to differ from zero before the next call. O(1).
     ///
     /// # Panics
     ///
-    /// If 2^22 pages, which are 64 GiB of small cells, are in use.
+    /// If 2^22 pages, which are 48 GiB of small cells, are in use.
     pub(crate) fn take(&mut self, len: usize) -> Cell {
-        let class = class_of(len);
-        if self.open.len() <= class {
-            self.open.resize(class + 1, Vec::new());
-        }
-        let number = match self.open[class].last() {
-            Some(number) => *number,
-            None => self.add_page(class),
+        let Some(class) = class_of(len) else {
+            let number = self.add_page(Page::new(len, 1));
+            return self.take_from(number);
         };
-        let page = &mut self.pages[number as usize];
-        let cell = page.take();
-        if page.live == page.capacity {
-            self.close(number);
+        while self.classes.len() <= class {
+            self.classes.push(Class::new(self.classes.len()));
         }
-        Cell(number << CELL_BITS | u32::from(cell))
+        let number = self.classes[class].fullest_open().unwrap_or_else(|| {
+            let Class { cell, capacity, .. } = self.classes[class];
+            self.classes[class].pages += 1;
+            self.bytes += usize::from(capacity) * cell as usize;
+            self.add_page(Page::new(cell as usize, capacity))
+        });
+        self.take_shared(class, number)
     }
 
     /// Frees a cell. O(1).
@@ -82,225 +89,375 @@ impl Arena {
         let number = cell.page();
         let page = &mut self.pages[number as usize];
         page.give_back(cell.number());
-        let (is_empty, class) = (page.live == 0, page.class);
-        if page.place.is_none() {
-            page.place = Some(self.open[class].len() as u32);
-            self.open[class].push(number);
+        let (is_empty, size) = (page.live == 0, page.cell as usize);
+        let Some(class) = class_of(size) else {
+            return self.drop_page(number);
+        };
+        self.classes[class].live -= 1;
+        self.live_bytes -= size;
+        self.last = class;
+        self.list(class, number);
+        // The only page with a free cell stays, for who takes and gives back by turns.
+        if is_empty && self.classes[class].open_len() > 1 {
+            self.drop_shared(class, number);
         }
-        if is_empty && self.open[class].len() > 1 {
-            self.close(number);
-            self.pages[number as usize] = Page::absent();
-            self.absent.push(number);
+        if self.classes[class].is_sparse() {
+            self.sparse |= 1 << class;
         }
+    }
+
+    /// Moves the content of one cell to a page that is fuller, if any size has too few cells in use
+    /// for its pages. Returns the cell's old and new name; the old one is free. O(1).
+    ///
+    /// Called once for each cell that is given back, it keeps memory below two times that of the
+    /// cells in use and 1 MiB.
+    pub(crate) fn relocate(&mut self) -> Option<(Cell, Cell)> {
+        if !self.is_sparse() {
+            return None;
+        }
+        let (class, from) = self.sparse_page()?;
+        let to = self.classes[class].fullest_open();
+        let to = to.filter(|to| *to != from)?;
+        let scan = &mut self.classes[class].scan;
+        let old = Cell::new(from, self.pages[from as usize].next_live(scan)?);
+        let new = self.take_shared(class, to);
+        let pages = [from as usize, to as usize];
+        let [from, target] = self.pages.get_disjoint_mut(pages).expect("two open pages");
+        target
+            .cell_mut(new.number())
+            .copy_from_slice(from.cell(old.number()));
+        self.give_back(old);
+        Some((old, new))
+    }
+
+    /// Whether [`relocate`](Self::relocate) has something to do. O(1).
+    pub(crate) const fn is_sparse(&self) -> bool {
+        self.sparse != 0 && self.bytes > 2 * self.live_bytes + SLACK
     }
 
     #[inline]
     pub(crate) fn get(&self, cell: Cell) -> &[u8] {
-        let page = &self.pages[cell.page() as usize];
-        let start = cell.number() as usize * page.cell;
-        &page.memory[start..start + page.cell]
+        self.pages[cell.page() as usize].cell(cell.number())
     }
 
     #[inline]
     pub(crate) fn get_mut(&mut self, cell: Cell) -> &mut [u8] {
-        let page = &mut self.pages[cell.page() as usize];
-        let start = cell.number() as usize * page.cell;
-        &mut page.memory[start..start + page.cell]
+        self.pages[cell.page() as usize].cell_mut(cell.number())
     }
 
-    /// How many bytes the pages have.
+    /// How many bytes all pages have.
     #[cfg(test)]
-    pub(crate) fn bytes(&self) -> usize {
-        self.pages.iter().map(|page| page.memory.len()).sum()
+    pub(crate) fn all_bytes(&self) -> usize {
+        let bytes = |page: &Page| usize::from(page.capacity) * page.cell as usize;
+        self.pages.iter().map(bytes).sum()
     }
 
-    fn add_page(&mut self, class: usize) -> u32 {
-        let number = self.absent.pop().unwrap_or_else(|| {
-            let number = self.pages.len();
-            assert!(number < 1 << (u32::BITS - CELL_BITS), "the arena is full");
-            self.pages.push(Page::absent());
-            number as u32
-        });
-        let page = &mut self.pages[number as usize];
-        *page = Page::new(class);
-        page.place = Some(self.open[class].len() as u32);
-        self.open[class].push(number);
-        number
-    }
-
-    /// Takes a page from those with a free cell.
-    fn close(&mut self, number: u32) {
-        let page = &mut self.pages[number as usize];
-        let open = &mut self.open[page.class];
-        if let Some(place) = page.place.take() {
-            open.swap_remove(place as usize);
-            if let Some(moved) = open.get(place as usize) {
-                self.pages[*moved as usize].place = Some(place);
+    /// A class that is sparse and the page to be emptied: the same one until it is empty.
+    fn sparse_page(&mut self) -> Option<(usize, u32)> {
+        while self.sparse != 0 {
+            let class = match self.sparse >> self.last & 1 {
+                1 => self.last,
+                _ => self.sparse.trailing_zeros() as usize,
+            };
+            let first = self.classes[class].open[SPARSE].first().copied();
+            match first.filter(|_| self.classes[class].is_sparse()) {
+                None => self.sparse &= !(1 << class),
+                Some(page) if self.pages[page as usize].live == 0 => self.drop_shared(class, page),
+                Some(page) => return Some((class, page)),
             }
         }
-    }
-}
-
-impl Page {
-    fn new(class: usize) -> Self {
-        let cell = size_of_class(class);
-        let capacity = (PAGE_BYTES / cell).max(1);
-        Self {
-            memory: vec![0; capacity * cell].into_boxed_slice(),
-            cell,
-            class,
-            capacity: capacity as u16,
-            ..Self::absent()
-        }
+        None
     }
 
-    fn absent() -> Self {
-        Self {
-            memory: Box::default(),
-            cell: 0,
-            class: 0,
-            capacity: 0,
-            live: 0,
-            fresh: 0,
-            free: NO_CELL,
-            place: None,
-        }
-    }
-
-    fn take(&mut self) -> u16 {
-        self.live += 1;
-        if self.free == NO_CELL {
-            self.fresh += 1;
-            return self.fresh - 1;
-        }
-        let cell = self.free;
-        let start = usize::from(cell) * self.cell;
-        self.free = u16::from_ne_bytes([self.memory[start], self.memory[start + 1]]);
+    fn take_shared(&mut self, class: usize, number: u32) -> Cell {
+        let Class { live, cell, .. } = &mut self.classes[class];
+        *live += 1;
+        self.live_bytes += *cell as usize;
+        let cell = self.take_from(number);
+        self.list(class, number);
         cell
     }
 
-    fn give_back(&mut self, cell: u16) {
-        let start = usize::from(cell) * self.cell;
-        self.memory[start..start + 2].copy_from_slice(&self.free.to_ne_bytes());
-        self.free = cell;
-        self.live -= 1;
+    fn take_from(&mut self, number: u32) -> Cell {
+        Cell::new(number, self.pages[number as usize].take())
+    }
+
+    fn add_page(&mut self, page: Page) -> u32 {
+        while let Some(number) = self.absent.pop() {
+            if let Some(absent) = self.pages.get_mut(number as usize) {
+                *absent = page;
+                return number;
+            }
+        }
+        let number = self.pages.len();
+        assert!(number < 1 << PAGE_BITS, "the arena is full");
+        self.pages.push(page);
+        number as u32
+    }
+
+    fn drop_shared(&mut self, class: usize, number: u32) {
+        self.unlist(class, number);
+        let page = &self.pages[number as usize];
+        self.bytes -= usize::from(page.capacity) * page.cell as usize;
+        self.classes[class].pages -= 1;
+        self.drop_page(number);
+    }
+
+    fn drop_page(&mut self, number: u32) {
+        self.pages[number as usize] = Page::new(0, 0);
+        self.absent.push(number);
+        while self.pages.pop_if(|page| page.capacity == 0).is_some() {}
+        shrink(&mut self.pages);
+        if self.absent.len() > 2 * self.pages.len() {
+            let end = self.pages.len();
+            self.absent.retain(|number| (*number as usize) < end);
+            shrink(&mut self.absent);
+        }
+    }
+
+    /// Puts a page into the list where it belongs.
+    fn list(&mut self, class: usize, number: u32) {
+        let page = &self.pages[number as usize];
+        let wanted = page.openness();
+        let is_there = |list: usize| {
+            let listed = self.classes[class].open[list].get(page.slot as usize);
+            listed.is_some_and(|listed| *listed == number)
+        };
+        match wanted {
+            Some(list) if is_there(list) => return,
+            None if page.slot == NO_SLOT => return,
+            _ => self.unlist(class, number),
+        }
+        if let Some(list) = wanted {
+            let open = &mut self.classes[class].open[list];
+            self.pages[number as usize].slot = open.len() as u32;
+            open.push(number);
+        }
+    }
+
+    /// Takes a page from the list where it is, if it is in one.
+    fn unlist(&mut self, class: usize, number: u32) {
+        let slot = core::mem::replace(&mut self.pages[number as usize].slot, NO_SLOT);
+        for open in &mut self.classes[class].open {
+            if open.get(slot as usize) != Some(&number) {
+                continue;
+            }
+            open.swap_remove(slot as usize);
+            if let Some(moved) = open.get(slot as usize) {
+                self.pages[*moved as usize].slot = slot;
+            }
+            return shrink(open);
+        }
     }
 }
 
-impl Cell {
-    /// The cell of this number, as [`to_bits`](Self::to_bits) gave it.
-    pub(crate) const fn from_bits(bits: u32) -> Self {
-        Self(bits)
+impl Class {
+    fn new(class: usize) -> Self {
+        let cell = size_of_class(class);
+        let capacity = (PAGE_BYTES / cell).min(1 << CELL_BITS);
+        Self {
+            cell: cell as u32,
+            capacity: capacity as u16,
+            pages: 0,
+            live: 0,
+            open: [Vec::new(), Vec::new()],
+            scan: 0,
+        }
     }
 
-    pub(crate) const fn to_bits(self) -> u32 {
-        self.0
+    fn open_len(&self) -> usize {
+        self.open[SPARSE].len() + self.open[DENSE].len()
     }
 
-    const fn page(self) -> u32 {
-        self.0 >> CELL_BITS
+    fn fullest_open(&self) -> Option<u32> {
+        let [sparse, dense] = &self.open;
+        dense.last().or(sparse.last()).copied()
     }
 
-    const fn number(self) -> u16 {
-        (self.0 & CELL_MASK) as u16
+    /// Whether more than a page's worth and more than half of the cells are free: the free cells
+    /// of the others can take those of the first page that is no more than half full.
+    fn is_sparse(&self) -> bool {
+        let capacity = usize::from(self.capacity);
+        self.pages.saturating_sub(1) * capacity > 2 * self.live
     }
 }
 
-/// Sizes up to here are multiples of [`STEP`]; above, eight sizes lie between powers of two.
-const FINE: usize = 128;
-const STEP: usize = 4;
-const FINE_CLASSES: usize = (FINE - MIN_CELL) / STEP + 1;
-
-/// The class of the smallest cells with room for `len` bytes.
-const fn class_of(len: usize) -> usize {
-    if len <= MIN_CELL {
-        return 0;
+/// Gives memory back that a shorter vector does not need.
+fn shrink<T>(vec: &mut Vec<T>) {
+    if vec.len() < vec.capacity() / 4 && vec.capacity() > 64 {
+        vec.shrink_to(vec.len() * 2);
     }
-    if len <= FINE {
-        return (len - MIN_CELL).div_ceil(STEP);
-    }
-    // The three bits behind the highest one of `last` choose among eight sizes.
-    let last = len - 1;
-    let exponent = last.ilog2() as usize;
-    let eighth = last >> (exponent - 3) & 7;
-    FINE_CLASSES + (exponent - FINE.ilog2() as usize) * 8 + eighth
-}
-
-const fn size_of_class(class: usize) -> usize {
-    if class < FINE_CLASSES {
-        return MIN_CELL + class * STEP;
-    }
-    let coarse = class - FINE_CLASSES;
-    let exponent = FINE.ilog2() as usize + coarse / 8;
-    (8 + coarse % 8 + 1) << (exponent - 3)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use alloc::collections::BTreeMap;
 
-    #[test]
-    fn a_class_has_room_and_wastes_little() {
-        let mut last = 0;
-        for len in 1..100_000 {
-            let class = class_of(len);
-            let size = size_of_class(class);
-            assert!(size >= len && class >= last, "{len}");
-            assert!(class == 0 || size_of_class(class - 1) < len, "{len}");
-            let waste = size - len;
-            assert!(len < MIN_CELL || waste < STEP || (len > FINE && waste * 8 < len));
-            last = class;
+    use super::size::MAX_SHARED;
+    use super::*;
+    use crate::table::arena::page::MARK;
+
+    /// An arena beside a map of what its cells must hold.
+    struct Model {
+        arena: Arena,
+        held: BTreeMap<u32, (usize, u8)>,
+        // To choose from; some are not held any more.
+        names: Vec<u32>,
+        state: u64,
+        relocated: usize,
+    }
+
+    impl Model {
+        fn new(seed: u64) -> Self {
+            Self {
+                arena: Arena::new(),
+                held: BTreeMap::new(),
+                names: Vec::new(),
+                state: seed,
+                relocated: 0,
+            }
         }
-        const { assert!(PAGE_BYTES / MIN_CELL < 1 << CELL_BITS) };
-        assert!(class_of(usize::MAX >> 1) < 500);
+
+        fn random(&mut self, below: usize) -> usize {
+            self.state ^= self.state << 13;
+            self.state ^= self.state >> 7;
+            self.state ^= self.state << 17;
+            (self.state % below as u64) as usize
+        }
+
+        fn take(&mut self, len: usize) {
+            let byte = 1 + self.random(255) as u8;
+            let cell = self.arena.take(len);
+            self.arena.get_mut(cell)[..len].fill(byte);
+            self.arena.get_mut(cell)[..MARK].fill(byte);
+            let old = self.held.insert(cell.to_bits(), (len, byte));
+            assert_eq!(old, None, "a cell is taken once");
+            self.names.push(cell.to_bits());
+        }
+
+        fn give_back(&mut self, bits: u32) {
+            self.held.remove(&bits).expect("it is held");
+            self.arena.give_back(Cell::from_bits(bits));
+            if let Some((old, new)) = self.arena.relocate() {
+                let content = self.held.remove(&old.to_bits()).expect("it was in use");
+                assert_eq!(self.held.insert(new.to_bits(), content), None);
+                self.names.push(new.to_bits());
+                self.relocated += 1;
+            }
+        }
+
+        fn give_back_any(&mut self) {
+            while !self.names.is_empty() {
+                let at = self.random(self.names.len());
+                let name = self.names.swap_remove(at);
+                if self.held.contains_key(&name) {
+                    return self.give_back(name);
+                }
+            }
+        }
+
+        fn check(&self) {
+            let (mut bytes, mut shared) = (0, 0);
+            for (bits, (len, byte)) in &self.held {
+                let cell = self.arena.get(Cell::from_bits(*bits));
+                assert!(cell[..*len].iter().all(|found| found == byte));
+                bytes += cell.len();
+                shared += if *len > MAX_SHARED { 0 } else { cell.len() };
+            }
+            assert_eq!(self.arena.live_bytes, shared);
+            assert_eq!(self.arena.all_bytes() - self.arena.bytes, bytes - shared);
+            let used: usize = self.arena.classes.iter().map(|class| class.live).sum();
+            let own = |(len, _): &&(usize, u8)| *len > MAX_SHARED;
+            assert_eq!(
+                used + self.held.values().filter(own).count(),
+                self.held.len()
+            );
+            let pages = self.arena.classes.iter().filter(|class| class.pages > 0);
+            let most = 2 * bytes + SLACK + 2 * PAGE_BYTES * pages.count();
+            assert!(
+                self.arena.all_bytes() <= most,
+                "{} > {most}",
+                self.arena.all_bytes()
+            );
+        }
     }
 
     #[test]
-    fn cells_keep_what_they_are_given_whatever_comes_and_goes() {
-        let mut arena = Arena::new();
-        let fill = |arena: &mut Arena, len: usize, byte: u8| {
-            let cell = arena.take(len);
-            arena.get_mut(cell)[..len].fill(byte);
-            (cell, len, byte)
-        };
-        let lens = [20, 21, 52, 128, 129, 1_000, 16_384, 16_385, 30_000, 100_000];
-        let mut cells = Vec::new();
-        for round in 0..50_u8 {
-            for len in lens {
-                cells.push(fill(&mut arena, len, round));
+    fn cells_keep_what_they_are_given_and_memory_follows_them_whatever_comes_and_goes() {
+        const LENS: [usize; 10] = [20, 21, 52, 128, 129, 1_000, 4_096, 4_097, 30_000, 52];
+        let mut relocated = 0;
+        for seed in 1..=4 {
+            let mut model = Model::new(seed);
+            for _ in 0..12 {
+                let (lens, ops) = (1 + model.random(LENS.len()), model.random(16_000));
+                let grows = model.random(10);
+                for _ in 0..ops {
+                    if model.random(10) < grows {
+                        let len = LENS[model.random(lens)];
+                        model.take(len);
+                    } else {
+                        model.give_back_any();
+                    }
+                }
+                model.check();
             }
-            if round % 3 == 2 {
-                let odd = cells.iter().skip(1).step_by(2);
-                odd.for_each(|(cell, ..)| arena.give_back(*cell));
-                cells = cells.into_iter().step_by(2).collect();
+            while !model.held.is_empty() {
+                model.give_back_any();
             }
-            for (cell, len, byte) in &cells {
-                assert!(arena.get(*cell)[..*len].iter().all(|found| found == byte));
+            model.check();
+            relocated += model.relocated;
+        }
+        assert!(relocated > 100, "{relocated} cells have moved");
+    }
+
+    #[test]
+    fn what_is_left_of_many_pages_moves_together() {
+        let mut model = Model::new(1);
+        (0..50_000).for_each(|_| model.take(52));
+        let cells: Vec<_> = model.held.keys().copied().collect();
+        for (at, cell) in cells.iter().enumerate() {
+            // Once relocated it is not held any more under this name.
+            if at % 300 > 0 && model.held.contains_key(cell) {
+                model.give_back(*cell);
             }
         }
-        for (cell, ..) in cells {
-            arena.give_back(cell);
+        while model.held.len() > 167 {
+            model.give_back_any();
         }
-        let resident = arena.pages.iter().filter(|page| page.capacity > 0);
-        assert!(resident.clone().all(|page| page.live == 0));
-        assert_eq!(resident.count(), 10, "one page of each size");
+        model.check();
+        assert!(model.relocated > 100);
+        assert!(model.arena.all_bytes() < SLACK + 4 * PAGE_BYTES);
+        assert!(model.arena.absent.len() <= 2 * model.arena.pages.len());
+    }
+
+    #[test]
+    fn a_large_cell_leaves_nothing_behind_and_a_small_one_a_page() {
+        let mut model = Model::new(1);
+        for len in [4_097, 100_000, 10_000_000] {
+            model.take(len);
+            assert!(model.arena.all_bytes() == len, "no more than asked for");
+            model.give_back_any();
+            assert_eq!((model.arena.all_bytes(), model.arena.pages.len()), (0, 0));
+        }
+        model.take(52);
+        let bytes = model.arena.all_bytes();
+        model.give_back_any();
+        assert_eq!(model.arena.all_bytes(), bytes, "for who takes it again");
     }
 
     #[test]
     fn numbers_of_pages_and_cells_are_used_again() {
-        let mut arena = Arena::new();
-        let take =
-            |arena: &mut Arena| -> Vec<Cell> { (0..2_000).map(|_| arena.take(52)).collect() };
-        let mut cells = take(&mut arena);
-        let (pages, bytes) = (arena.pages.len(), arena.bytes());
+        let mut model = Model::new(1);
+        (0..2_000).for_each(|_| model.take(52));
+        let (pages, bytes) = (model.arena.pages.len(), model.arena.all_bytes());
         for _ in 0..3 {
-            cells.iter().for_each(|cell| arena.give_back(*cell));
-            assert_eq!(
-                arena.bytes(),
-                size_of_class(class_of(52)) * (PAGE_BYTES / 52)
-            );
-            cells = take(&mut arena);
-            assert_eq!((arena.pages.len(), arena.bytes()), (pages, bytes));
+            while !model.held.is_empty() {
+                model.give_back_any();
+            }
+            assert!(model.arena.all_bytes() <= PAGE_BYTES);
+            (0..2_000).for_each(|_| model.take(52));
+            let same = (model.arena.pages.len(), model.arena.all_bytes());
+            assert_eq!(same, (pages, bytes));
         }
     }
 }

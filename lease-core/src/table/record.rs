@@ -17,10 +17,9 @@ use crate::{Incarnation, LeaseId, Ttl};
 #[repr(align(32))]
 pub(crate) struct Record {
     id: LeaseId,
-    // Invariant: deadline in milliseconds << 19 | marks, and whether it has items. In a batch the
-    // batch's number instead of the deadline.
+    // Invariant: deadline in milliseconds << 19 | marks, and whether it has items.
     when: AtomicU64,
-    // Invariant: TTL in seconds << 30 | position in the wheel, or in the batch.
+    // Invariant: TTL in seconds << 30 | position in the wheel, or spot in a batch.
     span: u64,
     incarnation: Incarnation,
 }
@@ -30,25 +29,30 @@ pub(crate) struct Record {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Marks(u64);
 
-/// Where a lease is in its life.
+/// Whether a lease can be renewed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Phase {
     /// Alive.
     Active,
-    /// Handed out as expired; nothing renews it any more.
+    /// Delivered as expired; nothing renews it any more.
     Expiring,
-    /// Its revoke is being written.
-    Revoking,
-    /// Its grant is being written; nobody sees it yet.
-    Granting,
 }
 
-/// Where a lease that is handed out is: the number of the batch, and the index there.
+/// Where the running promotion has a lease: a scheduled lease is in exactly one place.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Place {
-    pub(crate) batch: u64,
-    pub(crate) index: u32,
+pub(crate) enum Place {
+    /// In the expiry queue; [`Position::NONE`] while its entry is taken out to be looked at.
+    Queued(Position),
+    /// Overdue, and waiting until the revoke rate lets it be delivered.
+    Throttled,
+    /// Delivered, in a batch that the host still has time for.
+    Delivered(Spot),
 }
+
+/// A place in a batch of delivered leases; the [`Attempts`](crate::primary::attempts::Attempts) that
+/// gave it know what it means.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Spot(u32);
 
 /// Counts promotions, to tell the schedule of the running one from what earlier ones left behind.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -56,13 +60,14 @@ pub(crate) struct Tag(u64);
 
 const DEADLINE_SHIFT: u32 = 19;
 const LOW_MASK: u64 = (1 << DEADLINE_SHIFT) - 1;
-const PHASE_MASK: u64 = 0b11;
-const GUARDED: u64 = 1 << 2;
-const POSTPONED: u64 = 1 << 3;
+const EXPIRING: u64 = 1 << 0;
+const GUARDED: u64 = 1 << 1;
+const THROTTLED: u64 = 1 << 2;
+const DELIVERED: u64 = 1 << 3;
+const PLACE_MASK: u64 = THROTTLED | DELIVERED;
 const HAS_ITEMS: u64 = 1 << 4;
-const IN_BATCH: u64 = 1 << 5;
 const MARKS_MASK: u64 = LOW_MASK & !HAS_ITEMS;
-const TAG_SHIFT: u32 = 6;
+const TAG_SHIFT: u32 = 5;
 const TTL_SHIFT: u32 = 30;
 const POSITION_MASK: u64 = (1 << TTL_SHIFT) - 1;
 
@@ -71,14 +76,12 @@ pub(crate) const FAR_FUTURE_MS: u64 = u64::MAX >> DEADLINE_SHIFT;
 
 impl Record {
     pub(crate) fn new(id: LeaseId, ttl: Ttl, incarnation: Incarnation) -> Self {
-        let mut record = Self {
+        Self {
             id,
             when: AtomicU64::new(0),
-            span: ttl.as_secs() << TTL_SHIFT,
+            span: ttl.as_secs() << TTL_SHIFT | u64::from(Position::NONE.to_bits()),
             incarnation,
-        };
-        record.set_position(Position::NONE);
-        record
+        }
     }
 
     pub(crate) const fn id(&self) -> LeaseId {
@@ -93,8 +96,8 @@ impl Record {
         self.incarnation
     }
 
-    /// Milliseconds. Of a live lease its expiry, of an expiring one that is in no batch the next
-    /// attempt.
+    /// Milliseconds. Of a live lease its expiry, of an expiring one the latest attempt if it is in a
+    /// batch, and else the next one.
     #[inline]
     pub(crate) fn deadline_ms(&self) -> u64 {
         self.when() >> DEADLINE_SHIFT
@@ -150,43 +153,35 @@ impl Record {
         self.marks().phase()
     }
 
-    /// Whether the lease takes commands: neither its grant nor its revoke is being written.
-    pub(crate) fn is_settled(&self) -> bool {
-        !matches!(self.phase(), Phase::Granting | Phase::Revoking)
-    }
-
     pub(crate) fn set_phase(&mut self, phase: Phase) {
-        self.set_marks(self.marks().with_phase(phase));
+        let when = self.when.get_mut();
+        *when = *when & !EXPIRING
+            | if phase == Phase::Expiring {
+                EXPIRING
+            } else {
+                0
+            };
     }
 
-    /// Where the lease is if it is in a batch.
-    pub(crate) fn place(&self) -> Option<Place> {
-        (self.when() & IN_BATCH != 0).then(|| Place {
-            batch: self.deadline_ms(),
-            index: self.position().to_bits(),
-        })
+    /// Where the running promotion has the lease.
+    pub(crate) fn place(&self) -> Place {
+        let low = (self.span & POSITION_MASK) as u32;
+        match self.when() & PLACE_MASK {
+            0 => Place::Queued(Position::from_bits(low)),
+            THROTTLED => Place::Throttled,
+            _ => Place::Delivered(Spot(low)),
+        }
     }
 
-    /// Puts a lease that is in no queue into a batch.
-    pub(crate) fn enter_batch(&mut self, place: Place) {
-        self.set_deadline_ms(place.batch);
-        self.set_position(Position::from_bits(place.index));
-        *self.when.get_mut() |= IN_BATCH;
-    }
-
-    /// Takes the lease from its batch; it has no deadline then until it is given one.
-    pub(crate) fn leave_batch(&mut self) {
-        *self.when.get_mut() &= !IN_BATCH;
-        self.set_position(Position::NONE);
-    }
-
-    /// Where the wheel of the running promotion holds the lease.
-    pub(crate) fn position(&self) -> Position {
-        Position::from_bits((self.span & POSITION_MASK) as u32)
-    }
-
-    pub(crate) fn set_position(&mut self, position: Position) {
-        self.span = self.span & !POSITION_MASK | u64::from(position.to_bits());
+    pub(crate) fn set_place(&mut self, place: Place) {
+        let (mark, low) = match place {
+            Place::Queued(position) => (0, position.to_bits()),
+            Place::Throttled => (THROTTLED, Position::NONE.to_bits()),
+            Place::Delivered(Spot(spot)) => (DELIVERED, spot),
+        };
+        let when = self.when.get_mut();
+        *when = *when & !PLACE_MASK | mark;
+        self.span = self.span & !POSITION_MASK | u64::from(low);
     }
 
     #[inline]
@@ -222,18 +217,12 @@ impl Marks {
         Self(tag.0 << TAG_SHIFT)
     }
 
-    pub(crate) fn phase(self) -> Phase {
-        match self.0 & PHASE_MASK {
-            0 => Phase::Active,
-            1 => Phase::Expiring,
-            2 => Phase::Revoking,
-            _ => Phase::Granting,
+    pub(crate) const fn phase(self) -> Phase {
+        if self.0 & EXPIRING == 0 {
+            Phase::Active
+        } else {
+            Phase::Expiring
         }
-    }
-
-    #[must_use]
-    pub(crate) fn with_phase(self, phase: Phase) -> Self {
-        Self(self.0 & !PHASE_MASK | phase as u64)
     }
 
     pub(crate) const fn tag(self) -> Tag {
@@ -249,20 +238,20 @@ impl Marks {
     pub(crate) const fn with_guard(self, guarded: bool) -> Self {
         Self(self.0 & !GUARDED | if guarded { GUARDED } else { 0 })
     }
+}
 
-    /// Whether the deadline is a turn that the revoke rate has given the lease.
-    pub(crate) const fn is_postponed(self) -> bool {
-        self.0 & POSTPONED != 0
+impl Spot {
+    /// How many bits a spot has.
+    pub(crate) const BITS: u32 = TTL_SHIFT;
+
+    /// The spot with these bits, of which there are no more than [`BITS`](Self::BITS).
+    pub(crate) const fn from_bits(bits: u32) -> Self {
+        debug_assert!(bits >> Self::BITS == 0);
+        Self(bits)
     }
 
-    #[must_use]
-    pub(crate) const fn postponed(self) -> Self {
-        Self(self.0 | POSTPONED)
-    }
-
-    #[must_use]
-    pub(crate) const fn on_time(self) -> Self {
-        Self(self.0 & !POSTPONED)
+    pub(crate) const fn to_bits(self) -> u32 {
+        self.0
     }
 }
 
@@ -297,23 +286,44 @@ mod tests {
     #[test]
     fn fields_do_not_disturb_each_other() {
         let mut record = record();
-        let marks = Marks::renewable(Tag(0x1fff)).with_guard(true);
-        let marks = marks.postponed().postponed();
+        let marks = Marks::renewable(Tag(0x3fff)).with_guard(true);
         record.set_has_items(true);
-        record.set_marks(marks.with_phase(Phase::Revoking));
+        record.set_marks(marks);
+        record.set_phase(Phase::Expiring);
         record.set_deadline_ms(u64::MAX);
-        record.set_position(Position::from_bits(0x2aaa_aaaa));
-        assert_eq!(record.ttl(), Ttl::MAX);
-        assert_eq!(record.deadline_ms(), FAR_FUTURE_MS);
-        assert_eq!(record.position().to_bits(), 0x2aaa_aaaa);
-        assert_eq!(record.phase(), Phase::Revoking);
-        assert_eq!(record.marks().tag(), Tag(0x1fff));
-        assert!(record.has_items());
-        assert!(record.marks().is_guarded() && record.marks().is_postponed());
+        let spot = Spot::from_bits(0x2aaa_aaaa);
+        let places = [
+            Place::Delivered(spot),
+            Place::Throttled,
+            Place::Queued(Position::from_bits(0x1555_5555)),
+            Place::Queued(Position::NONE),
+        ];
+        for place in places {
+            record.set_place(place);
+            assert_eq!(record.place(), place);
+            assert_eq!(record.ttl(), Ttl::MAX);
+            assert_eq!(record.deadline_ms(), FAR_FUTURE_MS);
+            assert_eq!(record.phase(), Phase::Expiring);
+            assert_eq!(record.marks().tag(), Tag(0x3fff));
+            assert!(record.has_items() && record.marks().is_guarded());
+        }
         record.set_phase(Phase::Active);
         record.set_has_items(false);
         assert_eq!(record.marks(), marks);
         assert_eq!(record.deadline_ms(), FAR_FUTURE_MS);
+    }
+
+    #[test]
+    fn only_a_queued_lease_has_the_marks_of_a_plain_renewal() {
+        let mut record = record();
+        let marks = Marks::renewable(Tag::FIRST);
+        record.set_marks(marks);
+        for place in [Place::Throttled, Place::Delivered(Spot::from_bits(0))] {
+            record.set_place(place);
+            assert_ne!(record.marks(), marks);
+        }
+        record.set_place(Place::Queued(Position::NONE));
+        assert_eq!(record.marks(), marks);
     }
 
     #[test]
@@ -340,7 +350,7 @@ mod tests {
 
     #[test]
     fn tags_run_out() {
-        assert_eq!(Tag(0x1ffe).next(), Some(Tag(0x1fff)));
-        assert_eq!(Tag(0x1fff).next(), None);
+        assert_eq!(Tag(0x3ffe).next(), Some(Tag(0x3fff)));
+        assert_eq!(Tag(0x3fff).next(), None);
     }
 }

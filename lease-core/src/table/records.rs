@@ -1,19 +1,18 @@
 use alloc::vec::Vec;
 
-use foldhash::fast::FixedState;
-
+use super::hash::KeyedHash;
 use super::record::Record;
-use super::shards::{Shards, Spot, hash_id, place_of, shard_of_place};
+use super::shards::{Shards, Spot, rank_of, shard_of_rank};
 use crate::LeaseId;
 
 /// The records of all leases.
 #[derive(Clone, Debug)]
 pub(crate) struct Records {
     shards: Shards<Record>,
-    seed: FixedState,
+    key: KeyedHash,
 }
 
-/// A place in a walk over all records that goes on while they change.
+/// How far a walk over all records has come that goes on while they change.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Cursor {
     shard: usize,
@@ -28,7 +27,7 @@ impl Records {
     pub(crate) fn new(hash_seed: u64) -> Self {
         Self {
             shards: Shards::new(),
-            seed: FixedState::with_seed(hash_seed),
+            key: KeyedHash::new(hash_seed),
         }
     }
 
@@ -84,22 +83,22 @@ impl Records {
     /// Adds a record, O(1) but for the growth of one part. The caller knows that the id is free.
     pub(crate) fn insert(&mut self, record: Record) -> &mut Record {
         let spot = Spot::of(self.hash(record.id()));
-        let seed = &self.seed;
+        let key = &self.key;
         self.shards
-            .insert(spot, record, |record| hash_id(seed, record.id()))
+            .insert(spot, record, |record| key.of_id(record.id()))
     }
 
     /// Takes a record out, O(1) but for the shrinking of a part that is mostly empty.
     pub(crate) fn remove(&mut self, id: LeaseId) -> Option<Record> {
         let spot = Spot::of(self.hash(id));
-        let seed = &self.seed;
+        let key = &self.key;
         let is_it = |record: &Record| record.id() == id;
         self.shards
-            .remove(spot, is_it, |record| hash_id(seed, record.id()))
+            .remove(spot, is_it, |record| key.of_id(record.id()))
     }
 
-    /// Calls `visit` with the records of the next `buckets` places behind `cursor` and moves it on.
-    /// Answers whether there is more.
+    /// Calls `visit` with the records of the next `buckets` buckets behind `cursor` and moves it on.
+    /// Returns whether there is more.
     ///
     /// Every record that is there during the whole walk is visited, perhaps twice.
     pub(crate) fn walk(
@@ -131,18 +130,19 @@ impl Records {
         }
     }
 
-    /// Answers whether the records of the part in which the cursor stands have moved, so that the
+    /// Returns whether the records of the part in which the cursor stands have moved, so that the
     /// part begins again.
     pub(crate) fn restarts(&self, cursor: &mut Cursor) -> bool {
         cursor.follow(&self.shards)
     }
 
-    /// As [`walk`](Self::walk), but ends a call also at the end of a part.
+    /// As [`walk`](Self::walk), but ends a call also at the end of a part, and behind a record for
+    /// which `visit` does not return that it goes on.
     pub(crate) fn walk_part(
         &self,
         cursor: &mut Cursor,
         buckets: usize,
-        visit: impl FnMut(&Record),
+        mut visit: impl FnMut(&Record) -> bool,
     ) -> bool {
         cursor.follow(&self.shards);
         let tables = self.shards.tables();
@@ -152,11 +152,12 @@ impl Records {
         let end = table
             .num_buckets()
             .min(cursor.bucket.saturating_add(buckets));
-        (cursor.bucket..end)
-            .filter_map(|bucket| table.get_bucket(bucket))
-            .for_each(visit);
-        cursor.bucket = end;
-        if end == table.num_buckets() {
+        let mut goes_on = true;
+        while goes_on && cursor.bucket < end {
+            goes_on = table.get_bucket(cursor.bucket).is_none_or(&mut visit);
+            cursor.bucket += 1;
+        }
+        if cursor.bucket == table.num_buckets() {
             cursor.shard += 1;
             cursor.bucket = 0;
         }
@@ -171,8 +172,8 @@ impl Records {
     /// The next `limit` ids behind `after` in an order that depends on the ids and the seed alone,
     /// not on what was granted when. O(leases / 256 + limit log limit).
     pub(crate) fn page(&self, after: Option<LeaseId>, limit: usize) -> Vec<LeaseId> {
-        let after = after.map(|id| (self.place(id), id));
-        let first = after.map_or(0, |(place, _)| shard_of_place(place));
+        let after = after.map(|id| (self.rank(id), id));
+        let first = after.map_or(0, |(rank, _)| shard_of_rank(rank));
         let mut page = Vec::new();
         for table in &self.shards.tables()[first..] {
             let start = page.len();
@@ -181,7 +182,7 @@ impl Records {
             }
             let ids = table
                 .iter()
-                .map(|record| (self.place(record.id()), record.id()));
+                .map(|record| (self.rank(record.id()), record.id()));
             page.extend(ids.filter(|entry| after.is_none_or(|after| *entry > after)));
             if page.len() > limit {
                 page[start..].select_nth_unstable(limit - start);
@@ -192,18 +193,18 @@ impl Records {
         page.into_iter().map(|(_, id)| id).collect()
     }
 
-    fn place(&self, id: LeaseId) -> u64 {
-        place_of(self.hash(id))
+    fn rank(&self, id: LeaseId) -> u64 {
+        rank_of(self.hash(id))
     }
 
     #[inline]
     fn hash(&self, id: LeaseId) -> u64 {
-        hash_id(&self.seed, id)
+        self.key.of_id(id)
     }
 }
 
 impl Cursor {
-    /// Starts the part again if its records have moved, and answers whether a part that was begun
+    /// Starts the part again if its records have moved, and returns whether a part that was begun
     /// does.
     fn follow(&mut self, shards: &Shards<Record>) -> bool {
         let Some(moves) = shards.moves(self.shard) else {
@@ -319,24 +320,24 @@ mod tests {
                 records.remove(id(*number));
             }
         };
-        let visited = |mut records: Records, places, change: &dyn Fn(&mut Records)| {
+        let visited = |mut records: Records, buckets, change: &dyn Fn(&mut Records)| {
             let (mut cursor, mut seen) = (Cursor::default(), BTreeSet::new());
             let mut visit = |record: &mut Record| _ = seen.insert(record.id());
-            assert!(records.walk(&mut cursor, places, &mut visit));
+            assert!(records.walk(&mut cursor, buckets, &mut visit));
             change(&mut records);
             assert!(!records.walk(&mut cursor, usize::MAX, &mut visit));
             seen
         };
-        for places in 1..32 {
-            let grows = visited(records(stays.iter().copied()), places, &add);
-            let shrinks = visited(records(all.iter().copied()), places, &take);
-            let both = visited(records(all.iter().copied()), places, &|records| {
+        for buckets in 1..32 {
+            let grows = visited(records(stays.iter().copied()), buckets, &add);
+            let shrinks = visited(records(all.iter().copied()), buckets, &take);
+            let both = visited(records(all.iter().copied()), buckets, &|records| {
                 take(records);
                 add(records);
             });
             for seen in [grows, shrinks, both] {
                 let missed = stays.iter().filter(|number| !seen.contains(&id(**number)));
-                assert_eq!(missed.count(), 0, "behind {places} places");
+                assert_eq!(missed.count(), 0, "behind {buckets} buckets");
             }
         }
     }

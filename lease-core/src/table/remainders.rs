@@ -1,13 +1,14 @@
-use foldhash::fast::FixedState;
-use hashbrown::HashMap;
+use hashbrown::HashTable;
 
+use super::hash::KeyedHash;
 use crate::{LeaseId, Ttl};
 
 /// The checkpoints of the leases that have seen one; most have not and take no room here.
 #[derive(Clone, Debug)]
 pub(crate) struct Remainders {
-    // Invariant: holds no default value.
-    of: HashMap<LeaseId, Remainder, FixedState>,
+    // Invariant: each id once, and no default value.
+    of: HashTable<(LeaseId, Remainder)>,
+    key: KeyedHash,
 }
 
 /// What checkpoints have left of a lease's TTL.
@@ -22,7 +23,8 @@ pub(crate) struct Remainder {
 impl Remainders {
     pub(crate) fn new(hash_seed: u64) -> Self {
         Self {
-            of: HashMap::with_hasher(FixedState::with_seed(hash_seed)),
+            of: HashTable::new(),
+            key: KeyedHash::new(hash_seed),
         }
     }
 
@@ -31,32 +33,40 @@ impl Remainders {
         if self.of.is_empty() {
             return Remainder::default();
         }
-        self.of.get(&id).copied().unwrap_or_default()
+        let entry = self.of.find(self.key.of_id(id), |(of, _)| *of == id);
+        entry.map(|(_, remainder)| *remainder).unwrap_or_default()
     }
 
     pub(crate) fn set(&mut self, id: LeaseId, remainder: Remainder) {
         if remainder == Remainder::default() {
-            self.remove(id);
-        } else {
-            self.of.insert(id, remainder);
+            return self.remove(id);
         }
+        let Self { of, key } = self;
+        let is_it = |(of, _): &(LeaseId, Remainder)| *of == id;
+        let entry = of.entry(key.of_id(id), is_it, |(id, _)| key.of_id(*id));
+        entry.insert((id, remainder));
     }
 
     pub(crate) fn remove(&mut self, id: LeaseId) {
-        if !self.of.is_empty()
-            && self.of.remove(&id).is_some()
-            && self.of.len() < self.of.capacity() / 8
-        {
-            self.of.shrink_to(self.of.len() * 2);
+        let Self { of, key } = self;
+        if of.is_empty() {
+            return;
+        }
+        let Ok(entry) = of.find_entry(key.of_id(id), |(of, _)| *of == id) else {
+            return;
+        };
+        entry.remove();
+        if of.len() < of.num_buckets() / 4 {
+            of.shrink_to(of.len() * 3 / 2, |(id, _)| key.of_id(*id));
         }
     }
 
     pub(crate) fn check_invariants(&self, ttl_of: impl Fn(LeaseId) -> Option<Ttl>) {
-        for (&id, remainder) in &self.of {
+        for &(id, remainder) in &self.of {
             let ttl = ttl_of(id).expect("a remainder belongs to a lease");
             let is_possible = remainder.remaining.is_none_or(|left| left <= ttl);
             assert!(is_possible, "more remains than the TTL of {id}");
-            assert_ne!(*remainder, Remainder::default(), "{id} needs no entry");
+            assert_ne!(remainder, Remainder::default(), "{id} needs no entry");
         }
     }
 }
@@ -85,6 +95,12 @@ mod tests {
         assert_eq!(remainders.of.len(), 1);
         assert!(remainders.of.capacity() < 100);
         assert_eq!(remainders.get(id(1)), remainder);
+        let other = Remainder {
+            generation: 1,
+            ..remainder
+        };
+        remainders.set(id(1), other);
+        assert_eq!((remainders.of.len(), remainders.get(id(1))), (1, other));
         remainders.remove(id(1));
         assert_eq!(remainders.get(id(1)), Remainder::default());
     }
@@ -93,7 +109,9 @@ mod tests {
     #[should_panic(expected = "needs no entry")]
     fn the_check_sees_an_entry_that_says_nothing() {
         let mut remainders = Remainders::new(0);
-        remainders.of.insert(id(1), Remainder::default());
+        let entry = (id(1), Remainder::default());
+        let hash = remainders.key.of_id(id(1));
+        remainders.of.insert_unique(hash, entry, |_| hash);
         remainders.check_invariants(|_| Some(Ttl::MIN));
     }
 }

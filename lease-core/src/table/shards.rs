@@ -1,11 +1,7 @@
 use alloc::boxed::Box;
-use core::hash::BuildHasher;
 
-use foldhash::fast::FixedState;
 use hashbrown::HashTable;
-use hashbrown::hash_table::IterHash;
-
-use crate::LeaseId;
+use hashbrown::hash_table::{self, IterHash, VacantEntry};
 
 /// A hash table in [`SHARDS`] parts of unequal size.
 ///
@@ -16,7 +12,7 @@ use crate::LeaseId;
 #[derive(Clone, Debug)]
 pub(crate) struct Shards<T> {
     tables: Box<[HashTable<T>]>,
-    // Counts for each part the times that its entries may have changed their places.
+    // Counts for each part the times that its entries may have changed their buckets.
     moves: Box<[u64]>,
     len: usize,
 }
@@ -28,12 +24,27 @@ pub(crate) struct Spot {
     hash: u64,
 }
 
-/// As much of a hash as tells the places of a part apart, of which one with 2^24 is for billions of
-/// entries.
+/// What [`Shards::entry`] has found.
+pub(crate) enum Entry<'a, T> {
+    Occupied(&'a mut T),
+    Vacant(Vacancy<'a, T>),
+}
+
+/// Where an entry that is not there can be inserted without another search.
+pub(crate) struct Vacancy<'a, T> {
+    entry: VacantEntry<'a, T>,
+    len: &'a mut usize,
+}
+
+/// As much of a hash as tells the buckets of a part apart: parts of 2^24 hold billions of entries.
 pub(crate) type Short = [u8; 3];
 
 /// How many parts there are.
 pub(crate) const SHARDS: usize = 256;
+
+/// A part with so many buckets is small enough to stay as it is: all parts with records are 270 KB
+/// then.
+const MIN_BUCKETS: usize = 32;
 
 impl<T> Shards<T> {
     pub(crate) fn new() -> Self {
@@ -67,6 +78,28 @@ impl<T> Shards<T> {
         self.tables[spot.shard].find_mut(spot.hash, is_it)
     }
 
+    /// The entry at a spot, or where to insert it. `hash_of` as for [`insert`](Self::insert). O(1)
+    /// but for the growth of one part.
+    #[inline]
+    pub(crate) fn entry(
+        &mut self,
+        spot: Spot,
+        is_it: impl FnMut(&T) -> bool,
+        hash_of: impl Fn(&T) -> u64,
+    ) -> Entry<'_, T> {
+        let table = &mut self.tables[spot.shard];
+        if table.len() == table.capacity() {
+            self.moves[spot.shard] += 1;
+        }
+        match table.entry(spot.hash, is_it, hash_of) {
+            hash_table::Entry::Occupied(entry) => Entry::Occupied(entry.into_mut()),
+            hash_table::Entry::Vacant(entry) => Entry::Vacant(Vacancy {
+                entry,
+                len: &mut self.len,
+            }),
+        }
+    }
+
     /// Adds an entry that is not there yet. `hash_of` tells the hash in the table, see [`Spot`]. O(1)
     /// but for the growth of one part.
     pub(crate) fn insert(&mut self, spot: Spot, entry: T, hash_of: impl Fn(&T) -> u64) -> &mut T {
@@ -85,17 +118,42 @@ impl<T> Shards<T> {
         is_it: impl FnMut(&T) -> bool,
         hash_of: impl Fn(&T) -> u64,
     ) -> Option<T> {
+        let bucket = self.bucket_of(spot, is_it)?;
+        self.remove_at(spot, bucket, hash_of)
+    }
+
+    /// The bucket of an entry in its part, for [`at_mut`](Self::at_mut) and
+    /// [`remove_at`](Self::remove_at) as long as nothing is inserted or removed. O(1).
+    #[inline]
+    pub(crate) fn bucket_of(&self, spot: Spot, is_it: impl FnMut(&T) -> bool) -> Option<usize> {
+        self.tables[spot.shard].find_bucket_index(spot.hash, is_it)
+    }
+
+    /// The entry in a bucket. O(1).
+    #[inline]
+    pub(crate) fn at_mut(&mut self, spot: Spot, bucket: usize) -> Option<&mut T> {
+        self.tables[spot.shard].get_bucket_mut(bucket)
+    }
+
+    /// Takes the entry out of a bucket. O(1) as [`remove`](Self::remove).
+    pub(crate) fn remove_at(
+        &mut self,
+        spot: Spot,
+        bucket: usize,
+        hash_of: impl Fn(&T) -> u64,
+    ) -> Option<T> {
         let table = &mut self.tables[spot.shard];
-        let (entry, _) = table.find_entry(spot.hash, is_it).ok()?.remove();
+        let (entry, _) = table.get_bucket_entry(bucket).ok()?.remove();
         self.len -= 1;
-        if table.len() < table.num_buckets() / 8 {
+        if table.len() < table.num_buckets() / 5 && table.num_buckets() > MIN_BUCKETS {
             self.moves[spot.shard] += 1;
-            table.shrink_to(table.len() * 2, hash_of);
+            // Half the buckets, of which less than half are full then.
+            table.shrink_to(table.len() * 3 / 2, hash_of);
         }
         Some(entry)
     }
 
-    /// The parts, in the order of the [places](place_of) of their entries' hashes.
+    /// The parts, in the order of the [ranks](rank_of) of their entries' hashes.
     pub(crate) fn tables(&self) -> &[HashTable<T>] {
         &self.tables
     }
@@ -105,7 +163,7 @@ impl<T> Shards<T> {
         self.tables.get_mut(shard)
     }
 
-    /// Differs from what it was before if entries of the part may have changed their places; `None`
+    /// Differs from what it was before if entries of the part may have changed their buckets; `None`
     /// behind the last part.
     pub(crate) fn moves(&self, shard: usize) -> Option<u64> {
         self.moves.get(shard).copied()
@@ -119,6 +177,14 @@ impl<T> Shards<T> {
     #[cfg(test)]
     pub(crate) fn buckets(&self) -> usize {
         self.tables.iter().map(HashTable::num_buckets).sum()
+    }
+}
+
+impl<T> Vacancy<'_, T> {
+    #[inline]
+    pub(crate) fn insert(self, entry: T) {
+        *self.len += 1;
+        self.entry.insert(entry);
     }
 }
 
@@ -154,29 +220,23 @@ impl Spot {
     }
 }
 
-/// The hash of what is found by the id of a lease.
-#[inline]
-pub(crate) fn hash_id(seed: &FixedState, id: LeaseId) -> u64 {
-    seed.hash_one(id.get())
-}
-
 /// Brings the bits that choose the part to the top. They are neither those that choose the bucket
 /// in the part's table, the lowest, nor those of its tags, the highest seven.
-pub(crate) const fn place_of(hash: u64) -> u64 {
+pub(crate) const fn rank_of(hash: u64) -> u64 {
     hash.rotate_left(24)
 }
 
 /// The part of the entries with this hash.
 #[inline]
 pub(crate) const fn shard_of(hash: u64) -> usize {
-    shard_of_place(place_of(hash))
+    shard_of_rank(rank_of(hash))
 }
 
-/// Maps the top 24 bits x of a place, as a fraction, to (4x - x^2) / 3 of all parts: rising, and
+/// Maps the top 24 bits x of a rank, as a fraction, to (4x - x^2) / 3 of all parts: rising, and
 /// twice as dense at the end as at the start.
 #[inline]
-pub(crate) const fn shard_of_place(place: u64) -> usize {
-    let x = place >> 40;
+pub(crate) const fn shard_of_rank(rank: u64) -> usize {
+    let x = rank >> 40;
     let bent = (x * ((4 << 24) - x)) >> 24;
     ((bent * SHARDS as u64 / 3) >> 24) as usize
 }
@@ -184,9 +244,10 @@ pub(crate) const fn shard_of_place(place: u64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::table::hash::KeyedHash;
 
     fn hash(number: &u32) -> u64 {
-        FixedState::with_seed(7).hash_one(number)
+        KeyedHash::new(7).of_item(&number.to_ne_bytes())
     }
 
     fn spot(number: u32) -> Spot {
@@ -202,10 +263,10 @@ mod tests {
     }
 
     #[test]
-    fn every_place_has_a_shard_and_places_rise_with_shards() {
-        assert_eq!(shard_of_place(0), 0);
-        assert_eq!(shard_of_place(u64::MAX), SHARDS - 1);
-        let shards = (0..1 << 12).map(|x| shard_of_place(x << 52));
+    fn every_rank_has_a_shard_and_ranks_rise_with_shards() {
+        assert_eq!(shard_of_rank(0), 0);
+        assert_eq!(shard_of_rank(u64::MAX), SHARDS - 1);
+        let shards = (0..1 << 12).map(|x| shard_of_rank(x << 52));
         assert!(shards.is_sorted());
     }
 
@@ -238,14 +299,31 @@ mod tests {
     #[test]
     fn memory_follows_the_number_of_entries_down() {
         let mut shards = shards(0..100_000);
-        for number in 0..99_000 {
+        for number in 0..96_000 {
             shards.remove(spot(number), |n| *n == number, hash);
         }
         let buckets = shards.buckets();
-        assert!(buckets < 10_000, "{buckets} places for 1,000 entries");
+        assert!(buckets < 20_000, "{buckets} buckets for 4,000 entries");
         assert!(
-            (99_000..100_000).all(|number| shards.find(spot(number), |n| *n == number).is_some())
+            (96_000..100_000).all(|number| shards.find(spot(number), |n| *n == number).is_some())
         );
+    }
+
+    #[test]
+    fn an_entry_is_found_or_made() {
+        let mut shards = shards(0..500);
+        let mut entry = |number| match shards.entry(spot(number), |n| *n == number, hash) {
+            Entry::Occupied(found) => Some(*found),
+            Entry::Vacant(vacancy) => {
+                vacancy.insert(number);
+                None
+            }
+        };
+        assert_eq!(
+            (entry(499), entry(500), entry(500)),
+            (Some(499), None, Some(500))
+        );
+        assert_eq!((shards.len(), shards.iter().count()), (501, 501));
     }
 
     #[test]

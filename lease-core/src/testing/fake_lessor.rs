@@ -2,11 +2,9 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, never};
-
 use crate::{
-    Backend, BackendError, Checkpointer, ExpiredBatch, Lease, LeaseError, LeaseId, LeaseItem,
-    Lessor, RangeDeleter, Renewal, Revoked, Timestamp, Ttl,
+    Backend, BackendError, Checkpointer, Epoch, ExpiredBatch, ExpiredLeases, Lease, LeaseError,
+    LeaseId, LeaseItem, Lessor, RangeDeleter, Renewal, Revoked, Timestamp, Ttl,
 };
 
 /// A lessor that knows which leases there are and nothing else, for tests of code that uses one.
@@ -72,7 +70,9 @@ impl Lessor for FakeLessor {
         Ok(())
     }
 
-    fn promote(&self, _: Duration) {}
+    fn promote(&self, _: Duration) -> Result<Epoch, LeaseError> {
+        Ok(Epoch::ZERO)
+    }
 
     fn demote(&self) {}
 
@@ -113,8 +113,8 @@ impl Lessor for FakeLessor {
             .collect()
     }
 
-    fn expired_leases(&self) -> Receiver<ExpiredBatch> {
-        never()
+    fn expired_leases(&self) -> ExpiredLeases {
+        ExpiredLeases::of_no_lessor()
     }
 
     fn recover(

@@ -3,10 +3,12 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
+use std::time::Duration;
 
 use lease_core::{
     Answer, Backend, BackendLessor, Checkpoint, Clock, Command, Driver, Durability, Epoch, Grant,
-    Incarnation, LeaseError, Lessor, Revocation, Table, TableDeleter, Timestamp, Ttl, WriteBatch,
+    Incarnation, LeaseError, Lessor, ManualClock, Revocation, Table, TableDeleter, Timestamp, Ttl,
+    WriteBatch,
 };
 
 use crate::support::TestBackend;
@@ -235,7 +237,7 @@ fn f25_a_command_and_the_applied_index_are_one_transaction() {
     let answer = bench
         .lessor
         .apply(&Command::BeginEpoch(Epoch::new(50)), index(5));
-    assert_eq!(answer, Ok(Answer::Epoch(Epoch::new(50))));
+    assert_eq!(answer, Ok(Answer::Epoch(Ok(Epoch::new(50)))));
     assert_eq!(bench.backend.get(&meta, b"applied"), applied(5));
     assert_eq!(bench.backend.store().epoch, Epoch::new(50));
 }
@@ -310,7 +312,7 @@ fn the_stored_epoch_never_falls() {
                 for round in 1..=1000 {
                     let epoch = Epoch::new(2 * round + parity);
                     let answer = lessor.apply(&Command::BeginEpoch(epoch), WriteBatch::default());
-                    assert!(matches!(answer, Ok(Answer::Epoch(now)) if now >= epoch));
+                    assert!(matches!(answer, Ok(Answer::Epoch(Ok(now))) if now >= epoch));
                 }
             });
         }
@@ -365,4 +367,60 @@ fn checkpoint_refuses_what_no_lease_can_have() {
         .lessor
         .checkpoint(id(9), 1)
         .expect("an unknown lease is ignored");
+}
+
+/// An epoch that was not stored may come again after a crash, and its fencing tokens with it.
+#[test]
+fn a_promotion_whose_epoch_is_not_stored_is_an_error_and_gives_no_token() {
+    for durability in [Durability::EveryCommand, BATCHED] {
+        let bench = bench(|builder| builder.durability(durability));
+        let epoch = bench.lessor.primary_epoch();
+        let first = bench.lessor.grant(id(1), 10).expect("free");
+        bench.lessor.flush().expect("works");
+        bench.backend.store().fail_after = Some(0);
+        assert!(is_backend(bench.lessor.promote(Duration::ZERO)));
+        assert_eq!(bench.lessor.primary_epoch(), epoch, "as it was");
+
+        let open = || {
+            BackendLessor::builder(bench.backend.clone())
+                .clock(Arc::new(ManualClock::default()))
+                .driver(Driver::Manual)
+                .durability(durability)
+                .build()
+                .expect("readable")
+        };
+        let second = open();
+        bench.backend.store().fail_after = Some(0);
+        assert!(is_backend(second.promote(Duration::ZERO)));
+        assert_eq!(second.primary_epoch(), None);
+        let none = second.grant(id(2), 10).expect("free").fencing_token();
+        assert_eq!(none, None, "it could come twice");
+        second.promote(Duration::ZERO).expect("works again");
+        let next = second.grant(id(3), 10).expect("free").fencing_token();
+        assert!(next > first.fencing_token());
+        // The next one finds at least the epoch of the last token, whatever was flushed.
+        std::mem::forget(second);
+        let third = open();
+        third.promote(Duration::ZERO).expect("works");
+        let last = third.grant(id(4), 10).expect("free").fencing_token();
+        assert!(last > next, "{last:?} after {next:?}");
+    }
+}
+
+/// Counted from the time that the last command had brought, the next try was due at once, again and
+/// again.
+#[test]
+fn a_batch_that_failed_is_tried_again_after_the_interval() {
+    let Bench {
+        lessor,
+        backend,
+        clock,
+    } = bench(|builder| builder.durability(BATCHED));
+    lessor.tick();
+    lessor.grant(id(1), 60).expect("free");
+    backend.store().fail_after = Some(0);
+    clock.advance(Duration::from_secs(5));
+    lessor.flush().expect_err("the store fails");
+    let due = lessor.next_wakeup().expect("something is pending");
+    assert!(due > Timestamp::from_secs(5), "{due:?}");
 }

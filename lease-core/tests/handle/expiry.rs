@@ -1,16 +1,17 @@
 //! Leases whose time is up, and those who wait for them.
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use lease_core::{
-    BackendLessor, Clock, Driver, ExpiryMode, LeaseError, Lessor, LessorConfig, ManualClock,
-    Renewal, Revoked, Ttl,
+    BackendLessor, BoxError, Driver, ExpiryMode, LeaseError, Lessor, LessorConfig, ManualClock,
+    RangeDeleter, Renewal, Revoked, Table, TableDeleter, Ttl, TxnDelete, WriteBatch,
 };
 
-use crate::{bench, id};
+use crate::{Bench, bench, id, items};
 
 /// A full channel delays a batch, and nothing is lost or handed out twice meanwhile.
 #[test]
@@ -26,9 +27,7 @@ fn f09_a_full_channel_loses_nothing() {
     let expired = bench.lessor.expired_leases();
     bench.advance(100);
     bench.advance(100);
-    let pause = LessorConfig::default().expired_lease_retry_interval;
-    let next = bench.clock.now().saturating_add(pause);
-    assert_eq!(bench.lessor.next_wakeup(), Some(next), "it waits for room");
+    assert_eq!(bench.lessor.next_wakeup(), None, "it waits for room");
     let mut seen = Vec::new();
     while seen.len() < 10 {
         let batch = expired.try_recv().expect("there is always a next one");
@@ -56,7 +55,6 @@ fn what_the_host_took_and_did_not_revoke_comes_again() {
     bench.advance(100);
     let first = expired.try_recv().expect("due");
     assert!(expired.try_recv().is_err(), "one attempt at a time");
-    bench.advance(1);
     bench.advance(2);
     assert!(expired.try_recv().is_err());
     bench.advance(1);
@@ -85,7 +83,7 @@ fn a_lease_that_the_revoke_rate_puts_off_is_backlog_and_late() {
     }
     bench.advance(10);
     assert_eq!(bench.lessor.stats().backlog, 3);
-    bench.lessor.renew(id(2)).expect("it waits for its turn");
+    bench.lessor.renew(id(2)).expect("it is throttled");
     bench.lessor.revoke(id(3)).expect("there");
     assert_eq!(bench.lessor.stats().backlog, 1);
     bench.advance(5);
@@ -99,9 +97,9 @@ fn a_lease_that_the_revoke_rate_puts_off_is_backlog_and_late() {
     assert_eq!(bench.lessor.stats().backlog, 0);
 }
 
-/// Leases that are renewed or revoked before their turn take no turn from those behind them.
+/// Leases that are renewed or revoked while they are throttled take no permit from those behind them.
 #[test]
-fn a_turn_that_nobody_needs_any_more_is_not_waited_for() {
+fn a_permit_that_nobody_needs_any_more_is_not_waited_for() {
     let config = LessorConfig {
         revoke_rate_per_sec: Some(NonZeroU32::MIN),
         ..LessorConfig::default()
@@ -114,7 +112,7 @@ fn a_turn_that_nobody_needs_any_more_is_not_waited_for() {
     bench.advance(10);
     for number in 2..=20 {
         if number % 2 == 0 {
-            bench.lessor.renew(id(number)).expect("it waits");
+            bench.lessor.renew(id(number)).expect("it is throttled");
         } else {
             bench.lessor.revoke(id(number)).expect("there");
         }
@@ -154,14 +152,21 @@ fn f24_a_restart_continues_with_what_remained() {
         .build()
         .expect("readable");
     assert!(restarted.lookup(id(1)).expect("recovered").demoted());
-    restarted.promote(Duration::from_secs(1));
+    restarted
+        .promote(Duration::from_secs(1))
+        .expect("the epoch is stored");
     let lease = restarted.lookup(id(1)).expect("recovered");
     assert_eq!(lease.remaining(), Duration::from_secs(401));
     assert!(restarted.primary_epoch() > bench.lessor.primary_epoch());
     assert_eq!(restarted.renew(id(1)).map(Ttl::as_secs), Ok(1000));
-    let before = bench.lessor.grant(id(2), 1).expect("free").incarnation();
-    let after = restarted.grant(id(2), 1).expect("free").incarnation();
-    assert!(after > before, "a fencing token grows across a restart");
+    let before = bench.lessor.grant(id(2), 1).expect("free").fencing_token();
+    let after = restarted.grant(id(2), 1).expect("free").fencing_token();
+    assert!(
+        before.is_some() && after > before,
+        "it grows across a restart"
+    );
+    let recovered = restarted.lookup(id(1)).expect("recovered");
+    assert_eq!(recovered.fencing_token(), None, "it is not stored");
 }
 
 #[test]
@@ -190,7 +195,10 @@ fn f10_a_blocking_renewal_ends_by_its_deadline_or_with_the_lease() {
     assert_eq!(revoked, Err(LeaseError::LeaseNotFound));
     let demoted = answer_after(3, &|| bench.lessor.demote());
     assert_eq!(demoted, Err(LeaseError::NotPrimary));
-    bench.lessor.promote(Duration::ZERO);
+    bench
+        .lessor
+        .promote(Duration::ZERO)
+        .expect("the epoch is stored");
     bench.advance(10);
     let stopped = answer_after(4, &|| bench.lessor.stop());
     assert_eq!(stopped, Err(LeaseError::NotPrimary));
@@ -211,4 +219,51 @@ fn renew_many_answers_for_each() {
             .iter()
             .all(|one| matches!(one, Ok(Renewal::Renewed(_))))
     );
+}
+
+/// The driver waited behind a revoke that waited for another one, whose range deleter hung, and no
+/// other lease expired meanwhile.
+#[test]
+fn an_expiry_waits_for_nobody_who_waits() {
+    struct Hangs(Mutex<Option<Receiver<()>>>, Sender<()>, TableDeleter);
+    impl RangeDeleter for Hangs {
+        fn begin<'t>(
+            &'t self,
+            batch: &'t mut WriteBatch,
+        ) -> Result<Box<dyn TxnDelete + 't>, BoxError> {
+            let hangs = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(may_go) = hangs {
+                self.1.send(())?;
+                may_go.recv()?;
+            }
+            self.2.begin(batch)
+        }
+    }
+    let Bench { lessor, clock, .. } = bench(|builder| builder.expiry(ExpiryMode::AutoRevoke));
+    let (go, may_go) = channel();
+    let (enter, entered) = channel();
+    let deleter = TableDeleter::new(Table::new("kv"));
+    let hangs = Hangs(Mutex::new(Some(may_go)), enter, deleter);
+    lessor.set_range_deleter(Arc::new(hangs));
+    for (number, ttl) in [(1, 10), (2, 1000), (3, 20)] {
+        lessor.grant(id(number), ttl).expect("free");
+    }
+    lessor.attach(id(2), &items(&["b"])).expect("there");
+    lessor.tick();
+    thread::scope(|scope| {
+        let first = scope.spawn(|| lessor.revoke(id(2)));
+        entered.recv().expect("it hangs in the deleter");
+        let second = scope.spawn(|| lessor.revoke_many(&[id(1), id(2)]));
+        while lessor.stats().waiting == 0 {
+            thread::yield_now();
+        }
+        clock.advance(Duration::from_secs(20));
+        lessor.tick();
+        assert!(lessor.lookup(id(1)).is_some(), "another revoke has it");
+        assert!(lessor.lookup(id(3)).is_none(), "it has expired");
+        go.send(()).expect("the deleter waits");
+        first.join().expect("no panic").expect("there");
+        let second = second.join().expect("no panic").expect("it works");
+        assert_eq!(second, [Ok(()), Err(LeaseError::LeaseNotFound)]);
+    });
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use lease_core::testing::FakeTxnDelete;
 use lease_core::{
-    BackendLessor, BoxError, Checkpoint, Command, LeaseError, LeaseId, Lessor, Observer,
-    RangeDeleter, Renewal, RevokeReason, Ttl, TxnDelete, WriteBatch,
+    BackendLessor, BoxError, Checkpoint, Command, LeaseError, Lessor, LessorEvent, Observer,
+    RangeDeleter, Renewal, Ttl, TxnDelete, WriteBatch,
 };
 
 use crate::support::TestBackend;
@@ -62,8 +62,10 @@ fn f11_the_host_may_call_back() {
         }
     }
     impl Observer for CallsBack {
-        fn revoked(&self, _: LeaseId, _: RevokeReason) {
-            self.call();
+        fn observe(&self, event: &LessorEvent<'_>) {
+            if let LessorEvent::Revoked { .. } = event {
+                self.call();
+            }
         }
     }
     impl RangeDeleter for CallsBack {
@@ -84,7 +86,7 @@ fn f11_the_host_may_call_back() {
         .map(Arc::new)
         .expect("empty");
     host.0.set(Arc::downgrade(&lessor)).expect("once");
-    lessor.promote(Duration::ZERO);
+    lessor.promote(Duration::ZERO).expect("the epoch is stored");
     for number in 1..=3 {
         lessor.grant(id(number), 60).expect("free");
     }
@@ -153,10 +155,7 @@ fn f06_a_renewal_whose_reset_fails_is_not_acknowledged() {
 fn observers_that_panic_are_ignored() {
     struct Panics;
     impl Observer for Panics {
-        fn granted(&self, _: LeaseId, _: Ttl) {
-            panic!("this observer panics")
-        }
-        fn renewed(&self, _: LeaseId, _: Ttl) {
+        fn observe(&self, _: &LessorEvent<'_>) {
             panic!("this observer panics")
         }
     }

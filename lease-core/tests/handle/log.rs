@@ -27,7 +27,7 @@ fn a_host_that_polls_checkpoints_reports_what_became_of_them() {
         .handle_checkpoints(&lost, ProposalOutcome::Failed);
     assert_eq!(bench.lessor.stats().open_checkpoints, 0);
     let again = Timestamp::from_secs(450);
-    assert_eq!(bench.lessor.next_wakeup(), Some(again));
+    assert_eq!(bench.lessor.next_checkpoint(), Some(again));
 
     bench.advance(150);
     let batch = bench.lessor.poll_checkpoints().expect("due again");

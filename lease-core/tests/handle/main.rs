@@ -8,6 +8,7 @@ mod commits;
 mod expiry;
 mod host;
 mod log;
+mod regressions;
 #[path = "../support/mod.rs"]
 mod support;
 mod threads;
@@ -43,7 +44,7 @@ fn bench(build: impl FnOnce(BackendLessorBuilder) -> BackendLessorBuilder) -> Be
         .clock(clock.clone())
         .driver(Driver::Manual);
     let lessor = build(builder).build().expect("an empty backend is read");
-    lessor.promote(Duration::ZERO);
+    lessor.promote(Duration::ZERO).expect("the epoch is stored");
     Bench {
         lessor,
         backend,

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use lease_core::{
-    BackendLessor, Clock, Durability, ExpiredBatch, LeaseError, Lessor, LessorConfig, Observer,
+    BackendLessor, Clock, Durability, LeaseError, Lessor, LessorConfig, LessorEvent, Observer,
     SystemClock,
 };
 
@@ -54,7 +54,7 @@ fn revokes_of_the_same_leases_in_opposite_orders_end() {
             bench.lessor.grant(*id, 60).expect("free");
         }
         let start = Arc::new(Barrier::new(2));
-        let (done, answers) = crossbeam_channel::bounded(2);
+        let (done, answers) = std::sync::mpsc::channel();
         for ids in [forth, back] {
             let (bench, start, done) = (Arc::clone(&bench), Arc::clone(&start), done.clone());
             thread::spawn(move || {
@@ -84,7 +84,7 @@ fn f09_what_is_taken_and_not_revoked_comes_again_by_itself() {
         })
         .build()
         .expect("the settings are legal");
-    lessor.promote(Duration::ZERO);
+    lessor.promote(Duration::ZERO).expect("the epoch is stored");
     lessor.grant(id(1), 1).expect("free");
     let expired = lessor.expired_leases();
     for attempt in 0..4 {
@@ -109,7 +109,7 @@ fn threads_checkpoint_what_was_there_before_the_promotion() {
     lessor.grant(id(1), 600).expect("free");
     // By now the thread sleeps until somebody wakes it.
     thread::sleep(Duration::from_millis(100));
-    lessor.promote(Duration::ZERO);
+    lessor.promote(Duration::ZERO).expect("the epoch is stored");
     let is_checkpointed = || {
         let lease = lessor.lookup(id(1)).expect("it is there");
         lease.checkpointed_remaining().is_some()
@@ -128,7 +128,7 @@ fn threads_deliver_in_time() {
         .durability(BATCHED)
         .build()
         .expect("empty");
-    lessor.promote(Duration::ZERO);
+    lessor.promote(Duration::ZERO).expect("the epoch is stored");
     let expired = lessor.expired_leases();
     for number in 1..=3 {
         lessor.grant(id(number), 1).expect("free");
@@ -147,7 +147,7 @@ fn threads_never_deliver_early() {
     let lessor = BackendLessor::builder(Arc::new(TestBackend::default()))
         .build()
         .expect("empty");
-    lessor.promote(Duration::ZERO);
+    lessor.promote(Duration::ZERO).expect("the epoch is stored");
     let expired = lessor.expired_leases();
     let clock = SystemClock::default();
     let mut granted = BTreeMap::new();
@@ -184,7 +184,7 @@ fn threads_wait_for_room() {
         .expired_capacity(1)
         .build()
         .expect("empty");
-    lessor.promote(Duration::ZERO);
+    lessor.promote(Duration::ZERO).expect("the epoch is stored");
     for number in 1..=4 {
         lessor.grant(id(number), 1).expect("free");
     }
@@ -245,7 +245,7 @@ fn a_dropped_lessor_leaves_no_thread() {
         .durability(BATCHED)
         .build()
         .expect("empty");
-    lessor.promote(Duration::ZERO);
+    lessor.promote(Duration::ZERO).expect("the epoch is stored");
     lessor.grant(id(1), 60).expect("free");
     drop(lessor);
     assert_eq!(Arc::strong_count(&backend), 1);
@@ -264,7 +264,7 @@ fn threads_checkpoint_in_time() {
         .config(config)
         .build()
         .expect("empty");
-    lessor.promote(Duration::ZERO);
+    lessor.promote(Duration::ZERO).expect("the epoch is stored");
     lessor.grant(id(1), 1000).expect("free");
     let has_checkpoint = || backend.rows()[0].remaining.is_some();
     for _ in 0..1000 {
@@ -281,7 +281,10 @@ fn threads_checkpoint_in_time() {
 fn stop_is_bounded() {
     struct Stuck(Barrier, AtomicBool);
     impl Observer for Stuck {
-        fn expired(&self, _: &ExpiredBatch) {
+        fn observe(&self, event: &LessorEvent<'_>) {
+            let LessorEvent::Expired(_) = event else {
+                return;
+            };
             self.0.wait();
             while !self.1.load(Ordering::Relaxed) {
                 thread::yield_now();
@@ -294,7 +297,7 @@ fn stop_is_bounded() {
         .stop_timeout(Duration::from_millis(20))
         .build()
         .expect("empty");
-    lessor.promote(Duration::ZERO);
+    lessor.promote(Duration::ZERO).expect("the epoch is stored");
     lessor.grant(id(1), 1).expect("free");
     host.0.wait();
     lessor.stop();

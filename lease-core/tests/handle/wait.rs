@@ -2,12 +2,14 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
 use std::time::Duration;
 
-use lease_core::{Lessor, Renewal, TicketOutcome};
+use lease_core::{BoxError, Checkpoint, ExpiryMode, LeaseError, Lessor, Renewal, TicketOutcome};
 
 use crate::{Bench, bench, id};
 
@@ -71,5 +73,58 @@ fn a_wait_that_is_dropped_leaves_nothing() {
     drop(wait);
     assert_eq!(bench.lessor.stats().waiting, 0);
     assert!(bench.lessor.wait(id(2)).is_none(), "no lease has the id");
-    bench.lessor.promote(Duration::ZERO);
+    bench
+        .lessor
+        .promote(Duration::ZERO)
+        .expect("the epoch is stored");
+}
+
+/// A checkpointer that hangs kept a renewal waiting beyond the end of the lessor.
+#[test]
+fn a_stop_ends_a_renewal_whose_reset_is_under_way() {
+    let Bench { lessor, .. } = bench(|builder| builder);
+    lessor.grant(id(1), 60).expect("free");
+    lessor.checkpoint(id(1), 5).expect("there");
+    let (enter, entered) = channel();
+    let (leave, left) = channel::<()>();
+    let ends = Mutex::new((enter, left));
+    lessor.set_checkpointer(Arc::new(
+        move |_: &[Checkpoint], _: Duration| -> Result<(), BoxError> {
+            let ends = ends.lock().unwrap_or_else(PoisonError::into_inner);
+            ends.0.send(())?;
+            Ok(ends.1.recv()?)
+        },
+    ));
+    let mut renewal = pin!(lessor.renew_async(id(1)));
+    let count = Arc::new(Count::default());
+    let waker = Waker::from(count.clone());
+    let mut cx = Context::from_waker(&waker);
+    assert_eq!(renewal.as_mut().poll(&mut cx), Poll::Pending);
+    thread::scope(|scope| {
+        let ticker = scope.spawn(|| lessor.tick());
+        entered.recv().expect("the reset is being brought");
+        lessor.stop();
+        assert_eq!(count.0.load(Ordering::Relaxed), 1);
+        let stopped = Poll::Ready(Err(LeaseError::Stopped));
+        assert_eq!(renewal.as_mut().poll(&mut cx), stopped);
+        leave.send(()).expect("the checkpointer waits");
+        ticker.join().expect("it ends");
+    });
+}
+
+/// A host that sleeps until what `tick` said was not told of a lease that was due earlier than what
+/// the lessor had in mind before its last revoke.
+#[test]
+fn a_host_is_told_of_all_that_is_earlier_than_tick_said() {
+    let bench = bench(|builder| builder.expiry(ExpiryMode::AutoRevoke));
+    bench.lessor.grant(id(1), 10).expect("free");
+    bench.lessor.tick();
+    bench.clock.advance(Duration::from_secs(10));
+    assert_eq!(bench.lessor.tick(), None);
+    assert!(bench.lessor.lookup(id(1)).is_none());
+    bench.lessor.grant(id(2), 60).expect("free");
+    let mut moved = pin!(bench.lessor.wakeup_moved());
+    let waker = Waker::from(Arc::new(Count::default()));
+    let mut cx = Context::from_waker(&waker);
+    assert_eq!(moved.as_mut().poll(&mut cx), Poll::Ready(()));
 }

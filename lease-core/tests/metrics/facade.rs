@@ -103,7 +103,7 @@ fn the_recorder_is_told_every_event() {
             9000000000
             60
         lessor_expiry_lag_seconds
-            histogram, Some(Seconds): How long after their expiry leases were handed out for the first time.
+            histogram, Some(Seconds): How long after their expiry leases were delivered for the first time.
             0
             2
         lessor_failures_total

@@ -53,7 +53,7 @@ fn a_scrape_is_text_for_text_this() {
         etcd_debugging_lease_ttl_total_bucket{le="4194304.0"} 4
         etcd_debugging_lease_ttl_total_bucket{le="8388608.0"} 4
         etcd_debugging_lease_ttl_total_bucket{le="+Inf"} 5
-        # HELP lessor_expiry_lag_seconds How long after their expiry leases were handed out for the first time.
+        # HELP lessor_expiry_lag_seconds How long after their expiry leases were delivered for the first time.
         # TYPE lessor_expiry_lag_seconds histogram
         lessor_expiry_lag_seconds_sum 2.0
         lessor_expiry_lag_seconds_count 2
@@ -90,28 +90,28 @@ fn a_scrape_is_text_for_text_this() {
         # HELP lessor_backlog_leases Leases whose time is up and that the revoke rate has put off.
         # TYPE lessor_backlog_leases gauge
         lessor_backlog_leases 0
-        # HELP lessor_expiring_leases Leases handed out as expired and not revoked yet.
+        # HELP lessor_expiring_leases Leases delivered as expired and not revoked yet.
         # TYPE lessor_expiring_leases gauge
         lessor_expiring_leases 1
         # HELP lessor_expired_batches Expired batches that the host has not taken yet.
         # TYPE lessor_expired_batches gauge
         lessor_expired_batches 1
-        # HELP lessor_waiting_callers Renewals and revokes that wait for a revoke to end.
+        # HELP lessor_waiting_callers Renewals that wait for the end of a lease, and commands that wait for others.
         # TYPE lessor_waiting_callers gauge
         lessor_waiting_callers 0
         # HELP lessor_open_checkpoints Checkpoint proposals that may still be applied.
         # TYPE lessor_open_checkpoints gauge
         lessor_open_checkpoints 2
-        # HELP lessor_expired Leases handed out as expired, each attempt counted.
+        # HELP lessor_expired Leases delivered as expired, each attempt counted.
         # TYPE lessor_expired counter
         lessor_expired_total 2
-        # HELP lessor_postponed Leases whose expiry the revoke rate put off.
-        # TYPE lessor_postponed counter
-        lessor_postponed_total 1
+        # HELP lessor_throttled Times that the revoke rate put a delivery off.
+        # TYPE lessor_throttled counter
+        lessor_throttled_total 1
         # HELP lessor_stale_revokes Expiry-revokes that came too late to mean anything.
         # TYPE lessor_stale_revokes counter
         lessor_stale_revokes_total 1
-        # HELP lessor_checkpoints_proposed Checkpoint records handed out to be proposed.
+        # HELP lessor_checkpoints_proposed Checkpoint records taken to be proposed.
         # TYPE lessor_checkpoints_proposed counter
         lessor_checkpoints_proposed_total 2
         # HELP lessor_checkpoints_applied Checkpoint records applied.

@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex};
 
 use expect_test::expect;
 use lease_core::metrics::TracingObserver;
-use lease_core::{BackendError, HostError, LeaseError, Lessor, Observer};
+use lease_core::{BackendError, HostError, LeaseError, Lessor, LessorEvent, Observer};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber, subscriber};
@@ -85,7 +85,7 @@ fn every_event_is_told_at_its_level() {
         DEBUG lease_core: leases expired epoch=3 number=1 leases=1
         TRACE lease_core: expired id=0000000000000002 incarnation=0.2 attempt=0
         TRACE lease_core: renewed id=0000000000000004 ttl_secs=9000000000
-        DEBUG lease_core: failed error=checkpointer failed: the log is down
+        WARN lease_core: failed error=checkpointer failed: the log is down
         DEBUG lease_core: demoted
     "#]]
     .assert_eq(&text);
@@ -100,7 +100,7 @@ fn nothing_about_one_lease_is_told_at_level_debug() {
         DEBUG lease_core: promoted epoch=3
         DEBUG lease_core: leases expired epoch=3 number=0 leases=1
         DEBUG lease_core: leases expired epoch=3 number=1 leases=1
-        DEBUG lease_core: failed error=checkpointer failed: the log is down
+        WARN lease_core: failed error=checkpointer failed: the log is down
         DEBUG lease_core: demoted
     "#]]
     .assert_eq(&text);
@@ -110,14 +110,16 @@ fn nothing_about_one_lease_is_told_at_level_debug() {
 fn a_failure_is_told_with_its_causes() {
     let io = BackendError::Damaged("row 7".to_owned());
     let text = log(Level::DEBUG, || {
-        TracingObserver.failed(&LeaseError::Backend(io));
-        TracingObserver.failed(&LeaseError::RangeDeleter(HostError::new("no")));
-        TracingObserver.failed(&LeaseError::Stopped);
+        TracingObserver.observe(&LessorEvent::Failed(&LeaseError::Backend(io)));
+        TracingObserver.observe(&LessorEvent::Failed(&LeaseError::RangeDeleter(
+            HostError::new("no"),
+        )));
+        TracingObserver.observe(&LessorEvent::Failed(&LeaseError::Stopped));
     });
     expect![[r#"
-        DEBUG lease_core: failed error=lease backend failed: the store is damaged: row 7
-        DEBUG lease_core: failed error=range deleter failed: no
-        DEBUG lease_core: failed error=lessor stopped
+        WARN lease_core: failed error=lease backend failed: the store is damaged: row 7
+        WARN lease_core: failed error=range deleter failed: no
+        WARN lease_core: failed error=lessor stopped
     "#]]
     .assert_eq(&text);
 }

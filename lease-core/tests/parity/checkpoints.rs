@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lease_core::{
-    Answer, Checkpoint, Command, LeaseError, Lessor, LessorConfig, Observer, Ttl, WriteBatch,
+    Answer, Checkpoint, Command, Lessor, LessorConfig, LessorEvent, Observer, Ttl, WriteBatch,
 };
 
 use crate::{Bench, id, member, primary};
@@ -37,7 +37,10 @@ fn checkpoints_can_be_kept_out_of_the_backend() {
     bench.lessor.checkpoint(id(1), 7).expect("in range");
     assert_eq!(bench.checkpointed_secs(1), Some(7));
     assert_eq!(bench.backend.rows()[0].remaining, None);
-    bench.lessor.promote(Duration::ZERO);
+    bench
+        .lessor
+        .promote(Duration::ZERO)
+        .expect("the epoch is stored");
     assert_eq!(bench.remaining_secs(1), 7);
 }
 
@@ -102,7 +105,10 @@ fn a_lease_with_nothing_to_say_is_skipped_until_it_has() {
     let (log, bench) = (Log::default(), Arc::new(member(|builder| builder)));
     log.attach(&bench);
     bench.grant(1, 1000);
-    bench.lessor.promote(Duration::from_secs(600));
+    bench
+        .lessor
+        .promote(Duration::from_secs(600))
+        .expect("the epoch is stored");
     bench.at_secs(300);
     assert!(log.take().is_empty(), "more remains than was granted");
     bench.at_secs(600);
@@ -133,9 +139,11 @@ fn a_checkpointer_that_fails_or_panics_is_asked_again() {
     #[derive(Default)]
     struct Failures(Mutex<Vec<String>>);
     impl Observer for Failures {
-        fn failed(&self, error: &LeaseError) {
-            let mut texts = self.0.lock().expect("no panic");
-            texts.push(error.to_string());
+        fn observe(&self, event: &LessorEvent<'_>) {
+            if let LessorEvent::Failed(error) = event {
+                let mut texts = self.0.lock().expect("no panic");
+                texts.push(error.to_string());
+            }
         }
     }
     let failures = Arc::new(Failures::default());

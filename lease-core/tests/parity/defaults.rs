@@ -23,10 +23,7 @@ fn settings_are_etcds() {
     assert_eq!(config.max_expired_batch_size.get(), 500);
     assert_eq!(config.checkpoint_rate_per_sec, NonZeroU32::new(1000));
     assert_eq!(config.max_checkpoint_batch_size.get(), 1000);
-    assert_eq!(
-        (config.max_leases, config.max_items_per_lease),
-        (None, None)
-    );
+    assert_eq!(config.max_leases, None);
     let etcd = Durability::Batched {
         interval: Duration::from_millis(100),
         max_writes: NonZeroUsize::new(10_000).expect("not zero"),

@@ -14,7 +14,7 @@ fn the_fake_lessor_keeps_a_set_of_leases_and_refuses_nothing() {
     let lessor: &dyn Lessor = &fake;
     lessor.set_range_deleter(Arc::new(FakeTxnDelete::default()));
     lessor.set_checkpointer(Arc::new(|_: &[Checkpoint], _: Duration| Ok(())));
-    lessor.promote(Duration::ZERO);
+    lessor.promote(Duration::ZERO).expect("the epoch is stored");
     for ttl in [10, 0, i64::MAX] {
         lessor.grant(id(-1), ttl).expect("a fake refuses nothing");
     }

@@ -50,7 +50,7 @@ fn empty_commands_commit_the_hosts_writes() {
         ),
         (
             Command::BeginEpoch(Epoch::ZERO),
-            Answer::Epoch(Epoch::new(1)),
+            Answer::Epoch(Ok(Epoch::new(1))),
         ),
     ];
     for (number, (command, answer)) in (1..).zip(empty) {

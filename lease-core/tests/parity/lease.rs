@@ -33,7 +33,10 @@ fn only_the_primary_counts_down() {
     assert!(lease.demoted());
     assert_eq!(lease.remaining(), Duration::MAX);
 
-    bench.lessor.promote(Duration::ZERO);
+    bench
+        .lessor
+        .promote(Duration::ZERO)
+        .expect("the epoch is stored");
     bench.at_secs(1_000_004);
     let lease = bench.lessor.lookup(id(1)).expect("there");
     assert!(!lease.demoted());

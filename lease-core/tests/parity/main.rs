@@ -51,7 +51,10 @@ fn member(build: impl FnOnce(BackendLessorBuilder) -> BackendLessorBuilder) -> B
 /// The primary.
 fn primary(build: impl FnOnce(BackendLessorBuilder) -> BackendLessorBuilder) -> Bench {
     let bench = member(build);
-    bench.lessor.promote(Duration::ZERO);
+    bench
+        .lessor
+        .promote(Duration::ZERO)
+        .expect("the epoch is stored");
     bench
 }
 

@@ -171,6 +171,10 @@ fn after_a_stop_nothing_is_changed_and_everything_can_be_read() {
     assert!(bench.expired().is_empty());
     assert!(bench.lessor.lookup(id(1)).is_some());
     assert_eq!(bench.lessor.leases().len(), 1);
-    bench.lessor.promote(Duration::ZERO);
+    let promoted = bench.lessor.promote(Duration::ZERO);
+    assert_eq!(promoted, Err(LeaseError::Stopped));
+    assert!(!bench.lessor.promote_to(Epoch::new(50), Duration::ZERO));
+    assert_eq!(bench.lessor.next_wakeup(), None, "nothing is due any more");
+    assert_eq!(bench.lessor.tick(), None);
     bench.assert_memory_is_disk();
 }

@@ -13,7 +13,10 @@ fn a_promotion_gives_each_lease_the_extension_and_what_remains() {
     bench.grant(2, 1000);
     bench.lessor.checkpoint(id(2), 100).expect("in range");
     bench.at_secs(500);
-    bench.lessor.promote(Duration::from_millis(2500));
+    bench
+        .lessor
+        .promote(Duration::from_millis(2500))
+        .expect("the epoch is stored");
     bench.at_secs(500);
     let remaining = |number| bench.lessor.lookup(id(number)).expect("there").remaining();
     assert_eq!(remaining(1), Duration::from_millis(62_500));
@@ -29,7 +32,10 @@ fn a_promotion_schedules_expiries_and_checkpoints() {
     let bench = member(|builder| builder);
     bench.grant(1, 60);
     bench.grant(2, 1000);
-    bench.lessor.promote(Duration::ZERO);
+    bench
+        .lessor
+        .promote(Duration::ZERO)
+        .expect("the epoch is stored");
     bench.at_secs(0);
     assert_eq!(bench.lessor.stats().expiry_entries, 2);
     bench.at_secs(300);
@@ -41,7 +47,10 @@ fn a_second_promotion_starts_anew() {
     let bench = primary(|builder| builder);
     bench.grant(1, 60);
     bench.at_secs(50);
-    bench.lessor.promote(Duration::ZERO);
+    bench
+        .lessor
+        .promote(Duration::ZERO)
+        .expect("the epoch is stored");
     assert_eq!(bench.remaining_secs(1), 60);
     assert_eq!(bench.lessor.primary_epoch(), Some(Epoch::new(2)));
 }
@@ -71,7 +80,10 @@ fn a_lease_that_was_expiring_lives_on_after_the_next_promotion() {
     bench.at_secs(10);
     let stale = bench.expired();
     bench.lessor.demote();
-    bench.lessor.promote(Duration::ZERO);
+    bench
+        .lessor
+        .promote(Duration::ZERO)
+        .expect("the epoch is stored");
     assert_eq!(bench.lessor.renew(id(1)).map(Ttl::get), Ok(10));
     for batch in &stale {
         bench
@@ -86,7 +98,10 @@ fn a_lease_that_was_expiring_lives_on_after_the_next_promotion() {
 fn an_endless_extension_is_no_overflow() {
     let bench = member(|builder| builder);
     bench.grant(1, 10);
-    bench.lessor.promote(Duration::MAX);
+    bench
+        .lessor
+        .promote(Duration::MAX)
+        .expect("the epoch is stored");
     bench.at_secs(1_000_000_000);
     assert!(bench.expired().is_empty());
     assert_eq!(bench.lessor.renew(id(1)).map(Ttl::get), Ok(10));

@@ -5,8 +5,8 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use lease_core::{
-    Checkpoint, CheckpointFence, Epoch, ExpiryFence, Incarnation, LeaseError, LeaseId, LeaseItem,
-    LeaseRow, LessorConfig, Renewal, Revocation, Revoked, Ttl,
+    Answer, Checkpoint, CheckpointFence, Command, Epoch, ExpiredBatch, ExpiryFence, Incarnation,
+    LeaseError, LeaseId, LeaseItem, LeaseRow, LessorConfig, Renewal, Revocation, Revoked, Ttl,
 };
 
 #[derive(Clone, Debug)]
@@ -18,8 +18,8 @@ pub(crate) struct Reference {
     settled_epoch: Epoch,
     pub(crate) primary: Option<Epoch>,
     pub(crate) suspended: bool,
-    revoke_turns: Vec<u64>,
-    checkpoint_turns: Vec<u64>,
+    revoke_permits: Vec<u64>,
+    checkpoint_permits: Vec<u64>,
     // For each batch of this promotion when the host took it.
     batches: Vec<Option<u64>>,
 }
@@ -31,11 +31,10 @@ pub(crate) struct RefLease {
     pub(crate) remaining: Option<Ttl>,
     pub(crate) generation: u32,
     pub(crate) items: BTreeSet<LeaseItem>,
-    pub(crate) revoking: bool,
     // The rest means something on a primary only.
     pub(crate) deadline_ms: u64,
-    // When it was due, if the revoke rate has given it a later turn.
-    postponed: Option<u64>,
+    // When it was due, if the revoke rate has put it off.
+    throttled_ms: Option<u64>,
     expiring: Option<Attempt>,
     open_checkpoint: Option<u64>,
     checkpoint_ms: Option<u64>,
@@ -56,7 +55,7 @@ enum Next {
 }
 
 /// id, incarnation, attempt, lag in milliseconds
-pub(crate) type HandedOut = (LeaseId, Incarnation, u32, u64);
+pub(crate) type Delivered = (LeaseId, Incarnation, u32, u64);
 
 impl Reference {
     pub(crate) fn new(config: LessorConfig) -> Self {
@@ -68,8 +67,8 @@ impl Reference {
             settled_epoch: Epoch::ZERO,
             primary: None,
             suspended: false,
-            revoke_turns: Vec::new(),
-            checkpoint_turns: Vec::new(),
+            revoke_permits: Vec::new(),
+            checkpoint_permits: Vec::new(),
             batches: Vec::new(),
         }
     }
@@ -101,7 +100,7 @@ impl Reference {
     }
 
     pub(crate) fn revoke(&mut self, revocation: &Revocation) -> Result<Revoked, LeaseError> {
-        let lease = self.settled(revocation.id)?;
+        let lease = self.lease(revocation.id)?;
         if !self.admits(lease, revocation.fence) {
             return Ok(Revoked::Stale);
         }
@@ -119,12 +118,13 @@ impl Reference {
             return Err(LeaseError::NotPrimary);
         };
         let now_ms = self.now_ms;
-        let has_turn = self.turn(&self.revoke_turns, self.config.revoke_rate_per_sec) <= now_ms;
+        let has_permit =
+            self.permit(&self.revoke_permits, self.config.revoke_rate_per_sec) <= now_ms;
         let suspended = self.suspended;
         let lease = self.leases.get_mut(&id).ok_or(LeaseError::LeaseNotFound)?;
-        let waits = lease.postponed.is_some();
-        let is_overdue = lease.deadline_ms <= now_ms && !suspended && has_turn && !waits;
-        if lease.revoking || lease.expiring.is_some() || is_overdue {
+        let waits = lease.throttled_ms.is_some();
+        let is_overdue = lease.deadline_ms <= now_ms && !suspended && has_permit && !waits;
+        if lease.expiring.is_some() || is_overdue {
             return Ok(Renewal::Expiring);
         }
         if lease.remaining.is_some() || lease.open_checkpoint.is_some() {
@@ -138,13 +138,13 @@ impl Reference {
                 }),
             }));
         }
-        lease.postponed = None;
+        lease.throttled_ms = None;
         lease.deadline_ms = lease.deadline_ms.max(now_ms + lease.ttl.as_secs() * 1000);
         Ok(Renewal::Renewed(lease.ttl))
     }
 
     pub(crate) fn attach(&mut self, id: LeaseId, items: &[LeaseItem]) -> Result<(), LeaseError> {
-        let mut after = self.settled(id)?.items.clone();
+        let mut after = self.lease(id)?.items.clone();
         after.extend(items.iter().cloned());
         let max = self.config.max_items_per_lease;
         if max.is_some_and(|max| after.len() > max) {
@@ -160,7 +160,7 @@ impl Reference {
     }
 
     pub(crate) fn detach(&mut self, id: LeaseId, items: &[LeaseItem]) -> Result<(), LeaseError> {
-        self.settled(id)?;
+        self.lease(id)?;
         if let Some(lease) = self.leases.get_mut(&id) {
             lease.items.retain(|item| !items.contains(item));
         }
@@ -180,8 +180,8 @@ impl Reference {
         }
         self.settled_epoch = epoch;
         self.primary = Some(epoch);
-        self.revoke_turns.clear();
-        self.checkpoint_turns.clear();
+        self.revoke_permits.clear();
+        self.checkpoint_permits.clear();
         self.batches.clear();
         let (now_ms, interval_ms) = (self.now_ms, self.interval_ms());
         for lease in self.leases.values_mut() {
@@ -205,7 +205,7 @@ impl Reference {
     }
 
     /// Everything that is due, in batches.
-    pub(crate) fn poll_expired(&mut self) -> Vec<Vec<HandedOut>> {
+    pub(crate) fn poll_expired(&mut self) -> Vec<Vec<Delivered>> {
         if self.primary.is_none() || self.suspended {
             return Vec::new();
         }
@@ -230,16 +230,16 @@ impl Reference {
         batches
     }
 
-    /// How many leases wait for their turn.
+    /// How many leases are throttled.
     pub(crate) fn backlog(&self) -> usize {
-        let waits = |lease: &&RefLease| lease.postponed.is_some();
+        let waits = |lease: &&RefLease| lease.throttled_ms.is_some();
         let waiting = self.leases.values().filter(waits).count();
         self.primary.map_or(0, |_| waiting)
     }
 
-    pub(crate) fn taken(&mut self, below: u64) {
-        if self.primary.is_some() {
-            for batch in self.batches.iter_mut().take(below as usize) {
+    pub(crate) fn taken(&mut self, batch: &ExpiredBatch) {
+        if self.primary == Some(batch.epoch) {
+            for batch in self.batches.iter_mut().take(batch.number as usize + 1) {
                 batch.get_or_insert(self.now_ms);
             }
         }
@@ -252,9 +252,9 @@ impl Reference {
         };
         if self.primary == Some(fence.epoch)
             && lease.incarnation == fence.incarnation
-            && !lease.revoking
+            && lease.throttled_ms.is_none()
             && let Some(attempt) = &mut lease.expiring
-            && lease.postponed.is_none()
+            && let Next::AfterBatch(..) = attempt.next
         {
             attempt.next = Next::At(now_ms + retry_ms / 4);
         }
@@ -263,7 +263,7 @@ impl Reference {
     /// Answers whether the checkpoint meant anything.
     pub(crate) fn checkpoint(&mut self, checkpoint: &Checkpoint) -> bool {
         let next_ms = self.now_ms + self.interval_ms();
-        let Ok(lease) = self.settled(checkpoint.id) else {
+        let Ok(lease) = self.lease(checkpoint.id) else {
             return false;
         };
         let is_valid = checkpoint.fence.is_none_or(|fence| {
@@ -358,37 +358,71 @@ impl Reference {
         }
     }
 
-    fn settled(&self, id: LeaseId) -> Result<&RefLease, LeaseError> {
-        let lease = self.leases.get(&id).filter(|lease| !lease.revoking);
-        lease.ok_or(LeaseError::LeaseNotFound)
+    fn lease(&self, id: LeaseId) -> Result<&RefLease, LeaseError> {
+        self.leases.get(&id).ok_or(LeaseError::LeaseNotFound)
     }
 
-    /// The lease to decide over next: those who wait for a turn come first.
+    /// Executes a command. The incarnation of a grant is that of `answer`.
+    pub(crate) fn execute(&mut self, command: &Command, answer: &Answer) -> Answer {
+        match command {
+            Command::Grant(grant) => {
+                let Answer::Granted(granted) = answer else {
+                    panic!("{answer:?} to a grant");
+                };
+                let incarnation = granted.clone().unwrap_or(Incarnation::from_wire(0));
+                let granted = self.grant(grant.id, grant.ttl, incarnation);
+                Answer::Granted(granted.map(|()| incarnation))
+            }
+            Command::Revoke(revocations) => {
+                Answer::Revoked(revocations.iter().map(|one| self.revoke(one)).collect())
+            }
+            Command::Attach { id, items } => Answer::Attached(self.attach(*id, items)),
+            Command::Detach { id, items } => Answer::Detached(self.detach(*id, items)),
+            Command::Checkpoint(checkpoints) => {
+                let meant = checkpoints.iter().map(|one| self.checkpoint(one));
+                Answer::Checkpointed(meant.collect())
+            }
+            Command::BeginEpoch(epoch) => {
+                self.begin_epoch(*epoch);
+                Answer::Epoch(Ok(self.epoch))
+            }
+            other => panic!("{other:?} is new"),
+        }
+    }
+
+    /// The lease to decide over next: those that are throttled come first.
     fn next_due(&self) -> Option<LeaseId> {
-        let has_turn =
-            self.turn(&self.revoke_turns, self.config.revoke_rate_per_sec) <= self.now_ms;
+        let has_permit =
+            self.permit(&self.revoke_permits, self.config.revoke_rate_per_sec) <= self.now_ms;
         self.leases
             .iter()
-            .filter(|(_, lease)| !lease.revoking && (lease.postponed.is_none() || has_turn))
-            .map(|(id, lease)| (lease.postponed.is_none(), self.event_ms(lease), lease, *id))
+            .filter(|(_, lease)| lease.throttled_ms.is_none() || has_permit)
+            .map(|(id, lease)| {
+                (
+                    lease.throttled_ms.is_none(),
+                    self.event_ms(lease),
+                    lease,
+                    *id,
+                )
+            })
             .filter(|(_, at_ms, ..)| *at_ms <= self.now_ms)
             .min_by_key(|(is_new, at_ms, lease, id)| (*is_new, *at_ms, lease.place(), *id))
             .map(|(.., id)| id)
     }
 
-    /// The number of the attempt and how late it is, if the lease goes out now.
+    /// The number of the attempt and how late it is, if the lease is delivered now.
     fn decide(&mut self, id: LeaseId, index: usize) -> Option<(u32, u64)> {
         let now_ms = self.now_ms;
-        let turn_ms = self.turn(&self.revoke_turns, self.config.revoke_rate_per_sec);
+        let permit_ms = self.permit(&self.revoke_permits, self.config.revoke_rate_per_sec);
         let batch = self.batches.len() as u64;
         let event_ms = self.event_ms(&self.leases[&id]);
         let lease = self.leases.get_mut(&id)?;
-        if turn_ms > now_ms {
-            lease.postponed = Some(event_ms);
+        if permit_ms > now_ms {
+            lease.throttled_ms = Some(event_ms);
             return None;
         }
-        self.revoke_turns.push(turn_ms);
-        let due_ms = lease.postponed.take();
+        self.revoke_permits.push(permit_ms);
+        let due_ms = lease.throttled_ms.take();
         let lag_ms = now_ms - due_ms.unwrap_or(event_ms);
         let number = lease.expiring.map_or(0, |attempt| attempt.number + 1);
         let next = Next::AfterBatch(batch, index);
@@ -407,23 +441,26 @@ impl Reference {
 
     fn propose(&mut self, id: LeaseId, number: u64) -> Option<Checkpoint> {
         let (now_ms, interval_ms) = (self.now_ms, self.interval_ms());
-        let turn_ms = self.turn(&self.checkpoint_turns, self.config.checkpoint_rate_per_sec);
+        let permit_ms = self.permit(
+            &self.checkpoint_permits,
+            self.config.checkpoint_rate_per_sec,
+        );
         let epoch = self.primary?;
         let lease = self.leases.get_mut(&id)?;
         let left = lease.remaining.unwrap_or(lease.ttl);
         let counted_from_ms = lease.deadline_ms.saturating_sub(left.as_secs() * 1000);
         let left_ms = lease.deadline_ms.saturating_sub(now_ms);
-        let is_quiet = lease.revoking || lease.expiring.is_some();
+        let is_quiet = lease.expiring.is_some();
         let next_ms = if is_quiet {
             now_ms + interval_ms
         } else if now_ms < counted_from_ms + interval_ms {
             counted_from_ms + interval_ms
         } else if left_ms == 0 || left_ms.div_ceil(1000) >= left.as_secs() {
             now_ms + interval_ms
-        } else if turn_ms > now_ms {
-            turn_ms
+        } else if permit_ms > now_ms {
+            permit_ms
         } else {
-            self.checkpoint_turns.push(turn_ms);
+            self.checkpoint_permits.push(permit_ms);
             lease.checkpoint_ms = Some(now_ms + interval_ms);
             lease.open_checkpoint = Some(number);
             return Some(Checkpoint {
@@ -440,13 +477,13 @@ impl Reference {
         None
     }
 
-    /// The earliest millisecond, not before the last turn, whose second has room for one more.
-    fn turn(&self, turns: &[u64], rate: Option<std::num::NonZeroU32>) -> u64 {
+    /// The earliest millisecond, not before the last permit, whose second has room for one more.
+    fn permit(&self, permits: &[u64], rate: Option<std::num::NonZeroU32>) -> u64 {
         let Some(rate) = rate else {
             return self.now_ms;
         };
-        let first = turns.last().copied().unwrap_or(0).max(self.now_ms);
-        let in_second = |at: u64| turns.iter().filter(|turn| **turn + 1000 > at).count();
+        let first = permits.last().copied().unwrap_or(0).max(self.now_ms);
+        let in_second = |at: u64| permits.iter().filter(|permit| **permit + 1000 > at).count();
         (first..)
             .find(|at| in_second(*at) < rate.get() as usize)
             .expect("a second later there is room")
@@ -482,24 +519,17 @@ impl RefLease {
             remaining: None,
             generation: 0,
             items: BTreeSet::new(),
-            revoking: false,
             deadline_ms: 0,
-            postponed: None,
+            throttled_ms: None,
             expiring: None,
             open_checkpoint: None,
             checkpoint_ms: None,
         }
     }
 
-    /// A revoke of the lease is being written: it waits for no turn any more.
-    pub(crate) fn begin_revoke(&mut self) {
-        self.revoking = true;
-        self.postponed = None;
-    }
-
     fn start(&mut self, deadline_ms: u64, interval_ms: u64) {
         self.deadline_ms = deadline_ms;
-        self.postponed = None;
+        self.throttled_ms = None;
         self.expiring = None;
         self.open_checkpoint = None;
         let ttl_ms = self.ttl.as_secs() * 1000;
@@ -510,11 +540,11 @@ impl RefLease {
         });
     }
 
-    /// Which of two that are due at the same time and do not wait for a turn comes first: whoever is
+    /// Which of two that are due at the same time and are not throttled comes first: whoever is
     /// in the older batch, before those who are in none.
     fn place(&self) -> (u64, usize) {
         match self.expiring.map(|attempt| attempt.next) {
-            Some(Next::AfterBatch(batch, index)) if self.postponed.is_none() => (batch, index),
+            Some(Next::AfterBatch(batch, index)) if self.throttled_ms.is_none() => (batch, index),
             _ => (u64::MAX, 0),
         }
     }

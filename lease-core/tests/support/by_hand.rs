@@ -7,8 +7,9 @@
 use std::time::Duration;
 
 use lease_core::{
-    Checkpoint, Epoch, ExpiredBatch, Grant, Incarnation, LeaseError, LeaseId, LessorConfig,
-    LessorCore, Promotion, Revocation, Revoked, Timestamp, Ttl, WriteBatch,
+    Answer, Checkpoint, Command, Epoch, ExpiredBatch, Grant, Incarnation, LeaseError, LeaseId,
+    LeaseItem, LessorConfig, LessorCore, Promotion, Revocation, Revoked, Timestamp, Ttl,
+    WriteBatch,
 };
 
 pub(crate) fn id(number: i64) -> LeaseId {
@@ -30,9 +31,18 @@ pub(crate) fn grant(
     secs: i64,
 ) -> Incarnation {
     let grant = Grant::new(id(number), ttl(secs));
-    lessor
-        .grant(now, &grant, &mut WriteBatch::default())
-        .expect("the id is free")
+    try_grant(lessor, now, grant).expect("the id is free")
+}
+
+pub(crate) fn try_grant(
+    lessor: &mut LessorCore,
+    now: Timestamp,
+    grant: Grant,
+) -> Result<Incarnation, LeaseError> {
+    match execute(lessor, now, grant) {
+        Answer::Granted(granted) => granted,
+        other => panic!("{other:?}"),
+    }
 }
 
 pub(crate) fn primary(config: LessorConfig) -> LessorCore {
@@ -42,7 +52,7 @@ pub(crate) fn primary(config: LessorConfig) -> LessorCore {
 }
 
 pub(crate) fn promote(lessor: &mut LessorCore, now: Timestamp, epoch: u64) {
-    lessor.begin_epoch(Epoch::new(epoch), &mut WriteBatch::default());
+    execute(lessor, now, Command::BeginEpoch(Epoch::new(epoch)));
     let promotion = lessor.promote(now, Epoch::new(epoch), Duration::ZERO);
     assert!(matches!(promotion, Promotion::Changed(_)));
 }
@@ -69,9 +79,51 @@ pub(crate) fn revoke(
     lessor: &mut LessorCore,
     revocation: &Revocation,
 ) -> Result<Revoked, LeaseError> {
-    lessor.revoke(lessor.now(), revocation, &mut WriteBatch::default())
+    match execute(lessor, lessor.now(), *revocation) {
+        Answer::Revoked(answers) => answers.into_iter().next().expect("one of one"),
+        other => panic!("{other:?}"),
+    }
 }
 
 pub(crate) fn checkpoint(lessor: &mut LessorCore, checkpoint: &Checkpoint) -> bool {
-    lessor.checkpoint(lessor.now(), checkpoint, &mut WriteBatch::default())
+    match execute(lessor, lessor.now(), *checkpoint) {
+        Answer::Checkpointed(meant) => meant[0],
+        other => panic!("{other:?}"),
+    }
+}
+
+pub(crate) fn attach(
+    lessor: &mut LessorCore,
+    number: i64,
+    items: &[&str],
+) -> Result<(), LeaseError> {
+    let (id, items) = (id(number), lease_items(items));
+    match execute(lessor, lessor.now(), Command::Attach { id, items }) {
+        Answer::Attached(attached) => attached,
+        other => panic!("{other:?}"),
+    }
+}
+
+pub(crate) fn detach(
+    lessor: &mut LessorCore,
+    number: i64,
+    items: &[&str],
+) -> Result<(), LeaseError> {
+    let (id, items) = (id(number), lease_items(items));
+    match execute(lessor, lessor.now(), Command::Detach { id, items }) {
+        Answer::Detached(detached) => detached,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn lease_items(items: &[&str]) -> Vec<LeaseItem> {
+    items.iter().map(|item| LeaseItem::from(*item)).collect()
+}
+
+pub(crate) fn execute(
+    lessor: &mut LessorCore,
+    now: Timestamp,
+    command: impl Into<Command>,
+) -> Answer {
+    lessor.execute(now, &command.into(), &mut WriteBatch::default())
 }

@@ -15,7 +15,7 @@ use super::shrink::{Budget, shrink};
 use super::status;
 use super::subject::{Kept, bug_named};
 
-/// Plant each bug in turn, and find it: the proof that the judges can fail and the worlds reach it
+/// Plant each bug in turn, and find it: the proof that the checkers can fail and the worlds reach it
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// Name the bugs and run nothing
@@ -225,7 +225,7 @@ pub(super) struct Hunted {
     pub(super) elapsed: Duration,
 }
 
-/// Runs seeds with the bug planted until a judge objects.
+/// Runs seeds with the bug planted until a checker objects.
 ///
 /// # Errors
 ///

@@ -83,7 +83,7 @@ fn run_plans(args: &Args) -> Result<ExitCode> {
     let mut runs = 0;
     let mut progress = Progress::new();
     for (name, kept) in &plans {
-        let outcome = judge(&pool, kept, args.noises)?;
+        let outcome = check(&pool, kept, args.noises)?;
         runs += outcome.runs;
         if let Some(objection) = outcome.objection {
             is_well = false;
@@ -123,7 +123,7 @@ struct Outcome {
 
 /// Runs a plan with several noises: without a bug nothing may go wrong, and with the bug that it
 /// is kept for something must.
-fn judge(runner: &dyn Runner, kept: &Kept, noises: u64) -> Result<Outcome> {
+fn check(runner: &dyn Runner, kept: &Kept, noises: u64) -> Result<Outcome> {
     let plain = run_all(runner, jobs(&kept.plan, None, noises), &mut |_| {})?;
     let mut runs = plain.len();
     let wrong = plain.iter().find_map(|report| report.violations.first());
@@ -182,9 +182,9 @@ mod tests {
     #[test]
     fn one_noise_is_enough_to_fail() {
         let runner = Fake(|plan: &Plan| (plan.noise == 2).then_some("it"));
-        let outcome = judge(&runner, &kept(None), 3).expect("it runs");
+        let outcome = check(&runner, &kept(None), 3).expect("it runs");
         assert!(outcome.objection.is_none());
-        let outcome = judge(&runner, &kept(None), 4).expect("it runs");
+        let outcome = check(&runner, &kept(None), 4).expect("it runs");
         assert!(outcome.objection.is_some());
         assert_eq!(outcome.runs, 4);
     }
@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn a_planted_bug_must_be_found() {
         let blind = Fake(|_: &Plan| None);
-        let outcome = judge(&blind, &kept(Some("renew-expiring")), 2).expect("it runs");
+        let outcome = check(&blind, &kept(Some("renew-expiring")), 2).expect("it runs");
         assert!(outcome.objection.expect("it is blind").contains("any more"));
         assert_eq!(outcome.runs as u64, 2 + NOISES_FOR_A_BUG);
     }

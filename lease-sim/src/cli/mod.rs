@@ -28,10 +28,10 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
 
-/// Runs simulated worlds of lessors and judges them.
+/// Runs simulated worlds of lessors and checks them.
 ///
 /// Without a command it fuzzes: it draws a plan from each seed, runs it in a world of its own and
-/// lets the judges look. At the first violation it stops, makes the plan small, and leaves a folder
+/// lets the checkers look. At the first violation it stops, makes the plan small, and leaves a folder
 /// with everything that is known of the failure.
 #[derive(Parser)]
 #[command(

@@ -1,9 +1,9 @@
 use std::num::NonZeroUsize;
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use crossbeam_channel::{Receiver, Sender, unbounded};
 use lease_sim::Report;
 
 use super::job::{Job, NO_HANG, NO_PANIC, Runner, Work};
@@ -32,8 +32,10 @@ pub(super) struct Patience {
 /// Runs worlds in processes of their own, several at a time, so that one that aborts or hangs is a
 /// finding and not the end.
 pub(super) struct Pool {
-    slots: Vec<Sender<Job>>,
-    results: Receiver<(usize, Job, Result<Report>)>,
+    threads: usize,
+    // Whichever thread is idle takes the next job.
+    jobs: Sender<Job>,
+    results: Receiver<(Job, Result<Report>)>,
 }
 
 impl Pool {
@@ -60,28 +62,28 @@ impl Pool {
         Ok(Self::start(jobs, &recipe, patience))
     }
 
-    fn start(jobs: usize, recipe: &Recipe, patience: Duration) -> Self {
-        let (result, results) = channel();
-        let slots = (0..jobs).map(|place| {
-            let (sender, jobs) = channel::<Job>();
-            let result = result.clone();
+    fn start(threads: usize, recipe: &Recipe, patience: Duration) -> Self {
+        let (jobs, next_job) = unbounded::<Job>();
+        let (result, results) = unbounded();
+        for _ in 0..threads {
+            let (next_job, result) = (next_job.clone(), result.clone());
             let mut slot = Slot {
                 recipe: recipe.clone(),
                 patience,
                 worker: None,
             };
             thread::spawn(move || {
-                for job in jobs {
+                for job in next_job {
                     let report = slot.run(&job);
-                    if result.send((place, job, report)).is_err() {
+                    if result.send((job, report)).is_err() {
                         return;
                     }
                 }
             });
-            sender
-        });
+        }
         Self {
-            slots: slots.collect(),
+            threads,
+            jobs,
             results,
         }
     }
@@ -89,22 +91,23 @@ impl Pool {
 
 impl Runner for Pool {
     fn run(&self, work: &mut dyn Work) -> Result<()> {
-        let mut idle: Vec<usize> = (0..self.slots.len()).rev().collect();
+        let mut busy = 0;
         loop {
-            while let Some(place) = idle.pop() {
-                let Some(job) = work.next() else {
-                    idle.push(place);
-                    break;
-                };
-                let sent = self.slots[place].send(job);
-                sent.ok().context("a thread of the pool has ended")?;
+            // A job is drawn when there is a thread for it and not before: what has been found
+            // meanwhile may change what is to be run.
+            while busy < self.threads
+                && let Some(job) = work.next()
+            {
+                let sent = self.jobs.send(job);
+                sent.ok().context("the threads of the pool have ended")?;
+                busy += 1;
             }
-            if idle.len() == self.slots.len() {
+            if busy == 0 {
                 return Ok(());
             }
             let result = self.results.recv();
-            let (place, job, report) = result.context("the threads of the pool have ended")?;
-            idle.push(place);
+            let (job, report) = result.context("the threads of the pool have ended")?;
+            busy -= 1;
             work.done(job, report?);
         }
     }

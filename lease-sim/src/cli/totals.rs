@@ -47,7 +47,7 @@ impl Totals {
         MARKS.len() - self.missing().len()
     }
 
-    /// Whether nothing was judged, which proves nothing.
+    /// Whether nothing was checked, which proves nothing.
     pub(super) const fn is_empty(&self) -> bool {
         self.seeds == 0 || self.events == 0
     }

@@ -2,10 +2,10 @@ use std::cell::RefCell;
 use std::io::{self, BufRead, Write};
 use std::panic::{self, PanicHookInfo};
 use std::process::{self, ExitCode};
-use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
 use anyhow::{Context, Result};
+use crossbeam_channel::{Receiver, bounded};
 use lease_sim::{Bug, Options, Plan, Report, take_trace};
 
 use super::job::{Job, NO_PANIC};
@@ -28,7 +28,7 @@ pub(super) fn run() -> Result<ExitCode> {
 /// The lines of standard input. Its end ends the process, in the midst of a world too: nobody is
 /// there any more who waits for it.
 fn lines() -> Receiver<String> {
-    let (sender, lines) = sync_channel(16);
+    let (sender, lines) = bounded(16);
     thread::spawn(move || {
         for line in io::stdin().lock().lines().map_while(Result::ok) {
             if sender.send(line).is_err() {

@@ -73,14 +73,16 @@ const FAULTS: [(Family, bool); 16] = [
 pub(super) fn draw(seed: u64, profile: Profile) -> Plan {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let rng = &mut rng;
-    let parameters = draw_parameters(rng, profile);
+    let mut parameters = draw_parameters(rng, profile);
     let mut actions = Vec::new();
     draw_faults(rng, &parameters, profile, &mut actions);
     draw_clients(rng, &parameters, profile, &mut actions);
     actions.sort_by_key(|timed| timed.at_ms);
+    let noise = rng.random();
+    parameters.hash_seed = rng.random();
     Plan {
         seed,
-        noise: rng.random(),
+        noise,
         parameters,
         actions,
     }
@@ -134,6 +136,8 @@ fn draw_parameters(rng: &mut impl Rng, profile: Profile) -> Parameters {
         expired_capacity: one_of(rng, &[1, 16]),
         durable: rng.random_bool(0.3),
         commit_interval_ms: one_of(rng, &[100, 500, 2_000]),
+        // Drawn last, see `draw`.
+        hash_seed: 0,
     }
 }
 

@@ -45,6 +45,9 @@ pub struct Parameters {
     pub durable: bool,
     /// How long batched writes wait.
     pub commit_interval_ms: u64,
+    /// Seeds the lessors' hash tables.
+    #[serde(default)]
+    pub hash_seed: u64,
 }
 
 impl Parameters {

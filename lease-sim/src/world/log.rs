@@ -247,7 +247,7 @@ impl World {
     }
 
     /// A member has come back with entries that no member is known to have applied: it lost power
-    /// before it could tell. The judges hear what they have done.
+    /// before it could tell. The checkers hear what they have done.
     pub(super) fn tell_up_to(&self, index: u64) {
         let known = self.first_applied.fetch_max(index, Ordering::Relaxed);
         if known < index {

@@ -27,9 +27,9 @@ use self::log::Log;
 use self::member::Member;
 use self::net::Network;
 use crate::Options;
-use crate::court::{Court, Report};
 use crate::event::{Event, Glance};
 use crate::plan::{Parameters, Plan};
+use crate::recorder::{Recorder, Report};
 
 /// Runs a plan to its end, in the madsim runtime of the caller.
 pub(crate) async fn run(plan: Plan, options: Options) -> Report {
@@ -72,7 +72,7 @@ pub(crate) struct World {
     log: Mutex<Log>,
     network: Mutex<Network>,
     clients: Mutex<Clients>,
-    court: Mutex<Court>,
+    recorder: Mutex<Recorder>,
     // Ends the run.
     object: Mutex<Option<oneshot::Sender<()>>>,
     // The last index that any member has applied.
@@ -82,7 +82,7 @@ pub(crate) struct World {
     noise: Mutex<ChaCha8Rng>,
 }
 
-/// How long the healed world gets beyond the longest TTL and what puts expiries off.
+/// How long the healed world gets beyond the longest TTL and what throttles expiries.
 const SLACK: Duration = Duration::from_secs(40);
 
 /// How often the end is looked for.
@@ -102,7 +102,7 @@ impl World {
             log: Mutex::default(),
             network: Mutex::new(Network::new(plan.noise)),
             clients: Mutex::default(),
-            court: Mutex::new(Court::new(&plan.parameters, options.trace)),
+            recorder: Mutex::new(Recorder::new(&plan.parameters, options.trace)),
             object: Mutex::new(Some(object)),
             first_applied: AtomicU64::new(0),
             is_healed: AtomicBool::new(false),
@@ -112,13 +112,13 @@ impl World {
 
     /// Hears an event now.
     fn hear(&self, event: Event) {
-        lock(&self.court).hear(self.now_ms(), event);
+        lock(&self.recorder).hear(self.now_ms(), event);
         self.end_if_objected();
     }
 
-    /// Lets the judges look at a member.
+    /// Lets the checkers look at a member.
     fn look(&self, glance: &Glance) {
-        lock(&self.court).look(self.now_ms(), glance);
+        lock(&self.recorder).look(self.now_ms(), glance);
         self.end_if_objected();
     }
 
@@ -132,7 +132,7 @@ impl World {
     }
 
     fn has_objected(&self) -> bool {
-        lock(&self.court).has_objected()
+        lock(&self.recorder).has_objected()
     }
 
     fn now_ms(&self) -> u64 {
@@ -170,11 +170,11 @@ impl World {
     async fn settle(&self) {
         let longest = Duration::from_secs(self.parameters.longest_ttl.unsigned_abs());
         let leases = self.members.iter().map(Member::lease_count).max();
-        let turns = (leases.unwrap_or(0) as u64 * 1000)
+        let throttled = (leases.unwrap_or(0) as u64 * 1000)
             .checked_div(u64::from(self.parameters.revoke_rate_per_sec));
         let bound = longest * 2
             + self.parameters.extend()
-            + Duration::from_millis(turns.unwrap_or(0))
+            + Duration::from_millis(throttled.unwrap_or(0))
             + SLACK;
         let end_ms = self.now_ms() + bound.as_millis() as u64;
         while self.now_ms() < end_ms && !self.is_settled() {
@@ -208,10 +208,10 @@ impl World {
             let (left, behind) = self.owed();
             self.hear(Event::Over { left, behind });
         }
-        let court = Court::new(&self.parameters, false);
-        let court = std::mem::replace(&mut *lock(&self.court), court);
-        let is_traced = court.is_traced();
-        let mut report = court.close(self.seed, self.now_ms());
+        let recorder = Recorder::new(&self.parameters, false);
+        let recorder = std::mem::replace(&mut *lock(&self.recorder), recorder);
+        let is_traced = recorder.is_traced();
+        let mut report = recorder.close(self.seed, self.now_ms());
         let marks = probe::take_marks().into_iter();
         report.sometimes = marks.map(|(mark, n)| (mark.to_owned(), n)).collect();
         if is_traced {

@@ -172,8 +172,8 @@ impl World {
     }
 
     fn note(&self, letter: &Letter, arrived: bool) {
-        let mut court = lock(&self.court);
-        if court.is_traced() {
+        let mut recorder = lock(&self.recorder);
+        if recorder.is_traced() {
             let event = Event::Message {
                 from: letter.from,
                 to: letter.to,
@@ -181,7 +181,7 @@ impl World {
                 what: Message::decode(&letter.bytes).to_string(),
                 arrived,
             };
-            court.note(self.now_ms(), event);
+            recorder.note(self.now_ms(), event);
         }
     }
 }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use super::features::feature_sets;
 use crate::invocation::Invocation;
 use crate::workspace::Workspace;
-use crate::{codegen, sim, tidy};
+use crate::{codegen, sim, threads, tidy};
 
 /// A step of `ci`.
 #[derive(Debug)]
@@ -55,6 +55,7 @@ pub(super) const STEPS: &[Step] = &[
             let mut tasks =
                 cargo("clippy --workspace --all-targets --all-features -- -D warnings")?;
             tasks.extend(own(sim::LINT_LINE, sim::lint)?);
+            tasks.extend(own(threads::LINT_LINE, threads::lint)?);
             Ok(tasks)
         },
     },
@@ -84,6 +85,15 @@ pub(super) const STEPS: &[Step] = &[
         tasks: |_| {
             let doc = Invocation::cargo_line("doc --workspace --no-deps --all-features");
             Ok(vec![Task::Run(doc.env("RUSTDOCFLAGS", "-D warnings"))])
+        },
+    },
+    Step {
+        name: "threads",
+        about: "the handle under many schedules of its threads",
+        tasks: |_| {
+            let mut tasks = own(threads::RACES_LINE, threads::check_races)?;
+            tasks.extend(own(threads::SHORT_RUN_LINE, threads::run_short)?);
+            Ok(tasks)
         },
     },
     Step {

@@ -79,7 +79,7 @@ const WORKSPACE_CHECKS: &[Check<Workspace>] = &[
     manifests::not_inherited,
     manifests::without_description,
     manifests::dependencies_of_their_own,
-    pins::loose,
+    pins::exact,
     pins::stale_exceptions,
 ];
 

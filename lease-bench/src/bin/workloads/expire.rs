@@ -9,7 +9,7 @@ use lease_core::{
 
 use crate::stopwatch::Stopwatch;
 
-/// Hands out every lease as its time comes, in the order of the times: a thousand seconds of them,
+/// Delivers every lease as its time comes, in the order of the times: a thousand seconds of them,
 /// a second at a time.
 pub(crate) fn run(watch: &Stopwatch) -> anyhow::Result<()> {
     let clock = Arc::new(ManualClock::default());
@@ -19,29 +19,29 @@ pub(crate) fn run(watch: &Stopwatch) -> anyhow::Result<()> {
         .driver(Driver::Manual)
         .clock(clock.clone())
         .build()?;
-    lessor.promote(Duration::ZERO);
+    lessor.promote(Duration::ZERO).expect("the epoch is stored");
     for (id, turn) in shuffled_ids(watch.n).into_iter().zip(0_i64..) {
         lessor.grant(id, 60 + turn % 1000)?;
     }
     lessor.flush()?;
     let expired = lessor.expired_leases();
-    let mut handed_out = 0;
+    let mut delivered = 0;
     let start = Instant::now();
     for second in 60..=1060 {
         clock.set(Timestamp::from_secs(second));
         loop {
             lessor.tick();
-            let before = handed_out;
+            let before = delivered;
             while let Ok(batch) = expired.try_recv() {
-                handed_out += batch.leases.len();
+                delivered += batch.leases.len();
             }
-            if handed_out == before {
+            if delivered == before {
                 break;
             }
         }
     }
     watch.note("expire_all", start.elapsed(), watch.n);
-    assert_eq!(handed_out, watch.n, "every lease expires once");
+    assert_eq!(delivered, watch.n, "every lease expires once");
     longest_calls(watch);
     Ok(())
 }
@@ -52,9 +52,8 @@ fn longest_calls(watch: &Stopwatch) {
     let mut core = LessorCore::new(config());
     let rows = &mut WriteBatch::default();
     for id in shuffled_ids(watch.n) {
-        let grant = Grant::new(id, Ttl::MIN);
-        core.grant(Timestamp::ZERO, &grant, rows)
-            .expect("it is free");
+        let grant = Grant::new(id, Ttl::MIN).into();
+        core.execute(Timestamp::ZERO, &grant, rows);
     }
     core.promote(Timestamp::ZERO, Epoch::new(1), Duration::ZERO);
     let now = Timestamp::from_secs(1);
@@ -65,15 +64,15 @@ fn longest_calls(watch: &Stopwatch) {
         longest = longest.max(start.elapsed());
     }
     watch.note("promote_longest_slice", longest, 1);
-    let (mut longest, mut handed_out) = (Duration::ZERO, 0);
+    let (mut longest, mut delivered) = (Duration::ZERO, 0);
     while core.next_expiry().is_some_and(|due| due <= now) {
         let start = Instant::now();
         let batch = core.poll_expired(now);
         longest = longest.max(start.elapsed());
-        handed_out += batch.map_or(0, |batch| batch.leases.len());
+        delivered += batch.map_or(0, |batch| batch.leases.len());
     }
     watch.note("expire_longest_call", longest, 1);
-    assert_eq!(handed_out, watch.n, "all were due at once");
+    assert_eq!(delivered, watch.n, "all were due at once");
 }
 
 fn config() -> LessorConfig {

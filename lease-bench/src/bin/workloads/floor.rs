@@ -5,10 +5,9 @@ use std::thread;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
-use lease_bench::shuffled_ids;
+use lease_bench::{key, shuffled_ids};
 use lease_core::{Backend, Clock, LeaseId, LeaseRow, SystemClock};
 
-use crate::lessor::key;
 use crate::stopwatch::{Stopwatch, rotated};
 
 /// The least that the operations must do: two hash tables under a lock, which know nothing of roles,

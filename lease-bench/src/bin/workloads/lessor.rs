@@ -5,24 +5,19 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use lease_backend::{MemoryBackend, RedbBackend};
-use lease_bench::{lessor_as_etcds, shuffled_ids};
-use lease_core::{Backend, BackendLessor, LeaseId, LeaseItem, Lessor, NullBackend};
+use lease_bench::{key, lessor_as_etcds, shuffled_ids};
+use lease_core::{Backend, BackendLessor, LeaseId, Lessor, NullBackend};
 
 use crate::floor;
 use crate::stopwatch::{Stopwatch, rotated};
 
-const TTL: i64 = 3600;
+pub(crate) const TTL: i64 = 3600;
 
 /// As many as the peer's, to which each is a commit.
 const MAX_REVOKES: usize = 10_000;
 
 /// How many leases are renewed with one call.
 const RENEWALS: usize = 256;
-
-/// 32 bytes.
-pub(crate) fn key(id: LeaseId) -> LeaseItem {
-    LeaseItem::from(format!("services/{:023}", id.get()))
-}
 
 /// The operations in the order of the peer, over redb.
 pub(crate) fn run(watch: &Stopwatch) -> anyhow::Result<()> {
@@ -32,7 +27,7 @@ pub(crate) fn run(watch: &Stopwatch) -> anyhow::Result<()> {
     let ids = shuffled_ids(n);
     let order = rotated(&ids, n / 3);
     let lessor = lessor_as_etcds(Arc::new(RedbBackend::open(&path)?))?;
-    lessor.promote(Duration::ZERO);
+    lessor.promote(Duration::ZERO).expect("the epoch is stored");
 
     let start = Instant::now();
     for id in &ids {
@@ -82,6 +77,28 @@ pub(crate) fn run(watch: &Stopwatch) -> anyhow::Result<()> {
     drop(lessor);
     revoke_in_memory(watch, &ids)?;
     recover(watch, &path, n - revokes)
+}
+
+/// Grants in the growing order in which etcd itself makes ids.
+pub(crate) fn grant_sequential(watch: &Stopwatch) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("leases.redb");
+    let lessor = lessor_as_etcds(Arc::new(RedbBackend::open(&path)?))?;
+    lessor.promote(Duration::ZERO).expect("the epoch is stored");
+    let ids: Vec<_> = (first_id()..)
+        .filter_map(LeaseId::new)
+        .take(watch.n)
+        .collect();
+    watch.time("grant_sequential", watch.n, || {
+        ids.iter()
+            .try_for_each(|id| lessor.grant(*id, TTL).map(drop))
+    })?;
+    Ok(())
+}
+
+/// An id as etcd makes them: a member, a time, and a count.
+pub(crate) const fn first_id() -> i64 {
+    0x0123_4567_89ab_0000
 }
 
 fn renewals(watch: &Stopwatch, lessor: &BackendLessor, order: &[LeaseId]) {
@@ -135,7 +152,7 @@ fn roles(watch: &Stopwatch, lessor: &BackendLessor) {
     for _ in 0..3 {
         watch.time("demote", 1, || lessor.demote());
         let start = Instant::now();
-        lessor.promote(Duration::ZERO);
+        lessor.promote(Duration::ZERO).expect("the epoch is stored");
         watch.note("promote", start.elapsed(), 1);
         while lessor.stats().expiry_entries < watch.n {
             thread::sleep(Duration::from_micros(100));
@@ -151,7 +168,7 @@ fn revoke_in_memory(watch: &Stopwatch, ids: &[LeaseId]) -> anyhow::Result<()> {
         ("revoke_memory", Arc::new(MemoryBackend::default())),
     ] {
         let lessor = lessor_as_etcds(backend)?;
-        lessor.promote(Duration::ZERO);
+        lessor.promote(Duration::ZERO).expect("the epoch is stored");
         for id in ids {
             lessor.grant(*id, TTL)?;
             lessor.attach(*id, &[key(*id)])?;

@@ -1,5 +1,6 @@
 //! Runs the workloads of the comparison with etcd's lessor and prints a line of JSON for each: the
 //! operation, the number of leases, and nanoseconds. `cargo xtask bench` reads them.
+#![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "this is a command line tool")]
 #![expect(
     clippy::disallowed_methods,
@@ -9,6 +10,7 @@
 mod expire;
 mod floor;
 mod lessor;
+mod mixed;
 mod stopwatch;
 
 use clap::Parser;
@@ -29,5 +31,7 @@ fn main() -> anyhow::Result<()> {
     let watch = Stopwatch::new(n);
     floor::run(&watch);
     lessor::run(&watch)?;
+    lessor::grant_sequential(&watch)?;
+    mixed::run(&watch)?;
     expire::run(&watch)
 }

@@ -134,7 +134,7 @@ class Brush {
 // The signs for what happens to a lease, each around a point.
 const SIGNS = {
   renewed: (brush, x, y, size, colour) => brush.fill(colour, x - 1, y - size, 2.5, 2 * size),
-  handed_out: (brush, x, y, size, colour) =>
+  delivered: (brush, x, y, size, colour) =>
     brush.shape(
       [
         [x - 4, y - 3.5],

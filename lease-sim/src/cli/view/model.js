@@ -77,7 +77,7 @@ function namedBy(kind, fields) {
 // A number as the data of the page have it: as text if it is too large to be exact.
 const exactly = (text) => (Number.isSafeInteger(Number(text)) ? Number(text) : text);
 
-// The members, leases and grants that a message of a judge speaks of.
+// The members, leases and grants that a message of a checker speaks of.
 function namedIn(message) {
   const all = (pattern) => [...message.matchAll(pattern)].map((found) => exactly(found[1]));
   return {
@@ -89,7 +89,7 @@ function namedIn(message) {
   };
 }
 
-// How much earlier than promised a lease of a TTL may expire: as the judge of early loss has it.
+// How much earlier than promised a lease of a TTL may expire: as the checker of early loss has it.
 function clockError(parameters) {
   const largest = Math.max(0, ...parameters.drift_ppm.map(Math.abs));
   return (ttl) => Math.ceil((2 * ttl * largest) / 1e6);
@@ -220,7 +220,7 @@ const STEPS = {
     });
   },
   renewed: mark,
-  handed_out: mark,
+  delivered: mark,
   checkpoint_proposed: mark,
   checkpointed: mark,
   told_time_to_live(model, entry) {

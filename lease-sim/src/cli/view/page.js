@@ -238,7 +238,7 @@ const LEGEND = [
       SIGNS.acknowledged(brush, 6, 7.5, 0, c.promise);
     },
   ],
-  ["handed out", (brush, c) => SIGNS.handed_out(brush, 10, 7.5, 4, c["epoch-0"])],
+  ["delivered", (brush, c) => SIGNS.delivered(brush, 10, 7.5, 4, c["epoch-0"])],
   [
     "expired",
     (brush, c) => {

@@ -53,7 +53,7 @@ function lifeWords(life, end) {
     ["end", life.to === null ? "still there" : `${seconds(end)}, ${how}`],
     ["promised", until === null ? "never" : `until ${seconds(until)}`],
     ["renewed", `${count("renewed")} times`],
-    ["handed out", `${count("handed_out")} times`],
+    ["delivered", `${count("delivered")} times`],
     ["checkpointed", `${count("checkpointed")} times`],
   ];
   return { title: leaseName(life.name), pairs };
@@ -68,9 +68,9 @@ function paintMark(brush, entry, bar, sizes) {
   const middle = bar + sizes.bar / 2;
   const isBack = entry.kind === "checkpointed" && entry.fields.remaining_ms === null;
   const sign = SIGNS[isBack ? "taken_back" : entry.kind];
-  const isOfEpoch = entry.kind === "renewed" || entry.kind === "handed_out";
+  const isOfEpoch = entry.kind === "renewed" || entry.kind === "delivered";
   const colour = isOfEpoch ? epochColour(colours, entry.fields.epoch) : colours.ink;
-  const y = entry.kind === "handed_out" ? bar - 4 : middle;
+  const y = entry.kind === "delivered" ? bar - 4 : middle;
   sign(brush, x, y, sizes.bar / 2 + 2, colour);
   brush.hitAround(x, y, 4.5, { entry });
 }

@@ -27,7 +27,8 @@ const KINDS = {
   granted: { label: "granted", listed: true, colour: "ink" },
   renewed: { label: "renewed", listed: true, colour: "epoch" },
   acknowledged: { label: "acknowledged", listed: true, colour: "promise" },
-  handed_out: { label: "handed out", listed: true, colour: "epoch" },
+  delivered: { label: "delivered", listed: true, colour: "epoch" },
+  attempt_failed: { label: "attempt failed", listed: true, colour: "muted" },
   revoked: { label: "revoked", listed: true, colour: "ink" },
   checkpoint_proposed: { label: "checkpoint proposed", listed: true, colour: "muted" },
   checkpointed: { label: "checkpointed", listed: true, colour: "ink" },
@@ -142,9 +143,10 @@ const SENTENCES = {
   granted: (it) => `${leaseName(it.name)} granted, TTL ${lasting(it.ttl_ms)}`,
   renewed: (it) => `${leaseName(it.name)} renewed by node ${it.node}, epoch ${it.epoch}`,
   acknowledged: (it) => `${leaseName(it.name)} promised until ${seconds(it.asked_ms + it.ttl_ms)}`,
-  handed_out: (it) =>
-    `${leaseName(it.name)} handed out by node ${it.node}, epoch ${it.epoch}` +
+  delivered: (it) =>
+    `${leaseName(it.name)} delivered by node ${it.node}, epoch ${it.epoch}` +
     (it.attempt > 0 ? `, attempt ${it.attempt + 1}` : ""),
+  attempt_failed: (it) => `node ${it.node} knows that ${leaseName(it.name)} was not revoked`,
   revoked: (it) =>
     it.by === null
       ? `${leaseName(it.name)} revoked by a client`
@@ -216,9 +218,10 @@ const PARAMETERS = {
   ],
   retry_interval_ms: (it) => ["retry after", lasting(it.retry_interval_ms)],
   expired_batch: (it) => ["expired batch", it.expired_batch],
-  expired_capacity: (it) => ["batches in channel", it.expired_capacity],
+  expired_capacity: (it) => ["room for batches", it.expired_capacity],
   durable: (it) => ["every command durable", it.durable ? "yes" : "no", it.durable],
   commit_interval_ms: (it) => ["batched writes wait", lasting(it.commit_interval_ms), it.durable],
+  hash_seed: (it) => ["seed of the tables", it.hash_seed, it.hash_seed === 0],
 };
 
 const upTo = (ms) => (ms === 0 ? "none" : `≤ ${lasting(ms)}`);

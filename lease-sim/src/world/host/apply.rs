@@ -111,7 +111,10 @@ impl Host {
         // Whose incarnation an entry ends is only known before it is applied.
         let before = self.incarnations(entry);
         let outcome = match entry.command(index) {
-            Some(command) => Outcome::Answer(self.lessor.apply(&command, writes)?),
+            Some(mut command) => {
+                self.spoil(&mut command);
+                Outcome::Answer(self.lessor.apply(&command, writes)?)
+            }
             None => self.put(&entry.request, writes)?,
         };
         self.applied = index;
@@ -141,37 +144,52 @@ impl Host {
         let Request::Put { key, lease } = request else {
             unreachable!("only puts are the host's own");
         };
-        let item = [LeaseItem::new([*key])];
-        let attached = match lease {
-            Some(id) => self.attach(*id, &item),
-            None => self.detach(&item),
-        };
-        let accepted = attached.is_ok();
-        if accepted {
+        let items = vec![LeaseItem::new([*key])];
+        let owner = self.lessor.get_lease(&[*key]);
+        // What the host writes with a command is written also if that is refused.
+        let is_accepted = lease.is_none_or(|id| self.lessor.lookup(id).is_some());
+        if is_accepted || probe::is_planted("host-writes-what-is-refused") {
             let value = lease.map_or(0, LeaseId::get);
             writes.put(keys(), [*key], value.to_be_bytes());
         }
-        self.lessor.write(writes)?;
+        let moves = owner.is_some() && lease.is_some() && owner != *lease;
+        let command = match (*lease, owner) {
+            (Some(_), _) if moves && probe::is_planted("attach-without-move") => None,
+            (Some(id), _) => Some(Command::Attach { id, items }),
+            (None, Some(id)) => Some(Command::Detach { id, items }),
+            (None, None) => None,
+        };
+        let Some(command) = command else {
+            self.lessor.write(writes)?;
+            return Ok(Outcome::Put { accepted: true });
+        };
+        let accepted = match self.lessor.apply(&command, writes)? {
+            Answer::Attached(answer) | Answer::Detached(answer) => answer.is_ok(),
+            answer => unreachable!("{command:?} was answered {answer:?}"),
+        };
+        if accepted != is_accepted {
+            let message = format!("{command:?} was answered {accepted}");
+            let node = self.node;
+            hear(self, Event::Broken { node, message });
+        }
+        if let (Some(id), Some(owner)) = (*lease, owner)
+            && accepted
+            && moves
+        {
+            self.detach_from_former(id, owner, *key)?;
+        }
         Ok(Outcome::Put { accepted })
     }
 
-    /// Attaches an item, and then, as etcd's host does, detaches it from the lease that had it: that
-    /// must not touch what now belongs to another one.
-    fn attach(&self, id: LeaseId, item: &[LeaseItem; 1]) -> Result<(), LeaseError> {
-        let owner = self.lessor.get_lease(item[0].as_bytes());
-        self.lessor.attach(id, item)?;
-        match owner {
-            Some(owner) if owner != id => self.lessor.detach(owner, item),
-            _ => Ok(()),
-        }
-    }
-
-    /// Detaches an item from the lease that has it.
-    fn detach(&self, item: &[LeaseItem; 1]) -> Result<(), LeaseError> {
-        let Some(owner) = self.lessor.get_lease(item[0].as_bytes()) else {
-            return Ok(());
+    /// As etcd's host does, detaches an item from the lease that had it: that must not touch what now
+    /// belongs to another one.
+    fn detach_from_former(&self, id: LeaseId, owner: LeaseId, key: u8) -> Result<(), LeaseError> {
+        let from = if probe::is_planted("detach-by-anyone") {
+            id
+        } else {
+            owner
         };
-        self.lessor.detach(owner, item)
+        self.lessor.detach(from, &[LeaseItem::new([key])])
     }
 
     fn incarnations(&self, entry: &Entry) -> Vec<Option<Incarnation>> {
@@ -184,7 +202,7 @@ impl Host {
         ids.into_iter().map(incarnation).collect()
     }
 
-    /// Tells the judges what an entry did; the first member that applies it does.
+    /// Tells the checkers what an entry did; the first member that applies it does.
     fn tell(&self, entry: &Entry, outcome: &Outcome, before: &[Option<Incarnation>]) {
         let Outcome::Answer(answer) = outcome else {
             return;
@@ -223,7 +241,7 @@ impl Host {
                     }
                 }
             }
-            (_, Answer::Epoch(epoch)) => hear(self, Event::Began { epoch: epoch.get() }),
+            (_, Answer::Epoch(Ok(epoch))) => hear(self, Event::Began { epoch: epoch.get() }),
             _ => {}
         }
     }

@@ -7,12 +7,12 @@ use crate::event::{Event, Name};
 use crate::wire::Request;
 
 impl Host {
-    /// Does what is due, and proposes what the lessor asks for. The lessor must have said when: whatever
-    /// else wakes the host must not hide that it did not.
+    /// Does what is due, and proposes what the lessor asks for. The lessor must have said when, or have
+    /// woken the host: whatever else wakes it must not hide that it did not.
     pub(super) fn tick(&mut self) {
         loop {
             if self.is_due() {
-                self.lessor.tick();
+                self.wakeup = self.lessor.tick();
             }
             if self.is_lingering() {
                 probe::mark("host: expired leases are not taken");
@@ -34,16 +34,20 @@ impl Host {
 
     fn is_due(&self) -> bool {
         let now = self.member().clock.precise_now();
-        self.lessor.next_wakeup().is_some_and(|due| due <= now)
+        self.wakeup.is_some_and(|due| due <= now)
     }
 
     fn revoke(&mut self, batch: ExpiredBatch) {
+        let is_again = batch.leases.iter().any(|lease| lease.attempt > 0);
+        if is_again && probe::is_planted("expired-never-retried") {
+            return;
+        }
         let epoch = batch.epoch.get();
         if self.lessor.primary_epoch().map(|epoch| epoch.get()) != Some(epoch) {
             probe::mark("host: a batch of an ended promotion is taken");
         }
         for lease in &batch.leases {
-            let event = Event::HandedOut {
+            let event = Event::Delivered {
                 node: self.node,
                 epoch,
                 name: Name::new(lease.id, lease.incarnation),
@@ -82,6 +86,12 @@ impl Host {
             if let Some(fence) = revocation.fence {
                 let failed = AttemptOutcome::Failed;
                 self.lessor.handle_attempt(revocation.id, fence, failed);
+                let event = Event::AttemptFailed {
+                    node: self.node,
+                    epoch: fence.epoch.get(),
+                    name: Name::new(revocation.id, fence.incarnation),
+                };
+                hear(self, event);
             }
         }
     }

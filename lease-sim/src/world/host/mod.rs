@@ -2,29 +2,31 @@
 
 mod apply;
 mod expiry;
+mod ports;
 mod renew;
 mod report;
 mod roles;
 mod serve;
 mod snapshot;
+mod spoil;
 
 use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::Receiver;
-use futures::channel::mpsc;
+use futures::channel::mpsc::{self, UnboundedReceiver};
 use futures::future::{Either, pending, select};
 use futures::{FutureExt, StreamExt, pin_mut};
 use lease_backend::RedbBackend;
 use lease_core::{
     Backend, BackendLessor, CheckpointBatch, CheckpointMode, Driver, Durability, Epoch,
-    ExpiredBatch, Incarnation, LeaseError, LeaseId, Lessor, LessorConfig, LessorStats, Table,
-    TableDeleter, Ttl, probe,
+    ExpiredBatch, ExpiredLeases, Incarnation, LeaseError, LeaseId, Lessor, LessorConfig,
+    LessorStats, Table, Timestamp, Ttl, probe,
 };
 use madsim::time::sleep;
 
+use self::ports::{Deleter, Store, Surroundings};
 use self::renew::Waiting;
 use super::member::{Letter, Member};
 use super::{World, lock};
@@ -36,9 +38,10 @@ use crate::wire::{Ask, Message, Request};
 struct Host {
     world: Arc<World>,
     node: usize,
-    lessor: BackendLessor,
-    backend: Arc<RedbBackend>,
-    expired: Receiver<ExpiredBatch>,
+    lessor: Arc<BackendLessor>,
+    around: Arc<Surroundings>,
+    backend: Arc<Store>,
+    expired: ExpiredLeases,
     applied: u64,
     // Entries that have come before their turn.
     inbox: BTreeMap<u64, Vec<u8>>,
@@ -53,12 +56,24 @@ struct Host {
     resetting: BTreeMap<u64, LeaseId>,
     waits: Vec<Waiting>,
     wait_count: u64,
+    // When the lessor was to be driven next, as far as it has said so.
+    wakeup: Option<Timestamp>,
     // When the next tick was to be.
     planned_ms: u64,
     is_suspended: bool,
-    // What the judges saw last, and when they look again at the latest.
+    // What the checkers saw last, and when they look again at the latest.
     seen: Option<(u64, Option<Epoch>, LessorStats)>,
     look_again_ms: u64,
+}
+
+/// What a member waits for.
+enum News {
+    /// A letter; none is the end of the mailbox.
+    Letter(Option<Letter>),
+    /// The lessor wants to be driven earlier than it has said.
+    WakeupMoved,
+    /// It is time.
+    Time,
 }
 
 /// What a proposal was made for.
@@ -118,14 +133,15 @@ pub(super) async fn run(world: Arc<World>, node: usize) {
         if world.members[node].has_no_power() || host.failures > MOST_FAILURES {
             return world.lose_power(node);
         }
-        let sleeping = sleep(host.time_to_sleep()).fuse();
-        let next = letters.next();
-        pin_mut!(sleeping, next);
-        match select(next, sleeping).await {
-            Either::Left((Some(Letter::Stop(down_for)), _)) => return host.stop(down_for),
-            Either::Left((Some(letter), _)) => host.read(letter),
-            Either::Left((None, _)) => return,
-            Either::Right(_) => {}
+        match host.wait_for_news(&mut letters).await {
+            News::Letter(Some(Letter::Stop(down_for))) => return host.stop(down_for),
+            News::Letter(Some(letter)) => host.read(letter),
+            News::Letter(None) => return,
+            News::WakeupMoved => {
+                probe::mark("host: a wake-up moves");
+                host.wakeup = host.lessor.tick();
+            }
+            News::Time => {}
         }
     }
 }
@@ -133,8 +149,9 @@ pub(super) async fn run(world: Arc<World>, node: usize) {
 impl Host {
     fn start(world: Arc<World>, node: usize) -> Result<Self, LeaseError> {
         let disk = lock(&world.members[node].disk).clone();
-        let backend = RedbBackend::create_with_storage(disk).map_err(LeaseError::Backend)?;
-        let backend = Arc::new(backend);
+        let redb = RedbBackend::create_with_storage(disk).map_err(LeaseError::Backend)?;
+        let around = Surroundings::new(&world, node);
+        let backend = Arc::new(Store::new(redb, &around));
         let is_suspended = lock(&world.members[node].status).suspends > 0;
         let mut builder = BackendLessor::builder(backend.clone())
             .config(world.config(node))
@@ -143,14 +160,17 @@ impl Host {
             .checkpoints(CheckpointMode::Polled)
             .durability(world.durability())
             .expired_capacity(world.parameters.expired_capacity)
-            .range_deleter(Arc::new(TableDeleter::new(keys())));
+            .range_deleter(Arc::new(Deleter::new(&around)));
         if is_suspended {
             builder = builder.suspend_expiry();
         }
-        let lessor = builder.build()?;
+        let lessor = Arc::new(builder.build()?);
+        around.set_lessor(&lessor);
         let mut host = Self {
             expired: lessor.expired_leases(),
+            wakeup: lessor.next_wakeup(),
             lessor,
+            around,
             backend,
             applied: 0,
             inbox: BTreeMap::new(),
@@ -191,7 +211,7 @@ impl Host {
             Letter::Message(_, Message::Snapshot(snapshot)) => self.install(&snapshot),
             Letter::Message(from, message) => unreachable!("{from:?} sent {message:?}"),
             Letter::Promote(epoch) => self.promote(epoch),
-            Letter::DemoteLate(epoch) => self.demote_from(epoch),
+            Letter::DemoteLate(epoch) => self.demote_late(epoch),
             Letter::StepDown => self.step_down(),
             Letter::SendSnapshot(to) => self.send_snapshot(to),
             Letter::SuspendExpiry(suspend) => self.suspend(suspend),
@@ -216,6 +236,8 @@ impl Host {
 
     fn suspend(&mut self, suspend: bool) {
         self.is_suspended = suspend;
+        // The checkers must see it, though nothing else changes and nothing wakes the host meanwhile.
+        self.seen = None;
         if suspend {
             probe::mark("host: expiry is suspended");
             self.lessor.suspend_expiry();
@@ -259,6 +281,20 @@ impl Host {
         self.look();
     }
 
+    /// Waits for a letter, for the time, or for the lessor to say that it wants to be driven earlier
+    /// than it has said before: a host that looks at nothing else.
+    async fn wait_for_news(&mut self, letters: &mut UnboundedReceiver<Letter>) -> News {
+        let sleeping = sleep(self.time_to_sleep()).fuse();
+        let next = letters.next();
+        let moved = self.lessor.wakeup_moved();
+        pin_mut!(sleeping, next, moved);
+        match select(moved, select(next, sleeping)).await {
+            Either::Left(_) => News::WakeupMoved,
+            Either::Right((Either::Left((letter, _)), _)) => News::Letter(letter),
+            Either::Right((Either::Right(_), _)) => News::Time,
+        }
+    }
+
     fn time_to_sleep(&mut self) -> Duration {
         let now_ms = self.world.now_ms();
         let mut at_ms = self.fetch_at_ms;
@@ -269,7 +305,7 @@ impl Host {
             at_ms = at_ms.min(wait.until_ms);
         }
         let mut span = Duration::from_millis(at_ms.saturating_sub(now_ms));
-        if let Some(wakeup) = self.lessor.next_wakeup() {
+        if let Some(wakeup) = self.wakeup {
             span = span.min(self.member().clock.time_until(wakeup));
         }
         // A wake-up in the past must not stop the world.
@@ -281,6 +317,7 @@ impl Host {
     /// Stops in order, twice.
     fn stop(self, down_for: Duration) {
         let is_bad = lock(&self.member().status).has_bad_disk;
+        self.around.note_stop();
         self.lessor.stop();
         self.lessor.stop();
         let how = if is_bad {
@@ -297,15 +334,18 @@ impl Host {
 impl World {
     fn config(&self, node: usize) -> LessorConfig {
         let parameters = &self.parameters;
-        LessorConfig {
+        let mut config = LessorConfig {
             min_ttl: Ttl::new(parameters.min_ttl[node]).expect("the plan is sound"),
             checkpoint_interval: Duration::from_millis(parameters.checkpoint_interval_ms),
             revoke_rate_per_sec: NonZeroU32::new(parameters.revoke_rate_per_sec),
             expired_lease_retry_interval: Duration::from_millis(parameters.retry_interval_ms),
             max_expired_batch_size: NonZeroU32::new(parameters.expired_batch)
                 .expect("the plan is sound"),
+            hash_seed: Some(parameters.hash_seed),
             ..LessorConfig::default()
-        }
+        };
+        spoil::spoil(&mut config);
+        config
     }
 
     fn durability(&self) -> Durability {

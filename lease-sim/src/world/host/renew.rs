@@ -1,4 +1,4 @@
-use lease_core::{LeaseError, LeaseId, Lessor, Renewal, TicketOutcome, Wait, probe};
+use lease_core::{Epoch, LeaseError, LeaseId, Lessor, Renewal, TicketOutcome, Wait, probe};
 
 use super::{Host, Pending, hear};
 use crate::event::{Event, Name};
@@ -46,13 +46,18 @@ impl Host {
             }
             Ok(Renewal::Reset(checkpoint)) => {
                 probe::mark("host: a renewal resets a checkpoint");
+                if probe::is_planted("renew-without-reset") {
+                    self.acknowledge_wrongly(call, id);
+                    return;
+                }
                 if probe::is_planted("host-acknowledges-before-reset") {
-                    self.acknowledge_early(call, id);
+                    self.acknowledge_wrongly(call, id);
                 }
                 self.resetting.insert(call, id);
                 let request = Request::Checkpoint(vec![checkpoint]);
                 self.propose(request, Pending::Reset { call });
             }
+            Ok(_) if probe::is_planted("renew-expiring") => self.acknowledge_wrongly(call, id),
             Ok(_) => self.wait(call, id),
             Err(LeaseError::NotPrimary) => self.reply_not_primary(call),
             Err(_) => self.reply(call, Reply::Refused),
@@ -116,10 +121,6 @@ impl Host {
     fn end_wait(&mut self, waiting: &Waiting, outcome: Option<TicketOutcome>) {
         let call = waiting.call;
         match outcome {
-            Some(TicketOutcome::Retry) => {
-                probe::mark("host: a renewal that waited goes on");
-                self.renew(call, waiting.wait.lease());
-            }
             Some(TicketOutcome::NotPrimary) => {
                 probe::mark("host: a demotion ends a wait");
                 self.reply_not_primary(call);
@@ -136,8 +137,14 @@ impl Host {
     }
 
     /// What a host must not do.
-    fn acknowledge_early(&self, call: u64, id: LeaseId) {
+    fn acknowledge_wrongly(&self, call: u64, id: LeaseId) {
         if let Some(lease) = self.lessor.lookup(id) {
+            let event = Event::Renewed {
+                node: self.node,
+                epoch: self.lessor.primary_epoch().map_or(0, Epoch::get),
+                name: Name::new(id, lease.incarnation()),
+            };
+            hear(self, event);
             let reply = Reply::Alive {
                 incarnation: lease.incarnation(),
                 ttl: lease.ttl(),

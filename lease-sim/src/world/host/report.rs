@@ -32,7 +32,7 @@ impl Host {
         State::of(self.epoch(), &rows, keys).digest()
     }
 
-    /// Shows this member to the judges, if anything has changed or some time has passed.
+    /// Shows this member to the checkers, if anything has changed or some time has passed.
     pub(super) fn look(&mut self) {
         let now_ms = self.world.now_ms();
         let stats = self.lessor.stats();

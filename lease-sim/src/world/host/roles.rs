@@ -57,6 +57,16 @@ impl Host {
         }
     }
 
+    /// Ceases, once more, to be the primary of an epoch that is long over.
+    pub(super) fn demote_late(&mut self, epoch: u64) {
+        match self.lessor.primary_epoch() {
+            Some(present) if probe::is_planted("demote-any-epoch") => {
+                self.demote_from(present.get());
+            }
+            _ => self.demote_from(epoch),
+        }
+    }
+
     pub(super) fn step_down(&mut self) {
         if let Some(epoch) = self.lessor.primary_epoch() {
             probe::mark("host: a primary steps down");

@@ -4,6 +4,7 @@ use lease_backend::RedbBackend;
 use lease_backend::testing::SimDisk;
 use lease_core::{Backend, Epoch, Lessor, WriteBatch, probe};
 
+use super::ports::Store;
 use super::{APPLIED, Host, keys, lock, meta, read_keys};
 use crate::plan::End;
 use crate::wire::{Message, Snapshot};
@@ -41,9 +42,7 @@ impl Host {
             probe::mark("host: a primary gets a snapshot");
         }
         let disk = SimDisk::new(self.world.seed ^ snapshot.index);
-        let backend =
-            RedbBackend::create_with_storage(disk.clone()).expect("the new disk is sound");
-        let backend = Arc::new(backend);
+        let redb = RedbBackend::create_with_storage(disk.clone()).expect("the new disk is sound");
         let mut writes = WriteBatch::default();
         writes.put(meta(), APPLIED, snapshot.index.to_be_bytes());
         writes.put_epoch(Epoch::new(snapshot.epoch));
@@ -53,7 +52,8 @@ impl Host {
         for (key, lease) in &snapshot.keys {
             writes.put(keys(), [*key], lease.to_be_bytes());
         }
-        backend.commit(&writes).expect("the new disk is sound");
+        redb.commit(&writes).expect("the new disk is sound");
+        let backend = Arc::new(Store::new(redb, &self.around));
         if self.lessor.recover(backend.clone(), None).is_err() {
             // What is pending for the old store could not be written; the snapshot comes again.
             return;

@@ -1,0 +1,211 @@
+use std::fmt;
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use super::Shared;
+use super::state::{State, note_waker};
+use crate::probe::planted;
+use crate::sync::{Arc, Deadline, Signal, Weak};
+use crate::{ExpiredBatch, Timestamp};
+
+/// The receiving end of the leases that a lessor delivers as expired, in batches.
+///
+/// From [`Lessor::expired_leases`](crate::Lessor::expired_leases). Whoever takes a batch tells the
+/// lessor by that: the retry interval of its leases starts, and there is room for the next batch.
+/// Clones receive from the same lessor; each batch goes to one of them. It does not keep the lessor:
+/// when that is stopped or dropped, receiving ends.
+///
+/// ```
+/// use lease_core::{BackendLessor, Driver, LeaseId, Lessor, ManualClock, NullBackend, RecvError};
+/// use std::{sync::Arc, time::Duration};
+///
+/// let clock = Arc::new(ManualClock::default());
+/// let lessor = BackendLessor::builder(Arc::new(NullBackend))
+///     .clock(clock.clone())
+///     .driver(Driver::Manual)
+///     .build()?;
+/// lessor.promote(Duration::ZERO)?;
+/// lessor.grant(LeaseId::try_from(7)?, 10)?;
+/// let expired = lessor.expired_leases();
+/// assert_eq!(expired.try_recv(), Err(RecvError::Empty));
+///
+/// clock.advance(Duration::from_secs(10));
+/// lessor.tick();
+/// let batch = expired.try_recv().expect("one lease is due");
+/// lessor.revoke_expired(&batch)?;
+/// lessor.stop();
+/// assert_eq!(expired.recv(), Err(RecvError::Stopped));
+/// # Ok::<(), lease_core::LeaseError>(())
+/// ```
+#[derive(Clone)]
+pub struct ExpiredLeases {
+    shared: Weak<Shared>,
+    deliveries: Arc<Signal>,
+}
+
+/// Why no batch of expired leases was received.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecvError {
+    /// None is there.
+    #[error("no lease has expired")]
+    Empty,
+    /// None came in time.
+    #[error("no lease expired in time")]
+    Timeout,
+    /// The lessor was stopped or dropped.
+    #[error("lessor stopped")]
+    Stopped,
+}
+
+impl State {
+    /// Puts a batch where the host finds it.
+    pub(super) fn deliver(&mut self, batch: ExpiredBatch) {
+        self.outbox.batches.push_back(batch);
+        self.announce();
+    }
+
+    /// Wakes everybody who waits for a batch.
+    pub(super) fn announce(&mut self) {
+        self.errands.announce(&mut self.outbox.receivers);
+    }
+
+    fn take_batch(&mut self, now: Timestamp) -> Result<ExpiredBatch, RecvError> {
+        if self.is_stopped {
+            return Err(RecvError::Stopped);
+        }
+        let batch = self.outbox.batches.pop_front().ok_or(RecvError::Empty)?;
+        if !planted!("taken-not-told") {
+            self.core.handle_taken(now, &batch);
+        }
+        Ok(batch)
+    }
+}
+
+impl ExpiredLeases {
+    /// Of a lessor that delivers nothing and counts as stopped: for fakes.
+    #[cfg(feature = "testing")]
+    pub(crate) fn of_no_lessor() -> Self {
+        Self {
+            shared: Weak::new(),
+            deliveries: Arc::default(),
+        }
+    }
+
+    pub(super) fn of(shared: &Arc<Shared>) -> Self {
+        Self {
+            shared: Arc::downgrade(shared),
+            deliveries: Arc::clone(&shared.state.bells.deliveries),
+        }
+    }
+
+    /// Takes the next batch if there is one. O(1); never blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`RecvError::Empty`] and [`RecvError::Stopped`].
+    pub fn try_recv(&self) -> Result<ExpiredBatch, RecvError> {
+        let shared = self.shared.upgrade().ok_or(RecvError::Stopped)?;
+        let now = shared.time_or_last();
+        shared.state.with(|state| state.take_batch(now))
+    }
+
+    /// Waits for the next batch and takes it. Blocks the thread.
+    ///
+    /// # Errors
+    ///
+    /// [`RecvError::Stopped`].
+    pub fn recv(&self) -> Result<ExpiredBatch, RecvError> {
+        loop {
+            let since = self.deliveries.listen();
+            match self.try_recv() {
+                Err(RecvError::Empty) => _ = self.deliveries.wait(since, None),
+                received => return received,
+            }
+        }
+    }
+
+    /// Waits for the next batch, at most `timeout` in real time, and takes it. Blocks the thread.
+    ///
+    /// # Errors
+    ///
+    /// [`RecvError::Timeout`] and [`RecvError::Stopped`].
+    pub fn recv_timeout(&self, timeout: Duration) -> Result<ExpiredBatch, RecvError> {
+        let deadline = Deadline::after(Some(timeout));
+        loop {
+            let since = self.deliveries.listen();
+            let left = deadline.left();
+            match self.try_recv() {
+                Err(RecvError::Empty) if left == Some(Duration::ZERO) => {
+                    return Err(RecvError::Timeout);
+                }
+                Err(RecvError::Empty) => _ = self.deliveries.wait(since, left),
+                received => return received,
+            }
+        }
+    }
+
+    /// Takes the next batch when it comes, for a task of any executor. It may be dropped at any time:
+    /// a batch that was not returned was not taken.
+    ///
+    /// # Errors
+    ///
+    /// [`RecvError::Stopped`].
+    pub async fn recv_async(&self) -> Result<ExpiredBatch, RecvError> {
+        poll_fn(|cx| self.poll_recv(cx)).await
+    }
+
+    /// As [`recv_async`](Self::recv_async), for a future of the host's own.
+    ///
+    /// # Errors
+    ///
+    /// [`RecvError::Stopped`].
+    pub fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<Result<ExpiredBatch, RecvError>> {
+        let Some(shared) = self.shared.upgrade() else {
+            return Poll::Ready(Err(RecvError::Stopped));
+        };
+        let now = shared.time_or_last();
+        // A waker is the host's code, also to be cloned.
+        let mut waker = Some(cx.waker().clone());
+        let received = shared.state.with(|state| {
+            let received = state.take_batch(now);
+            if received == Err(RecvError::Empty) {
+                note_waker(&mut state.outbox.receivers, &mut waker);
+            }
+            received
+        });
+        match received {
+            Err(RecvError::Empty) => Poll::Pending,
+            received => Poll::Ready(received),
+        }
+    }
+
+    /// The batches that are there, each taken as it is returned; ends when there is none.
+    pub fn try_iter(&self) -> impl Iterator<Item = ExpiredBatch> + '_ {
+        std::iter::from_fn(|| self.try_recv().ok())
+    }
+
+    /// How many batches are there. O(1).
+    #[must_use]
+    pub fn len(&self) -> usize {
+        let shared = self.shared.upgrade();
+        shared.map_or(0, |shared| {
+            shared.state.read(|state| state.outbox.batches.len())
+        })
+    }
+
+    /// Whether no batch is there. O(1).
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl fmt::Debug for ExpiredLeases {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ExpiredLeases")
+            .field("batches", &self.len())
+            .finish()
+    }
+}

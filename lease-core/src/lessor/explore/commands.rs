@@ -1,0 +1,84 @@
+//! Grants, revokes, attaches and detaches of the same few leases and items.
+
+use super::explore;
+use super::world::{SLOWLY, Setting, TIGHTLY, World, join};
+use crate::Lessor;
+
+#[test]
+fn commands_durable() {
+    explore(|| run(Setting::default()));
+}
+
+#[test]
+fn commands_batched() {
+    explore(|| {
+        run(Setting {
+            durability: SLOWLY,
+            ..Setting::default()
+        });
+    });
+}
+
+#[test]
+fn commands_durable_failing() {
+    explore(|| {
+        run(Setting {
+            fails_one_in: 4,
+            ..Setting::default()
+        });
+    });
+}
+
+#[test]
+fn commands_batched_failing() {
+    explore(|| {
+        let world = World::new(Setting {
+            durability: TIGHTLY,
+            fails_one_in: 3,
+            ..Setting::default()
+        });
+        let mut threads = world.spawn_many(2, 4);
+        threads.push(world.spawn(|world| {
+            for _ in 0..3 {
+                let _failed = world.lessor.flush();
+                world.advance(1);
+                world.lessor.tick();
+            }
+        }));
+        join(threads);
+        world.finish();
+    });
+}
+
+/// An attach of three items comes to be as a whole, beside readers.
+#[test]
+fn commands_whole_moves() {
+    explore(|| {
+        let world = World::new(Setting::default());
+        world.grant(1).expect("free");
+        world.grant(2).expect("free");
+        let mover = |from: i64, to: i64| {
+            world.spawn(move |world| {
+                let _gone = world.attach(from, &[0, 1, 2]);
+                let _gone = world.attach(to, &[0, 1, 2]);
+            })
+        };
+        let threads = [mover(1, 2), mover(2, 1)];
+        let reader = world.spawn(|world| {
+            for _ in 0..2 {
+                world.lookup(1);
+                world.lookup(2);
+            }
+        });
+        let revoker = world.spawn(|world| drop(world.revoke(1)));
+        join(Vec::from(threads));
+        join(Vec::from([reader, revoker]));
+        world.finish();
+    });
+}
+
+fn run(setting: Setting) {
+    let world = World::new(setting);
+    join(world.spawn_many(3, 4));
+    world.finish();
+}

@@ -1,0 +1,486 @@
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
+
+use super::history::History;
+use super::model::{IDS, ITEMS, Model};
+use super::op::{Op, What};
+use super::store::{Store, items_table};
+use super::{draw, one_of};
+use crate::sync::thread::{self, JoinHandle};
+use crate::sync::{Arc, atomic::AtomicBool};
+use crate::{
+    BackendLessor, BackendLessorBuilder, Clock, Driver, Durability, Epoch, ExpiredBatch,
+    Incarnation, LeaseError, LeaseId, LeaseItem, LeaseRow, LeaseWrite, Lessor, LessorConfig,
+    LessorEvent, ManualClock, Observer, RangeDeleter, Renewal, RevokeReason, Revoked, TableDeleter,
+    WriteBatch,
+};
+
+/// A lessor, what is around it, and what was seen of it.
+pub(super) struct World {
+    pub(super) lessor: BackendLessor,
+    pub(super) store: Arc<Store>,
+    pub(super) clock: Arc<ManualClock>,
+    pub(super) history: Arc<History>,
+    pub(super) is_durable: bool,
+    /// Whether the store is the same all the time.
+    pub(super) has_one_store: bool,
+    pub(super) start: Model,
+    next_ttl: AtomicUsize,
+}
+
+/// How a world is.
+#[derive(Clone, Copy)]
+pub(super) struct Setting {
+    pub(super) durability: Durability,
+    pub(super) driver: Driver,
+    pub(super) expiry: crate::ExpiryMode,
+    pub(super) is_primary: bool,
+    /// One commit in so many fails; 0 is none.
+    pub(super) fails_one_in: usize,
+    pub(super) has_one_store: bool,
+}
+
+/// Batched so that only a flush commits.
+pub(super) const SLOWLY: Durability = Durability::Batched {
+    interval: Duration::from_secs(100_000),
+    max_writes: NonZeroUsize::new(1000).expect("not zero"),
+};
+
+/// Batched so that the backlog is full after a few commands.
+pub(super) const TIGHTLY: Durability = Durability::Batched {
+    interval: Duration::from_secs(1),
+    max_writes: NonZeroUsize::MIN,
+};
+
+/// Of a wait that ends only if it is ended.
+pub(super) const NEVER: Duration = Duration::MAX;
+
+impl Default for Setting {
+    fn default() -> Self {
+        Self {
+            durability: Durability::EveryCommand,
+            driver: Driver::Manual,
+            expiry: crate::ExpiryMode::Deliver,
+            is_primary: true,
+            fails_one_in: 0,
+            has_one_store: true,
+        }
+    }
+}
+
+/// Writes down what the lessor does by itself.
+pub(super) struct Notes {
+    history: Arc<History>,
+    clock: Arc<ManualClock>,
+    incarnations: std::sync::Mutex<BTreeMap<LeaseId, Incarnation>>,
+}
+
+impl Observer for Notes {
+    fn observe(&self, event: &LessorEvent<'_>) {
+        match event {
+            LessorEvent::Expired(batch) => {
+                for lease in batch.leases.iter().filter(|lease| lease.attempt == 0) {
+                    self.incarnations().insert(lease.id, lease.incarnation);
+                    self.note(What::Expire(lease.id.get(), lease.incarnation));
+                }
+            }
+            LessorEvent::Revoked {
+                id,
+                reason: RevokeReason::Expired,
+            } => {
+                let incarnation = self.incarnations().get(id).copied();
+                let incarnation = incarnation.expect("it was delivered");
+                self.note(What::RevokeExpired(
+                    id.get(),
+                    incarnation,
+                    Ok(Revoked::Done),
+                ));
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Notes {
+    fn incarnations(&self) -> std::sync::MutexGuard<'_, BTreeMap<LeaseId, Incarnation>> {
+        let incarnations = self.incarnations.lock();
+        incarnations.unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    // It happened at some time before: nobody knows when.
+    fn note(&self, what: What) {
+        let at = secs(&self.clock);
+        self.history.note(Op {
+            began: 0,
+            ended: self.history.step(),
+            began_at: at,
+            ended_at: at,
+            what,
+        });
+    }
+}
+
+impl World {
+    pub(super) fn new(setting: Setting) -> Arc<Self> {
+        Self::with(setting, |builder| builder)
+    }
+
+    pub(super) fn with(
+        setting: Setting,
+        build: impl FnOnce(BackendLessorBuilder) -> BackendLessorBuilder,
+    ) -> Arc<Self> {
+        let (store, clock) = (Store::new(), Arc::new(ManualClock::default()));
+        let history = Arc::<History>::default();
+        let notes = Notes {
+            history: Arc::clone(&history),
+            clock: Arc::clone(&clock),
+            incarnations: std::sync::Mutex::default(),
+        };
+        let mut builder = BackendLessor::builder(store.clone())
+            .config(config())
+            .clock(clock.clone())
+            .durability(setting.durability)
+            .driver(setting.driver)
+            .expiry(setting.expiry)
+            .range_deleter(deleter())
+            .stop_timeout(NEVER);
+        // It takes revokes of the lessor's own down; those of the host's are noted by the host.
+        if setting.expiry == crate::ExpiryMode::AutoRevoke {
+            builder = builder.observer(Arc::new(notes));
+        }
+        let lessor = build(builder).build().expect("an empty store is read");
+        if setting.is_primary {
+            lessor.promote(Duration::ZERO).expect("the store works");
+        }
+        store.change(|contents| contents.fails_one_in = setting.fails_one_in);
+        Arc::new(Self {
+            lessor,
+            store,
+            clock,
+            history,
+            is_durable: setting.durability == Durability::EveryCommand,
+            has_one_store: setting.has_one_store,
+            start: Model::new(setting.is_primary),
+            next_ttl: AtomicUsize::new(0),
+        })
+    }
+
+    /// Starts a thread that does `work`.
+    pub(super) fn spawn(self: &Arc<Self>, work: impl FnOnce(&Self) + Send + 'static) -> Thread {
+        let world = Arc::clone(self);
+        Thread(thread::spawn("host", move || work(&world)).expect("there is room"))
+    }
+
+    /// Threads that each do this many random commands.
+    pub(super) fn spawn_many(self: &Arc<Self>, threads: usize, commands: usize) -> Vec<Thread> {
+        (0..threads)
+            .map(|_| self.spawn(move |world| (0..commands).for_each(|_| world.do_something())))
+            .collect()
+    }
+
+    fn do_something(&self) {
+        let id = 1 + draw(IDS) as i64;
+        match draw(10) {
+            0..=2 => drop(self.grant(id)),
+            3 | 4 => drop(self.revoke(id)),
+            5 | 6 => drop(self.attach(id, &some_items())),
+            7 => drop(self.detach(id, &some_items())),
+            8 => self.lookup(id),
+            _ => self.owner(draw(ITEMS)),
+        }
+    }
+
+    pub(super) fn grant(&self, id: i64) -> Result<(), LeaseError> {
+        // Tells grants apart.
+        let ttl = 100 + self.next_ttl.fetch_add(1, SeqCst) as i64;
+        self.grant_for(id, ttl)
+    }
+
+    pub(super) fn grant_for(&self, id: i64, ttl: i64) -> Result<(), LeaseError> {
+        let mark = self.mark();
+        let answer = self.note(|| {
+            let answer = self.lessor.grant(lease(id), ttl);
+            What::Grant(id, ttl, answer.map(|lease| lease.incarnation()))
+        });
+        let What::Grant(_, _, answer) = answer else {
+            unreachable!("it was just made");
+        };
+        let is_put = |write: &LeaseWrite| matches!(write, LeaseWrite::Put(row) if row.id == lease(id) && row.ttl.as_secs() == ttl as u64);
+        self.check_written(mark, &answer, |batch| batch.leases().iter().any(is_put));
+        answer.map(drop)
+    }
+
+    pub(super) fn revoke(&self, id: i64) -> Result<(), LeaseError> {
+        let mark = self.mark();
+        let done = self.note(|| What::Revoke(id, self.lessor.revoke(lease(id))));
+        let What::Revoke(_, answer) = done else {
+            unreachable!("it was just made");
+        };
+        let is_delete = |write: &LeaseWrite| *write == LeaseWrite::Delete(lease(id));
+        self.check_written(mark, &answer, |batch| batch.leases().iter().any(is_delete));
+        answer
+    }
+
+    pub(super) fn attach(&self, id: i64, which: &[usize]) -> Result<(), LeaseError> {
+        let mut rows = WriteBatch::default();
+        for item in which {
+            rows.put(items_table(), name(*item), id.to_be_bytes());
+        }
+        let mark = self.mark();
+        let written = rows.clone();
+        let done = self.note(|| {
+            let answer = self.lessor.attach_with(lease(id), &items(which), rows);
+            What::Attach(id, which.to_vec(), answer)
+        });
+        let What::Attach(_, _, answer) = done else {
+            unreachable!("it was just made");
+        };
+        self.check_written(mark, &answer, |batch| {
+            let mut writes = written.host().iter();
+            writes.all(|write| batch.host().contains(write))
+        });
+        answer
+    }
+
+    /// Detaches those of the items that the lease has, with their rows.
+    pub(super) fn detach(&self, id: i64, which: &[usize]) -> Result<(), LeaseError> {
+        let mut rows = WriteBatch::default();
+        for item in which {
+            rows.put(items_table(), name(*item), (-id).to_be_bytes());
+        }
+        let done = self.note(|| {
+            let answer = self.lessor.detach_with(lease(id), &items(which), rows);
+            What::Detach(id, which.to_vec(), answer)
+        });
+        let What::Detach(_, _, answer) = done else {
+            unreachable!("it was just made");
+        };
+        answer
+    }
+
+    pub(super) fn lookup(&self, id: i64) {
+        self.note(|| {
+            let seen = self.lessor.lookup(lease(id));
+            let seen = seen.map(|lease| {
+                let items = lease.keys().iter().map(|item| number(item.as_bytes()));
+                (lease.ttl().as_secs(), items.collect())
+            });
+            What::Lookup(id, seen)
+        });
+    }
+
+    pub(super) fn owner(&self, item: usize) {
+        self.note(|| {
+            let owner = self.lessor.get_lease(name(item).as_bytes());
+            What::Owner(item, owner.map_or(0, LeaseId::get))
+        });
+    }
+
+    pub(super) fn try_renew(&self, id: i64) {
+        self.note(|| What::Renew(id, self.lessor.try_renew(lease(id))));
+    }
+
+    pub(super) fn renew(&self, id: i64) {
+        self.note(|| {
+            let answer = self.lessor.renew(lease(id)).map(Renewal::Renewed);
+            What::Renew(id, answer)
+        });
+    }
+
+    pub(super) fn promote(&self) -> Result<Epoch, LeaseError> {
+        let done = self.note(|| What::Promote(self.lessor.promote(Duration::ZERO)));
+        let What::Promote(answer) = done else {
+            unreachable!("it was just made");
+        };
+        answer
+    }
+
+    pub(super) fn demote(&self) {
+        self.note(|| {
+            self.lessor.demote();
+            What::Demote
+        });
+    }
+
+    pub(super) fn recover_same(&self) {
+        self.note(|| What::Recover(self.lessor.recover(self.store.clone(), None)));
+    }
+
+    /// Notes that these are expiring, and revokes them.
+    pub(super) fn revoke_expired(&self, batch: &ExpiredBatch, since: usize) {
+        for one in batch.leases.iter().filter(|one| one.attempt == 0) {
+            self.note_since(since, || What::Expire(one.id.get(), one.incarnation));
+        }
+        let began = self.history.step();
+        let answers = self.lessor.revoke_expired(batch);
+        for (at, one) in batch.leases.iter().enumerate() {
+            let answer = match &answers {
+                Ok(answers) => answers[at].clone(),
+                Err(error) => Err(error.clone()),
+            };
+            let what = What::RevokeExpired(one.id.get(), one.incarnation, answer);
+            self.note_since(began, || what);
+        }
+    }
+
+    pub(super) fn advance(&self, secs: u64) {
+        self.clock.advance(Duration::from_secs(secs));
+    }
+
+    fn note(&self, does: impl FnOnce() -> What) -> What {
+        let began = self.history.step();
+        self.note_since(began, does)
+    }
+
+    pub(super) fn note_since(&self, began: usize, does: impl FnOnce() -> What) -> What {
+        let began_at = secs(&self.clock);
+        let what = does();
+        self.history.note(Op {
+            began,
+            ended: self.history.step(),
+            began_at,
+            ended_at: secs(&self.clock),
+            what: what.clone(),
+        });
+        what
+    }
+
+    fn mark(&self) -> usize {
+        if self.is_durable {
+            self.store.mark()
+        } else {
+            0
+        }
+    }
+
+    // INV-21: what is acknowledged is in the store.
+    fn check_written<T>(
+        &self,
+        mark: usize,
+        answer: &Result<T, LeaseError>,
+        is_it: impl Fn(&WriteBatch) -> bool,
+    ) {
+        if self.is_durable && self.has_one_store && answer.is_ok() {
+            assert!(
+                self.store.has_since(mark, is_it),
+                "INV-21: it is acknowledged and not written"
+            );
+        }
+    }
+
+    /// Looks at everything once more, when nobody else does anything.
+    pub(super) fn look_at_all(&self) {
+        (1..=IDS as i64).for_each(|id| self.lookup(id));
+        (0..ITEMS).for_each(|item| self.owner(item));
+        self.lessor.check_invariants();
+    }
+
+    /// Checks what must hold when nobody does anything any more, stops, and checks again.
+    pub(super) fn finish(&self) {
+        self.look_at_all();
+        self.history.check(self.start.clone());
+        self.store.change(|contents| contents.fails_one_in = 0);
+        if !self.is_durable {
+            self.lessor.flush().expect("the store works again");
+        }
+        self.check_store();
+        self.stop();
+        self.check_store();
+    }
+
+    pub(super) fn stop(&self) {
+        self.lessor.stop();
+        assert_eq!(self.lessor.stats().waiting, 0, "INV-5: somebody waits");
+        self.lessor.check_invariants();
+    }
+
+    /// INV-15, INV-21, INV-22: memory and the store are the same.
+    pub(super) fn check_store(&self) {
+        let contents = self.store.contents();
+        let rows: Vec<LeaseRow> = contents.rows.values().copied().collect();
+        let stored = contents.items.clone();
+        drop(contents);
+        assert_eq!(
+            self.lessor.rows(),
+            rows,
+            "INV-21: memory and the store differ"
+        );
+        for item in 0..ITEMS {
+            let owner = self.lessor.get_lease(name(item).as_bytes());
+            let row = stored.get(name(item).as_bytes()).copied();
+            assert_eq!(
+                owner.map(LeaseId::get),
+                row,
+                "INV-22: item {item} and its row"
+            );
+        }
+    }
+}
+
+fn secs(clock: &ManualClock) -> u64 {
+    clock.now().as_nanos() / 1_000_000_000
+}
+
+/// A thread of the host's.
+#[must_use = "it is to be waited for"]
+pub(super) struct Thread(JoinHandle<()>);
+
+impl Thread {
+    pub(super) fn join(self) {
+        self.0.join().expect("no panic");
+    }
+}
+
+pub(super) fn join(threads: Vec<Thread>) {
+    threads.into_iter().for_each(Thread::join);
+}
+
+pub(super) fn config() -> LessorConfig {
+    LessorConfig {
+        hash_seed: Some(7),
+        revoke_rate_per_sec: None,
+        // Else the thread for checkpoints, which sleeps until one is due, does not wait here.
+        checkpoint_interval: Duration::from_secs(1_000_000),
+        ..LessorConfig::default()
+    }
+}
+
+pub(super) fn deleter() -> Arc<dyn RangeDeleter> {
+    Arc::new(TableDeleter::new(items_table()))
+}
+
+pub(super) fn lease(id: i64) -> LeaseId {
+    LeaseId::new(id).expect("not zero")
+}
+
+fn name(item: usize) -> &'static str {
+    ["a", "b", "c"][item]
+}
+
+fn number(item: &[u8]) -> usize {
+    usize::from(item[0] - b'a')
+}
+
+pub(super) fn items(which: &[usize]) -> Vec<LeaseItem> {
+    which.iter().map(|item| name(*item).into()).collect()
+}
+
+fn some_items() -> Vec<usize> {
+    one_of(&[&[0][..], &[1], &[0, 1], &[0, 1, 2]]).to_vec()
+}
+
+/// Whether something has happened; nobody waits for it.
+#[derive(Default)]
+pub(super) struct Flag(AtomicBool);
+
+impl Flag {
+    pub(super) fn set(&self) {
+        self.0.store(true, SeqCst);
+    }
+
+    pub(super) fn is_set(&self) -> bool {
+        self.0.load(SeqCst)
+    }
+}

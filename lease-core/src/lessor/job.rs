@@ -1,0 +1,156 @@
+use std::collections::VecDeque;
+
+use crate::sync::thread::{ThreadId, current};
+use crate::sync::{Arc, Bell, Mutex, MutexGuard, lock};
+use crate::{Answer, BackendError, Command, Decision, WriteBatch};
+
+/// The one road that every command goes: it is decided, its rows are written, it is applied.
+///
+/// A command that touches a lease of another one that is decided and not applied yet waits, behind
+/// those that came before it; all others go on. What is decided is written by one writer at a time.
+#[derive(Default)]
+pub(super) struct Road {
+    // What is not decided yet, in the order in which it came.
+    pub(super) waiting: VecDeque<(Job, Arc<Seat>)>,
+    // What is decided and waits for the next transaction, of a lessor without a journal.
+    pub(super) ready: Vec<(WriteBatch, Arc<Seat>)>,
+    // Whose rows are in the transaction that is being written.
+    pub(super) writing: Vec<Arc<Seat>>,
+    // What of that transaction came from the journal, if not all of it did.
+    pub(super) journaled: Option<WriteBatch>,
+    // Who wants to be the writer for a purpose of his own.
+    pub(super) wanting: VecDeque<Arc<Seat>>,
+    // The writer, if there is one.
+    pub(super) writer: Option<ThreadId>,
+    // Whether everything waits for a recovery.
+    pub(super) is_closed: bool,
+    // Whether a stop has given up waiting for the writer: nobody else waits for it either.
+    pub(super) is_given_up: bool,
+}
+
+/// What goes down the road.
+pub(super) struct Job {
+    /// `None` if the host has something to write and that is all.
+    pub(super) command: Option<Command>,
+    /// What the host writes with it.
+    pub(super) writes: WriteBatch,
+    pub(super) refusal: Refusal,
+    pub(super) busy: IfBusy,
+}
+
+/// What becomes of the host's writes when the command is refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Refusal {
+    /// They are written all the same: the command is an entry of a log, and the refusal its outcome.
+    Writes,
+    /// They are not written.
+    Drops,
+}
+
+/// What becomes of a revocation whose lease another command touches.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum IfBusy {
+    /// It waits.
+    Waits,
+    /// It is left out: it comes again by itself.
+    Leaves,
+}
+
+/// A job that is decided.
+pub(super) struct Decided {
+    pub(super) decision: Option<Decision>,
+    pub(super) rows: WriteBatch,
+    pub(super) writes: WriteBatch,
+    pub(super) refusal: Refusal,
+    pub(super) busy: IfBusy,
+}
+
+/// Where a thread waits for its turn.
+pub(super) struct Seat {
+    calls: Mutex<VecDeque<Call>>,
+    bell: Bell,
+    pub(super) thread: ThreadId,
+}
+
+/// What a thread that waits is told.
+pub(super) enum Call {
+    /// Its job is decided.
+    Decided(Box<Decided>),
+    /// It is the writer.
+    Write,
+    /// The transaction with its rows is over.
+    Written(Result<(), BackendError>),
+    /// The lessor was stopped.
+    Stopped,
+}
+
+/// A command that has gone to the end of the road, and what it came to; nothing for a job without
+/// one.
+pub(super) type Done = Option<(Command, Answer)>;
+
+impl Job {
+    pub(super) fn new(command: Command, writes: WriteBatch, refusal: Refusal) -> Self {
+        Self {
+            command: Some(command),
+            writes,
+            refusal,
+            busy: IfBusy::Waits,
+        }
+    }
+}
+
+impl Road {
+    /// How many commands wait for others.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+}
+
+impl Decided {
+    /// Whether nothing is to be written, not even what the host has.
+    pub(super) fn is_dropped(&self) -> bool {
+        let is_refusal = |decision: &Decision| decision.answer().is_refusal();
+        self.refusal == Refusal::Drops && self.decision.as_ref().is_some_and(is_refusal)
+    }
+}
+
+impl Seat {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            calls: Mutex::new(VecDeque::new()),
+            bell: Bell::default(),
+            thread: current().id(),
+        })
+    }
+
+    pub(super) fn put(&self, call: Call) {
+        self.lock().push_back(call);
+        self.bell.ring();
+    }
+
+    /// Waits for the next call.
+    pub(super) fn next(&self) -> Call {
+        loop {
+            if let Some(call) = self.try_next() {
+                return call;
+            }
+            self.bell.wait();
+        }
+    }
+
+    pub(super) fn try_next(&self) -> Option<Call> {
+        self.lock().pop_front()
+    }
+
+    /// Waits for the next call, at most until `timeout` has passed.
+    pub(super) fn next_timeout(&self, timeout: std::time::Duration) -> Option<Call> {
+        self.try_next().or_else(|| {
+            self.bell.wait_timeout(timeout);
+            self.try_next()
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Call>> {
+        lock(&self.calls)
+    }
+}

@@ -1,0 +1,94 @@
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use crate::Checkpointer;
+use crate::sync::Arc;
+
+/// When a command's writes are safe.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Durability {
+    /// When the command returns. Commands of several threads share a commit. A command whose commit
+    /// fails has had no effect.
+    EveryCommand,
+    /// Within `interval`, or when `max_writes` have gathered: for hosts whose log is the truth, or
+    /// that can lose the last moment. A commit that fails is tried again; nothing is dropped.
+    Batched {
+        /// The longest time that a write waits. etcd's is 100 ms.
+        interval: Duration,
+        /// The number of writes that start a commit before that. etcd's is 10,000. While a commit
+        /// runs more may gather: the next one takes them all, and beyond 16 times this number
+        /// commands wait for it.
+        max_writes: NonZeroUsize,
+    },
+}
+
+impl Durability {
+    /// Batched as in etcd: 100 ms, 10,000 writes.
+    pub const ETCD: Self = Self::Batched {
+        interval: Duration::from_millis(100),
+        max_writes: NonZeroUsize::new(10_000).expect("not zero"),
+    };
+}
+
+/// What makes time pass for the lessor.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Driver {
+    /// Threads of its own, which sleep until something is due.
+    Threads,
+    /// The host, which calls [`Lessor::tick`](crate::Lessor::tick) at
+    /// [`Lessor::next_wakeup`](crate::Lessor::next_wakeup), for async hosts and simulations.
+    /// [`BackendLessor::wakeup_moved`](crate::BackendLessor::wakeup_moved) tells when that has come
+    /// closer.
+    Manual,
+}
+
+/// Who revokes expired leases.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum ExpiryMode {
+    /// The host, which takes them from
+    /// [`Lessor::expired_leases`](crate::Lessor::expired_leases).
+    Deliver,
+    /// The lessor itself: for hosts without consensus.
+    AutoRevoke,
+}
+
+/// Who brings due checkpoints, and the resets that renewals need, to the replicated state.
+#[derive(Clone)]
+#[non_exhaustive]
+pub enum CheckpointMode {
+    /// The lessor applies them itself: for hosts without consensus.
+    Local,
+    /// The host, which takes them from
+    /// [`BackendLessor::poll_checkpoints`](crate::BackendLessor::poll_checkpoints) and renews with
+    /// [`Lessor::try_renew`](crate::Lessor::try_renew): for async hosts and simulations.
+    Polled,
+    /// The lessor proposes them through this; see
+    /// [`Lessor::set_checkpointer`](crate::Lessor::set_checkpointer).
+    Proposed(Arc<dyn Checkpointer>),
+}
+
+impl fmt::Debug for CheckpointMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Local => "Local",
+            Self::Polled => "Polled",
+            Self::Proposed(_) => "Proposed",
+        })
+    }
+}
+
+/// What the builder has been told beside the core's configuration.
+#[derive(Clone, Debug)]
+pub(super) struct Options {
+    pub(super) is_batched: bool,
+    pub(super) flush_interval: Duration,
+    pub(super) driver: Driver,
+    pub(super) expiry: ExpiryMode,
+    pub(super) renew_timeout: Duration,
+    pub(super) checkpoint_timeout: Duration,
+    pub(super) stop_timeout: Duration,
+}

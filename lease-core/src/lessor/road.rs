@@ -1,0 +1,336 @@
+use std::collections::{BTreeSet, VecDeque};
+
+use super::Shared;
+use super::job::{Call, Decided, Done, IfBusy, Job, Seat};
+use super::state::State;
+use crate::sync::Arc;
+use crate::{
+    BoxError, Busy, Command, Decision, HostError, LeaseError, LeaseId, LeaseItem, RangeDeleter,
+    Timestamp, WriteBatch,
+};
+
+/// What has become of a job.
+enum Outcome {
+    Done(Done),
+    /// A recovery or an epoch has come between: it is to be decided again.
+    Void(Job),
+}
+
+/// The next step of a decided job.
+enum Step {
+    Apply(Decided),
+    Wait(Option<Decision>),
+    Write(Option<Decision>),
+    Void(Job),
+    Refuse(LeaseError),
+}
+
+impl Shared {
+    /// Takes a job down the road, to its end.
+    pub(super) fn go(&self, mut job: Job) -> Result<Done, LeaseError> {
+        // A clock that fails has the command refused before anything is decided.
+        self.time()?;
+        loop {
+            self.make_room()?;
+            let decided = self.decide(job)?;
+            match self.carry_out(decided)? {
+                Outcome::Done(done) => return Ok(done),
+                Outcome::Void(again) => job = again,
+            }
+        }
+    }
+
+    /// Waits until the job is decided.
+    fn decide(&self, job: Job) -> Result<Decided, LeaseError> {
+        let seat = Seat::new();
+        let is_inside = self.state.is_inside();
+        self.state.with(|state| {
+            state.check_running()?;
+            state.road.waiting.push_back((job, Arc::clone(&seat)));
+            state.advance();
+            if is_inside {
+                state.refuse_to_wait(&seat)
+            } else {
+                Ok(())
+            }
+        })?;
+        match seat.next() {
+            Call::Decided(decided) => Ok(*decided),
+            _ => Err(LeaseError::Stopped),
+        }
+    }
+
+    fn carry_out(&self, mut decided: Decided) -> Result<Outcome, LeaseError> {
+        if decided.is_dropped() {
+            return Ok(Outcome::Done(self.apply_decision(decided.decision.take())));
+        }
+        if let Err(error) = self.delete_items(&mut decided) {
+            self.abandon(decided.decision.take());
+            return Err(error);
+        }
+        let seat = Seat::new();
+        let now = self.time_inside();
+        match self.state.with(|state| state.enter(decided, &seat, now)) {
+            Step::Apply(mut decided) => Ok(Outcome::Done(
+                self.apply_decision_at(now, decided.decision.take()),
+            )),
+            Step::Void(job) => Ok(Outcome::Void(job)),
+            Step::Refuse(error) => Err(error),
+            Step::Wait(decision) => self.await_commit(&seat, decision),
+            Step::Write(decision) => {
+                // The outcome comes to the seat.
+                let _ = self.write_as_writer();
+                self.await_commit(&seat, decision)
+            }
+        }
+    }
+
+    fn await_commit(&self, seat: &Seat, decision: Option<Decision>) -> Result<Outcome, LeaseError> {
+        loop {
+            match seat.next() {
+                Call::Write => drop(self.write_as_writer()),
+                Call::Written(Ok(())) => return Ok(Outcome::Done(self.apply_decision(decision))),
+                Call::Written(Err(error)) => {
+                    self.abandon(decision);
+                    return Err(LeaseError::Backend(error));
+                }
+                Call::Stopped | Call::Decided(_) => {
+                    self.abandon(decision);
+                    self.decline_to_write();
+                    return Err(LeaseError::Stopped);
+                }
+            }
+        }
+    }
+
+    /// What is written happens now.
+    fn apply_decision(&self, decision: Option<Decision>) -> Done {
+        let now = self.time_inside();
+        self.apply_decision_at(now, decision)
+    }
+
+    fn apply_decision_at(&self, now: Timestamp, decision: Option<Decision>) -> Done {
+        let mut decision = decision?;
+        let mut apply_some = || {
+            self.state.with(|state| {
+                let has_more = state.core.apply_some(now, &mut decision);
+                if !has_more {
+                    state.advance();
+                }
+                has_more
+            })
+        };
+        while apply_some() {
+            self.state.give_way();
+        }
+        Some(decision.into_parts())
+    }
+
+    fn abandon(&self, decision: Option<Decision>) {
+        self.state.with(|state| {
+            if let Some(decision) = decision {
+                let _ = state.core.abandon(decision);
+            }
+            state.advance();
+        });
+    }
+
+    /// Has the host delete the items of the leases that are revoked.
+    fn delete_items(&self, decided: &mut Decided) -> Result<(), LeaseError> {
+        let leases = decided.decision.as_ref().map_or(&[][..], Decision::revoked);
+        if leases.is_empty() {
+            return Ok(());
+        }
+        let (deleter, leases) = self.state.read(|state| {
+            let leases = leases.iter().copied();
+            let leases: Vec<_> = leases.filter(|id| state.core.has_items(*id)).collect();
+            (state.range_deleter.clone(), leases)
+        });
+        let Some(deleter) = deleter.filter(|_| !leases.is_empty()) else {
+            return Ok(());
+        };
+        let rows = &mut decided.rows;
+        let mut delete = |id: &LeaseId| {
+            let items = self.items_of_claimed(*id);
+            let delete = || delete_items(&*deleter, &items, rows);
+            let deleted = self.state.isolate_inside("range deleter", delete)?;
+            deleted.map_err(HostError::new)
+        };
+        let result = leases.iter().try_for_each(&mut delete);
+        result.map_err(LeaseError::RangeDeleter)
+    }
+
+    /// Has everybody else wait who wants to do what the job does, until it is
+    /// [released](Self::release).
+    pub(super) fn claim(&self, job: Job) -> Result<Decided, LeaseError> {
+        self.decide(job)
+    }
+
+    /// Ends a claim without doing anything.
+    pub(super) fn release(&self, claim: Decided) {
+        self.abandon(claim.decision);
+    }
+}
+
+fn delete_items(
+    deleter: &dyn RangeDeleter,
+    items: &[LeaseItem],
+    rows: &mut WriteBatch,
+) -> Result<(), BoxError> {
+    let mut deletes = deleter.begin(rows)?;
+    for item in items {
+        deletes.delete_range(item.as_bytes(), None)?;
+    }
+    deletes.end()
+}
+
+impl State {
+    /// Whether a command can be decided and applied at once.
+    #[inline]
+    pub(super) fn is_road_free(&self) -> bool {
+        self.road.waiting.is_empty() && !self.road.is_closed && !self.core.has_claims()
+    }
+
+    /// Decides every job that nothing stands in the way of any more.
+    pub(super) fn advance(&mut self) {
+        if self.road.waiting.is_empty() || self.road.is_closed {
+            return;
+        }
+        let mut kept = VecDeque::new();
+        // An epoch waits for few, and all others for it: else it might wait for ever.
+        let mut is_held = false;
+        // The leases of those that go on waiting: who touches one comes behind them.
+        let mut passed_over = BTreeSet::new();
+        while let Some((job, seat)) = self.road.waiting.pop_front() {
+            if is_held {
+                kept.push_back((job, seat));
+                continue;
+            }
+            match self.decide(job, &passed_over) {
+                Ok(decided) => self.errands.call(seat, Call::Decided(Box::new(decided))),
+                Err(job) => {
+                    is_held = matches!(job.command, Some(Command::BeginEpoch(_)));
+                    let touched = job.command.as_ref().map(|one| self.core.touched_by(one));
+                    passed_over.extend(touched.unwrap_or_default());
+                    kept.push_back((job, seat));
+                }
+            }
+        }
+        self.road.waiting = kept;
+    }
+
+    fn decide(&mut self, mut job: Job, passed_over: &BTreeSet<LeaseId>) -> Result<Decided, Job> {
+        let mut rows = WriteBatch::default();
+        let mut decision = None;
+        if let Some(mut command) = job.command.take() {
+            if job.busy == IfBusy::Leaves {
+                self.leave_out_claimed(&mut command, passed_over);
+            }
+            let touches = |id| passed_over.contains(&id);
+            let is_behind =
+                !passed_over.is_empty() && self.core.touched_by(&command).into_iter().any(touches);
+            let decided = if is_behind {
+                Err(Busy(command))
+            } else {
+                self.core.decide_ahead(command, &mut rows)
+            };
+            match decided {
+                Ok(decided) => decision = Some(decided),
+                Err(Busy(command)) => {
+                    job.command = Some(command);
+                    return Err(job);
+                }
+            }
+        }
+        Ok(Decided {
+            decision,
+            rows,
+            writes: job.writes,
+            refusal: job.refusal,
+            busy: job.busy,
+        })
+    }
+
+    fn leave_out_claimed(&self, command: &mut Command, passed_over: &BTreeSet<LeaseId>) {
+        let is_free = |id| !self.core.is_claimed(id) && !passed_over.contains(&id);
+        if let Command::Revoke(revocations) = command {
+            revocations.retain(|one| is_free(one.id));
+        }
+    }
+
+    /// Refuses to let a thread wait that is in code of the host's which a command of its own has
+    /// called: it could wait for that one.
+    fn refuse_to_wait(&mut self, seat: &Arc<Seat>) -> Result<(), LeaseError> {
+        let mine = |other: &(Job, Arc<Seat>)| Arc::ptr_eq(&other.1, seat);
+        match self.road.waiting.iter().position(mine) {
+            None => Ok(()),
+            Some(at) => {
+                self.road.waiting.remove(at);
+                Err(LeaseError::Reentrant)
+            }
+        }
+    }
+
+    /// Takes a decided job to where it is written.
+    fn enter(&mut self, mut decided: Decided, seat: &Arc<Seat>, now: Timestamp) -> Step {
+        // An epoch that a crash could take back would come twice, and its fencing tokens with it.
+        let begins_epoch = decided
+            .decision
+            .as_ref()
+            .is_some_and(Decision::begins_epoch);
+        let is_durable = self.journal.is_none() || begins_epoch;
+        let refusal = if self.is_stopped {
+            Some(LeaseError::Stopped)
+        } else if is_durable && self.road.writer == Some(seat.thread) {
+            // It is called from inside a commit, and would wait for that.
+            Some(LeaseError::Reentrant)
+        } else {
+            None
+        };
+        if let Some(refusal) = refusal {
+            let _ = decided.decision.take().map(|one| self.core.abandon(one));
+            self.advance();
+            return Step::Refuse(refusal);
+        }
+        let may_enter = |decision: &mut Decision| self.core.enter(decision);
+        if self.road.is_closed || !decided.decision.as_mut().is_none_or(may_enter) {
+            let command = decided.decision.map(|one| self.core.abandon(one));
+            self.advance();
+            return Step::Void(Job {
+                command,
+                writes: decided.writes,
+                refusal: decided.refusal,
+                busy: decided.busy,
+            });
+        }
+        let mut batch = std::mem::take(&mut decided.writes);
+        batch.append(&mut decided.rows);
+        match &mut self.journal {
+            _ if batch.is_empty() => Step::Apply(decided),
+            Some(journal) if !is_durable => {
+                journal.pending.append(&mut batch);
+                journal.touch(now);
+                Step::Apply(decided)
+            }
+            _ => {
+                self.road.ready.push((batch, Arc::clone(seat)));
+                if self.road.writer.is_some() {
+                    Step::Wait(decided.decision)
+                } else {
+                    self.road.writer = Some(seat.thread);
+                    Step::Write(decided.decision)
+                }
+            }
+        }
+    }
+
+    /// Ends the wait of everybody on the road.
+    pub(super) fn clear_road(&mut self) {
+        let waiting = std::mem::take(&mut self.road.waiting);
+        let ready = std::mem::take(&mut self.road.ready);
+        let seats = waiting.into_iter().map(|(_, seat)| seat);
+        for seat in seats.chain(ready.into_iter().map(|(_, seat)| seat)) {
+            self.errands.call(seat, Call::Stopped);
+        }
+    }
+}

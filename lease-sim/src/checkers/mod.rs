@@ -1,0 +1,72 @@
+//! The properties, a file each. A checker hears every event and looks at the members; it says what is
+//! wrong, in words, as soon as it is.
+
+mod attempts;
+mod bounded_stop;
+mod bounded_waits;
+mod checkpoint_budget;
+mod checkpoint_freshness;
+mod early_loss;
+mod expiry_liveness;
+mod fencing;
+mod honest_ttl;
+mod one_primary;
+mod renew_excludes_expiry;
+mod revoke_rate;
+mod same_state;
+mod sound;
+#[cfg(test)]
+mod testing;
+
+pub use attempts::Attempts;
+pub use bounded_stop::BoundedStop;
+pub use bounded_waits::BoundedWaits;
+pub use checkpoint_budget::CheckpointBudget;
+pub use checkpoint_freshness::CheckpointFreshness;
+pub use early_loss::EarlyLoss;
+pub use expiry_liveness::ExpiryLiveness;
+pub use fencing::Fencing;
+pub use honest_ttl::HonestTtl;
+pub use one_primary::OnePrimary;
+pub use renew_excludes_expiry::RenewExcludesExpiry;
+pub use revoke_rate::RevokeRate;
+pub use same_state::SameState;
+pub use sound::Sound;
+
+use crate::event::{Event, Glance};
+use crate::plan::Parameters;
+
+/// A property and what it has seen of the run.
+pub trait Checker: Send {
+    /// Which property, as INVARIANTS calls it.
+    fn name(&self) -> &'static str;
+
+    /// Hears an event, and returns what is wrong with it.
+    fn hear(&mut self, at_ms: u64, event: &Event) -> Option<String>;
+
+    /// Looks at a member, and returns what is wrong with it.
+    fn look(&mut self, _at_ms: u64, _glance: &Glance) -> Option<String> {
+        None
+    }
+}
+
+/// All checkers, for a run with these parameters.
+#[must_use]
+pub fn all(parameters: &Parameters) -> Vec<Box<dyn Checker>> {
+    vec![
+        Box::new(EarlyLoss::new(parameters)),
+        Box::new(RenewExcludesExpiry::default()),
+        Box::new(Fencing::default()),
+        Box::new(OnePrimary::default()),
+        Box::new(BoundedWaits::default()),
+        Box::new(SameState::default()),
+        Box::new(Sound),
+        Box::new(ExpiryLiveness::new(parameters)),
+        Box::new(Attempts::new(parameters)),
+        Box::new(CheckpointFreshness::default()),
+        Box::new(CheckpointBudget::new(parameters)),
+        Box::new(RevokeRate::new(parameters)),
+        Box::new(HonestTtl::new(parameters)),
+        Box::new(BoundedStop::new(parameters)),
+    ]
+}

@@ -1,0 +1,131 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+
+use super::scenario::{Build, Outcome, Plan, Speed};
+use super::target_dir;
+use crate::invocation::Invocation;
+use crate::workspace::Workspace;
+
+/// A bug that is planted: a patch, under a few lines that say what it is and who has to find it.
+struct Race {
+    name: String,
+    path: PathBuf,
+    scenario: String,
+    schedules: usize,
+}
+
+/// Plants each race into a copy of the tree and runs the scenario that has to find it. Returns
+/// whether each is found.
+///
+/// # Errors
+///
+/// If the tree cannot be copied, or a race does not fit it or does not build.
+pub(super) fn run(workspace: &Workspace, only: Option<&str>, seed: u32) -> Result<bool> {
+    let target = target_dir(workspace).join("races");
+    let tree = target.join("tree");
+    copy_tree(&workspace.root, &tree)?;
+    let mut missed = 0;
+    let mut races = all(workspace)?;
+    races.retain(|race| only.is_none_or(|only| race.name.contains(only)));
+    ensure!(!races.is_empty(), "no race has such a name");
+    for race in &races {
+        apply(&tree, race, &[])?;
+        let found = race.run(&tree, &target, seed);
+        apply(&tree, race, &["-R"])?;
+        let outcome = found.with_context(|| race.name.clone())?;
+        match outcome.headline() {
+            Some(failure) => {
+                let secs = outcome.secs();
+                println!("{:32} found in {secs:5.1} s: {failure}", race.name);
+            }
+            None => {
+                missed += 1;
+                println!("{:32} MISSED by {}", race.name, race.scenario);
+            }
+        }
+    }
+    println!("{} races, {missed} missed", races.len());
+    Ok(missed == 0)
+}
+
+/// Checks that every race fits the tree.
+///
+/// # Errors
+///
+/// If one does not.
+pub(super) fn check(workspace: &Workspace) -> Result<()> {
+    for race in all(workspace)? {
+        apply(&workspace.root, &race, &["--check"])?;
+    }
+    Ok(())
+}
+
+impl Race {
+    fn load(path: PathBuf) -> Result<Self> {
+        let text = fs::read_to_string(&path)?;
+        let value = |name: &str| {
+            let mut lines = text.lines();
+            let value = lines.find_map(|line| line.strip_prefix(name));
+            value.with_context(|| format!("{} lacks `{name}`", path.display()))
+        };
+        Ok(Self {
+            scenario: value("Scenario: ")?.to_owned(),
+            schedules: value("Schedules: ")?.parse()?,
+            name: path
+                .file_stem()
+                .map_or_else(String::new, |stem| stem.to_string_lossy().into_owned()),
+            path,
+        })
+    }
+
+    fn run(&self, tree: &Path, target: &Path, seed: u32) -> Result<Outcome> {
+        let build = Build::make(tree, target, Speed::OfTheBuild)?;
+        let name = build.scenario(&self.scenario)?;
+        let plan = Plan {
+            schedules: self.schedules,
+            seed,
+            replay: None,
+        };
+        build.run(&name, &plan)
+    }
+}
+
+fn all(workspace: &Workspace) -> Result<Vec<Race>> {
+    let dir = workspace.root.join("lease-core/races");
+    let entries = fs::read_dir(&dir).with_context(|| format!("cannot read {}", dir.display()))?;
+    let mut paths: Vec<PathBuf> = entries
+        .map(|entry| Ok(entry?.path()))
+        .collect::<Result<_>>()?;
+    paths.retain(|path| path.extension().is_some_and(|end| end == "patch"));
+    paths.sort();
+    paths.into_iter().map(Race::load).collect()
+}
+
+fn apply(tree: &Path, race: &Race, options: &[&str]) -> Result<()> {
+    let path = race.path.to_string_lossy();
+    let words = ["apply"].into_iter().chain(options.iter().copied());
+    let git = Invocation::git(words.chain([&*path]));
+    git.run(tree)
+        .with_context(|| format!("{} does not fit the code any more", race.path.display()))
+}
+
+// The files that git knows, as they are: what is not changed keeps its time, so that it is not built
+// again. The copy is a repository of its own, or git would apply nothing under an ignored folder.
+fn copy_tree(root: &Path, tree: &Path) -> Result<()> {
+    fs::create_dir_all(tree)?;
+    Invocation::git(["init", "--quiet"]).run(tree)?;
+    let listed = Invocation::git(["ls-files", "--cached", "--others", "--exclude-standard"]);
+    for file in listed.output(root)?.lines() {
+        let (from, to) = (root.join(file), tree.join(file));
+        let Ok(text) = fs::read(&from) else {
+            continue;
+        };
+        if fs::read(&to).ok().as_ref() != Some(&text) {
+            fs::create_dir_all(to.parent().context("a file is in a folder")?)?;
+            fs::write(&to, text)?;
+        }
+    }
+    Ok(())
+}
