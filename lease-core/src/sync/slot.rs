@@ -43,10 +43,14 @@ impl<T> Slot<T> {
 
     /// Takes the value, or has the task woken when it comes. The last task that asked is.
     pub(crate) fn poll_take(&self, cx: &mut Context<'_>) -> Poll<T> {
+        self.poll(cx, Option::take)
+    }
+
+    fn poll(&self, cx: &mut Context<'_>, look: fn(&mut Option<T>) -> Option<T>) -> Poll<T> {
         // Code of the host's clones and drops a waker: neither is done under the lock.
         let waker = cx.waker().clone();
         let mut arrival = self.arrival.lock();
-        match arrival.value.take() {
+        match look(&mut arrival.value) {
             Some(value) => Poll::Ready(value),
             None => {
                 let old = arrival.waker.replace(waker);
@@ -78,17 +82,7 @@ impl<T: Copy> Slot<T> {
 
     /// As [`poll_take`](Self::poll_take), but the value stays where it is.
     pub(crate) fn poll_peek(&self, cx: &mut Context<'_>) -> Poll<T> {
-        let waker = cx.waker().clone();
-        let mut arrival = self.arrival.lock();
-        match arrival.value {
-            Some(value) => Poll::Ready(value),
-            None => {
-                let old = arrival.waker.replace(waker);
-                drop(arrival);
-                drop(old);
-                Poll::Pending
-            }
-        }
+        self.poll(cx, |value| *value)
     }
 }
 
