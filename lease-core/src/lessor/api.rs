@@ -330,12 +330,15 @@ impl BackendLessor {
     /// the call comes too late, or the lessor was stopped. O(1).
     ///
     /// The replicated epoch is not touched: a host with a log brings it there with
-    /// [`Command::BeginEpoch`], and promotes when that is applied.
+    /// [`Command::BeginEpoch`], and promotes when that is applied. Without it an expiry that an earlier
+    /// promotion has decided may still take a lease away that is renewed in this one.
     ///
     /// ```
-    /// # use lease_core::{BackendLessor, Epoch, NullBackend};
+    /// # use lease_core::{BackendLessor, Command, Epoch, NullBackend, WriteBatch};
     /// # use std::{sync::Arc, time::Duration};
     /// # let lessor = BackendLessor::builder(Arc::new(NullBackend)).build()?;
+    /// let begin = Command::BeginEpoch(Epoch::new(5));
+    /// lessor.apply(&begin, WriteBatch::default())?;
     /// assert!(lessor.promote_to(Epoch::new(5), Duration::ZERO));
     /// assert!(!lessor.promote_to(Epoch::new(4), Duration::ZERO), "it comes too late");
     /// assert!(lessor.demote_from(Epoch::new(5)));

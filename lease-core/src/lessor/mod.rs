@@ -43,17 +43,19 @@ use crate::{Backend, LeaseRow, LessorConfig, LessorStats};
 /// until something is due, or by hand, see [`Driver`].
 ///
 /// Commands may come from any number of threads. The lock is never held while code of the host's
-/// runs, nor for work in proportion to the number of leases or items.
+/// runs, nor for work in proportion to the leases or items that there are. A single command is decided
+/// under it as a whole, and a page of a given length begun: who has very many gives them in parts.
 ///
 /// # What blocks
 ///
 /// | | may wait for |
 /// |---|---|
-/// | `lookup`, `get_lease`, `page`, `stats`, `try_renew`, `renew_many`, `wait`, `try_recv` | nothing |
+/// | `get_lease`, `stats`, `try_renew`, `renew_many`, `wait`, `try_recv` | nothing |
+/// | `lookup`, `leases`, `page` | nothing; but for a lease of more than 1,024 items the command that is under way for it |
 /// | `renew`, `renew_timeout` | the end of an expired lease, or the reset of a checkpoint, up to its timeout |
 /// | `grant`, `revoke`, `attach`, `detach`, `checkpoint`, `apply`, `write`, batched | the backend when it is far behind; another command of the same lease; a revoke also for the range deleter |
 /// | the same, durable | one or two commits of the backend |
-/// | `promote`, `flush`, `recover` | the backend |
+/// | `promote`, `flush`, `recover` | the backend; all other commands wait until `promote` has written its epoch |
 /// | `stop`, and dropping the lessor | the lessor's threads and the backend, up to the stop timeout |
 /// | `ExpiredLeases::recv` | the next expiry |
 /// | `tick` | the backend, the range deleter and the checkpointer, as far as something is due |
