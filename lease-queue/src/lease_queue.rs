@@ -73,6 +73,15 @@ struct Place {
 
 impl<K> LeaseQueue<K> {
     /// An empty queue; allocates nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lease_queue::LeaseQueue;
+    ///
+    /// let queue = LeaseQueue::<u64>::new();
+    /// assert!(queue.is_empty());
+    /// ```
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -83,18 +92,49 @@ impl<K> LeaseQueue<K> {
     }
 
     /// How many entries there are. O(1).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lease_queue::{LeaseQueue, LeaseWithTime, Timestamp};
+    /// let mut queue = LeaseQueue::new();
+    /// queue.push(LeaseWithTime { key: "a", time: Timestamp::ZERO });
+    /// queue.push(LeaseWithTime { key: "a", time: Timestamp::ZERO });
+    /// assert_eq!(queue.len(), 2, "an entry each, though the key is the same");
+    /// ```
     #[must_use]
     pub fn len(&self) -> usize {
         self.heap.len()
     }
 
     /// Whether there is no entry. O(1).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lease_queue::{LeaseQueue, LeaseWithTime, Timestamp};
+    /// let mut queue = LeaseQueue::new();
+    /// let entry = queue.push(LeaseWithTime { key: "a", time: Timestamp::ZERO });
+    /// assert!(!queue.is_empty());
+    /// queue.remove(entry);
+    /// assert!(queue.is_empty());
+    /// ```
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.heap.is_empty()
     }
 
     /// Takes every entry out; handles given out before find nothing from now on. O(n).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lease_queue::{LeaseQueue, LeaseWithTime, Timestamp};
+    /// let mut queue = LeaseQueue::new();
+    /// let entry = queue.push(LeaseWithTime { key: "a", time: Timestamp::ZERO });
+    /// queue.clear();
+    /// assert_eq!((queue.pop(), queue.get(entry)), (None, None));
+    /// ```
     pub fn clear(&mut self) {
         self.heap.clear();
         self.places.clear();
@@ -107,6 +147,16 @@ impl<K: Copy + Ord> LeaseQueue<K> {
     /// # Panics
     ///
     /// When the queue already holds 2^32 entries.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lease_queue::{LeaseQueue, LeaseWithTime, Timestamp};
+    /// let mut queue = LeaseQueue::new();
+    /// let lease = LeaseWithTime { key: "a", time: Timestamp::from_secs(1) };
+    /// let entry = queue.push(lease);
+    /// assert_eq!(queue.get(entry), Some(lease));
+    /// ```
     pub fn push(&mut self, lease: LeaseWithTime<K>) -> Entry {
         let position = self.heap.len();
         let generation = self.next_generation;
@@ -122,17 +172,53 @@ impl<K: Copy + Ord> LeaseQueue<K> {
     }
 
     /// The earliest entry. O(1).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lease_queue::{LeaseQueue, LeaseWithTime, Timestamp};
+    /// let mut queue = LeaseQueue::new();
+    /// for (key, secs) in [("late", 9), ("soon", 1)] {
+    ///     queue.push(LeaseWithTime { key, time: Timestamp::from_secs(secs) });
+    /// }
+    /// // How long a driver may sleep.
+    /// assert_eq!(queue.peek().map(|lease| lease.time), Some(Timestamp::from_secs(1)));
+    /// assert_eq!(queue.len(), 2, "nothing was taken");
+    /// ```
     #[must_use]
     pub fn peek(&self) -> Option<LeaseWithTime<K>> {
         self.heap.first().map(|node| node.lease)
     }
 
     /// Takes the earliest entry out. O(log n).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lease_queue::{LeaseQueue, LeaseWithTime, Timestamp};
+    /// let mut queue = LeaseQueue::new();
+    /// for (key, secs) in [("late", 9), ("soon", 1)] {
+    ///     queue.push(LeaseWithTime { key, time: Timestamp::from_secs(secs) });
+    /// }
+    /// let keys = std::iter::from_fn(|| queue.pop()).map(|lease| lease.key);
+    /// assert!(keys.eq(["soon", "late"]));
+    /// ```
     pub fn pop(&mut self) -> Option<LeaseWithTime<K>> {
         (!self.heap.is_empty()).then(|| self.take(0))
     }
 
     /// The key and time of `entry`, or `None` if it has left. O(1).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lease_queue::{LeaseQueue, LeaseWithTime, Timestamp};
+    /// let mut queue = LeaseQueue::new();
+    /// let entry = queue.push(LeaseWithTime { key: "a", time: Timestamp::from_secs(1) });
+    /// assert_eq!(queue.get(entry).map(|lease| lease.key), Some("a"));
+    /// queue.pop();
+    /// assert_eq!(queue.get(entry), None);
+    /// ```
     #[must_use]
     pub fn get(&self, entry: Entry) -> Option<LeaseWithTime<K>> {
         let position = self.position_of(entry)?;
@@ -140,6 +226,18 @@ impl<K: Copy + Ord> LeaseQueue<K> {
     }
 
     /// Moves `entry` to `time` and returns its old time, or `None` if it has left. O(log n).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lease_queue::{LeaseQueue, LeaseWithTime, Timestamp};
+    /// let mut queue = LeaseQueue::new();
+    /// let renewed = queue.push(LeaseWithTime { key: "renewed", time: Timestamp::from_secs(1) });
+    /// queue.push(LeaseWithTime { key: "other", time: Timestamp::from_secs(2) });
+    /// let before = queue.update(renewed, Timestamp::from_secs(3));
+    /// assert_eq!(before, Some(Timestamp::from_secs(1)));
+    /// assert_eq!(queue.pop().map(|lease| lease.key), Some("other"));
+    /// ```
     pub fn update(&mut self, entry: Entry, time: Timestamp) -> Option<Timestamp> {
         let position = self.position_of(entry)?;
         let before = core::mem::replace(&mut self.heap[position].lease.time, time);
@@ -148,6 +246,16 @@ impl<K: Copy + Ord> LeaseQueue<K> {
     }
 
     /// Takes `entry` out, or answers `None` if it has left already. O(log n).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lease_queue::{LeaseQueue, LeaseWithTime, Timestamp};
+    /// let mut queue = LeaseQueue::new();
+    /// let entry = queue.push(LeaseWithTime { key: "revoked", time: Timestamp::from_secs(1) });
+    /// assert_eq!(queue.remove(entry).map(|lease| lease.key), Some("revoked"));
+    /// assert_eq!(queue.remove(entry), None);
+    /// ```
     pub fn remove(&mut self, entry: Entry) -> Option<LeaseWithTime<K>> {
         let position = self.position_of(entry)?;
         Some(self.take(position))
@@ -158,6 +266,17 @@ impl<K: Copy + Ord> LeaseQueue<K> {
     /// # Panics
     ///
     /// When an invariant does not hold.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lease_queue::{LeaseQueue, LeaseWithTime, Timestamp};
+    /// let mut queue = LeaseQueue::new();
+    /// for key in [3, 1, 2] {
+    ///     queue.push(LeaseWithTime { key, time: Timestamp::ZERO });
+    ///     queue.check_invariants();
+    /// }
+    /// ```
     pub fn check_invariants(&self) {
         assert_eq!(self.heap.len(), self.places.len(), "one place per node");
         for (position, node) in self.heap.iter().enumerate() {

@@ -27,6 +27,15 @@ pub struct LeaseExpiredNotifier<K> {
 
 impl<K> LeaseExpiredNotifier<K> {
     /// An empty queue; allocates nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lease_queue::{ExpiryQueue, LeaseExpiredNotifier};
+    ///
+    /// let mut notifier = LeaseExpiredNotifier::<u64>::new();
+    /// assert_eq!(notifier.peek(), None);
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -42,6 +51,18 @@ impl<K: Copy + Ord + Hash> LeaseExpiredNotifier<K> {
     /// # Panics
     ///
     /// When an invariant does not hold.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lease_queue::{ExpiryQueue, LeaseExpiredNotifier, Timestamp};
+    ///
+    /// let mut notifier = LeaseExpiredNotifier::new();
+    /// for key in [3, 1, 3] {
+    ///     notifier.register_or_update(key, Timestamp::ZERO);
+    ///     notifier.check_invariants();
+    /// }
+    /// ```
     pub fn check_invariants(&self) {
         self.queue.check_invariants();
         assert_eq!(self.queue.len(), self.entries.len(), "one entry per key");

@@ -27,42 +27,108 @@ impl Timestamp {
     pub const MAX: Self = Self(u64::MAX);
 
     /// The moment `nanos` nanoseconds after the origin.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lease_queue::Timestamp;
+    ///
+    /// assert_eq!(Timestamp::from_nanos(1_500_000_000).to_string(), "1.500000000s");
+    /// ```
     #[must_use]
     pub const fn from_nanos(nanos: u64) -> Self {
         Self(nanos)
     }
 
     /// The moment `millis` milliseconds after the origin, or [`MAX`](Self::MAX) if it lies beyond.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lease_queue::Timestamp;
+    ///
+    /// assert_eq!(Timestamp::from_millis(1_500).as_nanos(), 1_500_000_000);
+    /// ```
     #[must_use]
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis.saturating_mul(NANOS_PER_MILLI))
     }
 
     /// The moment `secs` seconds after the origin, or [`MAX`](Self::MAX) if it lies beyond.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lease_queue::Timestamp;
+    ///
+    /// assert_eq!(Timestamp::from_secs(3), Timestamp::from_millis(3_000));
+    /// assert_eq!(Timestamp::from_secs(u64::MAX), Timestamp::MAX);
+    /// ```
     #[must_use]
     pub const fn from_secs(secs: u64) -> Self {
         Self(secs.saturating_mul(NANOS_PER_SEC))
     }
 
     /// Nanoseconds since the origin.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lease_queue::Timestamp;
+    ///
+    /// assert_eq!(Timestamp::from_secs(3).as_nanos(), 3_000_000_000);
+    /// ```
     #[must_use]
     pub const fn as_nanos(self) -> u64 {
         self.0
     }
 
     /// The moment `duration` later, or [`MAX`](Self::MAX) if it lies beyond.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lease_queue::Timestamp;
+    /// use std::time::Duration;
+    ///
+    /// let expiry = Timestamp::from_secs(5).saturating_add(Duration::from_secs(60));
+    /// assert_eq!(expiry, Timestamp::from_secs(65));
+    /// assert_eq!(expiry.saturating_add(Duration::MAX), Timestamp::MAX);
+    /// ```
     #[must_use]
     pub const fn saturating_add(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(saturating_nanos(duration)))
     }
 
     /// The moment `duration` earlier, or [`ZERO`](Self::ZERO) if it lies before the origin.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lease_queue::Timestamp;
+    /// use std::time::Duration;
+    ///
+    /// let early = Timestamp::from_secs(5).saturating_sub(Duration::from_secs(2));
+    /// assert_eq!(early, Timestamp::from_secs(3));
+    /// assert_eq!(early.saturating_sub(Duration::from_secs(4)), Timestamp::ZERO);
+    /// ```
     #[must_use]
     pub const fn saturating_sub(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub(saturating_nanos(duration)))
     }
 
     /// The time that passed from `earlier` to `self`, or zero if `earlier` is the later one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lease_queue::Timestamp;
+    /// use std::time::Duration;
+    ///
+    /// let (now, due) = (Timestamp::from_secs(5), Timestamp::from_secs(7));
+    /// assert_eq!(due.saturating_duration_since(now), Duration::from_secs(2));
+    /// assert_eq!(now.saturating_duration_since(due), Duration::ZERO, "it is overdue");
+    /// ```
     #[must_use]
     pub const fn saturating_duration_since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))

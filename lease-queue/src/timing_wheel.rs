@@ -48,6 +48,15 @@ struct Record {
 
 impl<K> TimingWheel<K> {
     /// An empty wheel.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lease_queue::{ExpiryQueue, TimingWheel};
+    ///
+    /// let mut wheel = TimingWheel::<u64>::new();
+    /// assert_eq!(wheel.peek(), None);
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -65,6 +74,18 @@ impl<K: Copy + Ord + Hash> TimingWheel<K> {
     /// # Panics
     ///
     /// When an invariant does not hold.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lease_queue::{ExpiryQueue, Timestamp, TimingWheel};
+    ///
+    /// let mut wheel = TimingWheel::new();
+    /// for key in [3, 1, 3] {
+    ///     wheel.register_or_update(key, Timestamp::from_secs(key));
+    ///     wheel.check_invariants();
+    /// }
+    /// ```
     pub fn check_invariants(&self) {
         self.wheel.check_invariants();
         let len = self.wheel.len() + self.near.len();

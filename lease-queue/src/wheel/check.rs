@@ -11,6 +11,18 @@ impl<K> BucketWheel<K> {
     /// # Panics
     ///
     /// When an invariant does not hold.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lease_queue::BucketWheel;
+    ///
+    /// let mut wheel = BucketWheel::new();
+    /// for tick in [5_000, 7, u64::MAX] {
+    ///     wheel.insert("a", tick);
+    ///     wheel.check_invariants();
+    /// }
+    /// ```
     pub fn check_invariants(&self) {
         self.slots.check_invariants();
         self.pool.check_invariants();

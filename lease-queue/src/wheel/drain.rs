@@ -33,6 +33,20 @@ impl DueSlot {
     ///
     /// If so, a key is due unless the owner has moved it later. If not, the owner must insert the
     /// key again at its true tick.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lease_queue::BucketWheel;
+    ///
+    /// let mut wheel = BucketWheel::new();
+    /// wheel.insert("a", 5_000);
+    /// let popped = wheel.pop(5_000).expect("its slot has begun");
+    /// assert!(!popped.slot.is_exact(), "its tick is one of 1,024");
+    /// wheel.insert(popped.key, 5_000);
+    /// let popped = wheel.pop(5_000).expect("it is due");
+    /// assert!(popped.slot.is_exact());
+    /// ```
     #[must_use]
     pub const fn is_exact(self) -> bool {
         self.level == 0
@@ -70,6 +84,18 @@ impl<K: Copy> BucketWheel<K> {
     /// When nothing is due the wheel moves on to `now`, so it must be a real one: for a wheel that was
     /// asked for `u64::MAX` every later insert lies in the past. A `now` that goes back finds
     /// nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lease_queue::BucketWheel;
+    ///
+    /// let mut wheel = BucketWheel::new();
+    /// wheel.insert("a", 5);
+    /// assert_eq!(wheel.pop(4), None);
+    /// let popped = wheel.pop(5).expect("it is due");
+    /// assert_eq!((popped.key, popped.slot.tick), ("a", 5));
+    /// ```
     pub fn pop(&mut self, now: u64) -> Option<Popped<K>> {
         let (slot, due) = self.open_due_slot(now)?;
         let key = self.take_newest(slot);

@@ -118,6 +118,15 @@ impl<K> BucketWheel<K> {
     pub const CHUNK_LEN: usize = CHUNK_LEN;
 
     /// An empty wheel that stands at tick 0.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lease_queue::BucketWheel;
+    ///
+    /// let wheel = BucketWheel::<u64>::new();
+    /// assert_eq!((wheel.elapsed(), wheel.next_tick()), (0, None));
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self::starting_at(0)
@@ -126,6 +135,16 @@ impl<K> BucketWheel<K> {
     /// An empty wheel that stands at `elapsed`.
     ///
     /// Starting near the present spares the first keys a few levels.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lease_queue::BucketWheel;
+    ///
+    /// let mut wheel = BucketWheel::starting_at(1_000_000);
+    /// wheel.insert("soon", 1_000_005);
+    /// assert_eq!(wheel.next_tick(), Some(1_000_005), "on the lowest level at once");
+    /// ```
     #[must_use]
     pub fn starting_at(elapsed: u64) -> Self {
         Self {
@@ -138,12 +157,36 @@ impl<K> BucketWheel<K> {
     }
 
     /// How many keys there are. O(1).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lease_queue::BucketWheel;
+    ///
+    /// let mut wheel = BucketWheel::new();
+    /// wheel.insert("a", 1);
+    /// wheel.insert("b", 2);
+    /// wheel.pop(1);
+    /// assert_eq!(wheel.len(), 1);
+    /// ```
     #[must_use]
     pub fn len(&self) -> usize {
         self.len
     }
 
     /// Whether there is no key. O(1).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lease_queue::BucketWheel;
+    ///
+    /// let mut wheel = BucketWheel::new();
+    /// wheel.insert("a", 1);
+    /// assert!(!wheel.is_empty());
+    /// wheel.pop(1);
+    /// assert!(wheel.is_empty());
+    /// ```
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
@@ -151,6 +194,19 @@ impl<K> BucketWheel<K> {
 
     /// The tick at which the wheel stands: the last slot popped from, or a later `now` at which
     /// nothing was due. It never goes back. O(1).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lease_queue::BucketWheel;
+    ///
+    /// let mut wheel = BucketWheel::new();
+    /// wheel.insert("a", 5);
+    /// wheel.pop(9);
+    /// assert_eq!(wheel.elapsed(), 5, "the slot of the key");
+    /// wheel.pop(9);
+    /// assert_eq!(wheel.elapsed(), 9, "nothing else was due");
+    /// ```
     #[must_use]
     pub fn elapsed(&self) -> u64 {
         self.elapsed
@@ -161,6 +217,18 @@ impl<K> BucketWheel<K> {
     /// No key is due before it. It is the tick of a key when the slot is on level 0 and no time was
     /// moved later; otherwise it is a moment for [`pop`](Self::pop) to go on with its work.
     /// `pop(now)` finds something exactly when this is at or before `now`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lease_queue::BucketWheel;
+    ///
+    /// let mut wheel = BucketWheel::new();
+    /// wheel.insert("far", 5_000);
+    /// assert_eq!(wheel.next_tick(), Some(4_096), "the start of its slot of 1,024 ticks");
+    /// wheel.insert("near", 7);
+    /// assert_eq!(wheel.next_tick(), Some(7));
+    /// ```
     #[must_use]
     pub fn next_tick(&self) -> Option<u64> {
         let slot = self.earliest()?;
@@ -168,6 +236,18 @@ impl<K> BucketWheel<K> {
     }
 
     /// Turns the wheel into one that only gives its memory back, in steps of the caller's choice.
+    /// O(1).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lease_queue::BucketWheel;
+    ///
+    /// let mut wheel = BucketWheel::new();
+    /// wheel.insert("a", 5);
+    /// let mut retired = wheel.retire();
+    /// assert!(retired.release_some(1), "one page, and it is free");
+    /// ```
     #[must_use]
     pub fn retire(self) -> RetiredWheel<K> {
         RetiredWheel::new(self.pool)
@@ -188,6 +268,18 @@ impl<K: Copy> BucketWheel<K> {
     /// # Panics
     ///
     /// When all 2^24 chunks are in use, which takes 10^9 keys.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lease_queue::BucketWheel;
+    ///
+    /// let mut wheel = BucketWheel::starting_at(100);
+    /// let position = wheel.insert("a", 105);
+    /// assert_eq!(wheel.key_at(position), Some("a"));
+    /// wheel.insert("late", 3);
+    /// assert_eq!(wheel.next_tick(), Some(100), "the past is now");
+    /// ```
     pub fn insert(&mut self, key: K, tick: u64) -> Position {
         let slot = slot_of(self.elapsed, tick.max(self.elapsed));
         let newest = self.slots.newest(slot);
@@ -206,6 +298,18 @@ impl<K: Copy> BucketWheel<K> {
     ///
     /// Answers `None`, and changes nothing, when no key is there. A position that is out of date may
     /// hold another key by now; the answer names it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lease_queue::BucketWheel;
+    ///
+    /// let mut wheel = BucketWheel::new();
+    /// let position = wheel.insert("a", 5);
+    /// let removed = wheel.remove(position).expect("it is there");
+    /// assert_eq!((removed.key, removed.moved), ("a", None));
+    /// assert_eq!(wheel.remove(position), None);
+    /// ```
     pub fn remove(&mut self, position: Position) -> Option<Removed<K>> {
         let slot = self.slot_at(position)?;
         let key = self.pool.keys(position.chunk())[position.offset()];
@@ -220,6 +324,17 @@ impl<K: Copy> BucketWheel<K> {
     }
 
     /// The key at `position`, if there is one. O(1).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lease_queue::{BucketWheel, Position};
+    ///
+    /// let mut wheel = BucketWheel::new();
+    /// let position = wheel.insert("a", 5);
+    /// assert_eq!(wheel.key_at(position), Some("a"));
+    /// assert_eq!(wheel.key_at(Position::NONE), None);
+    /// ```
     #[must_use]
     pub fn key_at(&self, position: Position) -> Option<K> {
         self.slot_at(position)?;
@@ -228,6 +343,17 @@ impl<K: Copy> BucketWheel<K> {
 
     /// Takes every key out and gives the memory back; the wheel stays at its tick. O(n / 4,032);
     /// [`retire`](Self::retire) does the same in bounded steps.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lease_queue::BucketWheel;
+    ///
+    /// let mut wheel = BucketWheel::starting_at(100);
+    /// wheel.insert("a", 105);
+    /// wheel.clear();
+    /// assert_eq!((wheel.len(), wheel.elapsed()), (0, 100));
+    /// ```
     pub fn clear(&mut self) {
         *self = Self::starting_at(self.elapsed);
     }

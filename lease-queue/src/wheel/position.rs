@@ -29,18 +29,47 @@ impl Position {
     pub const BITS: u32 = 30;
 
     /// Whether this is [`NONE`](Self::NONE).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lease_queue::{BucketWheel, Position};
+    ///
+    /// let mut wheel = BucketWheel::new();
+    /// assert!(!wheel.insert("a", 5).is_none());
+    /// assert!(Position::NONE.is_none());
+    /// ```
     #[must_use]
     pub const fn is_none(self) -> bool {
         self.0 == MASK
     }
 
     /// The position as a number below 2^30.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lease_queue::{BucketWheel, Position};
+    ///
+    /// let mut wheel = BucketWheel::new();
+    /// let bits = wheel.insert("a", 5).to_bits();
+    /// assert!(bits < 1 << Position::BITS);
+    /// ```
     #[must_use]
     pub const fn to_bits(self) -> u32 {
         self.0
     }
 
     /// The position that [`to_bits`](Self::to_bits) gave; the two high bits of `bits` are ignored.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lease_queue::Position;
+    ///
+    /// let flag = 1 << 31;
+    /// assert_eq!(Position::from_bits(Position::NONE.to_bits() | flag), Position::NONE);
+    /// ```
     #[must_use]
     pub const fn from_bits(bits: u32) -> Self {
         Self(bits & MASK)

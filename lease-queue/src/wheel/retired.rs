@@ -30,6 +30,20 @@ impl<K> RetiredWheel<K> {
     }
 
     /// Frees up to `pages` pages of 4,032 keys each; returns whether nothing is left. O(`pages`).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lease_queue::BucketWheel;
+    ///
+    /// let mut wheel = BucketWheel::new();
+    /// for key in 0..10_000_u64 {
+    ///     wheel.insert(key, 5);
+    /// }
+    /// let mut retired = wheel.retire();
+    /// assert!(!retired.release_some(1));
+    /// assert!(retired.release_some(2), "10,000 keys are on three pages");
+    /// ```
     pub fn release_some(&mut self, pages: usize) -> bool {
         self.pool.drop_pages(pages)
     }
