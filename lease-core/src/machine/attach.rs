@@ -54,6 +54,20 @@ impl LessorCore {
     }
 
     /// The lease that an item is attached to. O(1).
+    ///
+    /// ```
+    /// # use lease_core::{Command, Grant, LeaseId, LeaseItem, LessorConfig, LessorCore};
+    /// # use lease_core::{Timestamp, Ttl, WriteBatch};
+    /// # let mut lessor = LessorCore::new(LessorConfig::default());
+    /// # let mut rows = WriteBatch::default();
+    /// # let id = LeaseId::try_from(7)?;
+    /// # lessor.execute(Timestamp::ZERO, &Grant::new(id, Ttl::new(60)?).into(), &mut rows);
+    /// let items = vec![LeaseItem::from("services/web/1")];
+    /// lessor.execute(Timestamp::ZERO, &Command::Attach { id, items }, &mut rows);
+    /// assert_eq!(lessor.get_lease(b"services/web/1"), Some(id));
+    /// assert_eq!(lessor.get_lease(b"services/web/2"), None);
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[must_use]
     pub fn get_lease(&self, item: &[u8]) -> Option<LeaseId> {
         self.table.attachments.lease_of(item)

@@ -14,6 +14,19 @@ use crate::table::{LeaseTable, Remainder};
 use crate::{Answer, Checkpoint, CheckpointBatch, CheckpointFence, LeaseId, WriteBatch};
 
 /// What became of a batch of proposed checkpoints.
+///
+/// ```
+/// # use lease_core::ProposalOutcome;
+/// /// What a host reports of a proposal, by how its log has answered.
+/// fn outcome(answer: Result<(), std::io::Error>) -> ProposalOutcome {
+///     match answer {
+///         Ok(()) => ProposalOutcome::Applied,
+///         Err(error) if error.kind() == std::io::ErrorKind::TimedOut => ProposalOutcome::Unknown,
+///         Err(_) => ProposalOutcome::Failed,
+///     }
+/// }
+/// # assert_eq!(outcome(Ok(())), ProposalOutcome::Applied);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum ProposalOutcome {
@@ -104,6 +117,27 @@ impl LessorCore {
     /// [`checkpoint_interval`](crate::LessorConfig::checkpoint_interval) and was neither renewed
     /// nor checkpointed within it. A bounded number of steps: while
     /// [`next_wakeup`](Self::next_wakeup) is not past `now` there may be more, also after a `None`.
+    ///
+    /// ```
+    /// # use lease_core::{Command, Epoch, Grant, LeaseId, LessorConfig, LessorCore};
+    /// # use lease_core::ProposalOutcome;
+    /// # use lease_core::{Timestamp, Ttl, WriteBatch};
+    /// # use std::time::Duration;
+    /// # let mut lessor = LessorCore::new(LessorConfig::default());
+    /// # let mut rows = WriteBatch::default();
+    /// # lessor.promote(Timestamp::ZERO, Epoch::new(1), Duration::ZERO);
+    /// # let id = LeaseId::try_from(7)?;
+    /// # lessor.execute(Timestamp::ZERO, &Grant::new(id, Ttl::new(1000)?).into(), &mut rows);
+    /// let now = Timestamp::from_secs(300);
+    /// while let Some(batch) = lessor.poll_checkpoints(now) {
+    ///     let command = Command::Checkpoint(batch.records.clone());
+    ///     lessor.execute(now, &command, &mut rows);
+    ///     lessor.handle_checkpoints(now, &batch, ProposalOutcome::Applied);
+    /// }
+    /// let lease = lessor.lookup(now, id).expect("it is there");
+    /// assert_eq!(lease.checkpointed_remaining(), Some(Ttl::new(700)?));
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     pub fn poll_checkpoints(&mut self, now: Timestamp) -> Option<CheckpointBatch> {
         let now = self.read_clock(now);
         let primary = self.primary.as_mut()?;
@@ -130,6 +164,22 @@ impl LessorCore {
     ///
     /// After [`ProposalOutcome::Failed`] the leases are checkpointed again in half an interval. The
     /// report of a batch of an earlier promotion is ignored.
+    ///
+    /// ```
+    /// # use lease_core::{Epoch, Grant, LeaseId, LessorConfig, LessorCore, ProposalOutcome};
+    /// # use lease_core::{Timestamp, Ttl, WriteBatch};
+    /// # use std::time::Duration;
+    /// # let mut lessor = LessorCore::new(LessorConfig::default());
+    /// # lessor.promote(Timestamp::ZERO, Epoch::new(1), Duration::ZERO);
+    /// # lessor.handle_timeout(Timestamp::ZERO);
+    /// # let grant = Grant::new(LeaseId::try_from(7)?, Ttl::new(1000)?).into();
+    /// # lessor.execute(Timestamp::ZERO, &grant, &mut WriteBatch::default());
+    /// let now = Timestamp::from_secs(300);
+    /// let batch = lessor.poll_checkpoints(now).expect("a checkpoint is due");
+    /// lessor.handle_checkpoints(now, &batch, ProposalOutcome::Failed);
+    /// assert_eq!(lessor.next_checkpoint(), Some(Timestamp::from_secs(450)));
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     pub fn handle_checkpoints(
         &mut self,
         now: Timestamp,

@@ -47,6 +47,19 @@ pub enum Command {
 }
 
 /// What a [`Command`] came to: equal on every member that has applied the same commands before.
+///
+/// ```
+/// # use lease_core::{Answer, Grant, LeaseError, LeaseId, LessorConfig, LessorCore};
+/// # use lease_core::{Timestamp, Ttl, WriteBatch};
+/// # let mut lessor = LessorCore::new(LessorConfig::default());
+/// # let mut rows = WriteBatch::default();
+/// let grant = Grant::new(LeaseId::try_from(7)?, Ttl::new(60)?).into();
+/// let first = lessor.execute(Timestamp::ZERO, &grant, &mut rows);
+/// assert!(matches!(first, Answer::Granted(Ok(_))));
+/// let again = lessor.execute(Timestamp::ZERO, &grant, &mut rows);
+/// assert_eq!(again, Answer::Granted(Err(LeaseError::LeaseExists)));
+/// # Ok::<(), LeaseError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Answer {
@@ -70,6 +83,13 @@ pub enum Answer {
 impl Answer {
     /// Whether the command as a whole was refused, so that it has changed nothing. A revoke of several
     /// leases is refused when none of them was revoked for want of any lease.
+    ///
+    /// ```
+    /// # use lease_core::{Answer, LeaseError, Revoked};
+    /// let unknown = Err(LeaseError::LeaseNotFound);
+    /// assert!(Answer::Revoked(vec![unknown.clone()]).is_refusal());
+    /// assert!(!Answer::Revoked(vec![unknown, Ok(Revoked::Done)]).is_refusal());
+    /// ```
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         match self {

@@ -33,6 +33,22 @@ pub struct Decision {
 
 /// A command that was not decided, because one that is decided and not applied yet has a claim on a
 /// lease that it touches. The host asks again when that one is applied or abandoned.
+///
+/// ```
+/// # use lease_core::{Busy, Command, LeaseId, LeaseItem, LessorConfig, LessorCore};
+/// # use lease_core::{Grant, Revocation, Timestamp, Ttl, WriteBatch};
+/// # let mut lessor = LessorCore::new(LessorConfig::default());
+/// # let mut rows = WriteBatch::default();
+/// # let id = LeaseId::try_from(7)?;
+/// # lessor.execute(Timestamp::ZERO, &Grant::new(id, Ttl::new(60)?).into(), &mut rows);
+/// let items = vec![LeaseItem::from("a")];
+/// let first = lessor.decide(Command::Attach { id, items }, &mut rows).expect("the only one");
+/// let revoke = Command::from(Revocation::by_user(id));
+/// let Err(Busy(revoke)) = lessor.decide(revoke, &mut rows) else { panic!("they meet") };
+/// lessor.apply(Timestamp::ZERO, first);
+/// assert!(lessor.decide(revoke, &mut rows).is_ok());
+/// # Ok::<(), lease_core::LeaseError>(())
+/// ```
 #[derive(Debug)]
 pub struct Busy(pub Command);
 
@@ -58,6 +74,16 @@ const PER_PART: usize = 256;
 
 impl Decision {
     /// The answer, which holds once the decision is applied.
+    ///
+    /// ```
+    /// # use lease_core::{Command, Grant, LeaseId, LessorConfig, LessorCore, Ttl, WriteBatch};
+    /// # let mut lessor = LessorCore::new(LessorConfig::default());
+    /// # let grant = Command::from(Grant::new(LeaseId::try_from(7)?, Ttl::new(60)?));
+    /// let mut rows = WriteBatch::default();
+    /// let decision = lessor.decide(grant, &mut rows).expect("there is no other");
+    /// assert!(!decision.answer().is_refusal(), "so the host adds its own rows");
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[must_use]
     pub const fn answer(&self) -> &Answer {
         &self.answer
@@ -75,6 +101,27 @@ impl Decision {
     }
 
     /// The leases that it revokes: their items are the host's to delete, in the same write.
+    ///
+    /// ```
+    /// # use lease_core::{Command, Grant, LeaseId, LeaseItem, LessorConfig, LessorCore};
+    /// # use lease_core::{Revocation, Table, Timestamp, Ttl, WriteBatch};
+    /// # let mut lessor = LessorCore::new(LessorConfig::default());
+    /// # let mut rows = WriteBatch::default();
+    /// # let id = LeaseId::try_from(7)?;
+    /// # lessor.execute(Timestamp::ZERO, &Grant::new(id, Ttl::new(60)?).into(), &mut rows);
+    /// # let items = vec![LeaseItem::from("a")];
+    /// # lessor.execute(Timestamp::ZERO, &Command::Attach { id, items }, &mut rows);
+    /// # let mut rows = WriteBatch::default();
+    /// let revoke = Command::from(Revocation::by_user(id));
+    /// let decision = lessor.decide(revoke, &mut rows).expect("there is no other");
+    /// for id in decision.revoked() {
+    ///     for item in lessor.items(*id) {
+    ///         rows.delete(Table::new("kv"), item.as_bytes());
+    ///     }
+    /// }
+    /// assert_eq!(rows.len(), 2, "the lease and its key");
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[must_use]
     pub fn revoked(&self) -> &[LeaseId] {
         match &self.effect {
@@ -157,12 +204,37 @@ impl LessorCore {
     ///
     /// Does nothing to a state that a recovery has put in the place of the one that it was decided
     /// against.
+    ///
+    /// ```
+    /// # use lease_core::{Answer, Command, Grant, LeaseId, LessorConfig, LessorCore};
+    /// # use lease_core::{Timestamp, Ttl, WriteBatch};
+    /// # let mut lessor = LessorCore::new(LessorConfig::default());
+    /// # let mut rows = WriteBatch::default();
+    /// # let grant = Command::from(Grant::new(LeaseId::try_from(7)?, Ttl::new(60)?));
+    /// let decision = lessor.decide(grant, &mut rows).expect("there is no other");
+    /// // Here the host writes `rows`.
+    /// let answer = lessor.apply(Timestamp::from_secs(1), decision);
+    /// assert!(matches!(answer, Answer::Granted(Ok(_))));
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     pub fn apply(&mut self, now: Timestamp, mut decision: Decision) -> Answer {
         while self.apply_some(now, &mut decision) {}
         decision.answer
     }
 
     /// The rows of a decision could not be written: it has had no effect. Returns the command.
+    ///
+    /// ```
+    /// # use lease_core::{Command, Grant, LeaseId, LessorConfig, LessorCore, Ttl, WriteBatch};
+    /// # let mut lessor = LessorCore::new(LessorConfig::default());
+    /// # let mut rows = WriteBatch::default();
+    /// # let grant = Command::from(Grant::new(LeaseId::try_from(7)?, Ttl::new(60)?));
+    /// let decision = lessor.decide(grant.clone(), &mut rows).expect("there is no other");
+    /// // The host's disk is full.
+    /// assert_eq!(lessor.abandon(decision), grant, "to be tried again");
+    /// assert!(lessor.is_empty());
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     pub fn abandon(&mut self, decision: Decision) -> Command {
         self.unclaim(&decision);
         decision.command

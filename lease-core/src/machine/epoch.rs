@@ -20,12 +20,34 @@ impl LessorCore {
 
     /// The replicated epoch: the newest that an applied [`Command::BeginEpoch`](crate::Command)
     /// has brought.
+    ///
+    /// ```
+    /// # use lease_core::{Command, Epoch, LessorConfig, LessorCore, Timestamp, WriteBatch};
+    /// let mut lessor = LessorCore::new(LessorConfig::default());
+    /// assert_eq!(lessor.epoch(), Epoch::ZERO);
+    /// let begin = Command::BeginEpoch(Epoch::new(4));
+    /// lessor.execute(Timestamp::ZERO, &begin, &mut WriteBatch::default());
+    /// assert_eq!(lessor.epoch(), Epoch::new(4));
+    /// ```
     #[must_use]
     pub const fn epoch(&self) -> Epoch {
         self.table.epoch()
     }
 
     /// The epoch that a lessor without a host to count them promotes itself to.
+    ///
+    /// ```
+    /// # use lease_core::{Command, LessorConfig, LessorCore, Timestamp, WriteBatch};
+    /// # use std::time::Duration;
+    /// # let mut lessor = LessorCore::new(LessorConfig::default());
+    /// # let mut rows = WriteBatch::default();
+    /// let epoch = lessor.next_epoch();
+    /// lessor.execute(Timestamp::ZERO, &Command::BeginEpoch(epoch), &mut rows);
+    /// // Here the host writes `rows`: after a restart no epoch comes twice.
+    /// lessor.promote(Timestamp::ZERO, epoch, Duration::ZERO);
+    /// assert_eq!(lessor.primary_epoch(), Some(epoch));
+    /// assert!(lessor.next_epoch() > epoch);
+    /// ```
     #[must_use]
     pub fn next_epoch(&self) -> Epoch {
         self.table.epoch().max(self.settled_epoch).next()

@@ -13,6 +13,19 @@ use crate::table::records::Records;
 use crate::{ExpiredBatch, ExpiredLease, ExpiryFence, LeaseId, LessorStats};
 
 /// What the host knows of an attempt to revoke an expired lease that did not end in its revoke.
+///
+/// ```
+/// # use lease_core::AttemptOutcome;
+/// /// What a host reports when its log has answered a proposal with an error.
+/// fn outcome(was_refused_at_once: bool) -> AttemptOutcome {
+///     if was_refused_at_once {
+///         AttemptOutcome::Failed
+///     } else {
+///         AttemptOutcome::Unknown // a timeout: it may be in the log
+///     }
+/// }
+/// # assert_eq!(outcome(true), AttemptOutcome::Failed);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum AttemptOutcome {
@@ -40,6 +53,26 @@ impl LessorCore {
     ///
     /// A bounded number of steps: while [`next_wakeup`](Self::next_wakeup) is not past `now` there
     /// may be more, also after a `None`.
+    ///
+    /// ```
+    /// # use lease_core::{Command, Epoch, Grant, LeaseId, LessorConfig, LessorCore, Timestamp};
+    /// # use lease_core::{Ttl, WriteBatch};
+    /// # use std::time::Duration;
+    /// # let mut lessor = LessorCore::new(LessorConfig::default());
+    /// # let mut rows = WriteBatch::default();
+    /// # lessor.promote(Timestamp::ZERO, Epoch::new(1), Duration::ZERO);
+    /// # let id = LeaseId::try_from(7)?;
+    /// # lessor.execute(Timestamp::ZERO, &Grant::new(id, Ttl::new(10)?).into(), &mut rows);
+    /// let now = Timestamp::from_secs(10);
+    /// lessor.handle_timeout(now);
+    /// while let Some(batch) = lessor.poll_expired(now) {
+    ///     lessor.handle_taken(now, &batch);
+    ///     let revoke = Command::Revoke(batch.revocations().collect());
+    ///     lessor.execute(now, &revoke, &mut rows);
+    /// }
+    /// assert!(lessor.is_empty());
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     pub fn poll_expired(&mut self, now: Timestamp) -> Option<ExpiredBatch> {
         let now = self.read_clock(now);
         if self.suspended {
@@ -98,7 +131,25 @@ impl LessorCore {
     }
 
     /// The host has taken a batch, and with it every one before it: their retry intervals start now.
-    /// A batch of an earlier promotion is ignored.
+    /// A batch of an earlier promotion is ignored. O(batches that are not taken).
+    ///
+    /// ```
+    /// # use lease_core::{Epoch, Grant, LeaseId, LessorConfig, LessorCore, Timestamp, Ttl};
+    /// # use lease_core::WriteBatch;
+    /// # use std::time::Duration;
+    /// # let mut lessor = LessorCore::new(LessorConfig::default());
+    /// # lessor.promote(Timestamp::ZERO, Epoch::new(1), Duration::ZERO);
+    /// # let grant = Grant::new(LeaseId::try_from(7)?, Ttl::new(10)?).into();
+    /// # lessor.execute(Timestamp::ZERO, &grant, &mut WriteBatch::default());
+    /// # lessor.handle_timeout(Timestamp::from_secs(10));
+    /// let batch = lessor.poll_expired(Timestamp::from_secs(10)).expect("the lease is due");
+    /// lessor.handle_taken(Timestamp::from_secs(11), &batch);
+    /// assert_eq!(lessor.poll_expired(Timestamp::from_secs(13)), None);
+    /// // The revoke got lost: 3 s after the batch was taken the lease comes again.
+    /// let again = lessor.poll_expired(Timestamp::from_secs(14)).expect("it is still there");
+    /// assert_eq!(again.leases[0].attempt, 1);
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     pub fn handle_taken(&mut self, now: Timestamp, batch: &ExpiredBatch) {
         let now = self.read_clock(now);
         if let Some(primary) = &mut self.primary
@@ -113,6 +164,27 @@ impl LessorCore {
     /// Either way the lease stays unrenewable and is delivered again; after
     /// [`AttemptOutcome::Failed`] sooner, in a quarter of the retry interval. A fence that does not
     /// match is ignored.
+    ///
+    /// ```
+    /// # use lease_core::{AttemptOutcome, Epoch, Grant, LeaseId, LessorConfig, LessorCore};
+    /// # use lease_core::{Timestamp, Ttl, WriteBatch};
+    /// # use std::time::Duration;
+    /// # let mut lessor = LessorCore::new(LessorConfig::default());
+    /// # lessor.promote(Timestamp::ZERO, Epoch::new(1), Duration::ZERO);
+    /// # let grant = Grant::new(LeaseId::try_from(7)?, Ttl::new(10)?).into();
+    /// # lessor.execute(Timestamp::ZERO, &grant, &mut WriteBatch::default());
+    /// # let now = Timestamp::from_secs(10);
+    /// # lessor.handle_timeout(now);
+    /// let batch = lessor.poll_expired(now).expect("the lease is due");
+    /// lessor.handle_taken(now, &batch);
+    /// for revocation in batch.revocations() {
+    ///     let fence = revocation.fence.expect("it is an expiry");
+    ///     lessor.handle_attempt(now, revocation.id, fence, AttemptOutcome::Failed);
+    /// }
+    /// // A quarter of 3 s.
+    /// assert!(lessor.poll_expired(Timestamp::from_millis(10_750)).is_some());
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     pub fn handle_attempt(
         &mut self,
         now: Timestamp,

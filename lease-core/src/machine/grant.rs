@@ -7,6 +7,18 @@ use crate::table::{LeaseTable, Remainder};
 use crate::{Answer, Incarnation, LeaseError, LeaseId, Ttl, WriteBatch};
 
 /// An order to grant a lease.
+///
+/// ```
+/// # use lease_core::{Grant, Incarnation, LeaseId, Ttl};
+/// # let index = 17;
+/// // Of a host with a log: `index` is that of the entry.
+/// let grant = Grant {
+///     incarnation: Incarnation::supplied(index),
+///     ..Grant::new(LeaseId::try_from(7)?, Ttl::new(60)?)
+/// };
+/// # assert!(grant.incarnation.is_some());
+/// # Ok::<(), lease_core::LeaseError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Grant {
     /// The id, which must be free.
@@ -19,6 +31,17 @@ pub struct Grant {
 
 impl Grant {
     /// A grant whose incarnation the lessor counts.
+    ///
+    /// ```
+    /// # use lease_core::{Answer, Grant, LeaseId, LessorConfig, LessorCore};
+    /// # use lease_core::{Timestamp, Ttl, WriteBatch};
+    /// # let mut lessor = LessorCore::new(LessorConfig::default());
+    /// # let mut rows = WriteBatch::default();
+    /// let grant = Grant::new(LeaseId::try_from(7)?, Ttl::new(60)?);
+    /// let answer = lessor.execute(Timestamp::ZERO, &grant.into(), &mut rows);
+    /// assert!(matches!(answer, Answer::Granted(Ok(_))));
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[must_use]
     pub const fn new(id: LeaseId, ttl: Ttl) -> Self {
         Self {

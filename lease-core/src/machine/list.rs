@@ -117,6 +117,20 @@ const SLICE_COST: usize = 4096;
 
 impl LessorCore {
     /// The lease with this id. O(1), and O(k log k) in its items.
+    ///
+    /// ```
+    /// # use lease_core::{Epoch, Grant, LeaseId, LessorConfig, LessorCore, Timestamp, Ttl};
+    /// # use lease_core::WriteBatch;
+    /// # use std::time::Duration;
+    /// # let mut lessor = LessorCore::new(LessorConfig::default());
+    /// # lessor.promote(Timestamp::ZERO, Epoch::new(1), Duration::ZERO);
+    /// # let id = LeaseId::try_from(7)?;
+    /// # let grant = Grant::new(id, Ttl::new(10)?).into();
+    /// # lessor.execute(Timestamp::ZERO, &grant, &mut WriteBatch::default());
+    /// let lease = lessor.lookup(Timestamp::from_secs(4), id).expect("it is there");
+    /// assert_eq!((lease.ttl().as_secs(), lease.remaining().as_secs()), (10, 6));
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[must_use]
     #[inline]
     pub fn lookup(&self, now: Timestamp, id: LeaseId) -> Option<Lease> {
@@ -146,6 +160,21 @@ impl LessorCore {
     }
 
     /// All leases, those first that expire first. O(n log n).
+    ///
+    /// ```
+    /// # use lease_core::{Epoch, Grant, LeaseId, LessorConfig, LessorCore, Timestamp, Ttl};
+    /// # use lease_core::WriteBatch;
+    /// # use std::time::Duration;
+    /// # let mut lessor = LessorCore::new(LessorConfig::default());
+    /// # lessor.promote(Timestamp::ZERO, Epoch::new(1), Duration::ZERO);
+    /// for (id, secs) in [(1, 60), (2, 10)] {
+    ///     let grant = Grant::new(LeaseId::try_from(id)?, Ttl::new(secs)?).into();
+    ///     lessor.execute(Timestamp::ZERO, &grant, &mut WriteBatch::default());
+    /// }
+    /// let leases = lessor.leases(Timestamp::ZERO);
+    /// assert!(leases.iter().map(|lease| lease.id().get()).eq([2, 1]));
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[must_use]
     pub fn leases(&self, now: Timestamp) -> Vec<Lease> {
         let mut listing = Listing::default();
@@ -182,6 +211,24 @@ impl LessorCore {
     /// sees every lease that is there the whole time once. O(n / 256 + limit log limit).
     ///
     /// `after` need not exist any more.
+    ///
+    /// ```
+    /// # use lease_core::{Grant, LeaseId, LessorConfig, LessorCore, Timestamp, Ttl, WriteBatch};
+    /// # let mut lessor = LessorCore::new(LessorConfig::default());
+    /// # for number in 1..=100 {
+    /// #     let grant = Grant::new(LeaseId::try_from(number)?, Ttl::new(60)?).into();
+    /// #     lessor.execute(Timestamp::ZERO, &grant, &mut WriteBatch::default());
+    /// # }
+    /// let (mut seen, mut after) = (0, None);
+    /// loop {
+    ///     let page = lessor.page(Timestamp::ZERO, after, 30);
+    ///     let Some(last) = page.last() else { break };
+    ///     after = Some(last.id());
+    ///     seen += page.len();
+    /// }
+    /// assert_eq!(seen, lessor.len());
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[must_use]
     pub fn page(&self, now: Timestamp, after: Option<LeaseId>, limit: usize) -> Vec<Lease> {
         let mut page = self.begin_page(after, limit);
@@ -212,6 +259,17 @@ impl LessorCore {
 
     /// The replicated part of every lease, by id: equal on all members that have applied the same
     /// commands. O(n log n): for snapshots and for comparing members.
+    ///
+    /// ```
+    /// # use lease_core::{Grant, LeaseId, LeaseRow, LessorConfig, LessorCore, Timestamp, Ttl};
+    /// # use lease_core::WriteBatch;
+    /// let mut lessor = LessorCore::new(LessorConfig::default());
+    /// let (id, ttl) = (LeaseId::try_from(7)?, Ttl::new(60)?);
+    /// let grant = Grant::new(id, ttl).into();
+    /// lessor.execute(Timestamp::ZERO, &grant, &mut WriteBatch::default());
+    /// assert_eq!(lessor.rows(), [LeaseRow::new(id, ttl)]);
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[must_use]
     pub fn rows(&self) -> Vec<LeaseRow> {
         self.table.rows()

@@ -115,6 +115,13 @@ impl LessorCore {
     /// Without a [`hash_seed`](LessorConfig::hash_seed) it takes 0, which everybody knows.
     /// [`BackendLessor`](crate::BackendLessor) draws one at random then; another host does so
     /// itself if clients that are not trusted choose ids or items.
+    ///
+    /// ```
+    /// use lease_core::{LessorConfig, LessorCore};
+    ///
+    /// let lessor = LessorCore::new(LessorConfig::default());
+    /// assert!(lessor.is_empty() && !lessor.is_primary());
+    /// ```
     #[must_use]
     pub fn new(config: LessorConfig) -> Self {
         Self {
@@ -134,24 +141,59 @@ impl LessorCore {
     }
 
     /// The configuration.
+    ///
+    /// ```
+    /// # use lease_core::{LessorConfig, LessorCore};
+    /// let lessor = LessorCore::new(LessorConfig::default());
+    /// // A host that makes a grant brings the TTL that a client asks for into range.
+    /// assert_eq!(lessor.config().admit_ttl(0)?.as_secs(), 1);
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[must_use]
     pub const fn config(&self) -> &LessorConfig {
         &self.config
     }
 
     /// Whether this lessor is the primary.
+    ///
+    /// ```
+    /// # use lease_core::{Epoch, LessorConfig, LessorCore, Timestamp};
+    /// # use std::time::Duration;
+    /// let mut lessor = LessorCore::new(LessorConfig::default());
+    /// assert!(!lessor.is_primary());
+    /// lessor.promote(Timestamp::ZERO, Epoch::new(1), Duration::ZERO);
+    /// assert!(lessor.is_primary());
+    /// ```
     #[must_use]
     pub const fn is_primary(&self) -> bool {
         self.primary.is_some()
     }
 
     /// The epoch of the running promotion, `None` on any member but the primary.
+    ///
+    /// ```
+    /// # use lease_core::{Epoch, LessorConfig, LessorCore, Timestamp};
+    /// # use std::time::Duration;
+    /// let mut lessor = LessorCore::new(LessorConfig::default());
+    /// lessor.promote(Timestamp::ZERO, Epoch::new(4), Duration::ZERO);
+    /// assert_eq!(lessor.primary_epoch(), Some(Epoch::new(4)));
+    /// lessor.demote(Epoch::new(4));
+    /// assert_eq!(lessor.primary_epoch(), None);
+    /// ```
     #[must_use]
     pub fn primary_epoch(&self) -> Option<Epoch> {
         self.primary.as_ref().map(|primary| primary.epoch)
     }
 
-    /// The latest time that any call has brought.
+    /// The latest time that a call has brought; queries only look at theirs. O(1).
+    ///
+    /// ```
+    /// # use lease_core::{LessorConfig, LessorCore, Timestamp};
+    /// let mut lessor = LessorCore::new(LessorConfig::default());
+    /// lessor.handle_timeout(Timestamp::from_secs(3));
+    /// lessor.handle_timeout(Timestamp::from_secs(2));
+    /// assert_eq!(lessor.now(), Timestamp::from_secs(3), "it does not go back");
+    /// ```
     #[must_use]
     pub const fn now(&self) -> Timestamp {
         self.clock.last()
@@ -161,6 +203,21 @@ impl LessorCore {
     /// will ever be due. It may be earlier than the next expiry, never later.
     ///
     /// O(1).
+    ///
+    /// ```
+    /// # use lease_core::{Epoch, Grant, LeaseId, LessorConfig, LessorCore, Timestamp, Ttl};
+    /// # use lease_core::WriteBatch;
+    /// # use std::time::Duration;
+    /// # let mut rows = WriteBatch::default();
+    /// let mut lessor = LessorCore::new(LessorConfig::default());
+    /// assert_eq!(lessor.next_wakeup(), None);
+    /// lessor.promote(Timestamp::ZERO, Epoch::new(1), Duration::ZERO);
+    /// lessor.handle_timeout(Timestamp::ZERO);
+    /// let grant = Grant::new(LeaseId::try_from(7)?, Ttl::new(10)?).into();
+    /// lessor.execute(Timestamp::ZERO, &grant, &mut rows);
+    /// assert!(lessor.next_wakeup().is_some_and(|due| due <= Timestamp::from_secs(10)));
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[must_use]
     pub fn next_wakeup(&self) -> Option<Timestamp> {
         let wakeups = [self.next_expiry(), self.next_checkpoint()];
@@ -169,6 +226,22 @@ impl LessorCore {
 
     /// The part of [`next_wakeup`](Self::next_wakeup) that
     /// [`handle_timeout`](Self::handle_timeout) and [`poll_expired`](Self::poll_expired) see to.
+    /// O(1).
+    ///
+    /// ```
+    /// # use lease_core::{Epoch, Grant, LeaseId, LessorConfig, LessorCore, Timestamp, Ttl};
+    /// # use lease_core::WriteBatch;
+    /// # use std::time::Duration;
+    /// # let mut lessor = LessorCore::new(LessorConfig::default());
+    /// # lessor.promote(Timestamp::ZERO, Epoch::new(1), Duration::ZERO);
+    /// # lessor.handle_timeout(Timestamp::ZERO);
+    /// let grant = Grant::new(LeaseId::try_from(7)?, Ttl::new(10)?).into();
+    /// lessor.execute(Timestamp::ZERO, &grant, &mut WriteBatch::default());
+    /// assert!(lessor.next_expiry().is_some());
+    /// lessor.suspend_expiry();
+    /// assert_eq!(lessor.next_expiry(), None);
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[must_use]
     pub fn next_expiry(&self) -> Option<Timestamp> {
         let primary = self.primary.as_ref()?;
@@ -183,7 +256,20 @@ impl LessorCore {
     }
 
     /// The part of [`next_wakeup`](Self::next_wakeup) that
-    /// [`poll_checkpoints`](Self::poll_checkpoints) sees to.
+    /// [`poll_checkpoints`](Self::poll_checkpoints) sees to. O(1).
+    ///
+    /// ```
+    /// # use lease_core::{Epoch, Grant, LeaseId, LessorConfig, LessorCore, Timestamp, Ttl};
+    /// # use lease_core::WriteBatch;
+    /// # use std::time::Duration;
+    /// # let mut lessor = LessorCore::new(LessorConfig::default());
+    /// # lessor.promote(Timestamp::ZERO, Epoch::new(1), Duration::ZERO);
+    /// # lessor.handle_timeout(Timestamp::ZERO);
+    /// let grant = Grant::new(LeaseId::try_from(7)?, Ttl::new(3600)?).into();
+    /// lessor.execute(Timestamp::ZERO, &grant, &mut WriteBatch::default());
+    /// assert_eq!(lessor.next_checkpoint(), Some(Timestamp::from_secs(300)), "5 minutes");
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[must_use]
     pub fn next_checkpoint(&self) -> Option<Timestamp> {
         self.primary.as_ref()?.checkpoints.next_due()
@@ -191,6 +277,22 @@ impl LessorCore {
 
     /// Does what is due by `now` and needs nobody else: a slice of the scheduling that a promotion
     /// left behind. Early and repeated calls change nothing.
+    ///
+    /// ```
+    /// # use lease_core::{Epoch, Grant, LeaseId, LessorConfig, LessorCore, Timestamp, Ttl};
+    /// # use lease_core::WriteBatch;
+    /// # use std::time::Duration;
+    /// # let mut lessor = LessorCore::new(LessorConfig::default());
+    /// # let grant = Grant::new(LeaseId::try_from(7)?, Ttl::new(10)?).into();
+    /// # lessor.execute(Timestamp::ZERO, &grant, &mut WriteBatch::default());
+    /// let now = Timestamp::from_secs(100);
+    /// lessor.promote(now, Epoch::new(1), Duration::ZERO);
+    /// while lessor.next_wakeup().is_some_and(|due| due <= now) {
+    ///     lessor.handle_timeout(now); // another slice of the leases is scheduled
+    /// }
+    /// assert!(lessor.next_wakeup().is_some(), "the lease ends one day");
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     pub fn handle_timeout(&mut self, now: Timestamp) {
         self.clock.read(now);
         if let Some(primary) = &mut self.primary {
@@ -198,23 +300,87 @@ impl LessorCore {
         }
     }
 
-    /// The next outcome of a wait.
+    /// The next outcome of a wait, or `None` if there is none. O(1).
+    ///
+    /// ```
+    /// # use lease_core::{Command, Epoch, Grant, LeaseId, LessorConfig, LessorCore, Revocation};
+    /// # use lease_core::{TicketOutcome, Timestamp, Ttl, WriteBatch};
+    /// # use std::time::Duration;
+    /// # let mut lessor = LessorCore::new(LessorConfig::default());
+    /// # let mut rows = WriteBatch::default();
+    /// # lessor.promote(Timestamp::ZERO, Epoch::new(1), Duration::ZERO);
+    /// # let id = LeaseId::try_from(7)?;
+    /// # lessor.execute(Timestamp::ZERO, &Grant::new(id, Ttl::new(10)?).into(), &mut rows);
+    /// let ticket = lessor.wait_for(id).expect("the lease is there");
+    /// assert_eq!(lessor.poll_ticket(), None);
+    /// lessor.execute(Timestamp::ZERO, &Revocation::by_user(id).into(), &mut rows);
+    /// assert_eq!(lessor.poll_ticket(), Some((ticket, TicketOutcome::Revoked)));
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     pub fn poll_ticket(&mut self) -> Option<(Ticket, TicketOutcome)> {
         self.tickets.poll()
     }
 
     /// Whether [`poll_ticket`](Self::poll_ticket) has something.
+    ///
+    /// ```
+    /// # use lease_core::{Epoch, Grant, LeaseId, LessorConfig, LessorCore, Timestamp, Ttl};
+    /// # use lease_core::WriteBatch;
+    /// # use std::time::Duration;
+    /// # let mut lessor = LessorCore::new(LessorConfig::default());
+    /// # lessor.promote(Timestamp::ZERO, Epoch::new(1), Duration::ZERO);
+    /// # let id = LeaseId::try_from(7)?;
+    /// # let grant = Grant::new(id, Ttl::new(10)?).into();
+    /// # lessor.execute(Timestamp::ZERO, &grant, &mut WriteBatch::default());
+    /// lessor.wait_for(id).expect("the lease is there");
+    /// assert!(!lessor.has_ticket_outcomes());
+    /// lessor.demote(Epoch::new(1));
+    /// assert!(lessor.has_ticket_outcomes(), "nobody will know here");
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[must_use]
     pub fn has_ticket_outcomes(&self) -> bool {
         self.tickets.has_resolved()
     }
 
-    /// Answers everybody who waits that this is not a primary: when the host stops.
+    /// Answers everybody who waits that this is not a primary: when the host stops. O(waiting).
+    ///
+    /// ```
+    /// # use lease_core::{Epoch, Grant, LeaseId, LessorConfig, LessorCore, TicketOutcome};
+    /// # use lease_core::{Timestamp, Ttl, WriteBatch};
+    /// # use std::time::Duration;
+    /// # let mut lessor = LessorCore::new(LessorConfig::default());
+    /// # lessor.promote(Timestamp::ZERO, Epoch::new(1), Duration::ZERO);
+    /// # let id = LeaseId::try_from(7)?;
+    /// # let grant = Grant::new(id, Ttl::new(10)?).into();
+    /// # lessor.execute(Timestamp::ZERO, &grant, &mut WriteBatch::default());
+    /// let ticket = lessor.wait_for(id).expect("the lease is there");
+    /// lessor.release_waiters();
+    /// assert_eq!(lessor.poll_ticket(), Some((ticket, TicketOutcome::NotPrimary)));
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     pub fn release_waiters(&mut self) {
         self.tickets.resolve_all(TicketOutcome::NotPrimary);
     }
 
-    /// Ends the wait of a caller who gave up; its outcome will not be polled.
+    /// Ends the wait of a caller who gave up; its outcome will not be polled. O(log n) of the
+    /// waits, or O(n) of the outcomes if it is over already.
+    ///
+    /// ```
+    /// # use lease_core::{Epoch, Grant, LeaseId, LessorConfig, LessorCore, Timestamp, Ttl};
+    /// # use lease_core::WriteBatch;
+    /// # use std::time::Duration;
+    /// # let mut lessor = LessorCore::new(LessorConfig::default());
+    /// # lessor.promote(Timestamp::ZERO, Epoch::new(1), Duration::ZERO);
+    /// # let id = LeaseId::try_from(7)?;
+    /// # let grant = Grant::new(id, Ttl::new(10)?).into();
+    /// # lessor.execute(Timestamp::ZERO, &grant, &mut WriteBatch::default());
+    /// let ticket = lessor.wait_for(id).expect("the lease is there");
+    /// lessor.cancel_ticket(ticket); // the caller's deadline has come
+    /// lessor.demote(Epoch::new(1));
+    /// assert_eq!(lessor.poll_ticket(), None);
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     pub fn cancel_ticket(&mut self, ticket: Ticket) {
         self.tickets.cancel(ticket);
     }
@@ -222,16 +388,60 @@ impl LessorCore {
     /// Delivers no lease as expired until [`resume_expiry`](Self::resume_expiry): for a host that
     /// restores its state and is not ready to revoke. A lease whose time is up meanwhile can still
     /// be renewed.
+    ///
+    /// ```
+    /// # use lease_core::{Epoch, Grant, LeaseId, LessorConfig, LessorCore, Renewal, Timestamp};
+    /// # use lease_core::{Ttl, WriteBatch};
+    /// # use std::time::Duration;
+    /// # let mut lessor = LessorCore::new(LessorConfig::default());
+    /// # lessor.promote(Timestamp::ZERO, Epoch::new(1), Duration::ZERO);
+    /// # let id = LeaseId::try_from(7)?;
+    /// # let grant = Grant::new(id, Ttl::new(10)?).into();
+    /// # lessor.execute(Timestamp::ZERO, &grant, &mut WriteBatch::default());
+    /// lessor.suspend_expiry();
+    /// let late = Timestamp::from_secs(11);
+    /// lessor.handle_timeout(late);
+    /// assert_eq!(lessor.poll_expired(late), None);
+    /// assert!(matches!(lessor.renew(late, id)?, Renewal::Renewed(_)));
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     pub const fn suspend_expiry(&mut self) {
         self.suspended = true;
     }
 
     /// Ends what [`suspend_expiry`](Self::suspend_expiry) began.
+    ///
+    /// ```
+    /// # use lease_core::{Epoch, Grant, LeaseId, LessorConfig, LessorCore, Timestamp, Ttl};
+    /// # use lease_core::WriteBatch;
+    /// # use std::time::Duration;
+    /// # let mut lessor = LessorCore::new(LessorConfig::default());
+    /// # lessor.promote(Timestamp::ZERO, Epoch::new(1), Duration::ZERO);
+    /// # let id = LeaseId::try_from(7)?;
+    /// # let grant = Grant::new(id, Ttl::new(10)?).into();
+    /// # lessor.execute(Timestamp::ZERO, &grant, &mut WriteBatch::default());
+    /// lessor.suspend_expiry();
+    /// // Here the host restores its keys.
+    /// lessor.resume_expiry();
+    /// let late = Timestamp::from_secs(11);
+    /// lessor.handle_timeout(late);
+    /// assert!(lessor.poll_expired(late).is_some());
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     pub const fn resume_expiry(&mut self) {
         self.suspended = false;
     }
 
     /// Whether expiry is suspended.
+    ///
+    /// ```
+    /// # use lease_core::{LessorConfig, LessorCore};
+    /// let mut lessor = LessorCore::new(LessorConfig::default());
+    /// lessor.suspend_expiry();
+    /// assert!(lessor.is_expiry_suspended());
+    /// lessor.resume_expiry();
+    /// assert!(!lessor.is_expiry_suspended());
+    /// ```
     #[must_use]
     pub const fn is_expiry_suspended(&self) -> bool {
         self.suspended
@@ -242,6 +452,20 @@ impl LessorCore {
     /// # Panics
     ///
     /// If one does not hold.
+    ///
+    /// ```
+    /// # use lease_core::{Epoch, Grant, LeaseId, LessorConfig, LessorCore, Timestamp, Ttl};
+    /// # use lease_core::WriteBatch;
+    /// # use std::time::Duration;
+    /// # let mut lessor = LessorCore::new(LessorConfig::default());
+    /// lessor.promote(Timestamp::ZERO, Epoch::new(1), Duration::ZERO);
+    /// for number in 1..=10 {
+    ///     let grant = Grant::new(LeaseId::try_from(number)?, Ttl::new(number)?).into();
+    ///     lessor.execute(Timestamp::ZERO, &grant, &mut WriteBatch::default());
+    ///     lessor.check_invariants();
+    /// }
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     pub fn check_invariants(&self) {
         self.table.check_invariants();
         if let Some(primary) = &self.primary {

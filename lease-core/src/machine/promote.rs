@@ -12,6 +12,20 @@ use crate::probe::{planted, sometimes};
 use crate::table::record::{Marks, Tag};
 
 /// What a call to become or cease to be the primary did.
+///
+/// ```
+/// # use lease_core::{Epoch, LessorConfig, LessorCore, Promotion, Timestamp};
+/// # use std::time::Duration;
+/// # use std::sync::Mutex;
+/// # let lessor = Mutex::new(LessorCore::new(LessorConfig::default()));
+/// # let now = Timestamp::ZERO;
+/// let promoted = {
+///     let mut lessor = lessor.lock().expect("nobody panics");
+///     lessor.promote(now, Epoch::new(1), Duration::ZERO)
+/// };
+/// assert!(matches!(promoted, Promotion::Changed(_)));
+/// drop(promoted); // not under the lock
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Promotion {
@@ -41,6 +55,23 @@ impl LessorCore {
     ///
     /// A host with a log must have applied every entry of earlier terms before it promotes: an
     /// expiry-revoke among them would else hit a lease after it was renewed here.
+    ///
+    /// ```
+    /// # use lease_core::{Epoch, Grant, LeaseId, LessorConfig, LessorCore, Promotion, Timestamp};
+    /// # use lease_core::{Ttl, WriteBatch};
+    /// # use std::time::Duration;
+    /// # let mut lessor = LessorCore::new(LessorConfig::default());
+    /// # let id = LeaseId::try_from(7)?;
+    /// # let grant = Grant::new(id, Ttl::new(10)?).into();
+    /// # lessor.execute(Timestamp::ZERO, &grant, &mut WriteBatch::default());
+    /// let now = Timestamp::from_secs(100);
+    /// let extend = Duration::from_secs(2); // for clients that had no leader to renew with
+    /// assert!(matches!(lessor.promote(now, Epoch::new(5), extend), Promotion::Changed(_)));
+    /// let lease = lessor.lookup(now, id).expect("it is there");
+    /// assert_eq!(lease.remaining(), Duration::from_secs(12));
+    /// assert!(matches!(lessor.promote(now, Epoch::new(4), extend), Promotion::Ignored));
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     pub fn promote(&mut self, now: Timestamp, epoch: Epoch, extend: Duration) -> Promotion {
         let now = self.read_clock(now);
         let is_late = epoch <= self.settled_epoch || epoch < self.table.epoch();
@@ -66,6 +97,19 @@ impl LessorCore {
     ///
     /// O(waiting renewals). A demotion of an older epoch than that of the running promotion is
     /// [`Promotion::Ignored`]. Afterwards no promotion of `epoch` can come any more.
+    ///
+    /// ```
+    /// # use lease_core::{Epoch, LeaseError, LeaseId, LessorConfig, LessorCore, Promotion};
+    /// # use lease_core::Timestamp;
+    /// # use std::time::Duration;
+    /// # let mut lessor = LessorCore::new(LessorConfig::default());
+    /// # let (id, now) = (LeaseId::try_from(7)?, Timestamp::ZERO);
+    /// lessor.promote(now, Epoch::new(5), Duration::ZERO);
+    /// assert!(matches!(lessor.demote(Epoch::new(4)), Promotion::Ignored));
+    /// assert!(matches!(lessor.demote(Epoch::new(5)), Promotion::Changed(_)));
+    /// assert_eq!(lessor.renew(now, id), Err(LeaseError::NotPrimary));
+    /// # Ok::<(), LeaseError>(())
+    /// ```
     pub fn demote(&mut self, epoch: Epoch) -> Promotion {
         self.settled_epoch = self.settled_epoch.max(epoch);
         let is_running = |primary: &Primary| primary.epoch <= epoch;

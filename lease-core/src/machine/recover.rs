@@ -29,6 +29,16 @@ impl Recovery {
     /// # Errors
     ///
     /// [`LeaseError::LeaseExists`] if another row had the same id.
+    ///
+    /// ```
+    /// # use lease_core::{LeaseError, LeaseId, LeaseRow, LessorConfig, LessorCore, Ttl};
+    /// # let lessor = LessorCore::new(LessorConfig::default());
+    /// let row = LeaseRow::new(LeaseId::try_from(7)?, Ttl::new(60)?);
+    /// let mut recovery = lessor.begin_recovery();
+    /// recovery.insert(&row)?;
+    /// assert_eq!(recovery.insert(&row), Err(LeaseError::LeaseExists), "the store is damaged");
+    /// # Ok::<(), LeaseError>(())
+    /// ```
     pub fn insert(&mut self, row: &LeaseRow) -> Result<(), LeaseError> {
         self.table.restore(row)
     }
@@ -37,6 +47,17 @@ impl Recovery {
 impl LessorCore {
     /// Starts a recovery. The lessor goes on with what it has until
     /// [`finish_recovery`](Self::finish_recovery).
+    ///
+    /// ```
+    /// # use lease_core::{Epoch, LeaseId, LeaseRow, LessorConfig, LessorCore, Ttl};
+    /// # let mut lessor = LessorCore::new(LessorConfig::default());
+    /// let mut recovery = lessor.begin_recovery();
+    /// recovery.insert(&LeaseRow::new(LeaseId::try_from(7)?, Ttl::new(60)?))?;
+    /// assert!(lessor.is_empty(), "it goes on with what it has");
+    /// lessor.finish_recovery(recovery, Epoch::ZERO);
+    /// assert_eq!(lessor.len(), 1);
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[must_use]
     pub fn begin_recovery(&self) -> Recovery {
         Recovery {
@@ -52,6 +73,22 @@ impl LessorCore {
     /// would diverge.
     ///
     /// O(1); what it returns is to be dropped outside any lock.
+    ///
+    /// ```
+    /// # use lease_core::{Command, Epoch, LeaseId, LeaseItem, LeaseRow, LessorConfig, LessorCore};
+    /// # use lease_core::{Timestamp, Ttl, WriteBatch};
+    /// # let mut lessor = LessorCore::new(LessorConfig::default());
+    /// # let id = LeaseId::try_from(7)?;
+    /// # let mut recovery = lessor.begin_recovery();
+    /// # recovery.insert(&LeaseRow::new(id, Ttl::new(60)?))?;
+    /// lessor.finish_recovery(recovery, Epoch::new(4));
+    /// assert_eq!(lessor.epoch(), Epoch::new(4));
+    /// // The host replays its keys.
+    /// let items = vec![LeaseItem::from("services/web/1")];
+    /// lessor.execute(Timestamp::ZERO, &Command::Attach { id, items }, &mut WriteBatch::default());
+    /// assert_eq!(lessor.get_lease(b"services/web/1"), Some(id));
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     pub fn finish_recovery(&mut self, mut recovery: Recovery, epoch: Epoch) -> Replaced {
         let retired = if planted!("recover-stays-primary") {
             None

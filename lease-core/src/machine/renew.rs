@@ -11,6 +11,28 @@ use crate::table::records::AT_ONCE;
 use crate::{Checkpoint, CheckpointFence, LeaseError, LeaseId, Ttl};
 
 /// What a renewal came to.
+///
+/// ```
+/// # use lease_core::{Epoch, Grant, LeaseId, LessorConfig, LessorCore, Renewal, Timestamp};
+/// # use lease_core::{Ttl, WriteBatch};
+/// # use std::time::Duration;
+/// # let mut lessor = LessorCore::new(LessorConfig::default());
+/// # let mut rows = WriteBatch::default();
+/// # lessor.promote(Timestamp::ZERO, Epoch::new(1), Duration::ZERO);
+/// # let (id, now) = (LeaseId::try_from(7)?, Timestamp::ZERO);
+/// # lessor.execute(Timestamp::ZERO, &Grant::new(id, Ttl::new(60)?).into(), &mut rows);
+/// let answer = loop {
+///     match lessor.renew(now, id)? {
+///         Renewal::Renewed(ttl) => break Some(ttl),
+///         // Through the host's log, if it has one.
+///         Renewal::Reset(checkpoint) => drop(lessor.execute(now, &checkpoint.into(), &mut rows)),
+///         // The client is answered when the lease is gone.
+///         _ => break None,
+///     }
+/// };
+/// assert_eq!(answer, Some(Ttl::new(60)?));
+/// # Ok::<(), lease_core::LeaseError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Renewal {
@@ -35,6 +57,23 @@ impl LessorCore {
     /// # Errors
     ///
     /// [`LeaseError::NotPrimary`] and [`LeaseError::LeaseNotFound`].
+    ///
+    /// ```
+    /// # use lease_core::{Epoch, Grant, LeaseId, LessorConfig, LessorCore, Renewal, Timestamp};
+    /// # use lease_core::{Ttl, WriteBatch};
+    /// # use std::time::Duration;
+    /// # let mut lessor = LessorCore::new(LessorConfig::default());
+    /// # lessor.promote(Timestamp::ZERO, Epoch::new(1), Duration::ZERO);
+    /// # let id = LeaseId::try_from(7)?;
+    /// # let grant = Grant::new(id, Ttl::new(10)?).into();
+    /// # lessor.execute(Timestamp::ZERO, &grant, &mut WriteBatch::default());
+    /// let renewal = lessor.renew(Timestamp::from_secs(9), id)?;
+    /// assert_eq!(renewal, Renewal::Renewed(Ttl::new(10)?));
+    /// assert_eq!(lessor.poll_expired(Timestamp::from_secs(18)), None);
+    /// let renewal = lessor.renew(Timestamp::from_secs(19), id)?;
+    /// assert_eq!(renewal, Renewal::Expiring, "too late");
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[inline]
     pub fn renew(&mut self, now: Timestamp, id: LeaseId) -> Result<Renewal, LeaseError> {
         let read = self.clock.read(now);
@@ -48,6 +87,22 @@ impl LessorCore {
     /// Renews many leases, each as [`renew`](Self::renew) does, and answers in their order. Where
     /// memory is slow it takes a fraction of the time, because the look-ups do not wait for each
     /// other.
+    ///
+    /// ```
+    /// # use lease_core::{Epoch, Grant, LeaseError, LeaseId, LessorConfig, LessorCore, Renewal};
+    /// # use lease_core::{Timestamp, Ttl, WriteBatch};
+    /// # use std::time::Duration;
+    /// # let mut lessor = LessorCore::new(LessorConfig::default());
+    /// # lessor.promote(Timestamp::ZERO, Epoch::new(1), Duration::ZERO);
+    /// # let id = LeaseId::try_from(7)?;
+    /// # let grant = Grant::new(id, Ttl::new(10)?).into();
+    /// # lessor.execute(Timestamp::ZERO, &grant, &mut WriteBatch::default());
+    /// let unknown = LeaseId::try_from(8)?;
+    /// let answers = lessor.renew_many(Timestamp::from_secs(9), &[id, unknown]);
+    /// let renewed = Renewal::Renewed(Ttl::new(10)?);
+    /// assert_eq!(answers, [Ok(renewed), Err(LeaseError::LeaseNotFound)]);
+    /// # Ok::<(), LeaseError>(())
+    /// ```
     pub fn renew_many(
         &mut self,
         now: Timestamp,

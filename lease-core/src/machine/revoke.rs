@@ -94,12 +94,39 @@ impl LessorCore {
 
     /// The items of a lease, sorted: the order in which every member deletes them. Empty if no
     /// lease has the id. O(k log k).
+    ///
+    /// ```
+    /// # use lease_core::{Command, Grant, LeaseId, LessorConfig, LessorCore};
+    /// # use lease_core::{Timestamp, Ttl, WriteBatch};
+    /// # let mut lessor = LessorCore::new(LessorConfig::default());
+    /// # let mut rows = WriteBatch::default();
+    /// # let id = LeaseId::try_from(7)?;
+    /// # lessor.execute(Timestamp::ZERO, &Grant::new(id, Ttl::new(60)?).into(), &mut rows);
+    /// let items = vec!["b".into(), "a".into()];
+    /// lessor.execute(Timestamp::ZERO, &Command::Attach { id, items }, &mut rows);
+    /// assert_eq!(lessor.items(id), ["a".into(), "b".into()]);
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[must_use]
     pub fn items(&self, id: LeaseId) -> Vec<LeaseItem> {
         self.table.attachments.items(id)
     }
 
     /// Whether the lease has any items. O(1).
+    ///
+    /// ```
+    /// # use lease_core::{Command, Grant, LeaseId, LessorConfig, LessorCore};
+    /// # use lease_core::{Timestamp, Ttl, WriteBatch};
+    /// # let mut lessor = LessorCore::new(LessorConfig::default());
+    /// # let mut rows = WriteBatch::default();
+    /// # let id = LeaseId::try_from(7)?;
+    /// # lessor.execute(Timestamp::ZERO, &Grant::new(id, Ttl::new(60)?).into(), &mut rows);
+    /// assert!(!lessor.has_items(id));
+    /// let items = vec!["a".into()];
+    /// lessor.execute(Timestamp::ZERO, &Command::Attach { id, items }, &mut rows);
+    /// assert!(lessor.has_items(id));
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[must_use]
     pub fn has_items(&self, id: LeaseId) -> bool {
         let record = self.table.records.get(id);
@@ -113,7 +140,24 @@ impl LessorCore {
     }
 
     /// Waits for the end of a lease; `None` if no lease has the id or this lessor is not the primary.
-    /// The outcome comes from [`poll_ticket`](Self::poll_ticket).
+    /// The outcome comes from [`poll_ticket`](Self::poll_ticket). O(log n) of the waits.
+    ///
+    /// ```
+    /// # use lease_core::{Epoch, Grant, LeaseId, LessorConfig, LessorCore, Renewal, Timestamp};
+    /// # use lease_core::{Ttl, WriteBatch};
+    /// # use std::time::Duration;
+    /// # let mut lessor = LessorCore::new(LessorConfig::default());
+    /// # let mut rows = WriteBatch::default();
+    /// # lessor.promote(Timestamp::ZERO, Epoch::new(1), Duration::ZERO);
+    /// # let id = LeaseId::try_from(7)?;
+    /// # lessor.execute(Timestamp::ZERO, &Grant::new(id, Ttl::new(10)?).into(), &mut rows);
+    /// # let late = Timestamp::from_secs(10);
+    /// // Its time is up: the client waits, and is told when the lease is gone.
+    /// assert_eq!(lessor.renew(late, id)?, Renewal::Expiring);
+    /// let ticket = lessor.wait_for(id).expect("the lease is still there");
+    /// assert_eq!(ticket.lease(), id);
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     pub fn wait_for(&mut self, id: LeaseId) -> Option<Ticket> {
         self.primary.as_ref()?;
         self.table.records.get(id)?;

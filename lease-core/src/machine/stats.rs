@@ -43,6 +43,16 @@ pub struct LessorStats {
 
 impl LessorCore {
     /// The counters. O(1).
+    ///
+    /// ```
+    /// # use lease_core::{Grant, LeaseId, LessorConfig, LessorCore, Timestamp, Ttl, WriteBatch};
+    /// let mut lessor = LessorCore::new(LessorConfig::default());
+    /// let grant = Grant::new(LeaseId::try_from(7)?, Ttl::new(60)?).into();
+    /// lessor.execute(Timestamp::ZERO, &grant, &mut WriteBatch::default());
+    /// let stats = lessor.stats();
+    /// assert_eq!((stats.granted, stats.revoked, stats.leases), (1, 0, 1));
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[must_use]
     pub fn stats(&self) -> LessorStats {
         let primary = self.primary.as_ref();
@@ -60,12 +70,26 @@ impl LessorCore {
     }
 
     /// How many leases there are. O(1).
+    ///
+    /// ```
+    /// # use lease_core::{Grant, LeaseId, LessorConfig, LessorCore, Timestamp, Ttl, WriteBatch};
+    /// let mut lessor = LessorCore::new(LessorConfig::default());
+    /// let grant = Grant::new(LeaseId::try_from(7)?, Ttl::new(60)?).into();
+    /// lessor.execute(Timestamp::ZERO, &grant, &mut WriteBatch::default());
+    /// assert_eq!(lessor.len(), 1);
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[must_use]
     pub const fn len(&self) -> usize {
         self.table.records.len()
     }
 
     /// Whether there is no lease. O(1).
+    ///
+    /// ```
+    /// # use lease_core::{LessorConfig, LessorCore};
+    /// assert!(LessorCore::new(LessorConfig::default()).is_empty());
+    /// ```
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len() == 0

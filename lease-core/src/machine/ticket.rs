@@ -5,6 +5,27 @@ use crate::LeaseId;
 /// A place in the queue of those who wait for what becomes of a lease.
 ///
 /// Its outcome comes from [`LessorCore::poll_ticket`](crate::LessorCore::poll_ticket).
+///
+/// ```
+/// # use lease_core::{Epoch, Grant, LeaseId, LessorConfig, LessorCore, Timestamp, Ttl, WriteBatch};
+/// # use std::collections::BTreeMap;
+/// # use std::time::Duration;
+/// # let mut lessor = LessorCore::new(LessorConfig::default());
+/// # lessor.promote(Timestamp::ZERO, Epoch::new(1), Duration::ZERO);
+/// # let id = LeaseId::try_from(7)?;
+/// # let grant = Grant::new(id, Ttl::new(10)?).into();
+/// # lessor.execute(Timestamp::ZERO, &grant, &mut WriteBatch::default());
+/// // The host keeps whom to tell under the ticket.
+/// let mut clients = BTreeMap::new();
+/// clients.insert(lessor.wait_for(id).expect("the lease is there"), "client 3");
+/// lessor.demote(Epoch::new(1));
+/// while let Some((ticket, outcome)) = lessor.poll_ticket() {
+///     let client = clients.remove(&ticket).expect("it waits");
+///     println!("{client}: {outcome:?}");
+/// }
+/// assert!(clients.is_empty());
+/// # Ok::<(), lease_core::LeaseError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Ticket {
     lease: LeaseId,
@@ -13,6 +34,20 @@ pub struct Ticket {
 
 impl Ticket {
     /// The lease that is waited for.
+    ///
+    /// ```
+    /// # use lease_core::{Epoch, Grant, LeaseId, LessorConfig, LessorCore, Timestamp, Ttl};
+    /// # use lease_core::WriteBatch;
+    /// # use std::time::Duration;
+    /// # let mut lessor = LessorCore::new(LessorConfig::default());
+    /// # lessor.promote(Timestamp::ZERO, Epoch::new(1), Duration::ZERO);
+    /// # let id = LeaseId::try_from(7)?;
+    /// # let grant = Grant::new(id, Ttl::new(10)?).into();
+    /// # lessor.execute(Timestamp::ZERO, &grant, &mut WriteBatch::default());
+    /// let ticket = lessor.wait_for(id).expect("the lease is there");
+    /// assert_eq!(ticket.lease(), id);
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[must_use]
     pub const fn lease(&self) -> LeaseId {
         self.lease
