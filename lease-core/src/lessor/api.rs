@@ -161,10 +161,8 @@ impl BackendLessor {
     /// Those of [`grant`](Lessor::grant); then nothing is written.
     ///
     /// ```
-    /// use lease_core::{BackendLessor, LeaseId, NullBackend, Table, WriteBatch};
-    /// use std::sync::Arc;
-    ///
-    /// let lessor = BackendLessor::builder(Arc::new(NullBackend)).build()?;
+    /// # use lease_core::{BackendLessor, LeaseId, NullBackend, Table, WriteBatch};
+    /// # let lessor = BackendLessor::builder(std::sync::Arc::new(NullBackend)).build()?;
     /// let mut writes = WriteBatch::default();
     /// writes.put(Table::new("sessions"), "7", "alice");
     /// lessor.grant_with(LeaseId::try_from(7)?, 60, writes)?;
@@ -193,10 +191,8 @@ impl BackendLessor {
     /// Those of [`revoke`](Lessor::revoke); then nothing is written.
     ///
     /// ```
-    /// use lease_core::{BackendLessor, LeaseError, LeaseId, NullBackend, Table, WriteBatch};
-    /// use std::sync::Arc;
-    ///
-    /// let lessor = BackendLessor::builder(Arc::new(NullBackend)).build()?;
+    /// # use lease_core::{BackendLessor, LeaseError, LeaseId, NullBackend, Table, WriteBatch};
+    /// # let lessor = BackendLessor::builder(std::sync::Arc::new(NullBackend)).build()?;
     /// let mut writes = WriteBatch::default();
     /// writes.delete(Table::new("sessions"), "7");
     /// let unknown = lessor.revoke_with(LeaseId::try_from(7)?, writes);
@@ -212,13 +208,11 @@ impl BackendLessor {
     ///
     /// # Errors
     ///
-    /// Those of [`attach`](Lessor::attach); then nothing is written.
+    /// Those of [`attach`](Lessor::attach) and [`LeaseError::Backend`]; then nothing is written.
     ///
     /// ```
-    /// use lease_core::{BackendLessor, LeaseId, Lessor, NullBackend, Table, WriteBatch};
-    /// use std::sync::Arc;
-    ///
-    /// let lessor = BackendLessor::builder(Arc::new(NullBackend)).build()?;
+    /// # use lease_core::{BackendLessor, LeaseId, Lessor, NullBackend, Table, WriteBatch};
+    /// # let lessor = BackendLessor::builder(std::sync::Arc::new(NullBackend)).build()?;
     /// let id = LeaseId::try_from(7)?;
     /// lessor.grant(id, 60)?;
     /// let mut writes = WriteBatch::default();
@@ -239,13 +233,11 @@ impl BackendLessor {
     ///
     /// # Errors
     ///
-    /// Those of [`detach`](Lessor::detach); then nothing is written.
+    /// Those of [`detach`](Lessor::detach) and [`LeaseError::Backend`]; then nothing is written.
     ///
     /// ```
-    /// use lease_core::{BackendLessor, LeaseId, Lessor, NullBackend, Table, WriteBatch};
-    /// use std::sync::Arc;
-    ///
-    /// let lessor = BackendLessor::builder(Arc::new(NullBackend)).build()?;
+    /// # use lease_core::{BackendLessor, LeaseId, Lessor, NullBackend, Table, WriteBatch};
+    /// # let lessor = BackendLessor::builder(std::sync::Arc::new(NullBackend)).build()?;
     /// let id = LeaseId::try_from(7)?;
     /// lessor.grant(id, 60)?;
     /// lessor.attach(id, &["a".into()])?;
@@ -277,11 +269,9 @@ impl BackendLessor {
     /// host's writes are not committed either.
     ///
     /// ```
-    /// use lease_core::{Answer, BackendLessor, Command, Grant, Incarnation, LeaseId, NullBackend};
-    /// use lease_core::{Table, Ttl, WriteBatch};
-    /// use std::sync::Arc;
-    ///
-    /// let lessor = BackendLessor::builder(Arc::new(NullBackend)).build()?;
+    /// # use lease_core::{Answer, BackendLessor, Command, Grant, Incarnation, LeaseId, NullBackend};
+    /// # use lease_core::{Table, Ttl, WriteBatch};
+    /// # let lessor = BackendLessor::builder(std::sync::Arc::new(NullBackend)).build()?;
     /// let index = 17;
     /// let grant = Grant {
     ///     incarnation: Incarnation::supplied(index),
@@ -301,12 +291,12 @@ impl BackendLessor {
     ///
     /// # Errors
     ///
-    /// [`LeaseError::Backend`] and [`LeaseError::Stopped`]: then nothing is committed.
+    /// [`LeaseError::Backend`], [`LeaseError::Clock`], [`LeaseError::Reentrant`] and
+    /// [`LeaseError::Stopped`]: then nothing is committed.
     ///
     /// ```
     /// # use lease_core::{BackendLessor, NullBackend, Table, WriteBatch};
-    /// # use std::sync::Arc;
-    /// # let lessor = BackendLessor::builder(Arc::new(NullBackend)).build()?;
+    /// # let lessor = BackendLessor::builder(std::sync::Arc::new(NullBackend)).build()?;
     /// let mut writes = WriteBatch::default();
     /// writes.put(Table::new("meta"), "applied", 18_u64.to_be_bytes());
     /// lessor.write(writes)?;
@@ -321,6 +311,13 @@ impl BackendLessor {
     /// # Errors
     ///
     /// [`LeaseError::LeaseTtlTooLarge`].
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, NullBackend, Ttl};
+    /// # let lessor = BackendLessor::builder(std::sync::Arc::new(NullBackend)).build()?;
+    /// assert_eq!(lessor.admit_ttl(0)?, Ttl::MIN, "raised to the minimum");
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     pub fn admit_ttl(&self, secs: i64) -> Result<Ttl, LeaseError> {
         self.shared.config.admit_ttl(secs)
     }
@@ -361,6 +358,16 @@ impl BackendLessor {
 
     /// Ceases to be the primary of the host's epoch or an older one, see
     /// [`LessorCore::demote`](crate::LessorCore::demote). Returns whether the role changed. O(1).
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, Epoch, NullBackend};
+    /// # use std::{sync::Arc, time::Duration};
+    /// # let lessor = BackendLessor::builder(Arc::new(NullBackend)).build()?;
+    /// lessor.promote_to(Epoch::new(5), Duration::ZERO);
+    /// assert!(lessor.demote_from(Epoch::new(5)));
+    /// assert!(!lessor.promote_to(Epoch::new(5), Duration::ZERO), "the term is over");
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     pub fn demote_from(&self, epoch: Epoch) -> bool {
         let demote = |core: &mut crate::LessorCore| core.demote(epoch);
         let state = &self.shared.state;
@@ -372,12 +379,29 @@ impl BackendLessor {
     }
 
     /// The replicated epoch: the newest that an applied [`Command::BeginEpoch`] has brought. O(1).
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, Command, Epoch, NullBackend, WriteBatch};
+    /// # let lessor = BackendLessor::builder(std::sync::Arc::new(NullBackend)).build()?;
+    /// lessor.apply(&Command::BeginEpoch(Epoch::new(5)), WriteBatch::default())?;
+    /// assert_eq!(lessor.epoch(), Epoch::new(5));
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[must_use]
     pub fn epoch(&self) -> Epoch {
         self.shared.state.read(|state| state.core.epoch())
     }
 
-    /// The epoch in which this lessor is the primary, if it is.
+    /// The epoch in which this lessor is the primary, if it is. O(1).
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, Lessor, NullBackend};
+    /// # let lessor = BackendLessor::builder(std::sync::Arc::new(NullBackend)).build()?;
+    /// assert_eq!(lessor.primary_epoch(), None);
+    /// let epoch = lessor.promote(std::time::Duration::ZERO)?;
+    /// assert_eq!(lessor.primary_epoch(), Some(epoch));
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[must_use]
     pub fn primary_epoch(&self) -> Option<Epoch> {
         self.shared.state.read(|state| state.core.primary_epoch())
@@ -385,6 +409,23 @@ impl BackendLessor {
 
     /// Reports that an attempt to revoke an expired lease has ended without its revoke, see
     /// [`LessorCore::handle_attempt`](crate::LessorCore::handle_attempt).
+    ///
+    /// ```
+    /// # use {lease_core::*, std::{sync::Arc, time::Duration}};
+    /// # let clock = Arc::new(ManualClock::default());
+    /// # let lessor = BackendLessor::builder(Arc::new(NullBackend)).clock(clock.clone());
+    /// # let lessor = lessor.driver(Driver::Manual).build()?;
+    /// # lessor.promote(Duration::ZERO)?;
+    /// # lessor.grant(LeaseId::try_from(7)?, 10)?;
+    /// # clock.advance(Duration::from_secs(10));
+    /// # lessor.tick();
+    /// let batch = lessor.expired_leases().try_recv().expect("a lease is due");
+    /// for revocation in batch.revocations() {
+    ///     let fence = revocation.fence.expect("it is an expiry");
+    ///     lessor.handle_attempt(revocation.id, fence, AttemptOutcome::Failed);
+    /// }
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     pub fn handle_attempt(&self, id: LeaseId, fence: ExpiryFence, outcome: AttemptOutcome) {
         let now = self.shared.time_or_last();
         self.shared
@@ -395,6 +436,24 @@ impl BackendLessor {
     /// Takes due checkpoints to propose, for a host that does not want to be called back: an async
     /// host or a simulation. `None` if none is due, or unless the lessor's mode is
     /// [`CheckpointMode::Polled`].
+    ///
+    /// ```
+    /// # use {lease_core::*, std::{sync::Arc, time::Duration}};
+    /// # let clock = Arc::new(ManualClock::default());
+    /// # let lessor = BackendLessor::builder(Arc::new(NullBackend)).clock(clock.clone());
+    /// # let lessor = lessor.driver(Driver::Manual).checkpoints(CheckpointMode::Polled).build()?;
+    /// # lessor.promote(Duration::ZERO)?;
+    /// # lessor.grant(LeaseId::try_from(7)?, 1000)?;
+    /// assert_eq!(lessor.next_checkpoint(), Some(Timestamp::from_secs(300)), "5 minutes");
+    /// clock.advance(Duration::from_secs(300));
+    /// while let Some(batch) = lessor.poll_checkpoints() {
+    ///     // Through the host's log, on every member.
+    ///     lessor.apply(&Command::Checkpoint(batch.records.clone()), WriteBatch::default())?;
+    ///     lessor.handle_checkpoints(&batch, ProposalOutcome::Applied);
+    /// }
+    /// assert_eq!(lessor.stats().checkpoints_applied, 1);
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     pub fn poll_checkpoints(&self) -> Option<CheckpointBatch> {
         let now = self.shared.precise_time().ok()?;
         self.shared.state.with(|state| {
@@ -407,14 +466,16 @@ impl BackendLessor {
         })
     }
 
-    /// When [`poll_checkpoints`](Self::poll_checkpoints) may have something, if ever. O(1).
+    /// When [`poll_checkpoints`](Self::poll_checkpoints), whose example has it, may have
+    /// something, if ever. O(1).
     #[must_use]
     pub fn next_checkpoint(&self) -> Option<Timestamp> {
         let state = &self.shared.state;
         state.read(|state| state.core.next_checkpoint())
     }
 
-    /// Reports what became of a batch from [`poll_checkpoints`](Self::poll_checkpoints).
+    /// Reports what became of a batch from [`poll_checkpoints`](Self::poll_checkpoints), as its
+    /// example does.
     pub fn handle_checkpoints(&self, batch: &CheckpointBatch, outcome: ProposalOutcome) {
         let now = self.shared.time_or_last();
         self.shared
@@ -430,6 +491,20 @@ impl BackendLessor {
     /// # Errors
     ///
     /// Those of [`renew`](Lessor::renew), but for [`LeaseError::DeadlineExceeded`].
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, LeaseError, LeaseId, Lessor, NullBackend};
+    /// # use std::{pin::pin, sync::Arc, task::{Context, Poll, Waker}, time::Duration};
+    /// async fn keep_alive(lessor: &BackendLessor, id: LeaseId) -> Result<u64, LeaseError> {
+    ///     Ok(lessor.renew_async(id).await?.as_secs())
+    /// }
+    /// # let lessor = BackendLessor::builder(Arc::new(NullBackend)).build()?;
+    /// # lessor.promote(Duration::ZERO)?;
+    /// # lessor.grant(LeaseId::try_from(7)?, 60)?;
+    /// # let renewed = pin!(keep_alive(&lessor, LeaseId::try_from(7)?));
+    /// # assert_eq!(renewed.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(Ok(60)));
+    /// # Ok::<(), LeaseError>(())
+    /// ```
     pub async fn renew_async(&self, id: LeaseId) -> Result<Ttl, LeaseError> {
         let shared = Arc::downgrade(&self.shared);
         super::renew::renew_async(shared, id).await
@@ -439,6 +514,21 @@ impl BackendLessor {
     /// [`tick`](Lessor::tick), for the task that drives a lessor by hand: it sleeps until the earlier
     /// of the two, and ticks again, which tells the lessor until when it sleeps next. What comes closer
     /// before this is polled is not lost.
+    ///
+    /// ```
+    /// # use {lease_core::*, std::{sync::Arc, time::Duration}};
+    /// # let clock = Arc::new(ManualClock::default());
+    /// # let lessor = BackendLessor::builder(Arc::new(NullBackend)).clock(clock.clone());
+    /// # let lessor = lessor.driver(Driver::Manual).build()?;
+    /// # lessor.promote(Duration::ZERO)?;
+    /// # let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    /// assert_eq!(lessor.tick(), None, "the task sleeps until something is due");
+    /// let mut moved = std::pin::pin!(lessor.wakeup_moved());
+    /// assert!(moved.as_mut().poll(&mut cx).is_pending());
+    /// lessor.grant(LeaseId::try_from(7)?, 60)?;
+    /// assert!(moved.poll(&mut cx).is_ready());
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     pub async fn wakeup_moved(&self) {
         poll_fn(|cx| {
             // A waker is the host's code, also to be cloned.
@@ -455,12 +545,42 @@ impl BackendLessor {
 
     /// Delivers no lease as expired until [`resume_expiry`](Self::resume_expiry): for a host that
     /// restores its state. A lease whose time is up meanwhile can still be renewed.
+    ///
+    /// ```
+    /// # use {lease_core::*, std::{sync::Arc, time::Duration}};
+    /// # let clock = Arc::new(ManualClock::default());
+    /// # let lessor = BackendLessor::builder(Arc::new(NullBackend)).clock(clock.clone());
+    /// # let lessor = lessor.driver(Driver::Manual).build()?;
+    /// # lessor.promote(Duration::ZERO)?;
+    /// lessor.grant(LeaseId::try_from(7)?, 10)?;
+    /// lessor.suspend_expiry();
+    /// clock.advance(Duration::from_secs(11));
+    /// lessor.tick();
+    /// assert!(lessor.expired_leases().is_empty());
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     pub fn suspend_expiry(&self) {
         self.shared.state.with(|state| state.core.suspend_expiry());
     }
 
     /// Ends what [`suspend_expiry`](Self::suspend_expiry), or a start with
     /// [`BackendLessorBuilder::suspend_expiry`](crate::BackendLessorBuilder::suspend_expiry), began.
+    ///
+    /// ```
+    /// # use {lease_core::*, std::{sync::Arc, time::Duration}};
+    /// # let clock = Arc::new(ManualClock::default());
+    /// # let lessor = BackendLessor::builder(Arc::new(NullBackend)).clock(clock.clone());
+    /// # let lessor = lessor.driver(Driver::Manual).build()?;
+    /// # lessor.promote(Duration::ZERO)?;
+    /// # lessor.grant(LeaseId::try_from(7)?, 10)?;
+    /// # clock.advance(Duration::from_secs(11));
+    /// lessor.suspend_expiry();
+    /// // Here the host attaches its keys again.
+    /// lessor.resume_expiry();
+    /// lessor.tick();
+    /// assert!(!lessor.expired_leases().is_empty());
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     pub fn resume_expiry(&self) {
         self.shared.state.with(|state| state.core.resume_expiry());
     }

@@ -67,6 +67,15 @@ impl BackendLessorBuilder {
     }
 
     /// How the lessor behaves. Default: etcd's settings.
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, LeaseId, Lessor, LessorConfig, NullBackend, Ttl};
+    /// # use std::sync::Arc;
+    /// let config = LessorConfig { min_ttl: Ttl::new(5)?, ..LessorConfig::default() };
+    /// let lessor = BackendLessor::builder(Arc::new(NullBackend)).config(config).build()?;
+    /// assert_eq!(lessor.grant(LeaseId::try_from(7)?, 1)?.ttl().as_secs(), 5);
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[must_use]
     pub fn config(mut self, config: LessorConfig) -> Self {
         self.config = config;
@@ -74,6 +83,15 @@ impl BackendLessorBuilder {
     }
 
     /// When writes are safe. Default: [`Durability::EveryCommand`].
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, Durability, NullBackend};
+    /// # use std::sync::Arc;
+    /// let lessor = BackendLessor::builder(Arc::new(NullBackend))
+    ///     .durability(Durability::ETCD)
+    ///     .build()?;
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[must_use]
     pub const fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
@@ -81,6 +99,16 @@ impl BackendLessorBuilder {
     }
 
     /// What makes time pass. Default: [`Driver::Threads`].
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, Driver, Lessor, NullBackend};
+    /// # use std::sync::Arc;
+    /// let lessor = BackendLessor::builder(Arc::new(NullBackend))
+    ///     .driver(Driver::Manual)
+    ///     .build()?;
+    /// assert_eq!(lessor.tick(), None, "the host calls it; nothing will ever be due");
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[must_use]
     pub const fn driver(mut self, driver: Driver) -> Self {
         self.options.driver = driver;
@@ -88,6 +116,15 @@ impl BackendLessorBuilder {
     }
 
     /// Who revokes expired leases. Default: [`ExpiryMode::Deliver`].
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, ExpiryMode, NullBackend};
+    /// # use std::sync::Arc;
+    /// let lessor = BackendLessor::builder(Arc::new(NullBackend))
+    ///     .expiry(ExpiryMode::AutoRevoke)
+    ///     .build()?;
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[must_use]
     pub const fn expiry(mut self, expiry: ExpiryMode) -> Self {
         self.options.expiry = expiry;
@@ -95,6 +132,16 @@ impl BackendLessorBuilder {
     }
 
     /// Who brings checkpoints to the replicated state. Default: [`CheckpointMode::Local`].
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, CheckpointMode, NullBackend};
+    /// # use std::sync::Arc;
+    /// let lessor = BackendLessor::builder(Arc::new(NullBackend))
+    ///     .checkpoints(CheckpointMode::Polled)
+    ///     .build()?;
+    /// assert_eq!(lessor.poll_checkpoints(), None, "none is due");
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[must_use]
     pub fn checkpoints(mut self, checkpoints: CheckpointMode) -> Self {
         self.checkpoints = checkpoints;
@@ -102,6 +149,21 @@ impl BackendLessorBuilder {
     }
 
     /// Where the time comes from. Default: [`SystemClock`].
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, Driver, LeaseId, Lessor, ManualClock, NullBackend};
+    /// # use std::{sync::Arc, time::Duration};
+    /// let clock = Arc::new(ManualClock::default());
+    /// let lessor = BackendLessor::builder(Arc::new(NullBackend))
+    ///     .clock(clock.clone())
+    ///     .build()?;
+    /// lessor.promote(Duration::ZERO)?;
+    /// lessor.grant(LeaseId::try_from(7)?, 60)?;
+    /// clock.advance(Duration::from_secs(20));
+    /// let lease = lessor.lookup(LeaseId::try_from(7)?).expect("it is there");
+    /// assert_eq!(lease.remaining(), Duration::from_secs(40));
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = Some(clock);
@@ -109,6 +171,21 @@ impl BackendLessorBuilder {
     }
 
     /// Who is told what happens. Default: nobody.
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, LessorEvent, NullBackend, Observer};
+    /// # use std::sync::Arc;
+    /// struct Log;
+    ///
+    /// impl Observer for Log {
+    ///     fn observe(&self, event: &LessorEvent<'_>) {
+    ///         println!("{event:?}");
+    ///     }
+    /// }
+    ///
+    /// let lessor = BackendLessor::builder(Arc::new(NullBackend)).observer(Arc::new(Log)).build()?;
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[must_use]
     pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
         self.observer = Some(observer);
@@ -116,6 +193,16 @@ impl BackendLessorBuilder {
     }
 
     /// See [`Lessor::set_range_deleter`](crate::Lessor::set_range_deleter).
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, NullBackend, Table, TableDeleter};
+    /// # use std::sync::Arc;
+    /// // The host keeps its keys in a table of the lessor's backend.
+    /// let lessor = BackendLessor::builder(Arc::new(NullBackend))
+    ///     .range_deleter(Arc::new(TableDeleter::new(Table::new("kv"))))
+    ///     .build()?;
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[must_use]
     pub fn range_deleter(mut self, range_deleter: Arc<dyn RangeDeleter>) -> Self {
         self.range_deleter = Some(range_deleter);
@@ -123,6 +210,19 @@ impl BackendLessorBuilder {
     }
 
     /// [`CheckpointMode::Proposed`] through this one.
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, BoxError, Checkpoint, NullBackend};
+    /// # use std::{sync::Arc, time::Duration};
+    /// let propose = |records: &[Checkpoint], timeout: Duration| -> Result<(), BoxError> {
+    ///     // Here they go through the host's log, and are applied.
+    ///     Ok(())
+    /// };
+    /// let lessor = BackendLessor::builder(Arc::new(NullBackend))
+    ///     .checkpointer(Arc::new(propose))
+    ///     .build()?;
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[must_use]
     pub fn checkpointer(mut self, checkpointer: Arc<dyn Checkpointer>) -> Self {
         self.checkpoints = CheckpointMode::Proposed(checkpointer);
@@ -131,6 +231,24 @@ impl BackendLessorBuilder {
 
     /// How long [`Lessor::renew`](crate::Lessor::renew) waits for the end of an expired lease.
     /// Default 5 s.
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, Driver, LeaseError, LeaseId, Lessor, ManualClock};
+    /// # use lease_core::NullBackend;
+    /// # use std::{sync::Arc, time::Duration};
+    /// # let clock = Arc::new(ManualClock::default());
+    /// let lessor = BackendLessor::builder(Arc::new(NullBackend))
+    ///     .renew_timeout(Duration::from_millis(1))
+    /// #   .clock(clock.clone())
+    /// #   .driver(Driver::Manual)
+    ///     .build()?;
+    /// # lessor.promote(Duration::ZERO)?;
+    /// lessor.grant(LeaseId::try_from(7)?, 10)?;
+    /// # clock.advance(Duration::from_secs(10));
+    /// // 10 seconds later, and nobody revokes it:
+    /// assert_eq!(lessor.renew(LeaseId::try_from(7)?), Err(LeaseError::DeadlineExceeded));
+    /// # Ok::<(), LeaseError>(())
+    /// ```
     #[must_use]
     pub const fn renew_timeout(mut self, timeout: Duration) -> Self {
         self.options.renew_timeout = timeout;
@@ -138,6 +256,16 @@ impl BackendLessorBuilder {
     }
 
     /// How long the checkpointer may take over due checkpoints. Default 5 s.
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, NullBackend};
+    /// # use std::{sync::Arc, time::Duration};
+    /// // The host's log commits within a second, or has no leader.
+    /// let lessor = BackendLessor::builder(Arc::new(NullBackend))
+    ///     .checkpoint_timeout(Duration::from_secs(1))
+    ///     .build()?;
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[must_use]
     pub const fn checkpoint_timeout(mut self, timeout: Duration) -> Self {
         self.options.checkpoint_timeout = timeout;
@@ -146,6 +274,16 @@ impl BackendLessorBuilder {
 
     /// How long [`Lessor::stop`](crate::Lessor::stop) waits in all for threads that are in the host's
     /// or the backend's code before it leaves them alone. Default 5 s.
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, Lessor, NullBackend};
+    /// # use std::{sync::Arc, time::Duration};
+    /// let lessor = BackendLessor::builder(Arc::new(NullBackend))
+    ///     .stop_timeout(Duration::from_secs(1))
+    ///     .build()?;
+    /// lessor.stop();
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[must_use]
     pub const fn stop_timeout(mut self, timeout: Duration) -> Self {
         self.options.stop_timeout = timeout;
@@ -154,6 +292,16 @@ impl BackendLessorBuilder {
 
     /// How many batches of expired leases may wait for the host. Default 16, as in etcd; 0 is taken
     /// as 1.
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, NullBackend};
+    /// # use std::sync::Arc;
+    /// // 64 batches of 500 leases may wait.
+    /// let lessor = BackendLessor::builder(Arc::new(NullBackend))
+    ///     .expired_capacity(64)
+    ///     .build()?;
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[must_use]
     pub const fn expired_capacity(mut self, batches: usize) -> Self {
         self.expired_capacity = batches;
@@ -161,18 +309,39 @@ impl BackendLessorBuilder {
     }
 
     /// Starts with expiry suspended, see [`BackendLessor::suspend_expiry`].
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, Lessor, NullBackend};
+    /// # use std::{sync::Arc, time::Duration};
+    /// let lessor = BackendLessor::builder(Arc::new(NullBackend))
+    ///     .suspend_expiry()
+    ///     .build()?;
+    /// lessor.promote(Duration::ZERO)?;
+    /// // Here the host attaches its keys again: no lease expires before them.
+    /// lessor.resume_expiry();
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[must_use]
     pub const fn suspend_expiry(mut self) -> Self {
         self.suspended = true;
         self
     }
 
-    /// Recovers the leases in the backend and starts. The lessor is not the primary yet.
+    /// Recovers the leases in the backend and starts. The lessor is not the primary yet. O(n) in
+    /// the stored leases.
     ///
     /// # Errors
     ///
     /// [`LeaseError::Backend`] if the backend cannot be read, [`LeaseError::Spawn`] if the system has
     /// no room for a thread.
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, LeaseError, Lessor, NullBackend};
+    /// # use std::sync::Arc;
+    /// let lessor = BackendLessor::builder(Arc::new(NullBackend)).build()?;
+    /// assert_eq!(lessor.primary_epoch(), None);
+    /// # Ok::<(), LeaseError>(())
+    /// ```
     pub fn build(self) -> Result<BackendLessor, LeaseError> {
         let clock = self.clock;
         let clock = clock.unwrap_or_else(|| Arc::new(SystemClock::default()));

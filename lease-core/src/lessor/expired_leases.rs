@@ -45,6 +45,26 @@ pub struct ExpiredLeases {
 }
 
 /// Why no batch of expired leases was received.
+///
+/// ```
+/// # use lease_core::{ExpiredLeases, Lessor, RecvError};
+/// # use std::time::Duration;
+/// /// The thread of a host that revokes what has expired.
+/// fn serve(lessor: &dyn Lessor, expired: &ExpiredLeases) {
+///     loop {
+///         match expired.recv_timeout(Duration::from_secs(1)) {
+///             Ok(batch) => drop(lessor.revoke_expired(&batch)),
+///             Err(RecvError::Timeout) => println!("still here"),
+///             Err(_) => return, // the lessor was stopped
+///         }
+///     }
+/// }
+/// # let lessor = lease_core::BackendLessor::builder(std::sync::Arc::new(lease_core::NullBackend));
+/// # let lessor = lessor.build()?;
+/// # lessor.stop();
+/// # serve(&lessor, &lessor.expired_leases());
+/// # Ok::<(), lease_core::LeaseError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecvError {
@@ -105,6 +125,26 @@ impl ExpiredLeases {
     /// # Errors
     ///
     /// [`RecvError::Empty`] and [`RecvError::Stopped`].
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, Driver, LeaseId, Lessor, ManualClock, NullBackend};
+    /// # use lease_core::RecvError;
+    /// # use std::{sync::Arc, time::Duration};
+    /// # let clock = Arc::new(ManualClock::default());
+    /// # let lessor = BackendLessor::builder(Arc::new(NullBackend))
+    /// #     .clock(clock.clone())
+    /// #     .driver(Driver::Manual)
+    /// #     .build()?;
+    /// # lessor.promote(Duration::ZERO)?;
+    /// # lessor.grant(LeaseId::try_from(7)?, 10)?;
+    /// let expired = lessor.expired_leases();
+    /// assert_eq!(expired.try_recv(), Err(RecvError::Empty));
+    /// clock.advance(Duration::from_secs(10));
+    /// lessor.tick();
+    /// let batch = expired.try_recv().expect("a lease is due");
+    /// assert_eq!(batch.leases.len(), 1);
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     pub fn try_recv(&self) -> Result<ExpiredBatch, RecvError> {
         let shared = self.shared.upgrade().ok_or(RecvError::Stopped)?;
         let now = shared.time_or_last();
@@ -116,6 +156,21 @@ impl ExpiredLeases {
     /// # Errors
     ///
     /// [`RecvError::Stopped`].
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, LeaseId, Lessor, NullBackend, RecvError};
+    /// # use std::sync::Arc;
+    /// # let lessor = BackendLessor::builder(Arc::new(NullBackend)).build()?;
+    /// let expired = lessor.expired_leases();
+    /// let revoker = std::thread::spawn(move || {
+    ///     while let Ok(batch) = expired.recv() {
+    ///         println!("{} leases to be revoked", batch.leases.len());
+    ///     }
+    /// });
+    /// lessor.stop();
+    /// assert!(revoker.join().is_ok(), "it ends with the lessor");
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     pub fn recv(&self) -> Result<ExpiredBatch, RecvError> {
         loop {
             let since = self.deliveries.listen();
@@ -131,6 +186,16 @@ impl ExpiredLeases {
     /// # Errors
     ///
     /// [`RecvError::Timeout`] and [`RecvError::Stopped`].
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, Lessor, NullBackend, RecvError};
+    /// # use std::{sync::Arc, time::Duration};
+    /// # let lessor = BackendLessor::builder(Arc::new(NullBackend)).build()?;
+    /// let expired = lessor.expired_leases();
+    /// let received = expired.recv_timeout(Duration::from_millis(1));
+    /// assert_eq!(received, Err(RecvError::Timeout));
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     pub fn recv_timeout(&self, timeout: Duration) -> Result<ExpiredBatch, RecvError> {
         let deadline = Deadline::after(Some(timeout));
         loop {
@@ -152,6 +217,23 @@ impl ExpiredLeases {
     /// # Errors
     ///
     /// [`RecvError::Stopped`].
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, ExpiredLeases, Lessor, NullBackend};
+    /// # use std::{pin::pin, sync::Arc, task::{Context, Poll, Waker}};
+    /// async fn serve(lessor: &BackendLessor, expired: ExpiredLeases) {
+    ///     while let Ok(batch) = expired.recv_async().await {
+    ///         // Here the revocations go through the host's log.
+    ///         println!("{} leases to be revoked", batch.leases.len());
+    ///     }
+    /// }
+    /// # let lessor = BackendLessor::builder(Arc::new(NullBackend)).build()?;
+    /// # lessor.stop();
+    /// # let expired = lessor.expired_leases();
+    /// # let ended = pin!(serve(&lessor, expired)).poll(&mut Context::from_waker(Waker::noop()));
+    /// # assert_eq!(ended, Poll::Ready(()));
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     pub async fn recv_async(&self) -> Result<ExpiredBatch, RecvError> {
         poll_fn(|cx| self.poll_recv(cx)).await
     }
@@ -161,6 +243,25 @@ impl ExpiredLeases {
     /// # Errors
     ///
     /// [`RecvError::Stopped`].
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, Driver, LeaseId, Lessor, ManualClock, NullBackend};
+    /// # use std::{sync::Arc, task::{Context, Poll, Waker}, time::Duration};
+    /// # let clock = Arc::new(ManualClock::default());
+    /// # let lessor = BackendLessor::builder(Arc::new(NullBackend))
+    /// #     .clock(clock.clone())
+    /// #     .driver(Driver::Manual)
+    /// #     .build()?;
+    /// # lessor.promote(Duration::ZERO)?;
+    /// # lessor.grant(LeaseId::try_from(7)?, 10)?;
+    /// let expired = lessor.expired_leases();
+    /// # let mut cx = Context::from_waker(Waker::noop());
+    /// assert!(expired.poll_recv(&mut cx).is_pending());
+    /// clock.advance(Duration::from_secs(10));
+    /// lessor.tick(); // wakes the task
+    /// assert!(matches!(expired.poll_recv(&mut cx), Poll::Ready(Ok(_))));
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     pub fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<Result<ExpiredBatch, RecvError>> {
         let Some(shared) = self.shared.upgrade() else {
             return Poll::Ready(Err(RecvError::Stopped));
@@ -182,11 +283,47 @@ impl ExpiredLeases {
     }
 
     /// The batches that are there, each taken as it is returned; ends when there is none.
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, Driver, LeaseId, Lessor, ManualClock, NullBackend};
+    /// # use std::{sync::Arc, time::Duration};
+    /// # let clock = Arc::new(ManualClock::default());
+    /// # let lessor = BackendLessor::builder(Arc::new(NullBackend))
+    /// #     .clock(clock.clone())
+    /// #     .driver(Driver::Manual)
+    /// #     .build()?;
+    /// # lessor.promote(Duration::ZERO)?;
+    /// # lessor.grant(LeaseId::try_from(7)?, 10)?;
+    /// clock.advance(Duration::from_secs(10));
+    /// lessor.tick();
+    /// for batch in lessor.expired_leases().try_iter() {
+    ///     lessor.revoke_expired(&batch)?;
+    /// }
+    /// assert!(lessor.leases().is_empty());
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     pub fn try_iter(&self) -> impl Iterator<Item = ExpiredBatch> + '_ {
         std::iter::from_fn(|| self.try_recv().ok())
     }
 
     /// How many batches are there. O(1).
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, Driver, LeaseId, Lessor, ManualClock, NullBackend};
+    /// # use std::{sync::Arc, time::Duration};
+    /// # let clock = Arc::new(ManualClock::default());
+    /// # let lessor = BackendLessor::builder(Arc::new(NullBackend))
+    /// #     .clock(clock.clone())
+    /// #     .driver(Driver::Manual)
+    /// #     .build()?;
+    /// # lessor.promote(Duration::ZERO)?;
+    /// lessor.grant(LeaseId::try_from(7)?, 10)?;
+    /// lessor.grant(LeaseId::try_from(8)?, 10)?;
+    /// clock.advance(Duration::from_secs(10));
+    /// lessor.tick();
+    /// assert_eq!(lessor.expired_leases().len(), 1, "both are in one batch");
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[must_use]
     pub fn len(&self) -> usize {
         let shared = self.shared.upgrade();
@@ -196,6 +333,14 @@ impl ExpiredLeases {
     }
 
     /// Whether no batch is there. O(1).
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, Lessor, NullBackend};
+    /// # use std::sync::Arc;
+    /// # let lessor = BackendLessor::builder(Arc::new(NullBackend)).build()?;
+    /// assert!(lessor.expired_leases().is_empty());
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -95,6 +95,14 @@ pub(crate) struct Shared {
 
 impl BackendLessor {
     /// Starts making a lessor over `backend`.
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, Lessor, NullBackend};
+    /// # use std::sync::Arc;
+    /// let lessor = BackendLessor::builder(Arc::new(NullBackend)).build()?;
+    /// assert!(lessor.leases().is_empty());
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[must_use]
     pub fn builder(backend: Arc<dyn Backend>) -> BackendLessorBuilder {
         BackendLessorBuilder::new(backend)
@@ -143,6 +151,15 @@ impl BackendLessor {
     /// # Panics
     ///
     /// If one does not hold.
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, LeaseId, Lessor, NullBackend};
+    /// # use std::sync::Arc;
+    /// let lessor = BackendLessor::builder(Arc::new(NullBackend)).build()?;
+    /// lessor.grant(LeaseId::try_from(7)?, 60)?;
+    /// lessor.check_invariants();
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     pub fn check_invariants(&self) {
         self.shared.state.check_invariants();
     }

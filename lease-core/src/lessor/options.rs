@@ -6,6 +6,19 @@ use crate::Checkpointer;
 use crate::sync::Arc;
 
 /// When a command's writes are safe.
+///
+/// ```
+/// # use lease_core::{BackendLessor, Durability, LeaseId, Lessor, NullBackend};
+/// # use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+/// let batched = Durability::Batched {
+///     interval: Duration::from_millis(10),
+///     max_writes: NonZeroUsize::new(1_000).expect("not zero"),
+/// };
+/// let lessor = BackendLessor::builder(Arc::new(NullBackend)).durability(batched).build()?;
+/// lessor.grant(LeaseId::try_from(7)?, 60)?; // does not wait for the disk
+/// lessor.flush()?; // does
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Durability {
@@ -33,6 +46,23 @@ impl Durability {
 }
 
 /// What makes time pass for the lessor.
+///
+/// ```
+/// # use lease_core::{BackendLessor, Driver, LeaseId, Lessor, ManualClock, NullBackend};
+/// # use std::{sync::Arc, time::Duration};
+/// let clock = Arc::new(ManualClock::default());
+/// let lessor = BackendLessor::builder(Arc::new(NullBackend))
+///     .clock(clock.clone())
+///     .driver(Driver::Manual)
+///     .build()?;
+/// lessor.promote(Duration::ZERO)?;
+/// lessor.grant(LeaseId::try_from(7)?, 10)?;
+/// clock.advance(Duration::from_secs(10));
+/// assert!(lessor.expired_leases().is_empty(), "nothing happens by itself");
+/// lessor.tick();
+/// assert!(!lessor.expired_leases().is_empty());
+/// # Ok::<(), lease_core::LeaseError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Driver {
@@ -46,6 +76,25 @@ pub enum Driver {
 }
 
 /// Who revokes expired leases.
+///
+/// ```
+/// # use lease_core::{BackendLessor, Driver, ExpiryMode, LeaseId, Lessor, ManualClock};
+/// # use lease_core::NullBackend;
+/// # use std::{sync::Arc, time::Duration};
+/// # let clock = Arc::new(ManualClock::default());
+/// let lessor = BackendLessor::builder(Arc::new(NullBackend))
+///     .expiry(ExpiryMode::AutoRevoke)
+/// #   .clock(clock.clone())
+/// #   .driver(Driver::Manual)
+///     .build()?;
+/// # lessor.promote(Duration::ZERO)?;
+/// lessor.grant(LeaseId::try_from(7)?, 10)?;
+/// # clock.advance(Duration::from_secs(10));
+/// # lessor.tick();
+/// // 10 seconds later:
+/// assert!(lessor.leases().is_empty());
+/// # Ok::<(), lease_core::LeaseError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum ExpiryMode {
@@ -57,6 +106,20 @@ pub enum ExpiryMode {
 }
 
 /// Who brings due checkpoints, and the resets that renewals need, to the replicated state.
+///
+/// ```
+/// # use lease_core::{BackendLessor, BoxError, Checkpoint, CheckpointMode, NullBackend};
+/// # use std::{sync::Arc, time::Duration};
+/// // A host with a log.
+/// let propose = |records: &[Checkpoint], timeout: Duration| -> Result<(), BoxError> {
+///     // Here they go through the log, and are applied.
+///     Ok(())
+/// };
+/// let lessor = BackendLessor::builder(Arc::new(NullBackend))
+///     .checkpoints(CheckpointMode::Proposed(Arc::new(propose)))
+///     .build()?;
+/// # Ok::<(), lease_core::LeaseError>(())
+/// ```
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum CheckpointMode {

@@ -12,6 +12,27 @@ use crate::{LeaseId, Ticket, TicketOutcome};
 /// It ends when the lease is gone, or when this lessor is no primary any more. Dropping it ends the
 /// wait, so that a deadline is a timeout of the host's around it. It does not keep the lessor. From
 /// [`BackendLessor::wait`].
+///
+/// ```
+/// # use lease_core::{BackendLessor, LeaseId, Lessor, NullBackend, Renewal, TicketOutcome};
+/// # use std::{pin::pin, sync::Arc, task::{Context, Poll, Waker}, time::Duration};
+/// async fn ended(lessor: &BackendLessor, id: LeaseId) -> bool {
+///     match lessor.wait(id) {
+///         Some(wait) => wait.await == TicketOutcome::Revoked,
+///         None => false, // there is no such lease, or another member has to answer
+///     }
+/// }
+/// # let lessor = BackendLessor::builder(Arc::new(NullBackend)).build()?;
+/// # lessor.promote(Duration::ZERO)?;
+/// # let id = LeaseId::try_from(7)?;
+/// # lessor.grant(id, 60)?;
+/// # let mut ended = pin!(ended(&lessor, id));
+/// # let mut cx = Context::from_waker(Waker::noop());
+/// # assert_eq!(ended.as_mut().poll(&mut cx), Poll::Pending);
+/// # lessor.revoke(id)?;
+/// # assert_eq!(ended.poll(&mut cx), Poll::Ready(true));
+/// # Ok::<(), lease_core::LeaseError>(())
+/// ```
 #[must_use = "a wait does nothing unless it is polled"]
 pub struct Wait {
     shared: Weak<Shared>,
@@ -63,12 +84,38 @@ impl Wait {
     }
 
     /// The lease that is waited for.
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, LeaseId, Lessor, NullBackend};
+    /// # use std::{sync::Arc, time::Duration};
+    /// # let lessor = BackendLessor::builder(Arc::new(NullBackend)).build()?;
+    /// # lessor.promote(Duration::ZERO)?;
+    /// # let id = LeaseId::try_from(7)?;
+    /// lessor.grant(id, 60)?;
+    /// let wait = lessor.wait(id).expect("the lease is there");
+    /// assert_eq!(wait.lease(), id);
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[must_use]
     pub const fn lease(&self) -> LeaseId {
         self.ticket.lease()
     }
 
     /// The outcome, if the wait is over.
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, LeaseId, Lessor, NullBackend, TicketOutcome};
+    /// # use std::{sync::Arc, time::Duration};
+    /// # let lessor = BackendLessor::builder(Arc::new(NullBackend)).build()?;
+    /// # lessor.promote(Duration::ZERO)?;
+    /// # let id = LeaseId::try_from(7)?;
+    /// lessor.grant(id, 60)?;
+    /// let wait = lessor.wait(id).expect("the lease is there");
+    /// assert_eq!(wait.try_outcome(), None);
+    /// lessor.demote();
+    /// assert_eq!(wait.try_outcome(), Some(TicketOutcome::NotPrimary));
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[must_use]
     pub fn try_outcome(&self) -> Option<TicketOutcome> {
         self.slot.peek()
