@@ -10,12 +10,51 @@ use crate::{
 ///
 /// It is object safe. [`BackendLessor`](crate::BackendLessor) implements it over a [`Backend`],
 /// `FakeLessor` (feature `testing`) for tests of code that uses a lessor.
+///
+/// Beside the errors that a method names, any command may fail with [`LeaseError::Clock`], with
+/// [`LeaseError::Reentrant`] if it is given from inside another one, and with
+/// [`LeaseError::Backend`] if writes are batched, the backend is far behind and a commit fails.
+///
+/// ```
+/// use lease_core::{Lessor, LeaseError, LeaseId};
+/// # use lease_core::{BackendLessor, NullBackend};
+///
+/// /// Of a service that takes any lessor: a session ends with its client.
+/// fn open_session(lessor: &dyn Lessor, id: LeaseId, name: &str) -> Result<(), LeaseError> {
+///     lessor.grant(id, 30)?;
+///     lessor.attach(id, &[format!("sessions/{name}").into()])
+/// }
+/// # let lessor = BackendLessor::builder(std::sync::Arc::new(NullBackend)).build()?;
+/// # open_session(&lessor, LeaseId::try_from(7)?, "alice")?;
+/// # assert_eq!(lessor.get_lease(b"sessions/alice"), Some(LeaseId::try_from(7)?));
+/// # Ok::<(), LeaseError>(())
+/// ```
 pub trait Lessor: Send + Sync {
     /// Sets who deletes the items of a revoked lease. Without one only the lease itself is deleted.
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, Lessor, NullBackend, Table, TableDeleter};
+    /// # use std::sync::Arc;
+    /// # let lessor = BackendLessor::builder(Arc::new(NullBackend)).build()?;
+    /// lessor.set_range_deleter(Arc::new(TableDeleter::new(Table::new("kv"))));
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     fn set_range_deleter(&self, range_deleter: Arc<dyn RangeDeleter>);
 
     /// Sets who carries checkpoints through the host's log. Without one the lessor applies its
     /// checkpoints itself, as a host without consensus wants it.
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, BoxError, Checkpoint, Lessor, NullBackend};
+    /// # use std::{sync::Arc, time::Duration};
+    /// # let lessor = BackendLessor::builder(Arc::new(NullBackend)).build()?;
+    /// let propose = |records: &[Checkpoint], timeout: Duration| -> Result<(), BoxError> {
+    ///     // Here they go through the host's log, and are applied.
+    ///     Ok(())
+    /// };
+    /// lessor.set_checkpointer(Arc::new(propose));
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     fn set_checkpointer(&self, checkpointer: Arc<dyn Checkpointer>);
 
     /// Grants a lease that expires at least `ttl` seconds from now. A TTL below the configured
@@ -25,6 +64,15 @@ pub trait Lessor: Send + Sync {
     ///
     /// [`LeaseError::LeaseExists`], [`LeaseError::LeaseTtlTooLarge`],
     /// [`LeaseError::TooManyLeases`], [`LeaseError::Backend`], [`LeaseError::Stopped`].
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, LeaseError, LeaseId, Lessor, NullBackend};
+    /// # let lessor = BackendLessor::builder(std::sync::Arc::new(NullBackend)).build()?;
+    /// let id = LeaseId::try_from(7)?;
+    /// assert_eq!(lessor.grant(id, 60)?.ttl().as_secs(), 60);
+    /// assert_eq!(lessor.grant(id, 60), Err(LeaseError::LeaseExists));
+    /// # Ok::<(), LeaseError>(())
+    /// ```
     fn grant(&self, id: LeaseId, ttl: i64) -> Result<Lease, LeaseError>;
 
     /// Revokes a lease: its items are deleted, in sorted order, and its row with them in one
@@ -34,6 +82,18 @@ pub trait Lessor: Send + Sync {
     ///
     /// [`LeaseError::LeaseNotFound`], [`LeaseError::RangeDeleter`], [`LeaseError::Backend`],
     /// [`LeaseError::Stopped`]. Except for the first the lease is as it was.
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, LeaseError, LeaseId, Lessor, NullBackend};
+    /// # let lessor = BackendLessor::builder(std::sync::Arc::new(NullBackend)).build()?;
+    /// # let id = LeaseId::try_from(7)?;
+    /// lessor.grant(id, 60)?;
+    /// lessor.attach(id, &["a".into()])?;
+    /// lessor.revoke(id)?;
+    /// assert_eq!((lessor.lookup(id), lessor.get_lease(b"a")), (None, None));
+    /// assert_eq!(lessor.revoke(id), Err(LeaseError::LeaseNotFound));
+    /// # Ok::<(), LeaseError>(())
+    /// ```
     fn revoke(&self, id: LeaseId) -> Result<(), LeaseError>;
 
     /// Revokes leases in one transaction, and answers for each; one that is unknown does not stop
@@ -43,6 +103,16 @@ pub trait Lessor: Send + Sync {
     ///
     /// [`LeaseError::RangeDeleter`], [`LeaseError::Backend`], [`LeaseError::Stopped`]: then no
     /// lease is revoked.
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, LeaseError, LeaseId, Lessor, NullBackend};
+    /// # let lessor = BackendLessor::builder(std::sync::Arc::new(NullBackend)).build()?;
+    /// let [id, unknown] = [LeaseId::try_from(7)?, LeaseId::try_from(8)?];
+    /// lessor.grant(id, 60)?;
+    /// let answers = lessor.revoke_many(&[unknown, id])?;
+    /// assert_eq!(answers, [Err(LeaseError::LeaseNotFound), Ok(())]);
+    /// # Ok::<(), LeaseError>(())
+    /// ```
     fn revoke_many(&self, ids: &[LeaseId]) -> Result<Vec<Result<(), LeaseError>>, LeaseError>;
 
     /// Revokes the leases of an expired batch in one transaction, as far as the fences still match.
@@ -50,6 +120,23 @@ pub trait Lessor: Send + Sync {
     /// # Errors
     ///
     /// As [`revoke_many`](Self::revoke_many).
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, Driver, LeaseId, Lessor, ManualClock, NullBackend};
+    /// # use lease_core::Revoked;
+    /// # use std::{sync::Arc, time::Duration};
+    /// # let clock = Arc::new(ManualClock::default());
+    /// # let lessor = BackendLessor::builder(Arc::new(NullBackend)).clock(clock.clone());
+    /// # let lessor = lessor.driver(Driver::Manual).build()?;
+    /// # lessor.promote(Duration::ZERO)?;
+    /// lessor.grant(LeaseId::try_from(7)?, 10)?;
+    /// # clock.advance(Duration::from_secs(10));
+    /// # lessor.tick();
+    /// // 10 seconds later:
+    /// let batch = lessor.expired_leases().try_recv().expect("a lease is due");
+    /// assert_eq!(lessor.revoke_expired(&batch)?, [Ok(Revoked::Done)]);
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     fn revoke_expired(
         &self,
         batch: &ExpiredBatch,
@@ -61,6 +148,19 @@ pub trait Lessor: Send + Sync {
     /// # Errors
     ///
     /// [`LeaseError::RemainingTtlOutOfRange`], [`LeaseError::Backend`], [`LeaseError::Stopped`].
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, LeaseId, Lessor, NullBackend};
+    /// # use std::{sync::Arc, time::Duration};
+    /// # let lessor = BackendLessor::builder(Arc::new(NullBackend)).build()?;
+    /// # let id = LeaseId::try_from(7)?;
+    /// lessor.grant(id, 60)?;
+    /// lessor.checkpoint(id, 20)?;
+    /// lessor.promote(Duration::ZERO)?;
+    /// let lease = lessor.lookup(id).expect("it is there");
+    /// assert!(lease.remaining() <= Duration::from_secs(21), "not 60");
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     fn checkpoint(&self, id: LeaseId, remaining: i64) -> Result<(), LeaseError>;
 
     /// Attaches items to a lease; an item of another lease is moved. All or nothing.
@@ -69,9 +169,32 @@ pub trait Lessor: Send + Sync {
     ///
     /// [`LeaseError::LeaseNotFound`], [`LeaseError::TooManyItems`], [`LeaseError::ItemTooLong`],
     /// [`LeaseError::Stopped`].
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, LeaseId, Lessor, NullBackend};
+    /// # let lessor = BackendLessor::builder(std::sync::Arc::new(NullBackend)).build()?;
+    /// let [id, other] = [LeaseId::try_from(7)?, LeaseId::try_from(8)?];
+    /// lessor.grant(id, 60)?;
+    /// lessor.grant(other, 60)?;
+    /// lessor.attach(id, &["a".into(), "b".into()])?;
+    /// lessor.attach(other, &["b".into()])?;
+    /// assert_eq!(lessor.get_lease(b"b"), Some(other), "it was moved");
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     fn attach(&self, id: LeaseId, items: &[LeaseItem]) -> Result<(), LeaseError>;
 
-    /// The lease that an item is attached to.
+    /// The lease that an item is attached to. O(1).
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, LeaseId, Lessor, NullBackend};
+    /// # let lessor = BackendLessor::builder(std::sync::Arc::new(NullBackend)).build()?;
+    /// # let id = LeaseId::try_from(7)?;
+    /// lessor.grant(id, 60)?;
+    /// lessor.attach(id, &["services/web/1".into()])?;
+    /// assert_eq!(lessor.get_lease(b"services/web/1"), Some(id));
+    /// assert_eq!(lessor.get_lease(b"services/web/2"), None);
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     fn get_lease(&self, item: &[u8]) -> Option<LeaseId>;
 
     /// Detaches items from a lease; items of another lease stay where they are.
@@ -79,6 +202,17 @@ pub trait Lessor: Send + Sync {
     /// # Errors
     ///
     /// [`LeaseError::LeaseNotFound`], [`LeaseError::Stopped`].
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, LeaseId, Lessor, NullBackend};
+    /// # let lessor = BackendLessor::builder(std::sync::Arc::new(NullBackend)).build()?;
+    /// # let id = LeaseId::try_from(7)?;
+    /// lessor.grant(id, 60)?;
+    /// lessor.attach(id, &["a".into()])?;
+    /// lessor.detach(id, &["a".into(), "unknown".into()])?;
+    /// assert_eq!(lessor.get_lease(b"a"), None);
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     fn detach(&self, id: LeaseId, items: &[LeaseItem]) -> Result<(), LeaseError>;
 
     /// Becomes the primary, in an epoch that the lessor counts and stores first: every lease expires
@@ -90,9 +224,35 @@ pub trait Lessor: Send + Sync {
     ///
     /// [`LeaseError::Backend`] if the epoch could not be stored, [`LeaseError::EpochOutOfRange`] if
     /// there is none left, [`LeaseError::Stopped`]: then the role is what it was.
+    /// [`LeaseError::NotPrimary`] if another thread has demoted it at once.
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, LeaseId, Lessor, NullBackend};
+    /// # use std::{sync::Arc, time::Duration};
+    /// # let lessor = BackendLessor::builder(Arc::new(NullBackend)).build()?;
+    /// # let id = LeaseId::try_from(7)?;
+    /// lessor.grant(id, 60)?;
+    /// assert_eq!(lessor.lookup(id).map(|lease| lease.demoted()), Some(true));
+    /// let first = lessor.promote(Duration::ZERO)?;
+    /// assert!(lessor.lookup(id).is_some_and(|lease| lease.remaining().as_secs() <= 60));
+    /// assert!(lessor.promote(Duration::ZERO)? > first, "it starts anew");
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     fn promote(&self, extend: Duration) -> Result<Epoch, LeaseError>;
 
     /// Ceases to be the primary: no lease expires, waiting renewals are answered. O(1).
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, LeaseError, LeaseId, Lessor, NullBackend};
+    /// # use std::{sync::Arc, time::Duration};
+    /// # let lessor = BackendLessor::builder(Arc::new(NullBackend)).build()?;
+    /// # lessor.promote(Duration::ZERO)?;
+    /// # let id = LeaseId::try_from(7)?;
+    /// lessor.grant(id, 60)?;
+    /// lessor.demote();
+    /// assert_eq!(lessor.renew(id), Err(LeaseError::NotPrimary));
+    /// # Ok::<(), LeaseError>(())
+    /// ```
     fn demote(&self);
 
     /// Renews a lease and returns its TTL. For an expired lease it waits, a configured time at
@@ -103,6 +263,19 @@ pub trait Lessor: Send + Sync {
     /// [`LeaseError::NotPrimary`], [`LeaseError::LeaseNotFound`], also when the wait ended in its
     /// revoke, [`LeaseError::DeadlineExceeded`], [`LeaseError::Checkpointer`] if a checkpoint had
     /// to be taken back and could not, [`LeaseError::Backend`], [`LeaseError::Stopped`].
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, LeaseError, LeaseId, Lessor, NullBackend};
+    /// # use std::{sync::Arc, time::Duration};
+    /// # let lessor = BackendLessor::builder(Arc::new(NullBackend)).build()?;
+    /// # lessor.promote(Duration::ZERO)?;
+    /// # let id = LeaseId::try_from(7)?;
+    /// lessor.grant(id, 60)?;
+    /// assert_eq!(lessor.renew(id)?.as_secs(), 60);
+    /// lessor.revoke(id)?;
+    /// assert_eq!(lessor.renew(id), Err(LeaseError::LeaseNotFound));
+    /// # Ok::<(), LeaseError>(())
+    /// ```
     fn renew(&self, id: LeaseId) -> Result<Ttl, LeaseError>;
 
     /// As [`renew`](Self::renew), waiting at most `timeout`.
@@ -110,6 +283,23 @@ pub trait Lessor: Send + Sync {
     /// # Errors
     ///
     /// Those of [`renew`](Self::renew).
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, Driver, LeaseError, LeaseId, Lessor, ManualClock};
+    /// # use lease_core::NullBackend;
+    /// # use std::{sync::Arc, time::Duration};
+    /// # let clock = Arc::new(ManualClock::default());
+    /// # let lessor = BackendLessor::builder(Arc::new(NullBackend)).clock(clock.clone());
+    /// # let lessor = lessor.driver(Driver::Manual).build()?;
+    /// # lessor.promote(Duration::ZERO)?;
+    /// # let id = LeaseId::try_from(7)?;
+    /// lessor.grant(id, 10)?;
+    /// # clock.advance(Duration::from_secs(10));
+    /// // 10 seconds later, and nobody revokes it:
+    /// let renewed = lessor.renew_timeout(id, Duration::from_millis(1));
+    /// assert_eq!(renewed, Err(LeaseError::DeadlineExceeded));
+    /// # Ok::<(), LeaseError>(())
+    /// ```
     fn renew_timeout(&self, id: LeaseId, timeout: Duration) -> Result<Ttl, LeaseError>;
 
     /// Renews a lease without waiting: answers [`Renewal::Expiring`] or [`Renewal::Reset`] where
@@ -118,25 +308,114 @@ pub trait Lessor: Send + Sync {
     /// # Errors
     ///
     /// [`LeaseError::NotPrimary`], [`LeaseError::LeaseNotFound`], [`LeaseError::Stopped`].
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, Driver, LeaseId, Lessor, ManualClock, NullBackend};
+    /// # use lease_core::Renewal;
+    /// # use std::{sync::Arc, time::Duration};
+    /// # let clock = Arc::new(ManualClock::default());
+    /// # let lessor = BackendLessor::builder(Arc::new(NullBackend)).clock(clock.clone());
+    /// # let lessor = lessor.driver(Driver::Manual).build()?;
+    /// # lessor.promote(Duration::ZERO)?;
+    /// # let id = LeaseId::try_from(7)?;
+    /// lessor.grant(id, 10)?;
+    /// assert!(matches!(lessor.try_renew(id)?, Renewal::Renewed(_)));
+    /// # clock.advance(Duration::from_secs(10));
+    /// // 10 seconds later:
+    /// assert_eq!(lessor.try_renew(id)?, Renewal::Expiring);
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     fn try_renew(&self, id: LeaseId) -> Result<Renewal, LeaseError>;
 
-    /// [`try_renew`](Self::try_renew) for each of the leases, cheaper than one by one.
+    /// [`try_renew`](Self::try_renew) for each of the leases, in their order; cheaper than one by
+    /// one.
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, LeaseError, LeaseId, Lessor, NullBackend, Renewal, Ttl};
+    /// # use std::{sync::Arc, time::Duration};
+    /// # let lessor = BackendLessor::builder(Arc::new(NullBackend)).build()?;
+    /// # lessor.promote(Duration::ZERO)?;
+    /// let [id, unknown] = [LeaseId::try_from(7)?, LeaseId::try_from(8)?];
+    /// lessor.grant(id, 60)?;
+    /// let renewed = Renewal::Renewed(Ttl::new(60)?);
+    /// let answers = lessor.renew_many(&[unknown, id]);
+    /// assert_eq!(answers, [Err(LeaseError::LeaseNotFound), Ok(renewed)]);
+    /// # Ok::<(), LeaseError>(())
+    /// ```
     fn renew_many(&self, ids: &[LeaseId]) -> Vec<Result<Renewal, LeaseError>>;
 
-    /// The lease with this id.
+    /// The lease with this id. O(1), and O(k log k) in its items.
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, LeaseId, Lessor, NullBackend};
+    /// # let lessor = BackendLessor::builder(std::sync::Arc::new(NullBackend)).build()?;
+    /// # let id = LeaseId::try_from(7)?;
+    /// lessor.grant(id, 60)?;
+    /// lessor.attach(id, &["b".into(), "a".into()])?;
+    /// let lease = lessor.lookup(id).expect("it is there");
+    /// assert_eq!(lease.keys(), ["a".into(), "b".into()]);
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     fn lookup(&self, id: LeaseId) -> Option<Lease>;
 
     /// All leases, those first that expire first. O(n log n), without holding a lock for all of it.
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, LeaseId, Lessor, NullBackend};
+    /// # use std::{sync::Arc, time::Duration};
+    /// # let lessor = BackendLessor::builder(Arc::new(NullBackend)).build()?;
+    /// # lessor.promote(Duration::ZERO)?;
+    /// for (number, secs) in [(1, 60), (2, 10)] {
+    ///     lessor.grant(LeaseId::try_from(number)?, secs)?;
+    /// }
+    /// let ids: Vec<_> = lessor.leases().iter().map(|lease| lease.id().get()).collect();
+    /// assert_eq!(ids, [2, 1]);
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     fn leases(&self) -> Vec<Lease>;
 
     /// The next `limit` leases behind `after`, or the first ones, in a fixed scrambled order: a
     /// walk page by page sees every lease that is there the whole time once.
+    /// O(n / 256 + limit log limit).
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, LeaseId, Lessor, NullBackend};
+    /// # let lessor = BackendLessor::builder(std::sync::Arc::new(NullBackend)).build()?;
+    /// # for number in 1..=100 {
+    /// #     lessor.grant(LeaseId::try_from(number)?, 60)?;
+    /// # }
+    /// let (mut seen, mut after) = (0, None);
+    /// loop {
+    ///     let page = lessor.page(after, 30);
+    ///     let Some(last) = page.last() else { break };
+    ///     after = Some(last.id());
+    ///     seen += page.len();
+    /// }
+    /// assert_eq!(seen, 100);
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     fn page(&self, after: Option<LeaseId>, limit: usize) -> Vec<Lease>;
 
     /// Where expired leases come from, in batches, until they are revoked or the lessor is demoted.
     ///
     /// Nothing is dropped because the host does not keep up. A lease is delivered again only when
     /// the retry interval has passed since the host took its last batch.
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, Driver, LeaseId, Lessor, ManualClock, NullBackend};
+    /// # use std::{sync::Arc, time::Duration};
+    /// # let clock = Arc::new(ManualClock::default());
+    /// # let lessor = BackendLessor::builder(Arc::new(NullBackend)).clock(clock.clone());
+    /// # let lessor = lessor.driver(Driver::Manual).build()?;
+    /// # lessor.promote(Duration::ZERO)?;
+    /// lessor.grant(LeaseId::try_from(7)?, 10)?;
+    /// # clock.advance(Duration::from_secs(10));
+    /// # lessor.tick();
+    /// // 10 seconds later:
+    /// let batch = lessor.expired_leases().try_recv().expect("a lease is due");
+    /// assert_eq!(batch.leases[0].id.get(), 7);
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     fn expired_leases(&self) -> ExpiredLeases;
 
     /// Replaces the whole state by what is in `backend`, which the lessor writes to from then on,
@@ -147,6 +426,17 @@ pub trait Lessor: Send + Sync {
     ///
     /// [`LeaseError::Backend`] if what is pending cannot be committed to the old backend or the new
     /// one cannot be read, [`LeaseError::Stopped`]: then nothing was changed.
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, LeaseId, Lessor, NullBackend};
+    /// # use std::sync::Arc;
+    /// # let lessor = BackendLessor::builder(Arc::new(NullBackend)).build()?;
+    /// lessor.grant(LeaseId::try_from(7)?, 60)?;
+    /// // What a snapshot brought, here without a lease.
+    /// lessor.recover(Arc::new(NullBackend), None)?;
+    /// assert!(lessor.leases().is_empty());
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     fn recover(
         &self,
         backend: Arc<dyn Backend>,
@@ -155,10 +445,41 @@ pub trait Lessor: Send + Sync {
 
     /// Does everything that is due, for a lessor that is driven by hand; does nothing for one with
     /// threads. Returns [`next_wakeup`](Self::next_wakeup).
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, Driver, LeaseId, Lessor, ManualClock, NullBackend};
+    /// # use lease_core::Timestamp;
+    /// # use std::{sync::Arc, time::Duration};
+    /// # let clock = Arc::new(ManualClock::default());
+    /// # let lessor = BackendLessor::builder(Arc::new(NullBackend)).clock(clock.clone());
+    /// # let lessor = lessor.driver(Driver::Manual).build()?;
+    /// # lessor.promote(Duration::ZERO)?;
+    /// lessor.grant(LeaseId::try_from(7)?, 10)?;
+    /// # clock.advance(Duration::from_secs(10));
+    /// // 10 seconds later:
+    /// let next = lessor.tick();
+    /// assert!(!lessor.expired_leases().is_empty());
+    /// assert!(next.is_none_or(|next| next > Timestamp::from_secs(10)), "it has done all");
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     fn tick(&self) -> Option<Timestamp>;
 
     /// When [`tick`](Self::tick) has something to do, on the lessor's clock; `None` while nothing
     /// will ever be due. A command can bring it forward.
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, Driver, LeaseId, Lessor, ManualClock, NullBackend};
+    /// # use lease_core::Timestamp;
+    /// # use std::{sync::Arc, time::Duration};
+    /// # let clock = Arc::new(ManualClock::default());
+    /// # let lessor = BackendLessor::builder(Arc::new(NullBackend)).clock(clock.clone());
+    /// # let lessor = lessor.driver(Driver::Manual).build()?;
+    /// # lessor.promote(Duration::ZERO)?;
+    /// assert_eq!(lessor.tick(), None);
+    /// lessor.grant(LeaseId::try_from(7)?, 10)?;
+    /// assert!(lessor.next_wakeup().is_some_and(|due| due <= Timestamp::from_secs(10)));
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     fn next_wakeup(&self) -> Option<Timestamp>;
 
     /// Commits all pending writes.
@@ -166,10 +487,29 @@ pub trait Lessor: Send + Sync {
     /// # Errors
     ///
     /// Those of the backend. What could not be committed stays pending.
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, Durability, LeaseId, Lessor, NullBackend};
+    /// # use std::sync::Arc;
+    /// let lessor = BackendLessor::builder(Arc::new(NullBackend))
+    ///     .durability(Durability::ETCD)
+    ///     .build()?;
+    /// lessor.grant(LeaseId::try_from(7)?, 60)?;
+    /// lessor.flush().expect("the disk works"); // now a crash cannot take it back
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     fn flush(&self) -> Result<(), BackendError>;
 
     /// Stops: answers waiting renewals, commits what is pending, ends the threads. Every command
     /// answers [`LeaseError::Stopped`] from then on. It may be called more than once, and ends in
     /// bounded time also while a thread is in the host's code.
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, LeaseError, LeaseId, Lessor, NullBackend};
+    /// # let lessor = BackendLessor::builder(std::sync::Arc::new(NullBackend)).build()?;
+    /// lessor.stop();
+    /// assert_eq!(lessor.grant(LeaseId::try_from(7)?, 60), Err(LeaseError::Stopped));
+    /// # Ok::<(), LeaseError>(())
+    /// ```
     fn stop(&self);
 }
