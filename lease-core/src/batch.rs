@@ -23,6 +23,23 @@ pub struct WriteBatch {
 }
 
 /// A change of one lease row.
+///
+/// ```
+/// # use lease_core::{LeaseId, LeaseRow, LeaseWrite, Ttl, WriteBatch};
+/// # use std::collections::BTreeMap;
+/// # let mut batch = WriteBatch::default();
+/// # batch.put_lease(LeaseRow::new(LeaseId::try_from(7)?, Ttl::new(60)?));
+/// // How a backend applies them.
+/// let mut rows = BTreeMap::new();
+/// for write in batch.leases() {
+///     match write {
+///         LeaseWrite::Put(row) => rows.insert(row.id, *row),
+///         LeaseWrite::Delete(id) => rows.remove(id),
+///     };
+/// }
+/// assert_eq!(rows.len(), 1);
+/// # Ok::<(), lease_core::LeaseError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LeaseWrite {
     /// Insert or replace the row.
@@ -33,6 +50,14 @@ pub enum LeaseWrite {
 
 impl LeaseWrite {
     /// The id of the row.
+    ///
+    /// ```
+    /// # use lease_core::{LeaseId, LeaseRow, LeaseWrite, Ttl};
+    /// # let id = LeaseId::try_from(7)?;
+    /// let put = LeaseWrite::Put(LeaseRow::new(id, Ttl::new(60)?));
+    /// assert_eq!(put.id(), LeaseWrite::Delete(id).id());
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[must_use]
     pub const fn id(&self) -> LeaseId {
         match self {
@@ -43,6 +68,25 @@ impl LeaseWrite {
 }
 
 /// A change in a table of the host's.
+///
+/// ```
+/// # use lease_core::{HostWrite, Table, WriteBatch};
+/// # use std::collections::BTreeMap;
+/// # let mut batch = WriteBatch::default();
+/// # batch.put(Table::new("kv"), "a", "b");
+/// // How a backend with one table applies them.
+/// let mut rows = BTreeMap::new();
+/// for write in batch.host().iter().cloned() {
+///     match write {
+///         HostWrite::Put { key, value, .. } => drop(rows.insert(key, value)),
+///         HostWrite::Delete { key, .. } => drop(rows.remove(&key)),
+///         HostWrite::DeleteRange { start, end, .. } => {
+///             rows.retain(|key, _| *key < start || end.as_ref().is_some_and(|end| key >= end));
+///         }
+///     }
+/// }
+/// assert_eq!(rows.len(), 1);
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum HostWrite {
     /// Insert or replace a row.
@@ -92,6 +136,13 @@ impl Table {
     /// # Panics
     ///
     /// If `name` is empty or one of the lessor's own tables.
+    ///
+    /// ```
+    /// use lease_core::Table;
+    ///
+    /// let tenant = 12;
+    /// assert_eq!(Table::new(format!("kv-{tenant}")).name(), "kv-12");
+    /// ```
     #[must_use]
     pub fn new(name: impl Into<Cow<'static, str>>) -> Self {
         let name = name.into();
@@ -104,6 +155,12 @@ impl Table {
     }
 
     /// The name.
+    ///
+    /// ```
+    /// use lease_core::Table;
+    ///
+    /// assert_eq!(Table::new("kv").name(), "kv");
+    /// ```
     #[must_use]
     pub fn name(&self) -> &str {
         &self.0
@@ -114,6 +171,13 @@ const LESSOR_TABLES: [&str; 2] = ["lease", "lease_meta"];
 
 impl WriteBatch {
     /// Inserts or replaces a row of the host's.
+    ///
+    /// ```
+    /// # use lease_core::{HostWrite, Table, WriteBatch};
+    /// let mut batch = WriteBatch::default();
+    /// batch.put(Table::new("kv"), "services/web/1", "10.0.0.7");
+    /// assert!(matches!(&batch.host()[0], HostWrite::Put { value, .. } if value == b"10.0.0.7"));
+    /// ```
     pub fn put(&mut self, table: Table, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) {
         self.host.push(HostWrite::Put {
             table,
@@ -123,6 +187,14 @@ impl WriteBatch {
     }
 
     /// Removes a row of the host's.
+    ///
+    /// ```
+    /// # use lease_core::{HostWrite, Table, WriteBatch};
+    /// let mut batch = WriteBatch::default();
+    /// batch.delete(Table::new("kv"), "services/web/1");
+    /// let [HostWrite::Delete { key, .. }] = batch.host() else { panic!("one write") };
+    /// assert_eq!(key, b"services/web/1");
+    /// ```
     pub fn delete(&mut self, table: Table, key: impl Into<Vec<u8>>) {
         self.host.push(HostWrite::Delete {
             table,
@@ -130,7 +202,16 @@ impl WriteBatch {
         });
     }
 
-    /// Removes the rows of the host's from `start` up to but not including `end`.
+    /// Removes the rows of the host's from `start` up to but not including `end`; without an `end`
+    /// to the end of the table.
+    ///
+    /// ```
+    /// # use lease_core::{Table, WriteBatch};
+    /// let mut batch = WriteBatch::default();
+    /// batch.delete_range(Table::new("kv"), "services/", Some(b"services0".to_vec()));
+    /// batch.delete_range(Table::new("sessions"), "", None); // all rows
+    /// assert_eq!(batch.len(), 2);
+    /// ```
     pub fn delete_range(&mut self, table: Table, start: impl Into<Vec<u8>>, end: Option<Vec<u8>>) {
         self.host.push(HostWrite::DeleteRange {
             table,
@@ -140,21 +221,55 @@ impl WriteBatch {
     }
 
     /// Inserts or replaces a lease row.
+    ///
+    /// ```
+    /// # use lease_core::{LeaseId, LeaseRow, LeaseWrite, Ttl, WriteBatch};
+    /// let row = LeaseRow::new(LeaseId::try_from(7)?, Ttl::new(60)?);
+    /// let mut batch = WriteBatch::default();
+    /// batch.put_lease(row);
+    /// assert_eq!(batch.leases(), [LeaseWrite::Put(row)]);
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     pub fn put_lease(&mut self, row: LeaseRow) {
         self.leases.push(LeaseWrite::Put(row));
     }
 
     /// Removes a lease row.
+    ///
+    /// ```
+    /// # use lease_core::{LeaseId, LeaseWrite, WriteBatch};
+    /// let mut batch = WriteBatch::default();
+    /// batch.delete_lease(LeaseId::try_from(7)?);
+    /// assert_eq!(batch.leases(), [LeaseWrite::Delete(LeaseId::try_from(7)?)]);
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     pub fn delete_lease(&mut self, id: LeaseId) {
         self.leases.push(LeaseWrite::Delete(id));
     }
 
-    /// Stores the epoch.
+    /// Stores the epoch; a later one in the same batch takes its place.
+    ///
+    /// ```
+    /// # use lease_core::{Epoch, WriteBatch};
+    /// let mut batch = WriteBatch::default();
+    /// batch.put_epoch(Epoch::new(3));
+    /// batch.put_epoch(Epoch::new(4));
+    /// assert_eq!((batch.epoch(), batch.len()), (Some(Epoch::new(4)), 1));
+    /// ```
     pub const fn put_epoch(&mut self, epoch: Epoch) {
         self.epoch = Some(epoch);
     }
 
     /// Adds the writes of `other` behind those of this batch and leaves `other` empty.
+    ///
+    /// ```
+    /// # use lease_core::{Table, WriteBatch};
+    /// let (mut batch, mut other) = (WriteBatch::default(), WriteBatch::default());
+    /// batch.put(Table::new("kv"), "a", "1");
+    /// other.delete(Table::new("kv"), "a");
+    /// batch.append(&mut other);
+    /// assert_eq!((batch.len(), other.len()), (2, 0), "the row is gone in the end");
+    /// ```
     pub fn append(&mut self, other: &mut Self) {
         self.leases.append(&mut other.leases);
         self.host.append(&mut other.host);
@@ -162,7 +277,18 @@ impl WriteBatch {
     }
 
     /// Keeps only the last write of each lease row and sorts them by id, which is the order that
-    /// tree-shaped stores write fastest.
+    /// tree-shaped stores write fastest. The host's writes stay as they are. O(n log n).
+    ///
+    /// ```
+    /// # use lease_core::{LeaseId, LeaseRow, LeaseWrite, Ttl, WriteBatch};
+    /// let id = LeaseId::try_from(7)?;
+    /// let mut batch = WriteBatch::default();
+    /// batch.put_lease(LeaseRow::new(id, Ttl::new(60)?));
+    /// batch.delete_lease(id);
+    /// batch.coalesce();
+    /// assert_eq!(batch.leases(), [LeaseWrite::Delete(id)]);
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     pub fn coalesce(&mut self) {
         self.leases.reverse();
         self.leases.sort_by_key(LeaseWrite::id);
@@ -170,30 +296,73 @@ impl WriteBatch {
     }
 
     /// The writes of lease rows, to be applied in this order.
+    ///
+    /// ```
+    /// # use lease_core::{LeaseId, LeaseWrite, WriteBatch};
+    /// let mut batch = WriteBatch::default();
+    /// batch.delete_lease(LeaseId::try_from(7)?);
+    /// for write in batch.leases() {
+    ///     assert!(matches!(write, LeaseWrite::Delete(_)));
+    /// }
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[must_use]
     pub fn leases(&self) -> &[LeaseWrite] {
         &self.leases
     }
 
     /// The writes of the host's, to be applied in this order.
+    ///
+    /// ```
+    /// # use lease_core::{Table, WriteBatch};
+    /// let mut batch = WriteBatch::default();
+    /// batch.put(Table::new("meta"), "applied", 17_u64.to_be_bytes());
+    /// assert_eq!((batch.host().len(), batch.leases().len()), (1, 0));
+    /// ```
     #[must_use]
     pub fn host(&self) -> &[HostWrite] {
         &self.host
     }
 
     /// The epoch to store, if any.
+    ///
+    /// ```
+    /// # use lease_core::{Epoch, WriteBatch};
+    /// let mut batch = WriteBatch::default();
+    /// assert_eq!(batch.epoch(), None, "the stored one stays");
+    /// batch.put_epoch(Epoch::new(3));
+    /// assert_eq!(batch.epoch(), Some(Epoch::new(3)));
+    /// ```
     #[must_use]
     pub const fn epoch(&self) -> Option<Epoch> {
         self.epoch
     }
 
     /// How many writes.
+    ///
+    /// ```
+    /// # use lease_core::{Epoch, LeaseId, Table, WriteBatch};
+    /// let mut batch = WriteBatch::default();
+    /// batch.delete_lease(LeaseId::try_from(7)?);
+    /// batch.delete(Table::new("kv"), "a");
+    /// batch.put_epoch(Epoch::new(3));
+    /// assert_eq!(batch.len(), 3);
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[must_use]
     pub fn len(&self) -> usize {
         self.leases.len() + self.host.len() + usize::from(self.epoch.is_some())
     }
 
     /// Whether there is nothing to write.
+    ///
+    /// ```
+    /// # use lease_core::{Epoch, WriteBatch};
+    /// let mut batch = WriteBatch::default();
+    /// assert!(batch.is_empty());
+    /// batch.put_epoch(Epoch::ZERO);
+    /// assert!(!batch.is_empty());
+    /// ```
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0

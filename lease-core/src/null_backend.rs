@@ -3,6 +3,17 @@ use alloc::vec::Vec;
 use crate::{Backend, BackendError, Epoch, LeaseRow, Table, WriteBatch};
 
 /// A backend that keeps nothing: for a lessor whose leases need not survive it.
+///
+/// ```
+/// # use lease_core::{BackendLessor, LeaseId, Lessor, NullBackend};
+/// # use std::sync::Arc;
+/// let lessor = BackendLessor::builder(Arc::new(NullBackend)).build()?;
+/// lessor.grant(LeaseId::try_from(7)?, 60)?;
+/// drop(lessor);
+/// let lessor = BackendLessor::builder(Arc::new(NullBackend)).build()?;
+/// assert!(lessor.leases().is_empty());
+/// # Ok::<(), lease_core::LeaseError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NullBackend;
 
