@@ -10,6 +10,23 @@ pub type BoxError = Box<dyn Error + Send + Sync>;
 /// Why a lessor refused or failed.
 ///
 /// Where etcd has the same error, the text is etcd's.
+///
+/// ```
+/// use lease_core::LeaseError;
+///
+/// /// The status of an answer over HTTP.
+/// fn status(error: &LeaseError) -> u16 {
+///     match error {
+///         LeaseError::LeaseNotFound => 404,
+///         LeaseError::LeaseExists => 409,
+///         LeaseError::NotPrimary => 421, // ask the leader
+///         LeaseError::LeaseTtlTooLarge => 400,
+///         _ => 503,
+///     }
+/// }
+/// assert_eq!(status(&LeaseError::LeaseNotFound), 404);
+/// assert_eq!(LeaseError::LeaseNotFound.to_string(), "lease not found");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LeaseError {
@@ -28,7 +45,8 @@ pub enum LeaseError {
     /// The TTL is below one second where no minimum raises it.
     #[error("too small lease TTL")]
     LeaseTtlTooSmall,
-    /// A checkpoint's remaining TTL is negative or above the lease's TTL.
+    /// A checkpoint's remaining TTL is negative or above
+    /// [`MAX_LEASE_TTL`](crate::MAX_LEASE_TTL); one above the lease's own is lowered to that.
     #[error("remaining TTL out of range")]
     RemainingTtlOutOfRange,
     /// An incarnation supplied by the host is above
@@ -75,6 +93,15 @@ pub enum LeaseError {
 }
 
 /// Why a backend failed.
+///
+/// ```
+/// use lease_core::{BackendError, HostError};
+/// use std::{error::Error, io};
+///
+/// let full = BackendError::Io(HostError::new(io::Error::from(io::ErrorKind::StorageFull)));
+/// assert_eq!(full.to_string(), "input or output failed");
+/// assert!(full.source().is_some(), "why");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BackendError {
@@ -98,16 +125,41 @@ pub enum BackendError {
 /// A shared error of code that the lessor called: a host's callback or a storage engine.
 ///
 /// Two of them are equal when they are the same error, not when they read the same.
+///
+/// ```
+/// use lease_core::HostError;
+///
+/// let error = HostError::new("there is no leader");
+/// assert_eq!(error.clone(), error);
+/// assert_ne!(HostError::new("there is no leader"), error, "another one with the same text");
+/// ```
 #[derive(Clone)]
 pub struct HostError(Arc<dyn Error + Send + Sync>);
 
 impl HostError {
     /// Wraps any error.
+    ///
+    /// ```
+    /// use lease_core::HostError;
+    ///
+    /// let failed = std::io::Error::other("the disk is gone");
+    /// assert_eq!(HostError::new(failed).to_string(), "the disk is gone");
+    /// assert_eq!(HostError::new("there is no leader").to_string(), "there is no leader");
+    /// ```
     pub fn new(error: impl Into<BoxError>) -> Self {
         Self(error.into().into())
     }
 
     /// The wrapped error.
+    ///
+    /// ```
+    /// use lease_core::HostError;
+    /// use std::io;
+    ///
+    /// let error = HostError::new(io::Error::from(io::ErrorKind::StorageFull));
+    /// let error = error.get_ref().downcast_ref::<io::Error>();
+    /// assert_eq!(error.map(io::Error::kind), Some(io::ErrorKind::StorageFull));
+    /// ```
     #[must_use]
     pub fn get_ref(&self) -> &(dyn Error + Send + Sync + 'static) {
         &*self.0
