@@ -3,6 +3,19 @@ use alloc::vec::Vec;
 use crate::{Epoch, Incarnation, LeaseId, Ttl};
 
 /// A record that sets the remaining TTL of a lease on every member.
+///
+/// ```
+/// # use lease_core::{BackendLessor, Checkpoint, LeaseId, Lessor, NullBackend, Ttl, WriteBatch};
+/// # use std::sync::Arc;
+/// # let lessor = BackendLessor::builder(Arc::new(NullBackend)).build()?;
+/// # let id = LeaseId::try_from(7)?;
+/// lessor.grant(id, 60)?;
+/// let checkpoint = Checkpoint::new(id, Some(Ttl::new(20)?));
+/// lessor.apply(&checkpoint.into(), WriteBatch::default())?;
+/// let left = lessor.lookup(id).and_then(|lease| lease.checkpointed_remaining());
+/// assert_eq!(left, checkpoint.remaining);
+/// # Ok::<(), lease_core::LeaseError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Checkpoint {
     /// Which lease.
@@ -16,6 +29,16 @@ pub struct Checkpoint {
 
 impl Checkpoint {
     /// A record without a fence.
+    ///
+    /// ```
+    /// use lease_core::{Checkpoint, LeaseId, Ttl};
+    ///
+    /// let id = LeaseId::try_from(7)?;
+    /// let shortened = Checkpoint::new(id, Some(Ttl::new(20)?));
+    /// let reset = Checkpoint::new(id, None);
+    /// assert!(shortened.fence.is_none() && reset.fence.is_none());
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[must_use]
     pub const fn new(id: LeaseId, remaining: Option<Ttl>) -> Self {
         Self {
@@ -40,6 +63,20 @@ pub struct CheckpointFence {
 
 /// Due checkpoints to propose, from
 /// [`LessorCore::poll_checkpoints`](crate::LessorCore::poll_checkpoints).
+///
+/// ```
+/// # use lease_core::{CheckpointBatch, Command, LessorCore, ProposalOutcome, Timestamp};
+/// # use lease_core::WriteBatch;
+/// /// Of a host without a log.
+/// fn carry_out(lessor: &mut LessorCore, now: Timestamp, batch: &CheckpointBatch) {
+///     let command = Command::Checkpoint(batch.records.clone());
+///     lessor.execute(now, &command, &mut WriteBatch::default());
+///     lessor.handle_checkpoints(now, batch, ProposalOutcome::Applied);
+/// }
+/// # let mut lessor = LessorCore::new(lease_core::LessorConfig::default());
+/// # let batch = CheckpointBatch { number: 0, records: Vec::new() };
+/// # carry_out(&mut lessor, Timestamp::ZERO, &batch);
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CheckpointBatch {
     /// Names this batch when its outcome is reported.

@@ -6,18 +6,56 @@ use crate::Timestamp;
 /// Where a lessor's time comes from: monotonic, from any origin.
 ///
 /// The lessor reads it once per call.
+///
+/// ```
+/// use lease_core::{Clock, Timestamp};
+/// use std::time::Instant;
+///
+/// /// Counts from the start of the program.
+/// struct SinceStart(Instant);
+///
+/// impl Clock for SinceStart {
+///     fn now(&self) -> Timestamp {
+///         Timestamp::ZERO.saturating_add(self.0.elapsed())
+///     }
+/// }
+/// # let clock = SinceStart(Instant::now());
+/// # assert!(clock.now() <= clock.precise_now());
+/// ```
 pub trait Clock: Send + Sync {
     /// The time, at most [`lag`](Self::lag) behind the true one. It is read on the hot path, and must
     /// not block.
+    ///
+    /// ```
+    /// use lease_core::{Clock, ManualClock, Timestamp};
+    ///
+    /// assert_eq!(ManualClock::default().now(), Timestamp::ZERO);
+    /// ```
     fn now(&self) -> Timestamp;
 
     /// The time as exactly as it can be had. It is read when something is due.
+    ///
+    /// ```
+    /// use lease_core::{Clock, SystemClock};
+    ///
+    /// let clock = SystemClock::default();
+    /// let before = clock.precise_now();
+    /// assert!(clock.precise_now() >= before);
+    /// ```
     fn precise_now(&self) -> Timestamp {
         self.now()
     }
 
     /// How far [`now`](Self::now) may lag behind; an expiry is this much later, so that it is never
     /// early.
+    ///
+    /// ```
+    /// use lease_core::{Clock, SystemClock};
+    ///
+    /// let clock = SystemClock::default();
+    /// let precise = clock.precise_now();
+    /// assert!(clock.now().saturating_add(clock.lag()) >= precise);
+    /// ```
     fn lag(&self) -> Duration {
         Duration::ZERO
     }
@@ -30,6 +68,14 @@ pub trait Clock: Send + Sync {
 /// behind by at most [`lag`](Clock::lag), whatever the system's timer does. The kernel's coarse clock
 /// is as cheap, but under load it was found 15 ms behind where two of its ticks are 8. Where the
 /// counter is not one that the system itself keeps time by, every reading is a precise one.
+///
+/// ```
+/// use lease_core::{Clock, SystemClock};
+/// use std::time::Duration;
+///
+/// let clock = SystemClock::default();
+/// assert!(clock.lag() <= Duration::from_millis(2));
+/// ```
 #[derive(Debug)]
 pub struct SystemClock {
     // `None` where the counter cannot be relied on.
@@ -186,11 +232,29 @@ pub struct ManualClock {
 
 impl ManualClock {
     /// Sets the time; it may go back, which the lessor notices and holds against.
+    ///
+    /// ```
+    /// use lease_core::{Clock, ManualClock, Timestamp};
+    ///
+    /// let clock = ManualClock::default();
+    /// clock.set(Timestamp::from_secs(1_000));
+    /// assert_eq!(clock.now(), Timestamp::from_secs(1_000));
+    /// ```
     pub fn set(&self, now: Timestamp) {
         self.nanos.store(now.as_nanos(), Ordering::Relaxed);
     }
 
     /// Moves the time on; it stays at [`Timestamp::MAX`].
+    ///
+    /// ```
+    /// use lease_core::{Clock, ManualClock, Timestamp};
+    /// use std::time::Duration;
+    ///
+    /// let clock = ManualClock::default();
+    /// clock.advance(Duration::from_secs(3));
+    /// clock.advance(Duration::from_secs(4));
+    /// assert_eq!(clock.now(), Timestamp::from_secs(7));
+    /// ```
     pub fn advance(&self, by: Duration) {
         self.set(self.now().saturating_add(by));
     }

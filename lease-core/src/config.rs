@@ -67,6 +67,15 @@ impl LessorConfig {
     /// # Errors
     ///
     /// [`LeaseError::LeaseTtlTooLarge`] above [`MAX_LEASE_TTL`].
+    ///
+    /// ```
+    /// use lease_core::{LeaseError, LessorConfig, MAX_LEASE_TTL, Ttl};
+    ///
+    /// let config = LessorConfig::default();
+    /// assert_eq!(config.admit_ttl(-1)?, Ttl::MIN);
+    /// assert_eq!(config.admit_ttl(MAX_LEASE_TTL + 1), Err(LeaseError::LeaseTtlTooLarge));
+    /// # Ok::<(), LeaseError>(())
+    /// ```
     pub fn admit_ttl(&self, secs: i64) -> Result<Ttl, LeaseError> {
         if secs > MAX_LEASE_TTL {
             return Err(LeaseError::LeaseTtlTooLarge);

@@ -6,6 +6,16 @@ use crate::LeaseError;
 /// The number that stands for "no lease" on the wire and in etcd's API.
 ///
 /// Inside Rust the absence of a lease is `Option::<LeaseId>::None`.
+///
+/// ```
+/// use lease_core::{LeaseId, NO_LEASE};
+///
+/// /// A key's lease, as etcd's API has it.
+/// fn to_wire(lease: Option<LeaseId>) -> i64 {
+///     lease.map_or(NO_LEASE, LeaseId::get)
+/// }
+/// assert_eq!(to_wire(LeaseId::new(NO_LEASE)), NO_LEASE);
+/// ```
 pub const NO_LEASE: i64 = 0;
 
 /// The name of a lease: any `i64` but zero, negative numbers included.
@@ -24,6 +34,13 @@ pub struct LeaseId(NonZeroI64);
 
 impl LeaseId {
     /// The id with this number, or `None` for [`NO_LEASE`].
+    ///
+    /// ```
+    /// use lease_core::LeaseId;
+    ///
+    /// assert!(LeaseId::new(i64::MIN).is_some());
+    /// assert!(LeaseId::new(0).is_none());
+    /// ```
     #[must_use]
     pub const fn new(number: i64) -> Option<Self> {
         match NonZeroI64::new(number) {
@@ -33,6 +50,15 @@ impl LeaseId {
     }
 
     /// The number.
+    ///
+    /// ```
+    /// use lease_core::LeaseId;
+    ///
+    /// let id = LeaseId::try_from(0x694d5765fc71500b)?;
+    /// assert_eq!(id.get(), 7587817042727751691);
+    /// assert_eq!(id.to_string(), "694d5765fc71500b");
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[must_use]
     pub const fn get(self) -> i64 {
         self.0.get()
@@ -74,6 +100,18 @@ impl fmt::Debug for LeaseId {
 /// of its own, and persists nothing, so that its rows are byte for byte etcd's. What it counts starts
 /// with the epoch that this lessor has begun, which is stored, so that it grows across restarts too;
 /// before it has begun one, it counts under epoch 0.
+///
+/// ```
+/// # use lease_core::{BackendLessor, LeaseId, Lessor, NullBackend};
+/// # use std::{sync::Arc, time::Duration};
+/// # let lessor = BackendLessor::builder(Arc::new(NullBackend)).build()?;
+/// lessor.promote(Duration::ZERO)?;
+/// let id = LeaseId::try_from(7)?;
+/// let first = lessor.grant(id, 60)?.incarnation();
+/// lessor.revoke(id)?;
+/// assert!(lessor.grant(id, 60)?.incarnation() > first, "the id is the same");
+/// # Ok::<(), lease_core::LeaseError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Incarnation(u64);
 
@@ -84,6 +122,15 @@ impl Incarnation {
     const COUNTED: u64 = 1 << 63;
 
     /// An incarnation supplied by the host, or `None` above [`Self::MAX_SUPPLIED`].
+    ///
+    /// ```
+    /// use lease_core::Incarnation;
+    ///
+    /// let index = 17; // of the log entry
+    /// let incarnation = Incarnation::supplied(index).expect("far below 2^63");
+    /// assert_eq!(incarnation.get(), 17);
+    /// assert_eq!(Incarnation::supplied(1 << 63), None);
+    /// ```
     #[must_use]
     pub const fn supplied(number: u64) -> Option<Self> {
         if number <= Self::MAX_SUPPLIED {
@@ -116,18 +163,45 @@ impl Incarnation {
     }
 
     /// The number as it goes over a wire.
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, Incarnation, LeaseId, Lessor, NullBackend};
+    /// # use std::sync::Arc;
+    /// # let lessor = BackendLessor::builder(Arc::new(NullBackend)).build()?;
+    /// let incarnation = lessor.grant(LeaseId::try_from(7)?, 60)?.incarnation();
+    /// let bytes = incarnation.get().to_be_bytes();
+    /// assert_eq!(Incarnation::from_wire(u64::from_be_bytes(bytes)), incarnation);
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[must_use]
     pub const fn get(self) -> u64 {
         self.0
     }
 
     /// The incarnation that [`get`](Self::get) gave this number for.
+    ///
+    /// ```
+    /// use lease_core::Incarnation;
+    ///
+    /// let supplied = Incarnation::supplied(17);
+    /// assert_eq!(supplied, Some(Incarnation::from_wire(17)));
+    /// ```
     #[must_use]
     pub const fn from_wire(number: u64) -> Self {
         Self(number)
     }
 
     /// The number if a host supplied it, which is when it is persisted.
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, Incarnation, LeaseId, Lessor, NullBackend};
+    /// # use std::sync::Arc;
+    /// # let lessor = BackendLessor::builder(Arc::new(NullBackend)).build()?;
+    /// assert_eq!(Incarnation::from_wire(17).as_supplied(), Some(17));
+    /// let counted = lessor.grant(LeaseId::try_from(7)?, 60)?.incarnation();
+    /// assert_eq!(counted.as_supplied(), None);
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[must_use]
     pub const fn as_supplied(self) -> Option<u64> {
         if self.0 <= Self::MAX_SUPPLIED {
@@ -155,6 +229,15 @@ impl fmt::Display for Incarnation {
 }
 
 /// Which promotion this is: the host's term, or counted up by the lessor. Zero is before the first.
+///
+/// ```
+/// # use lease_core::{BackendLessor, Epoch, Lessor, NullBackend};
+/// # use std::{sync::Arc, time::Duration};
+/// # let lessor = BackendLessor::builder(Arc::new(NullBackend)).build()?;
+/// assert_eq!(lessor.epoch(), Epoch::ZERO);
+/// assert_eq!(lessor.promote(Duration::ZERO)?, Epoch::new(1));
+/// # Ok::<(), lease_core::LeaseError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Epoch(u64);
 
@@ -168,18 +251,38 @@ impl Epoch {
     pub const MAX: Self = Self(i64::MAX as u64);
 
     /// The epoch with this number.
+    ///
+    /// ```
+    /// use lease_core::Epoch;
+    ///
+    /// let term = 12; // of the host's log
+    /// assert!(Epoch::new(term) > Epoch::ZERO);
+    /// ```
     #[must_use]
     pub const fn new(number: u64) -> Self {
         Self(number)
     }
 
     /// The number.
+    ///
+    /// ```
+    /// use lease_core::Epoch;
+    ///
+    /// assert_eq!(Epoch::new(12).get().to_be_bytes()[7], 12);
+    /// ```
     #[must_use]
     pub const fn get(self) -> u64 {
         self.0
     }
 
     /// The epoch after this one; the last one stays.
+    ///
+    /// ```
+    /// use lease_core::Epoch;
+    ///
+    /// assert_eq!(Epoch::new(12).next(), Epoch::new(13));
+    /// assert!(Epoch::MAX.next() > Epoch::MAX);
+    /// ```
     #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0.saturating_add(1))

@@ -21,18 +21,38 @@ impl LeaseItem {
     pub const MAX_LEN: usize = 1 << 30;
 
     /// The item with these bytes.
+    ///
+    /// ```
+    /// use lease_core::LeaseItem;
+    ///
+    /// let item = LeaseItem::new(*b"key\xff");
+    /// assert_eq!(item.to_string(), r"key\xff");
+    /// ```
     #[must_use]
     pub fn new(bytes: impl Into<Box<[u8]>>) -> Self {
         Self(bytes.into())
     }
 
     /// The bytes.
+    ///
+    /// ```
+    /// use lease_core::LeaseItem;
+    ///
+    /// assert_eq!(LeaseItem::from("key").as_bytes(), b"key");
+    /// ```
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
     /// The bytes, without a copy.
+    ///
+    /// ```
+    /// use lease_core::LeaseItem;
+    ///
+    /// let bytes = LeaseItem::from("key").into_bytes().into_vec();
+    /// assert_eq!(bytes, b"key");
+    /// ```
     #[must_use]
     pub fn into_bytes(self) -> Box<[u8]> {
         self.0

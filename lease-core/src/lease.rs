@@ -7,6 +7,18 @@ use crate::{Epoch, Incarnation, LeaseId, LeaseItem, Ttl};
 /// A lease as it was when it was looked at.
 ///
 /// A snapshot holds nothing of the lessor and does not change with it.
+///
+/// ```
+/// # use lease_core::{BackendLessor, LeaseId, Lessor, NullBackend};
+/// # use std::sync::Arc;
+/// # let lessor = BackendLessor::builder(Arc::new(NullBackend)).build()?;
+/// let id = LeaseId::try_from(7)?;
+/// let lease = lessor.grant(id, 60)?;
+/// lessor.attach(id, &["a".into()])?;
+/// assert!(lease.keys().is_empty(), "as it was when it was granted");
+/// assert_eq!(lessor.lookup(id).map(|lease| lease.keys().len()), Some(1));
+/// # Ok::<(), lease_core::LeaseError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Lease {
     pub(crate) id: LeaseId,
@@ -56,6 +68,14 @@ impl Remaining {
 
 impl Lease {
     /// A lease that no lessor counts down: etcd's `NewLease`, for fakes and tests.
+    ///
+    /// ```
+    /// use lease_core::{Lease, LeaseId, Ttl};
+    ///
+    /// let lease = Lease::new(LeaseId::try_from(7)?, Ttl::new(60)?);
+    /// assert!(lease.demoted() && lease.keys().is_empty());
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[must_use]
     pub fn new(id: LeaseId, ttl: Ttl) -> Self {
         Self {
@@ -68,12 +88,28 @@ impl Lease {
     }
 
     /// The lease's id.
+    ///
+    /// ```
+    /// # use lease_core::{Lease, LeaseId, Ttl};
+    /// # let lease = Lease::new(LeaseId::try_from(7)?, Ttl::new(60)?);
+    /// assert_eq!(lease.id().get(), 7);
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[must_use]
     pub const fn id(&self) -> LeaseId {
         self.id
     }
 
     /// The granted TTL.
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, LeaseId, Lessor, NullBackend};
+    /// # use std::sync::Arc;
+    /// # let lessor = BackendLessor::builder(Arc::new(NullBackend)).build()?;
+    /// let lease = lessor.grant(LeaseId::try_from(7)?, 0)?;
+    /// assert_eq!(lease.ttl().as_secs(), 1, "raised to the minimum");
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[must_use]
     pub const fn ttl(&self) -> Ttl {
         self.ttl
@@ -83,6 +119,17 @@ impl Lease {
     ///
     /// For a lock ask for the [`fencing_token`](Self::fencing_token): of a lease that was recovered
     /// from a store without incarnations this is the same for all.
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, LeaseId, Lessor, NullBackend};
+    /// # use std::sync::Arc;
+    /// # let lessor = BackendLessor::builder(Arc::new(NullBackend)).build()?;
+    /// let id = LeaseId::try_from(7)?;
+    /// let granted = lessor.grant(id, 60)?.incarnation();
+    /// let found = lessor.lookup(id).map(|lease| lease.incarnation());
+    /// assert_eq!(found, Some(granted), "still the same grant");
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[must_use]
     pub const fn incarnation(&self) -> Incarnation {
         self.incarnation
@@ -92,6 +139,17 @@ impl Lease {
     /// that was granted later has the larger one, also over restarts. `None` where none can be given:
     /// if the lessor counts for itself, and the lease was granted before this lessor had stored an
     /// epoch of its own, or was recovered from a store.
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, LeaseId, Lessor, NullBackend};
+    /// # use std::{sync::Arc, time::Duration};
+    /// # let lessor = BackendLessor::builder(Arc::new(NullBackend)).build()?;
+    /// lessor.promote(Duration::ZERO)?; // stores an epoch first
+    /// let first = lessor.grant(LeaseId::try_from(7)?, 60)?.fencing_token();
+    /// let second = lessor.grant(LeaseId::try_from(3)?, 60)?.fencing_token();
+    /// assert!(first.is_some() && second > first);
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[must_use]
     pub const fn fencing_token(&self) -> Option<Incarnation> {
         if self.incarnation.is_unique() {
@@ -102,6 +160,20 @@ impl Lease {
     }
 
     /// The time to expiry, zero once expired; [`Duration::MAX`] while demoted.
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, LeaseId, Lessor, ManualClock, NullBackend};
+    /// # use std::{sync::Arc, time::Duration};
+    /// # let clock = Arc::new(ManualClock::default());
+    /// # let lessor = BackendLessor::builder(Arc::new(NullBackend)).clock(clock.clone()).build()?;
+    /// # lessor.promote(Duration::ZERO)?;
+    /// # let id = LeaseId::try_from(7)?;
+    /// lessor.grant(id, 60)?;
+    /// clock.advance(Duration::from_secs(20));
+    /// let remaining = lessor.lookup(id).map(|lease| lease.remaining());
+    /// assert_eq!(remaining, Some(Duration::from_secs(40)));
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[must_use]
     pub fn remaining(&self) -> Duration {
         match self.remaining {
@@ -111,12 +183,35 @@ impl Lease {
     }
 
     /// Whether the lessor was not the primary, so that the lease could not expire.
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, LeaseId, Lessor, NullBackend};
+    /// # use std::{sync::Arc, time::Duration};
+    /// # let lessor = BackendLessor::builder(Arc::new(NullBackend)).build()?;
+    /// # let id = LeaseId::try_from(7)?;
+    /// assert!(lessor.grant(id, 60)?.demoted());
+    /// lessor.promote(Duration::ZERO)?;
+    /// assert!(lessor.lookup(id).is_some_and(|lease| !lease.demoted()));
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[must_use]
     pub const fn demoted(&self) -> bool {
         matches!(self.remaining, Remaining::NOT_COUNTED)
     }
 
     /// The checkpointed remaining TTL, which a promotion starts from; `None` is the whole TTL.
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, LeaseId, Lessor, NullBackend, Ttl};
+    /// # use std::sync::Arc;
+    /// # let lessor = BackendLessor::builder(Arc::new(NullBackend)).build()?;
+    /// # let id = LeaseId::try_from(7)?;
+    /// assert_eq!(lessor.grant(id, 60)?.checkpointed_remaining(), None);
+    /// lessor.checkpoint(id, 20)?;
+    /// let left = lessor.lookup(id).and_then(|lease| lease.checkpointed_remaining());
+    /// assert_eq!(left, Some(Ttl::new(20)?));
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[must_use]
     pub const fn checkpointed_remaining(&self) -> Option<Ttl> {
         match &self.extra {
@@ -126,6 +221,18 @@ impl Lease {
     }
 
     /// The attached items, sorted.
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, LeaseId, Lessor, NullBackend};
+    /// # use std::sync::Arc;
+    /// # let lessor = BackendLessor::builder(Arc::new(NullBackend)).build()?;
+    /// # let id = LeaseId::try_from(7)?;
+    /// lessor.grant(id, 60)?;
+    /// lessor.attach(id, &["b".into(), "a".into()])?;
+    /// let lease = lessor.lookup(id).expect("it is there");
+    /// assert_eq!(lease.keys(), ["a".into(), "b".into()]);
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[must_use]
     pub fn keys(&self) -> &[LeaseItem] {
         self.extra.as_ref().map_or(&[], |extra| &extra.keys)
@@ -140,6 +247,16 @@ impl Lease {
 
     /// Adds an item to this snapshot, not to the lessor: etcd's `SetLeaseItem`, for fakes and
     /// tests.
+    ///
+    /// ```
+    /// use lease_core::{Lease, LeaseId, Ttl};
+    ///
+    /// let mut lease = Lease::new(LeaseId::try_from(7)?, Ttl::new(60)?);
+    /// lease.set_lease_item("b".into());
+    /// lease.set_lease_item("a".into());
+    /// assert_eq!(lease.keys(), ["a".into(), "b".into()]);
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     pub fn set_lease_item(&mut self, item: LeaseItem) {
         let Extra { keys, .. } = &mut **self.extra.get_or_insert_default();
         if let Err(place) = keys.binary_search(&item) {

@@ -34,10 +34,39 @@ use crate::{Epoch, ExpiredBatch, LeaseError, LeaseId, Ttl};
 /// ```
 pub trait Observer: Send + Sync {
     /// Something has happened.
+    ///
+    /// ```
+    /// # use lease_core::{LeaseError, LessorEvent, Observer};
+    /// struct Failures;
+    ///
+    /// impl Observer for Failures {
+    ///     fn observe(&self, event: &LessorEvent<'_>) {
+    ///         if let LessorEvent::Failed(error) = event {
+    ///             eprintln!("it is tried again: {error}");
+    ///         }
+    ///     }
+    /// }
+    /// # Failures.observe(&LessorEvent::Failed(&LeaseError::Stopped));
+    /// ```
     fn observe(&self, event: &LessorEvent<'_>);
 }
 
 /// What an [`Observer`] is told.
+///
+/// ```
+/// use lease_core::{LessorEvent, RevokeReason};
+///
+/// fn line(event: &LessorEvent<'_>) -> Option<String> {
+///     match event {
+///         LessorEvent::Granted { id, ttl } => Some(format!("{id}: granted for {ttl}")),
+///         LessorEvent::Revoked { id, reason: RevokeReason::Expired } => {
+///             Some(format!("{id}: expired"))
+///         }
+///         _ => None,
+///     }
+/// }
+/// assert_eq!(line(&LessorEvent::Demoted), None);
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum LessorEvent<'a> {

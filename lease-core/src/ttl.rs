@@ -33,6 +33,14 @@ impl Ttl {
     /// [`LeaseError::LeaseTtlTooLarge`] above [`MAX_LEASE_TTL`] and
     /// [`LeaseError::LeaseTtlTooSmall`] below 1. A lessor's grant raises a small TTL to its
     /// minimum instead, see [`LessorConfig::admit_ttl`](crate::LessorConfig::admit_ttl).
+    ///
+    /// ```
+    /// use lease_core::{LeaseError, Ttl};
+    ///
+    /// assert_eq!(Ttl::new(60)?.as_secs(), 60);
+    /// assert_eq!(Ttl::new(-1), Err(LeaseError::LeaseTtlTooSmall));
+    /// # Ok::<(), LeaseError>(())
+    /// ```
     pub const fn new(secs: i64) -> Result<Self, LeaseError> {
         if secs > MAX_LEASE_TTL {
             Err(LeaseError::LeaseTtlTooLarge)
@@ -59,12 +67,24 @@ impl Ttl {
     }
 
     /// Seconds.
+    ///
+    /// ```
+    /// use lease_core::Ttl;
+    ///
+    /// assert_eq!(Ttl::MIN.as_secs(), 1);
+    /// ```
     #[must_use]
     pub const fn as_secs(self) -> u64 {
         self.0.get()
     }
 
     /// Seconds, as etcd's API has them.
+    ///
+    /// ```
+    /// use lease_core::{MAX_LEASE_TTL, Ttl};
+    ///
+    /// assert_eq!(Ttl::MAX.get(), MAX_LEASE_TTL);
+    /// ```
     #[must_use]
     pub const fn get(self) -> i64 {
         self.0.get() as i64
@@ -76,6 +96,14 @@ impl Ttl {
     }
 
     /// The same span as a [`Duration`].
+    ///
+    /// ```
+    /// use lease_core::Ttl;
+    /// use std::time::Duration;
+    ///
+    /// assert_eq!(Ttl::new(60)?.as_duration(), Duration::from_secs(60));
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[must_use]
     pub const fn as_duration(self) -> Duration {
         Duration::from_secs(self.0.get())

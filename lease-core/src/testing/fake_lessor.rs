@@ -11,13 +11,38 @@ use crate::{
 ///
 /// Every call succeeds. Grant and revoke change [`lease_set`](Self::lease_set); a lease never
 /// expires; lookups answer a lease of 10 s, as etcd's fake does not answer at all.
+///
+/// ```
+/// use lease_core::testing::FakeLessor;
+/// use lease_core::{LeaseError, LeaseId, Lessor};
+///
+/// /// What is tested: it opens a session.
+/// fn login(lessor: &dyn Lessor) -> Result<LeaseId, LeaseError> {
+///     Ok(lessor.grant(LeaseId::try_from(7)?, 60)?.id())
+/// }
+///
+/// let lessor = FakeLessor::default();
+/// let id = login(&lessor)?;
+/// assert!(lessor.lease_set().contains(&id));
+/// # Ok::<(), LeaseError>(())
+/// ```
 #[derive(Debug, Default)]
 pub struct FakeLessor {
     leases: Mutex<BTreeSet<LeaseId>>,
 }
 
 impl FakeLessor {
-    /// The leases that there are.
+    /// The leases that there are, locked: a call of the lessor waits until the guard is dropped.
+    ///
+    /// ```
+    /// # use lease_core::testing::FakeLessor;
+    /// # use lease_core::{LeaseId, Lessor};
+    /// let lessor = FakeLessor::default();
+    /// lessor.grant(LeaseId::try_from(7)?, 60)?;
+    /// lessor.revoke(LeaseId::try_from(7)?)?;
+    /// assert!(lessor.lease_set().is_empty());
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     pub fn lease_set(&self) -> MutexGuard<'_, BTreeSet<LeaseId>> {
         self.leases.lock().unwrap_or_else(PoisonError::into_inner)
     }

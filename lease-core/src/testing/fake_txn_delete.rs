@@ -5,6 +5,22 @@ use crate::{BoxError, Deleted, RangeDeleter, TxnDelete, WriteBatch};
 /// A range deleter that deletes nothing and remembers what it was asked to delete.
 ///
 /// Clones share their memory.
+///
+/// ```
+/// use lease_core::testing::FakeTxnDelete;
+/// # use lease_core::{BackendLessor, LeaseId, Lessor, NullBackend};
+/// # use std::sync::Arc;
+///
+/// # let lessor = BackendLessor::builder(Arc::new(NullBackend)).build()?;
+/// # let id = LeaseId::try_from(7)?;
+/// let deleter = FakeTxnDelete::default();
+/// lessor.set_range_deleter(Arc::new(deleter.clone()));
+/// lessor.grant(id, 60)?;
+/// lessor.attach(id, &["b".into(), "a".into()])?;
+/// lessor.revoke(id)?;
+/// assert_eq!(deleter.deleted(), [b"a", b"b"]);
+/// # Ok::<(), lease_core::LeaseError>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct FakeTxnDelete {
     deleted: Arc<Mutex<Vec<Vec<u8>>>>,
@@ -13,6 +29,20 @@ pub struct FakeTxnDelete {
 
 impl FakeTxnDelete {
     /// One that fails at the first delete.
+    ///
+    /// ```
+    /// # use lease_core::testing::FakeTxnDelete;
+    /// # use lease_core::{BackendLessor, LeaseError, LeaseId, Lessor, NullBackend};
+    /// # use std::sync::Arc;
+    /// # let lessor = BackendLessor::builder(Arc::new(NullBackend)).build()?;
+    /// # let id = LeaseId::try_from(7)?;
+    /// lessor.set_range_deleter(Arc::new(FakeTxnDelete::failing()));
+    /// lessor.grant(id, 60)?;
+    /// lessor.attach(id, &["a".into()])?;
+    /// assert!(matches!(lessor.revoke(id), Err(LeaseError::RangeDeleter(_))));
+    /// assert!(lessor.lookup(id).is_some());
+    /// # Ok::<(), LeaseError>(())
+    /// ```
     #[must_use]
     pub fn failing() -> Self {
         Self {
@@ -22,6 +52,19 @@ impl FakeTxnDelete {
     }
 
     /// The keys of all ended transactions, in the order of their deletion.
+    ///
+    /// ```
+    /// # use lease_core::testing::FakeTxnDelete;
+    /// # use lease_core::{BoxError, RangeDeleter, WriteBatch};
+    /// let deleter = FakeTxnDelete::default();
+    /// let mut batch = WriteBatch::default();
+    /// let mut deletes = deleter.begin(&mut batch)?;
+    /// deletes.delete_range(b"a", None)?;
+    /// assert!(deleter.deleted().is_empty(), "it has not ended");
+    /// deletes.end()?;
+    /// assert_eq!(deleter.deleted(), [b"a"]);
+    /// # Ok::<(), BoxError>(())
+    /// ```
     #[must_use]
     pub fn deleted(&self) -> Vec<Vec<u8>> {
         let deleted = self.deleted.lock().unwrap_or_else(PoisonError::into_inner);
