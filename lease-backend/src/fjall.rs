@@ -144,6 +144,19 @@ impl FjallBackend {
 
 impl Backend for FjallBackend {
     /// O(log n) for each write, O(n) for a deleted range of n rows.
+    ///
+    /// ```
+    /// use lease_backend::FjallBackend;
+    /// use lease_core::{Backend, Table, WriteBatch};
+    ///
+    /// let (dir, kv) = (tempfile::tempdir()?, Table::new("kv"));
+    /// let mut batch = WriteBatch::default();
+    /// batch.put(kv.clone(), "services/web/1", "10.0.0.7");
+    /// FjallBackend::open(dir.path())?.commit(&batch)?;
+    /// let backend = FjallBackend::open(dir.path())?;
+    /// assert_eq!(backend.get(&kv, b"services/web/1")?, Some(b"10.0.0.7".to_vec()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     fn commit(&self, batch: &WriteBatch) -> Result<(), BackendError> {
         let mut transaction = self.database.batch().durability(Some(PersistMode::SyncAll));
         let mut leases = BTreeMap::new();
@@ -171,6 +184,22 @@ impl Backend for FjallBackend {
     }
 
     /// O(n).
+    ///
+    /// ```
+    /// use lease_backend::FjallBackend;
+    /// use lease_core::{Backend, Epoch, LeaseId, LeaseRow, Ttl, WriteBatch};
+    ///
+    /// let dir = tempfile::tempdir()?;
+    /// let backend = FjallBackend::open(dir.path())?;
+    /// let row = LeaseRow::new(LeaseId::try_from(7)?, Ttl::new(60)?);
+    /// let mut batch = WriteBatch::default();
+    /// batch.put_lease(row);
+    /// backend.commit(&batch)?;
+    /// let mut rows = Vec::new();
+    /// assert_eq!(backend.load(&mut |row| rows.push(row))?, Epoch::ZERO);
+    /// assert_eq!(rows, [row]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     fn load(&self, visit: &mut dyn FnMut(LeaseRow)) -> Result<Epoch, BackendError> {
         let snapshot = self.database.snapshot();
         let first_negative = i64::MIN.to_be_bytes();
@@ -190,6 +219,16 @@ impl Backend for FjallBackend {
     }
 
     /// O(log n).
+    ///
+    /// ```
+    /// use lease_backend::FjallBackend;
+    /// use lease_core::{Backend, Table};
+    ///
+    /// let dir = tempfile::tempdir()?;
+    /// let backend = FjallBackend::open(dir.path())?;
+    /// assert_eq!(backend.get(&Table::new("kv"), b"a")?, None, "there is no such table");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     fn get(&self, table: &Table, key: &[u8]) -> Result<Option<Vec<u8>>, BackendError> {
         let snapshot = self.database.snapshot();
         let value = snapshot
@@ -199,6 +238,22 @@ impl Backend for FjallBackend {
     }
 
     /// O(n).
+    ///
+    /// ```
+    /// use lease_backend::FjallBackend;
+    /// use lease_core::{Backend, Table, WriteBatch};
+    ///
+    /// let (dir, kv) = (tempfile::tempdir()?, Table::new("kv"));
+    /// let backend = FjallBackend::open(dir.path())?;
+    /// let mut batch = WriteBatch::default();
+    /// batch.put(kv.clone(), "b", "2");
+    /// batch.put(kv.clone(), "a", "1");
+    /// backend.commit(&batch)?;
+    /// let mut keys = Vec::new();
+    /// backend.scan(&kv, &mut |key, _| keys.push(key.to_vec()))?;
+    /// assert_eq!(keys, [b"a", b"b"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     fn scan(&self, table: &Table, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), BackendError> {
         let start = host_key(table, &[])?;
         let prefix_len = start.len();

@@ -49,6 +49,12 @@ type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
 
 impl MemoryBackend {
     /// An empty store.
+    ///
+    /// ```
+    /// use lease_backend::MemoryBackend;
+    ///
+    /// assert_eq!(MemoryBackend::new().lease_count(), 0);
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -129,6 +135,18 @@ impl MemoryBackend {
 
 impl Backend for MemoryBackend {
     /// O(log n) for each write.
+    ///
+    /// ```
+    /// use lease_backend::MemoryBackend;
+    /// use lease_core::{Backend, Table, WriteBatch};
+    ///
+    /// let backend = MemoryBackend::new();
+    /// let mut batch = WriteBatch::default();
+    /// batch.put(Table::new("kv"), "services/web/1", "10.0.0.7");
+    /// backend.commit(&batch)?;
+    /// assert_eq!(backend.get(&Table::new("kv"), b"services/web/1")?, Some(b"10.0.0.7".to_vec()));
+    /// # Ok::<(), lease_core::BackendError>(())
+    /// ```
     fn commit(&self, batch: &WriteBatch) -> Result<(), BackendError> {
         let mut store = self.lock();
         #[cfg(feature = "testing")]
@@ -138,6 +156,23 @@ impl Backend for MemoryBackend {
     }
 
     /// O(n).
+    ///
+    /// ```
+    /// use lease_backend::MemoryBackend;
+    /// use lease_core::{Backend, Epoch, LeaseId, LeaseRow, Ttl, WriteBatch};
+    ///
+    /// let backend = MemoryBackend::new();
+    /// let mut batch = WriteBatch::default();
+    /// for number in [1, -1] {
+    ///     batch.put_lease(LeaseRow::new(LeaseId::try_from(number)?, Ttl::new(60)?));
+    /// }
+    /// batch.put_epoch(Epoch::new(3));
+    /// backend.commit(&batch)?;
+    /// let mut ids = Vec::new();
+    /// assert_eq!(backend.load(&mut |row| ids.push(row.id.get()))?, Epoch::new(3));
+    /// assert_eq!(ids, [-1, 1]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     fn load(&self, visit: &mut dyn FnMut(LeaseRow)) -> Result<Epoch, BackendError> {
         let store = self.lock();
         for (id, packed) in &store.leases {
@@ -147,6 +182,15 @@ impl Backend for MemoryBackend {
     }
 
     /// O(log n).
+    ///
+    /// ```
+    /// use lease_backend::MemoryBackend;
+    /// use lease_core::{Backend, Table};
+    ///
+    /// let backend = MemoryBackend::new();
+    /// assert_eq!(backend.get(&Table::new("kv"), b"a")?, None, "there is no such table");
+    /// # Ok::<(), lease_core::BackendError>(())
+    /// ```
     fn get(&self, table: &Table, key: &[u8]) -> Result<Option<Vec<u8>>, BackendError> {
         let store = self.lock();
         Ok(store
@@ -157,6 +201,21 @@ impl Backend for MemoryBackend {
     }
 
     /// O(n).
+    ///
+    /// ```
+    /// use lease_backend::MemoryBackend;
+    /// use lease_core::{Backend, Table, WriteBatch};
+    ///
+    /// let (backend, kv) = (MemoryBackend::new(), Table::new("kv"));
+    /// let mut batch = WriteBatch::default();
+    /// batch.put(kv.clone(), "b", "2");
+    /// batch.put(kv.clone(), "a", "1");
+    /// backend.commit(&batch)?;
+    /// let mut keys = Vec::new();
+    /// backend.scan(&kv, &mut |key, _| keys.push(key.to_vec()))?;
+    /// assert_eq!(keys, [b"a", b"b"]);
+    /// # Ok::<(), lease_core::BackendError>(())
+    /// ```
     fn scan(&self, table: &Table, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), BackendError> {
         let store = self.lock();
         for (key, value) in store.host.get(table).into_iter().flatten() {

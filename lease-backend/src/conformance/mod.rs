@@ -38,6 +38,20 @@ use lease_core::{Backend, BackendError, Epoch, LeaseId, LeaseRow, Table, Ttl, Wr
 /// ```
 pub trait Restart: Sync {
     /// Opens the store. Backends that were opened before have been dropped.
+    ///
+    /// ```
+    /// use lease_backend::MemoryBackend;
+    /// use lease_backend::conformance::Restart;
+    /// use lease_core::{Backend, Epoch, WriteBatch};
+    ///
+    /// let store = MemoryBackend::new();
+    /// let restart = || store.clone();
+    /// let mut batch = WriteBatch::default();
+    /// batch.put_epoch(Epoch::new(3));
+    /// restart.open().commit(&batch)?;
+    /// assert_eq!(restart.open().load(&mut |_| {})?, Epoch::new(3));
+    /// # Ok::<(), lease_core::BackendError>(())
+    /// ```
     fn open(&self) -> Box<dyn Backend>;
 }
 
@@ -52,6 +66,16 @@ where
 }
 
 /// One thing that every backend must do.
+///
+/// ```
+/// use lease_backend::{MemoryBackend, conformance};
+///
+/// // One property alone, while an adapter is being written.
+/// let store = MemoryBackend::new();
+/// let mut properties = conformance::properties();
+/// let property = properties.find(|property| property.name().contains("epoch"));
+/// property.expect("the suite looks at epochs").check(&|| store.clone());
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Property {
     name: &'static str,
@@ -60,6 +84,14 @@ pub struct Property {
 
 impl Property {
     /// What must hold, as a short sentence.
+    ///
+    /// ```
+    /// use lease_backend::conformance;
+    ///
+    /// for property in conformance::properties() {
+    ///     println!("{}", property.name());
+    /// }
+    /// ```
     #[must_use]
     pub const fn name(&self) -> &'static str {
         self.name

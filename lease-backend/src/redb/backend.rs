@@ -240,6 +240,20 @@ fn poisoned(cause: &BackendError) -> BackendError {
 impl Backend for RedbBackend {
     /// O(log n) for each write, and one write of a page of 4 KiB for each leaf of the tree that is
     /// touched.
+    ///
+    /// ```
+    /// use lease_backend::RedbBackend;
+    /// use lease_core::{Backend, Table, WriteBatch};
+    ///
+    /// let (dir, kv) = (tempfile::tempdir()?, Table::new("kv"));
+    /// let path = dir.path().join("leases.redb");
+    /// let mut batch = WriteBatch::default();
+    /// batch.put(kv.clone(), "services/web/1", "10.0.0.7");
+    /// RedbBackend::open(&path)?.commit(&batch)?;
+    /// let backend = RedbBackend::open(&path)?;
+    /// assert_eq!(backend.get(&kv, b"services/web/1")?, Some(b"10.0.0.7".to_vec()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     fn commit(&self, batch: &WriteBatch) -> Result<(), BackendError> {
         let database = self.database()?;
         let mut undo = None;
@@ -248,16 +262,58 @@ impl Backend for RedbBackend {
     }
 
     /// O(n).
+    ///
+    /// ```
+    /// use lease_backend::RedbBackend;
+    /// use lease_core::{Backend, Epoch, LeaseId, LeaseRow, Ttl, WriteBatch};
+    ///
+    /// let dir = tempfile::tempdir()?;
+    /// let backend = RedbBackend::open(dir.path().join("leases.redb"))?;
+    /// let row = LeaseRow::new(LeaseId::try_from(7)?, Ttl::new(60)?);
+    /// let mut batch = WriteBatch::default();
+    /// batch.put_lease(row);
+    /// backend.commit(&batch)?;
+    /// let mut rows = Vec::new();
+    /// assert_eq!(backend.load(&mut |row| rows.push(row))?, Epoch::ZERO);
+    /// assert_eq!(rows, [row]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     fn load(&self, visit: &mut dyn FnMut(LeaseRow)) -> Result<Epoch, BackendError> {
         self.read(|transaction| read::load_rows(transaction, visit))
     }
 
     /// O(log n).
+    ///
+    /// ```
+    /// use lease_backend::RedbBackend;
+    /// use lease_core::{Backend, Table};
+    ///
+    /// let dir = tempfile::tempdir()?;
+    /// let backend = RedbBackend::open(dir.path().join("leases.redb"))?;
+    /// assert_eq!(backend.get(&Table::new("kv"), b"a")?, None, "there is no such table");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     fn get(&self, table: &Table, key: &[u8]) -> Result<Option<Vec<u8>>, BackendError> {
         self.read(|transaction| read::get(transaction, table, key))
     }
 
     /// O(n).
+    ///
+    /// ```
+    /// use lease_backend::RedbBackend;
+    /// use lease_core::{Backend, Table, WriteBatch};
+    ///
+    /// let (dir, kv) = (tempfile::tempdir()?, Table::new("kv"));
+    /// let backend = RedbBackend::open(dir.path().join("leases.redb"))?;
+    /// let mut batch = WriteBatch::default();
+    /// batch.put(kv.clone(), "b", "2");
+    /// batch.put(kv.clone(), "a", "1");
+    /// backend.commit(&batch)?;
+    /// let mut keys = Vec::new();
+    /// backend.scan(&kv, &mut |key, _| keys.push(key.to_vec()))?;
+    /// assert_eq!(keys, [b"a", b"b"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     fn scan(&self, table: &Table, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), BackendError> {
         self.read(|transaction| read::scan(transaction, table, visit))
     }

@@ -85,6 +85,16 @@ pub enum IntegrityCheck {
 
 impl RedbOptions {
     /// 64 MiB of cache, full repair, a check whenever the file is opened.
+    ///
+    /// ```
+    /// use lease_backend::{IntegrityCheck, RedbOptions, RepairMode};
+    ///
+    /// let spelled_out = RedbOptions::new()
+    ///     .cache_size(64 << 20)
+    ///     .repair(RepairMode::Full)
+    ///     .integrity_check(IntegrityCheck::EveryOpen);
+    /// assert_eq!(RedbOptions::new(), spelled_out);
+    /// ```
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -111,6 +121,15 @@ impl RedbOptions {
     }
 
     /// What opening after a crash costs, see [`RepairMode`].
+    ///
+    /// ```
+    /// use lease_backend::{RedbOptions, RepairMode};
+    ///
+    /// let dir = tempfile::tempdir()?;
+    /// let options = RedbOptions::new().repair(RepairMode::Quick);
+    /// let backend = options.open(dir.path().join("leases.redb"))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub const fn repair(mut self, mode: RepairMode) -> Self {
         self.repair = mode;
@@ -118,6 +137,15 @@ impl RedbOptions {
     }
 
     /// When the whole file is verified, see [`IntegrityCheck`].
+    ///
+    /// ```
+    /// use lease_backend::{IntegrityCheck, RedbOptions};
+    ///
+    /// let dir = tempfile::tempdir()?;
+    /// let options = RedbOptions::new().integrity_check(IntegrityCheck::AfterCrash);
+    /// let backend = options.open(dir.path().join("leases.redb"))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub const fn integrity_check(mut self, when: IntegrityCheck) -> Self {
         self.integrity_check = when;

@@ -37,6 +37,16 @@ impl Model {
     /// # Errors
     ///
     /// Those of the backend.
+    ///
+    /// ```
+    /// use lease_backend::MemoryBackend;
+    /// use lease_backend::testing::Model;
+    /// use lease_core::Table;
+    ///
+    /// let model = Model::read(&MemoryBackend::new(), &[Table::new("kv")])?;
+    /// assert_eq!(model, Model::default());
+    /// # Ok::<(), lease_core::BackendError>(())
+    /// ```
     pub fn read(backend: &dyn Backend, tables: &[Table]) -> Result<Self, BackendError> {
         let mut model = Self::default();
         model.epoch = backend.load(&mut |row| {
@@ -55,6 +65,17 @@ impl Model {
     }
 
     /// Applies a batch. O(n) for each deleted range.
+    ///
+    /// ```
+    /// use lease_backend::testing::Model;
+    /// use lease_core::{Table, WriteBatch};
+    ///
+    /// let (mut model, kv) = (Model::default(), Table::new("kv"));
+    /// let mut batch = WriteBatch::default();
+    /// batch.put(kv.clone(), "a", "1");
+    /// model.apply(&batch);
+    /// assert_eq!(model.host[&kv].len(), 1);
+    /// ```
     pub fn apply(&mut self, batch: &WriteBatch) {
         for write in batch.leases() {
             match write {

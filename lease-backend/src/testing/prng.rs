@@ -15,12 +15,27 @@ pub struct Prng {
 
 impl Prng {
     /// The source with this seed.
+    ///
+    /// ```
+    /// use lease_backend::testing::Prng;
+    ///
+    /// assert_eq!(Prng::new(7).next_u64(), Prng::new(7).next_u64());
+    /// assert_ne!(Prng::new(7).next_u64(), Prng::new(8).next_u64());
+    /// ```
     #[must_use]
     pub const fn new(seed: u64) -> Self {
         Self { state: seed }
     }
 
     /// Any number.
+    ///
+    /// ```
+    /// use lease_backend::testing::Prng;
+    ///
+    /// let mut random = Prng::new(0);
+    /// assert_eq!(random.next_u64(), 0xe220_a839_7b1d_cdaf);
+    /// assert_ne!(random.next_u64(), 0xe220_a839_7b1d_cdaf);
+    /// ```
     pub const fn next_u64(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.state;
@@ -34,6 +49,13 @@ impl Prng {
     /// # Panics
     ///
     /// If `bound` is zero.
+    ///
+    /// ```
+    /// use lease_backend::testing::Prng;
+    ///
+    /// let mut random = Prng::new(7);
+    /// assert!((0..100).all(|_| random.below(6) < 6));
+    /// ```
     pub const fn below(&mut self, bound: u64) -> u64 {
         assert!(bound > 0, "there is no number below zero");
         self.next_u64() % bound
@@ -44,6 +66,14 @@ impl Prng {
     /// # Panics
     ///
     /// If `n` is zero.
+    ///
+    /// ```
+    /// use lease_backend::testing::Prng;
+    ///
+    /// let mut random = Prng::new(7);
+    /// let hits = (0..1_000).filter(|_| random.one_in(10)).count();
+    /// assert!((50..150).contains(&hits));
+    /// ```
     pub const fn one_in(&mut self, n: u64) -> bool {
         self.below(n) == 0
     }
@@ -53,6 +83,13 @@ impl Prng {
     /// # Panics
     ///
     /// If there are none.
+    ///
+    /// ```
+    /// use lease_backend::testing::Prng;
+    ///
+    /// let mut random = Prng::new(7);
+    /// assert!(["heads", "tails"].contains(random.pick(&["heads", "tails"])));
+    /// ```
     pub const fn pick<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
         &choices[self.below(choices.len() as u64) as usize]
     }

@@ -67,12 +67,28 @@ const SECTOR: usize = 512;
 
 impl SimDisk {
     /// An empty disk without faults; the seed decides what a power cut leaves.
+    ///
+    /// ```
+    /// use lease_backend::testing::SimDisk;
+    ///
+    /// assert!(SimDisk::new(1).image().is_empty());
+    /// ```
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self::with_image(Vec::new(), seed)
     }
 
     /// A disk with contents.
+    ///
+    /// ```
+    /// use lease_backend::RedbBackend;
+    /// use lease_backend::testing::SimDisk;
+    /// use lease_core::BackendError;
+    ///
+    /// let disk = SimDisk::with_image(b"Dear reader,".to_vec(), 1);
+    /// let opened = RedbBackend::create_with_storage(disk);
+    /// assert!(matches!(opened, Err(BackendError::Foreign(_))));
+    /// ```
     #[must_use]
     pub fn with_image(image: Vec<u8>, seed: u64) -> Self {
         let disk = Disk {
@@ -95,12 +111,40 @@ impl SimDisk {
     }
 
     /// How many operations there have been.
+    ///
+    /// ```
+    /// # use lease_backend::{RedbBackend, testing::SimDisk};
+    /// # use lease_core::{Backend, Epoch, WriteBatch};
+    /// let disk = SimDisk::new(1);
+    /// let backend = RedbBackend::create_with_storage(disk.clone())?;
+    /// # let mut batch = WriteBatch::default();
+    /// # batch.put_epoch(Epoch::new(3));
+    /// let before = disk.operations();
+    /// backend.commit(&batch)?;
+    /// // Where a crash can hit a commit.
+    /// let places = disk.operations() - before;
+    /// assert!(places > 0);
+    /// # Ok::<(), lease_core::BackendError>(())
+    /// ```
     #[must_use]
     pub fn operations(&self) -> u64 {
         self.lock().operations
     }
 
     /// Cuts the power in the middle of the `n`-th operation from now; zero cuts it at once.
+    ///
+    /// ```
+    /// # use lease_backend::{RedbBackend, testing::SimDisk};
+    /// # use lease_core::{Backend, Epoch, WriteBatch};
+    /// let disk = SimDisk::new(1);
+    /// let backend = RedbBackend::create_with_storage(disk.clone())?;
+    /// # let mut batch = WriteBatch::default();
+    /// # batch.put_epoch(Epoch::new(3));
+    /// disk.cut_power_after(1);
+    /// assert!(backend.commit(&batch).is_err());
+    /// assert!(!disk.is_powered());
+    /// # Ok::<(), lease_core::BackendError>(())
+    /// ```
     pub fn cut_power_after(&self, n: u64) {
         let mut disk = self.lock();
         disk.cut_at = Some(disk.operations + n);
@@ -108,6 +152,15 @@ impl SimDisk {
     }
 
     /// Whether the power is on.
+    ///
+    /// ```
+    /// use lease_backend::testing::SimDisk;
+    ///
+    /// let disk = SimDisk::new(1);
+    /// assert!(disk.is_powered());
+    /// disk.cut_power_after(0);
+    /// assert!(!disk.is_powered());
+    /// ```
     #[must_use]
     pub fn is_powered(&self) -> bool {
         self.lock().is_powered
@@ -115,23 +168,69 @@ impl SimDisk {
 
     /// Makes the `n`-th operation from now fail; those behind it work again. A write that fails may
     /// have done a part of its work, a sync that fails has done none.
+    ///
+    /// ```
+    /// # use lease_backend::{RedbBackend, testing::SimDisk};
+    /// # use lease_core::{Backend, Epoch, WriteBatch};
+    /// let disk = SimDisk::new(1);
+    /// let backend = RedbBackend::create_with_storage(disk.clone())?;
+    /// # let mut batch = WriteBatch::default();
+    /// # batch.put_epoch(Epoch::new(3));
+    /// disk.fail_after(1);
+    /// assert!(backend.commit(&batch).is_err());
+    /// assert!(backend.commit(&batch).is_ok(), "it works again");
+    /// # Ok::<(), lease_core::BackendError>(())
+    /// ```
     pub fn fail_after(&self, n: u64) {
         let mut disk = self.lock();
         disk.fail_at = Some(disk.operations + n);
     }
 
     /// Lets the disk grow to `bytes` and no further.
+    ///
+    /// ```
+    /// # use lease_backend::{RedbBackend, testing::SimDisk};
+    /// let disk = SimDisk::new(1);
+    /// disk.set_capacity(1024);
+    /// let opened = RedbBackend::create_with_storage(disk.clone());
+    /// assert!(opened.is_err(), "a store is larger");
+    /// ```
     pub fn set_capacity(&self, bytes: u64) {
         self.lock().capacity = bytes;
     }
 
     /// Leaves the disk no room to grow.
+    ///
+    /// ```
+    /// # use lease_backend::{RedbBackend, testing::SimDisk};
+    /// # use lease_core::{Backend, Table, WriteBatch};
+    /// let disk = SimDisk::new(1);
+    /// let backend = RedbBackend::create_with_storage(disk.clone())?;
+    /// let mut large = WriteBatch::default();
+    /// large.put(Table::new("kv"), "a", vec![0; 64 << 20]);
+    /// disk.fill();
+    /// assert!(backend.commit(&large).is_err());
+    /// # Ok::<(), lease_core::BackendError>(())
+    /// ```
     pub fn fill(&self) {
         let mut disk = self.lock();
         disk.capacity = disk.current.len() as u64;
     }
 
     /// Takes back every fault that has not happened yet, and gives the disk room without end.
+    ///
+    /// ```
+    /// # use lease_backend::{RedbBackend, testing::SimDisk};
+    /// # use lease_core::{Backend, Epoch, WriteBatch};
+    /// let disk = SimDisk::new(1);
+    /// let backend = RedbBackend::create_with_storage(disk.clone())?;
+    /// # let mut batch = WriteBatch::default();
+    /// # batch.put_epoch(Epoch::new(3));
+    /// disk.fail_after(1);
+    /// disk.heal();
+    /// assert!(backend.commit(&batch).is_ok());
+    /// # Ok::<(), lease_core::BackendError>(())
+    /// ```
     pub fn heal(&self) {
         let mut disk = self.lock();
         disk.capacity = u64::MAX;
@@ -143,6 +242,19 @@ impl SimDisk {
 
     /// Cuts the power of this disk and turns on another one with what has survived: everything
     /// synced, and of the rest what the seed decides.
+    ///
+    /// ```
+    /// # use lease_backend::{RedbBackend, testing::SimDisk};
+    /// # use lease_core::{Backend, Epoch, WriteBatch};
+    /// let disk = SimDisk::new(1);
+    /// let backend = RedbBackend::create_with_storage(disk.clone())?;
+    /// # let mut batch = WriteBatch::default();
+    /// # batch.put_epoch(Epoch::new(3));
+    /// backend.commit(&batch)?;
+    /// let backend = RedbBackend::create_with_storage(disk.restart())?;
+    /// assert_eq!(backend.load(&mut |_| {})?, Epoch::new(3), "what was committed is there");
+    /// # Ok::<(), lease_core::BackendError>(())
+    /// ```
     #[must_use]
     pub fn restart(&self) -> Self {
         let mut disk = self.lock();
@@ -163,6 +275,21 @@ impl SimDisk {
     }
 
     /// What is read from the disk.
+    ///
+    /// ```
+    /// # use lease_backend::{RedbBackend, testing::SimDisk};
+    /// # use lease_core::{Backend, Epoch, WriteBatch};
+    /// let disk = SimDisk::new(1);
+    /// let backend = RedbBackend::create_with_storage(disk.clone())?;
+    /// # let mut batch = WriteBatch::default();
+    /// # batch.put_epoch(Epoch::new(3));
+    /// backend.commit(&batch)?;
+    /// drop(backend);
+    /// let copy = SimDisk::with_image(disk.image(), 2);
+    /// let backend = RedbBackend::create_with_storage(copy)?;
+    /// assert_eq!(backend.load(&mut |_| {})?, Epoch::new(3));
+    /// # Ok::<(), lease_core::BackendError>(())
+    /// ```
     #[must_use]
     pub fn image(&self) -> Vec<u8> {
         self.lock().current.clone()

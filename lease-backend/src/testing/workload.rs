@@ -6,6 +6,15 @@ use super::Prng;
 /// at their limits, overlapping ranges, epochs.
 ///
 /// Ids and keys come from small sets, so that batches meet each other's rows.
+///
+/// ```
+/// use lease_backend::testing::Workload;
+///
+/// let (mut one, mut same) = (Workload::new(7), Workload::new(7));
+/// for _ in 0..100 {
+///     assert_eq!(one.batch(5), same.batch(5));
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Workload {
     random: Prng,
@@ -14,6 +23,12 @@ pub struct Workload {
 
 impl Workload {
     /// The stream with this seed.
+    ///
+    /// ```
+    /// use lease_backend::testing::Workload;
+    ///
+    /// assert_ne!(Workload::new(7).batch(50), Workload::new(8).batch(50));
+    /// ```
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self {
@@ -23,6 +38,18 @@ impl Workload {
     }
 
     /// The host's tables that the batches write to.
+    ///
+    /// ```
+    /// use lease_backend::MemoryBackend;
+    /// use lease_backend::testing::{Model, Workload};
+    /// use lease_core::Backend;
+    ///
+    /// let (mut workload, backend) = (Workload::new(7), MemoryBackend::new());
+    /// backend.commit(&workload.batch(50))?;
+    /// let found = Model::read(&backend, workload.tables())?;
+    /// assert_ne!(found, Model::default());
+    /// # Ok::<(), lease_core::BackendError>(())
+    /// ```
     #[must_use]
     pub fn tables(&self) -> &[Table] {
         &self.tables
@@ -33,6 +60,14 @@ impl Workload {
     /// # Panics
     ///
     /// If `max_writes` is zero.
+    ///
+    /// ```
+    /// use lease_backend::testing::Workload;
+    ///
+    /// let mut workload = Workload::new(7);
+    /// let batch = workload.batch(5);
+    /// assert!((1..=6).contains(&batch.len()), "five writes and an epoch");
+    /// ```
     pub fn batch(&mut self, max_writes: u64) -> WriteBatch {
         let mut batch = WriteBatch::default();
         for _ in 0..=self.random.below(max_writes) {
