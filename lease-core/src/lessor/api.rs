@@ -360,9 +360,9 @@ impl BackendLessor {
     /// [`LessorCore::demote`](crate::LessorCore::demote). Returns whether the role changed. O(1).
     ///
     /// ```
-    /// # use lease_core::{BackendLessor, Epoch, NullBackend};
-    /// # use std::{sync::Arc, time::Duration};
+    /// # use {lease_core::*, std::{sync::Arc, time::Duration}};
     /// # let lessor = BackendLessor::builder(Arc::new(NullBackend)).build()?;
+    /// # lessor.apply(&Command::BeginEpoch(Epoch::new(5)), WriteBatch::default())?;
     /// lessor.promote_to(Epoch::new(5), Duration::ZERO);
     /// assert!(lessor.demote_from(Epoch::new(5)));
     /// assert!(!lessor.promote_to(Epoch::new(5), Duration::ZERO), "the term is over");
