@@ -64,7 +64,7 @@ fn lessor_renew(c: &mut Criterion) {
     }
 }
 
-/// Finds and hands out what has expired, all of it due at once: as in etcd's benchmark the search
+/// Finds and delivers what has expired, all of it due at once: as in etcd's benchmark the search
 /// alone, without a store, threads or a channel.
 fn lessor_find_expired(c: &mut Criterion) {
     let mut group = c.benchmark_group("LessorFindExpired");

@@ -39,12 +39,13 @@ pub struct LessorConfig {
     pub checkpoint_rate_per_sec: Option<NonZeroU32>,
     /// At most this many records in one checkpoint batch. Default 1,000.
     pub max_checkpoint_batch_size: NonZeroU32,
-    /// A grant beyond this number of leases is refused. Default `None`, no limit.
+    /// A grant beyond this number of leases is refused. Default `None`, no limit. Members of one log
+    /// need the same limit: what one refuses the others must refuse.
     pub max_leases: Option<usize>,
     /// An attach beyond this number of items of one lease is refused. Default 2^20. Unlike etcd's
     /// there is a limit, because a look-up copies all items of a lease and its revoke deletes them
     /// in one commit, and a client that is not trusted decides how many there are. `None` is
-    /// without a limit.
+    /// without a limit. Members of one log need the same limit.
     pub max_items_per_lease: Option<usize>,
     /// How far the clock's answers may lag behind the true time: an expiry is this much later, so
     /// that it is never early. Default 0; [`BackendLessor`](crate::BackendLessor) sets it from its

@@ -65,15 +65,16 @@ pub enum LeaseError {
     /// An item is longer than [`LeaseItem::MAX_LEN`](crate::LeaseItem::MAX_LEN).
     #[error("lease item too long")]
     ItemTooLong,
-    /// The wait for the revoke of an expired lease reached its deadline.
-    #[error("deadline exceeded while waiting for the lease to be revoked")]
+    /// A renewal has waited to its deadline: for the revoke of its expired lease, or until the lease's
+    /// checkpoint was taken back.
+    #[error("deadline exceeded while waiting for the end or the checkpoint of the lease")]
     DeadlineExceeded,
     /// The lessor was stopped.
     #[error("lessor stopped")]
     Stopped,
-    /// Code of the host's that a command has called, such as a range deleter or a backend, has given a
-    /// command that would have to wait for the first one.
-    #[error("called from inside a command that this one would wait for")]
+    /// Code of the host's that a command has called, such as a range deleter or a backend, has called
+    /// the lessor for something that may have to wait for that command.
+    #[error("called from inside a command of the same lessor that this call may have to wait for")]
     Reentrant,
     /// The host's clock failed; nothing was changed.
     #[error("clock failed")]
@@ -81,6 +82,10 @@ pub enum LeaseError {
     /// The system could not start a thread of the lessor's.
     #[error("a thread could not be started")]
     Spawn(#[source] HostError),
+    /// A thread of the lessor's has panicked and ended, which is a defect of the lessor: what it did is
+    /// not done any more. Only an observer is told.
+    #[error("a thread of the lessor panicked")]
+    Panicked(#[source] HostError),
     /// The backend failed; the command had no effect.
     #[error("lease backend failed")]
     Backend(#[source] BackendError),

@@ -238,6 +238,11 @@ impl Lease {
         self.extra.as_ref().map_or(&[], |extra| &extra.keys)
     }
 
+    #[cfg(feature = "std")]
+    pub(crate) fn into_keys(self) -> Vec<LeaseItem> {
+        self.extra.map(|extra| extra.keys).unwrap_or_default()
+    }
+
     /// Puts sorted items in.
     pub(crate) fn set_keys(&mut self, keys: Vec<LeaseItem>) {
         if !keys.is_empty() {

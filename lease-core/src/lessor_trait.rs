@@ -96,13 +96,14 @@ pub trait Lessor: Send + Sync {
     /// ```
     fn revoke(&self, id: LeaseId) -> Result<(), LeaseError>;
 
-    /// Revokes leases in one transaction, and answers for each; one that is unknown does not stop
-    /// the others.
+    /// Revokes leases, up to 1,024 in each transaction, and answers for each; one that is unknown
+    /// does not stop the others.
     ///
     /// # Errors
     ///
     /// [`LeaseError::RangeDeleter`], [`LeaseError::Backend`], [`LeaseError::Stopped`]: then no
-    /// lease is revoked.
+    /// lease is revoked. If such a failure comes when some are revoked, it is the answer of those
+    /// that are not.
     ///
     /// ```
     /// # use lease_core::{BackendLessor, LeaseError, LeaseId, Lessor, NullBackend};
@@ -115,7 +116,7 @@ pub trait Lessor: Send + Sync {
     /// ```
     fn revoke_many(&self, ids: &[LeaseId]) -> Result<Vec<Result<(), LeaseError>>, LeaseError>;
 
-    /// Revokes the leases of an expired batch in one transaction, as far as the fences still match.
+    /// Revokes the leases of an expired batch, as far as the fences still match.
     ///
     /// # Errors
     ///

@@ -106,7 +106,7 @@ fn one_call_does_a_bounded_amount_of_work() {
         let renewed = lessor.renew(at(299), id(number));
         assert_eq!(renewed, Ok(Renewal::Renewed(ttl(900))));
     }
-    // Every entry is out of date, and there is nothing to hand out.
+    // Every entry is out of date, and there is nothing to deliver.
     let mut calls = 0;
     while lessor.next_checkpoint().is_some_and(|next| next <= at(300)) {
         assert_eq!(lessor.poll_checkpoints(at(300)), None);
@@ -334,4 +334,44 @@ fn a_lease_with_many_items_goes_as_a_whole() {
         attach(&mut lessor, 2, &["7"]).expect("there");
         assert_eq!(lessor.get_lease(b"7"), Some(id(2)));
     }
+}
+
+/// With a thousand batches of a million leases each a spot has no more bits.
+#[test]
+fn leases_are_delivered_again_also_if_no_batch_more_can_be_told_apart() {
+    let config = LessorConfig {
+        max_expired_batch_size: NonZeroU32::MAX,
+        revoke_rate_per_sec: None,
+        ..LessorConfig::default()
+    };
+    let mut lessor = primary(config);
+    for number in 1..=1_100 {
+        let granted_at = Timestamp::from_millis(number);
+        grant(&mut lessor, granted_at, number as i64, 10);
+    }
+    let mut batches = 0;
+    let mut drive = |lessor: &mut LessorCore, now| {
+        lessor.handle_timeout(now);
+        let mut leases = 0;
+        while let Some(batch) = lessor.poll_expired(now) {
+            lessor.handle_taken(now, &batch);
+            leases += batch.leases.len();
+            batches += 1;
+        }
+        lessor.check_invariants();
+        // Nobody is told of a time that has passed and finds nothing to do.
+        assert!(lessor.next_wakeup().is_none_or(|next| next > now));
+        leases
+    };
+    for number in 1..=1_100 {
+        let due = Timestamp::from_millis(10_000 + number);
+        assert!(drive(&mut lessor, due) <= 1);
+    }
+    let first = lessor.stats().expired;
+    assert_eq!(first, 1_024, "one batch each");
+    let mut all = 0;
+    for secs in 12..20 {
+        all += drive(&mut lessor, at(secs));
+    }
+    assert!(all >= 2 * 1_100, "{all} of 1,100, each at least twice");
 }

@@ -105,7 +105,7 @@ fn f03_a_reused_id_is_another_lease() {
 
 /// #20590, #21389: a renewal is acknowledged for a lease whose revoke is on its way.
 #[test]
-fn f04_a_lease_that_was_handed_out_is_not_renewed() {
+fn f04_a_lease_that_was_delivered_is_not_renewed() {
     let mut lessor = primary(LessorConfig::default());
     grant(&mut lessor, at(0), 1, 10);
     let late = lessor.renew(at(10), id(1));
@@ -200,7 +200,7 @@ fn f08_a_checkpoint_that_was_skipped_or_failed_comes_again() {
 
 /// #9935, #10693: an expired lease whose revoke fails is dropped; and retries pile up.
 #[test]
-fn f09_an_expired_lease_is_handed_out_until_it_is_revoked_and_never_twice_at_once() {
+fn f09_an_expired_lease_is_delivered_until_it_is_revoked_and_never_twice_at_once() {
     let mut lessor = primary(LessorConfig::default());
     grant(&mut lessor, at(0), 1, 10);
     let first = expired(&mut lessor, at(10));
@@ -396,7 +396,7 @@ fn f13_a_pile_up_after_a_promotion_is_spread_exactly() {
         }
         if due.len() < 13_001 {
             let next = lessor.next_wakeup().expect("more is due");
-            assert!(next > now, "all that is due was handed out");
+            assert!(next > now, "all that is due was delivered");
             now = next;
         }
     }

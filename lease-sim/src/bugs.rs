@@ -138,7 +138,7 @@ pub const BUGS: &[Bug] = &[
     ),
     bug(
         "host-promotes-too-early",
-        "the host promotes before it has applied the log",
+        "the host promotes before it has applied the log, and the lessor lets it",
     ),
     bug(
         "host-acknowledges-before-reset",

@@ -10,6 +10,9 @@ use crate::{
 /// The most leases, or items, of a command that is decided and applied under one hold of the lock.
 const AT_ONCE: usize = 256;
 
+/// The most leases that are revoked together: to decide over them is some 300 µs under the lock.
+pub(super) const REVOKES_PER_TRANSACTION: usize = 1024;
+
 /// What a try to do a command at once came to.
 enum AtOnce<T> {
     Done(Result<T, LeaseError>),
@@ -68,9 +71,32 @@ impl Shared {
         }
     }
 
-    /// Revokes leases in one transaction, each on its own: one that is unknown or stale does not
-    /// stop the others.
+    /// Revokes leases, each on its own: one that is unknown or stale does not stop the others. Once
+    /// some are revoked, a failure is the answer of all that are not.
     pub(super) fn revoke_many(
+        &self,
+        revocations: Vec<Revocation>,
+    ) -> Result<Vec<Result<Revoked, LeaseError>>, LeaseError> {
+        if revocations.len() <= REVOKES_PER_TRANSACTION {
+            return self.revoke_together(revocations);
+        }
+        let len = revocations.len();
+        let mut answers = Vec::with_capacity(len);
+        for some in revocations.chunks(REVOKES_PER_TRANSACTION) {
+            match self.revoke_together(some.to_vec()) {
+                Ok(more) => answers.extend(more),
+                Err(error) if answers.is_empty() => return Err(error),
+                Err(error) => {
+                    answers.resize(len, Err(error));
+                    break;
+                }
+            }
+        }
+        Ok(answers)
+    }
+
+    /// Revokes leases in one transaction.
+    fn revoke_together(
         &self,
         revocations: Vec<Revocation>,
     ) -> Result<Vec<Result<Revoked, LeaseError>>, LeaseError> {
@@ -248,10 +274,9 @@ impl State {
     /// piece of work.
     fn has_to_delete(&self, revocations: &[Revocation]) -> bool {
         let has_items = |one: &Revocation| self.core.has_items(one.id);
-        let has_many = |one: &Revocation| self.core.has_many_items(one.id);
         match self.range_deleter {
             Some(_) => revocations.iter().any(has_items),
-            None => revocations.iter().any(has_many),
+            None => !self.core.is_small_revoke(revocations),
         }
     }
 }

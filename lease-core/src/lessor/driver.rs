@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use super::Driver;
 use super::Shared;
+use super::isolate::isolate;
 use crate::sync::thread::{self, JoinHandle, ThreadId};
 use crate::sync::{Arc, Bell, Deadline, Mutex, MutexGuard, Slot, lock};
 use crate::{HostError, LeaseError, Timestamp};
@@ -11,6 +12,8 @@ use crate::{HostError, LeaseError, Timestamp};
 #[derive(Default)]
 pub(super) struct Threads {
     running: Mutex<Vec<Running>>,
+    // Also of those that have ended.
+    ids: Mutex<Vec<ThreadId>>,
 }
 
 struct Running {
@@ -58,12 +61,20 @@ impl Threads {
         let (shared, ends) = (Arc::clone(shared), End(Arc::clone(&end)));
         let spawned = thread::spawn(name, move || {
             let _ends = ends;
-            run(&shared);
+            if let Err(panic) = isolate("thread", || run(&shared)) {
+                shared.observe_failure(&LeaseError::Panicked(panic));
+            }
         });
         let handle = spawned.map_err(|error| LeaseError::Spawn(HostError::new(error)))?;
         let id = handle.thread().id();
         self.lock().push(Running { handle, id, end });
+        lock(&self.ids).push(id);
         Ok(())
+    }
+
+    /// Whether this is one of them.
+    pub(super) fn include(&self, thread: ThreadId) -> bool {
+        lock(&self.ids).contains(&thread)
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Running>> {
@@ -75,7 +86,7 @@ impl Running {
     fn join(self, deadline: &Deadline) -> bool {
         let has_ended = self.end.take_waiting(deadline.left()).is_some();
         if has_ended {
-            // Whatever it panicked with was reported by then.
+            // A panic was told to the observer.
             let _ = self.handle.join();
         }
         has_ended

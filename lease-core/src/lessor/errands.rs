@@ -1,6 +1,7 @@
 use std::task::Waker;
 
 use super::job::{Call, Seat};
+use super::sleepers::Sleepers;
 use crate::TicketOutcome;
 use crate::sync::{Arc, Bell, Signal, Slot};
 
@@ -32,6 +33,8 @@ pub(super) struct Bells {
     pub(super) checkpoints: Bell,
     pub(super) writer: Bell,
     pub(super) deliveries: Arc<Signal>,
+    /// That a stop is over.
+    pub(super) stopped: Signal,
 }
 
 impl Errands {
@@ -65,15 +68,15 @@ impl Errands {
     }
 
     /// Wakes those who receive expired leases.
-    pub(super) fn announce(&mut self, receivers: &mut Vec<Waker>) {
+    pub(super) fn announce(&mut self, receivers: &mut Sleepers) {
         self.rings.deliveries = true;
         self.wake(receivers);
     }
 
     /// Wakes tasks of the host's.
-    pub(super) fn wake(&mut self, sleepers: &mut Vec<Waker>) {
+    pub(super) fn wake(&mut self, sleepers: &mut Sleepers) {
         self.is_some = true;
-        self.wakers.append(sleepers);
+        self.wakers.extend(sleepers.take_all());
     }
 
     /// Does it. `wake` wakes a task of the host's.

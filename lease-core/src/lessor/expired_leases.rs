@@ -4,7 +4,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::Shared;
-use super::state::{State, note_waker};
+use super::sleepers::{Bed, Caller, Sleepers};
+use super::state::State;
 use crate::probe::planted;
 use crate::sync::{Arc, Deadline, Signal, Weak};
 use crate::{ExpiredBatch, Timestamp};
@@ -89,6 +90,10 @@ impl State {
     /// Wakes everybody who waits for a batch.
     pub(super) fn announce(&mut self) {
         self.errands.announce(&mut self.outbox.receivers);
+    }
+
+    const fn receivers(&mut self) -> &mut Sleepers {
+        &mut self.outbox.receivers
     }
 
     fn take_batch(&mut self, now: Timestamp) -> Result<ExpiredBatch, RecvError> {
@@ -235,10 +240,13 @@ impl ExpiredLeases {
     /// # Ok::<(), lease_core::LeaseError>(())
     /// ```
     pub async fn recv_async(&self) -> Result<ExpiredBatch, RecvError> {
-        poll_fn(|cx| self.poll_recv(cx)).await
+        let mut bed = Bed::new(self.shared.clone(), State::receivers);
+        poll_fn(|cx| self.poll_noting(cx, |receivers, caller| receivers.note(&mut bed, caller)))
+            .await
     }
 
-    /// As [`recv_async`](Self::recv_async), for a future of the host's own.
+    /// As [`recv_async`](Self::recv_async), for a future of the host's own. The task that it was
+    /// polled for stays noted until the next batch comes, also if that future is dropped.
     ///
     /// # Errors
     ///
@@ -263,16 +271,23 @@ impl ExpiredLeases {
     /// # Ok::<(), lease_core::LeaseError>(())
     /// ```
     pub fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<Result<ExpiredBatch, RecvError>> {
+        self.poll_noting(cx, Sleepers::note_anyone)
+    }
+
+    fn poll_noting(
+        &self,
+        cx: &Context<'_>,
+        note: impl FnOnce(&mut Sleepers, &mut Caller),
+    ) -> Poll<Result<ExpiredBatch, RecvError>> {
         let Some(shared) = self.shared.upgrade() else {
             return Poll::Ready(Err(RecvError::Stopped));
         };
         let now = shared.time_or_last();
-        // A waker is the host's code, also to be cloned.
-        let mut waker = Some(cx.waker().clone());
+        let mut caller = Caller::of(cx);
         let received = shared.state.with(|state| {
             let received = state.take_batch(now);
             if received == Err(RecvError::Empty) {
-                note_waker(&mut state.outbox.receivers, &mut waker);
+                note(state.receivers(), &mut caller);
             }
             received
         });

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use super::commands::REVOKES_PER_TRANSACTION;
 use super::isolate::isolate;
 use super::job::{IfBusy, Job, Refusal};
 use super::state::State;
@@ -7,8 +8,8 @@ use super::{Driver, ExpiryMode, Shared};
 use crate::observer::LessorEvent;
 use crate::probe::sometimes;
 use crate::{
-    Answer, AttemptOutcome, CheckpointBatch, CheckpointMode, Command, ExpiredBatch, LeaseError,
-    Observer, ProposalOutcome, Revocation, RevokeReason, Revoked, Timestamp, WriteBatch,
+    Answer, AttemptOutcome, Command, ExpiredBatch, LeaseError, Observer, Revocation, RevokeReason,
+    Revoked, Timestamp, WriteBatch,
 };
 
 /// How long the driver pauses when the host's clock has failed.
@@ -57,16 +58,18 @@ impl Shared {
     /// without it.
     fn auto_revoke(&self, batch: &ExpiredBatch) {
         let revocations: Vec<_> = batch.revocations().collect();
-        match self.revoke_free(revocations.clone()) {
-            Err(LeaseError::RangeDeleter(_)) if revocations.len() > 1 => {
-                for revocation in revocations {
-                    if let Err(error) = self.revoke_free(Vec::from([revocation])) {
-                        self.attempt_failed(&[revocation], &error);
+        for some in revocations.chunks(REVOKES_PER_TRANSACTION) {
+            match self.revoke_free(some.to_vec()) {
+                Err(LeaseError::RangeDeleter(_)) if some.len() > 1 => {
+                    for revocation in some {
+                        if let Err(error) = self.revoke_free(Vec::from([*revocation])) {
+                            self.attempt_failed(&[*revocation], &error);
+                        }
                     }
                 }
+                Err(error) => self.attempt_failed(some, &error),
+                Ok(()) => {}
             }
-            Err(error) => self.attempt_failed(&revocations, &error),
-            Ok(()) => {}
         }
     }
 
@@ -114,45 +117,6 @@ impl Shared {
         }
     }
 
-    /// Brings due checkpoints, and the resets that renewals wait for, to the host's log, or applies
-    /// them if the host has none. Returns when one is due again.
-    pub(super) fn drive_checkpoints(&self) -> Option<Timestamp> {
-        loop {
-            let Ok(now) = self.precise_time() else {
-                let last = self.state.read(|state| state.core.now());
-                return Some(last.saturating_add(CLOCK_PAUSE));
-            };
-            self.bring_resets();
-            let (batch, next) = self.state.with(|state| state.checkpoint_slice(now));
-            if let Some(batch) = batch {
-                self.propose(&batch);
-            }
-            if next.is_none_or(|next| next > now) {
-                return next;
-            }
-            self.state.give_way();
-        }
-    }
-
-    fn propose(&self, batch: &CheckpointBatch) {
-        let is_local = self
-            .state
-            .read(|state| matches!(state.checkpoints, CheckpointMode::Local));
-        let timeout = self.options.checkpoint_timeout;
-        let result = self.bring_checkpoints(&batch.records, timeout);
-        let outcome = match &result {
-            Ok(()) => ProposalOutcome::Applied,
-            Err(_) if is_local => ProposalOutcome::Failed,
-            Err(_) => ProposalOutcome::Unknown,
-        };
-        let now = self.time_or_last();
-        self.state
-            .with(|state| state.core.handle_checkpoints(now, batch, outcome));
-        if let Err(error) = result {
-            self.observe_failure(&error);
-        }
-    }
-
     /// Commits the pending writes if they are due. Returns when they are due again.
     pub(super) fn drive_flush(&self) -> Option<Timestamp> {
         let Ok(now) = self.precise_time() else {
@@ -168,9 +132,13 @@ impl Shared {
         self.state.with(|state| state.flush_due(now))
     }
 
-    /// When a lessor that is driven by hand has something to do.
+    /// When the lessor has something to do.
     pub(super) fn next_wakeup(&self) -> Option<Timestamp> {
-        self.state.read(State::next_wakeup)
+        if self.is_manual() {
+            self.state.with(State::tell_wakeup)
+        } else {
+            self.state.read(State::next_wakeup)
+        }
     }
 
     pub(super) fn is_manual(&self) -> bool {
@@ -227,18 +195,6 @@ impl State {
             batch: delivered,
             next,
         }
-    }
-
-    fn checkpoint_slice(&mut self, now: Timestamp) -> (Option<CheckpointBatch>, Option<Timestamp>) {
-        let is_own = !self.is_stopped && !matches!(self.checkpoints, CheckpointMode::Polled);
-        let batch = if is_own {
-            self.core.poll_checkpoints(now)
-        } else {
-            None
-        };
-        let next = self.next_checkpoint();
-        self.alarms.checkpoint = next.unwrap_or(Timestamp::MAX);
-        (batch, next)
     }
 
     /// When the pending writes are due, for whoever sleeps until then.

@@ -1,5 +1,6 @@
 use std::collections::VecDeque;
 
+use super::waiting::Waiting;
 use crate::sync::thread::{ThreadId, current};
 use crate::sync::{Arc, Bell, Mutex, MutexGuard, lock};
 use crate::{Answer, BackendError, Command, Decision, WriteBatch};
@@ -10,8 +11,8 @@ use crate::{Answer, BackendError, Command, Decision, WriteBatch};
 /// those that came before it; all others go on. What is decided is written by one writer at a time.
 #[derive(Default)]
 pub(super) struct Road {
-    // What is not decided yet, in the order in which it came.
-    pub(super) waiting: VecDeque<(Job, Arc<Seat>)>,
+    // What is not decided yet.
+    pub(super) waiting: Waiting,
     // What is decided and waits for the next transaction, of a lessor without a journal.
     pub(super) ready: Vec<(WriteBatch, Arc<Seat>)>,
     // Whose rows are in the transaction that is being written.
@@ -47,7 +48,7 @@ pub(super) enum Refusal {
     Drops,
 }
 
-/// What becomes of a revocation whose lease another command touches.
+/// What becomes of a revocation, or a checkpoint, whose lease another command touches.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum IfBusy {
     /// It waits.
@@ -97,12 +98,20 @@ impl Job {
             busy: IfBusy::Waits,
         }
     }
-}
 
-impl Road {
-    /// How many commands wait for others.
-    pub(super) fn waiting(&self) -> usize {
-        self.waiting.len()
+    /// It is decided.
+    pub(super) fn decided(self, decision: Option<Decision>, rows: WriteBatch) -> Box<Decided> {
+        Box::new(Decided {
+            decision,
+            rows,
+            writes: self.writes,
+            refusal: self.refusal,
+            busy: self.busy,
+        })
+    }
+
+    pub(super) const fn begins_epoch(&self) -> bool {
+        matches!(self.command, Some(Command::BeginEpoch(_)))
     }
 }
 

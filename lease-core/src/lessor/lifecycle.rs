@@ -1,8 +1,11 @@
+use std::time::Duration;
+
 use super::isolate::isolate;
 use super::resets::tell_all;
 use super::state::State;
 use super::{BackendLessor, Shared};
 use crate::sync::Deadline;
+use crate::sync::thread::current;
 use crate::{BackendError, HostError, LeaseError, Timestamp};
 
 impl Shared {
@@ -11,6 +14,7 @@ impl Shared {
     /// # Errors
     ///
     /// [`LeaseError::Clock`] if the host's clock panics.
+    #[inline]
     pub(super) fn time(&self) -> Result<Timestamp, LeaseError> {
         isolate("clock", || self.clock.now()).map_err(LeaseError::Clock)
     }
@@ -41,6 +45,9 @@ impl Shared {
     fn refuse_all(&self) -> bool {
         let (was_running, resets) = self.state.with(|state| {
             let was_running = !std::mem::replace(&mut state.is_stopped, true);
+            if was_running {
+                state.stopping = Some(current().id());
+            }
             state.core.release_waiters();
             state.clear_road();
             state.announce();
@@ -64,7 +71,7 @@ impl Shared {
             Ok(writer) => writer.commit(),
             Err(LeaseError::Reentrant) => Ok(()),
             Err(_) => {
-                let text = "the lessor was stopped while a commit went on";
+                let text = "the lessor was stopped before its last commit came back";
                 let error = BackendError::Io(HostError::new(text));
                 self.state.with(|state| state.end_waits(&error));
                 Err(error)
@@ -92,13 +99,33 @@ impl BackendLessor {
     /// Stops: no thread of the lessor does anything from then on.
     pub(super) fn stop_all(&self) {
         let shared = &self.shared;
+        let deadline = Deadline::after(Some(shared.options.stop_timeout));
         if !shared.refuse_all() {
+            self.await_stop(&deadline);
             return;
         }
-        let deadline = Deadline::after(Some(shared.options.stop_timeout));
         let ended = self.threads.join(&deadline);
         if let Err(error) = shared.flush_at_stop(&deadline, ended) {
             shared.observe_failure(&LeaseError::Backend(error));
+        }
+        shared.state.with(|state| state.stopping = None);
+        shared.state.bells.stopped.notify_all();
+    }
+
+    /// Waits for the end of a stop that another thread has begun, unless that may wait for this one.
+    fn await_stop(&self, deadline: &Deadline) {
+        let shared = &self.shared;
+        if self.threads.include(current().id()) || shared.state.is_inside() {
+            return;
+        }
+        let is_over = |state: &State| state.stopping.is_none_or(|who| who == current().id());
+        loop {
+            let since = shared.state.bells.stopped.listen();
+            let left = deadline.left();
+            if shared.state.read(is_over) || left == Some(Duration::ZERO) {
+                return;
+            }
+            shared.state.bells.stopped.wait(since, left);
         }
     }
 }

@@ -1,5 +1,6 @@
 mod api;
 mod builder;
+mod checkpoints;
 mod commands;
 mod driver;
 mod errands;
@@ -7,6 +8,7 @@ mod expired_leases;
 mod expiry;
 #[cfg(all(test, shuttle))]
 mod explore;
+mod hosted;
 mod isolate;
 mod job;
 mod journal;
@@ -18,9 +20,12 @@ mod recovery;
 mod renew;
 mod resets;
 mod road;
+mod sleepers;
 mod state;
 mod turn;
 mod wait;
+mod waiting;
+mod with_writes;
 
 pub use builder::BackendLessorBuilder;
 pub use expired_leases::{ExpiredLeases, RecvError};
@@ -44,19 +49,19 @@ use crate::{Backend, LeaseRow, LessorConfig, LessorStats};
 ///
 /// Commands may come from any number of threads. The lock is never held while code of the host's
 /// runs, nor for work in proportion to the leases or items that there are. A single command is decided
-/// under it as a whole, and a page of a given length begun: who has very many gives them in parts.
+/// under it as a whole, 250 ns for each item of an attach: who has very many gives them in parts.
 ///
 /// # What blocks
 ///
 /// | | may wait for |
 /// |---|---|
 /// | `get_lease`, `stats`, `try_renew`, `renew_many`, `wait`, `try_recv` | nothing |
-/// | `lookup`, `leases`, `page` | nothing; but for a lease of more than 1,024 items the command that is under way for it |
+/// | `lookup`, `leases`, `page` | nothing; if a lease of more than 1,024 items changes again and again meanwhile, the command that is under way for it |
 /// | `renew`, `renew_timeout` | the end of an expired lease, or the reset of a checkpoint, up to its timeout |
 /// | `grant`, `revoke`, `attach`, `detach`, `checkpoint`, `apply`, `write`, batched | the backend when it is far behind; another command of the same lease; a revoke also for the range deleter |
 /// | the same, durable | one or two commits of the backend |
 /// | `promote`, `flush`, `recover` | the backend; all other commands wait until `promote` has written its epoch |
-/// | `stop`, and dropping the lessor | the lessor's threads and the backend, up to the stop timeout |
+/// | `stop`, and dropping the lessor | the lessor's threads, the backend and a stop that is under way, up to the stop timeout |
 /// | `ExpiredLeases::recv` | the next expiry |
 /// | `tick` | the backend, the range deleter and the checkpointer, as far as something is due |
 ///
@@ -122,7 +127,7 @@ impl BackendLessor {
     pub fn stats(&self) -> LessorStats {
         let mut stats = self.shared.state.read(|state| {
             let mut stats = state.core.stats();
-            stats.waiting += state.road.waiting();
+            stats.waiting += state.road.waiting.len();
             stats
         });
         stats.renewed += self.shared.state.renewed();

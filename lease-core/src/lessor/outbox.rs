@@ -1,6 +1,6 @@
 use std::collections::VecDeque;
-use std::task::Waker;
 
+use super::sleepers::Sleepers;
 use crate::ExpiredBatch;
 
 /// The batches between the lessor and the host.
@@ -8,15 +8,15 @@ pub(super) struct Outbox {
     // Oldest first.
     pub(super) batches: VecDeque<ExpiredBatch>,
     capacity: usize,
-    pub(super) receivers: Vec<Waker>,
+    pub(super) receivers: Sleepers,
 }
 
 impl Outbox {
-    pub(super) const fn new(capacity: usize) -> Self {
+    pub(super) fn new(capacity: usize) -> Self {
         Self {
             batches: VecDeque::new(),
             capacity,
-            receivers: Vec::new(),
+            receivers: Sleepers::default(),
         }
     }
 

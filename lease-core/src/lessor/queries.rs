@@ -2,45 +2,49 @@ use super::Shared;
 use super::job::{Job, Refusal};
 use crate::machine::{Found, Items, Listing};
 use crate::table::attachments::ItemWalk;
-use crate::{Command, Lease, LeaseId, LeaseItem, WriteBatch};
+use crate::{Command, Lease, LeaseId, LeaseItem, LessorCore, Timestamp, WriteBatch};
+
+/// How often the items of a lease may change while they are copied before other commands of the lease
+/// have to wait.
+const RESTARTS: usize = 3;
 
 impl Shared {
     /// The lease with this id.
     #[inline]
     pub(super) fn lookup(&self, id: LeaseId) -> Option<Lease> {
-        let now = self.clock.now();
+        let now = self.time_or_last();
         let looked = self.state.read(|state| state.core.lookup_slice(now, id));
         match looked? {
             (lease, Items::Copied(_)) => Some(lease),
-            (lease, Items::Lacking) => Some(self.complete(lease)),
+            (_, Items::Lacking) => self.lookup_large(now, id),
         }
     }
 
     /// All leases, those first that expire first.
     pub(super) fn leases(&self) -> Vec<Lease> {
-        let now = self.clock.now();
+        let now = self.time_or_last();
         let mut listing = Listing::default();
         let mut slice = || {
             let state = &self.state;
             state.read(|state| state.core.list_slice(now, &mut listing))
         };
         while slice() {}
-        self.complete_all(&mut listing.found);
+        self.complete_all(now, &mut listing.found);
         listing.into_sorted()
     }
 
     /// The next `limit` leases behind `after`.
     pub(super) fn page(&self, after: Option<LeaseId>, limit: usize) -> Vec<Lease> {
-        let now = self.clock.now();
+        let now = self.time_or_last();
         let state = &self.state;
-        let mut page = state.read(|state| state.core.begin_page(after, limit));
+        let mut page = LessorCore::begin_page(after, limit);
         while state.read(|state| state.core.page_slice(now, &mut page)) {}
-        self.complete_all(&mut page.found);
+        self.complete_all(now, &mut page.found);
         page.into_leases()
     }
 
     /// The items of a lease that a command of this thread's has a claim on, so that nobody changes
-    /// them between two slices.
+    /// them meanwhile.
     pub(super) fn items_of_claimed(&self, id: LeaseId) -> Vec<LeaseItem> {
         let mut walk = ItemWalk::default();
         let mut slice = || {
@@ -51,35 +55,53 @@ impl Shared {
         walk.into_sorted()
     }
 
-    /// The items of a lease that has many: commands that touch it wait meanwhile.
-    fn items_of_large(&self, id: LeaseId) -> Vec<LeaseItem> {
+    /// The lease with this id, which has many items. They are copied in slices, and from the start
+    /// again if they change meanwhile; if they do so often, commands that touch the lease wait.
+    #[cold]
+    fn lookup_large(&self, now: Timestamp, id: LeaseId) -> Option<Lease> {
+        let mut walk = ItemWalk::default();
+        while walk.restarts() < RESTARTS {
+            if let Some(looked) = self.look(now, id, &mut walk) {
+                return looked;
+            }
+        }
         // It detaches nothing, and has a claim on the lease as any other command.
         let nothing = Command::Detach {
             id,
             items: Vec::new(),
         };
-        match self.claim(Job::new(nothing, WriteBatch::default(), Refusal::Drops)) {
-            Ok(claim) => {
-                let items = self.items_of_claimed(id);
-                self.release(claim);
-                items
+        // If it fails there is nobody to wait for: the lessor was stopped, or this thread is inside
+        // of a command of the lease.
+        let claim = self.claim(Job::new(nothing, WriteBatch::default(), Refusal::Drops));
+        let looked = loop {
+            if let Some(looked) = self.look(now, id, &mut walk) {
+                break looked;
             }
-            // There is nobody to wait for: the lessor was stopped, or this thread is inside of a
-            // command of the lease.
-            Err(_) => self.state.read(|state| state.core.items(id)),
+        };
+        if let Ok(claim) = claim {
+            self.release(claim);
         }
+        looked
     }
 
-    #[cold]
-    fn complete(&self, mut lease: Lease) -> Lease {
-        let items = self.items_of_large(lease.id());
-        lease.set_keys(items);
-        lease
+    /// One slice of a look at a lease with many items. `Some` when it is over.
+    fn look(&self, now: Timestamp, id: LeaseId, walk: &mut ItemWalk) -> Option<Option<Lease>> {
+        let looked = self.state.read(|state| {
+            let has_more = state.core.items_slice(id, walk);
+            (!has_more).then(|| state.core.lookup_slice(now, id))
+        })?;
+        Some(looked.map(|(mut lease, items)| {
+            if items == Items::Lacking {
+                lease.set_keys(std::mem::take(walk).into_sorted());
+            }
+            lease
+        }))
     }
 
-    fn complete_all(&self, found: &mut Found) {
+    fn complete_all(&self, now: Timestamp, found: &mut Found) {
         while let Some(id) = found.lacking() {
-            found.add_items(id, self.items_of_large(id));
+            let items = self.lookup_large(now, id).map(Lease::into_keys);
+            found.add_items(id, items.unwrap_or_default());
         }
     }
 }

@@ -1,19 +1,22 @@
 use std::future::poll_fn;
 use std::time::Duration;
 
-use super::isolate::isolate;
-use super::job::{Job, Refusal};
+use super::checkpoints::host_polls;
 use super::resets::ResetDone;
 use super::{CheckpointMode, Shared, Wait};
 use crate::observer::LessorEvent;
-use crate::sync::{Arc, Slot, Weak};
+use crate::sync::{Arc, Bell, Slot, Weak};
 use crate::{
-    Checkpoint, Command, HostError, LeaseError, LeaseId, Renewal, Ticket, TicketOutcome, Timestamp,
-    Ttl, WriteBatch,
+    Checkpoint, HostError, LeaseError, LeaseId, Renewal, Ticket, TicketOutcome, Timestamp, Ttl,
 };
 
 /// How many leases are renewed before the lock is given to others.
 const RENEWALS_PER_LOCK: usize = 256;
+
+/// How long a renewal waits before it asks for the same reset again.
+const RESET_PAUSE: Duration = Duration::from_millis(10);
+
+const NO_TIME: Duration = Duration::ZERO;
 
 /// What a renewal waits for.
 enum Obstacle {
@@ -25,7 +28,7 @@ impl Shared {
     /// Renews a lease without waiting for anything.
     #[inline]
     pub(super) fn try_renew(&self, id: LeaseId) -> Result<Renewal, LeaseError> {
-        let now = self.clock.now();
+        let now = self.time()?;
         match self.renew_shared(now, id) {
             Some(ttl) => Ok(Renewal::Renewed(ttl)),
             None => self.renew_exclusive(now, id),
@@ -35,7 +38,7 @@ impl Shared {
     /// Renews a lease and waits, at most `timeout`, for what stands in the way.
     #[inline]
     pub(super) fn renew(&self, id: LeaseId, timeout: Duration) -> Result<Ttl, LeaseError> {
-        let now = self.clock.now();
+        let now = self.time()?;
         match self.renew_shared(now, id) {
             Some(ttl) => Ok(ttl),
             None => self.renew_slow(now, id, timeout),
@@ -90,8 +93,14 @@ impl Shared {
     }
 
     fn renew_chunk(&self, ids: &[LeaseId], answers: &mut Vec<Result<Renewal, LeaseError>>) {
-        let now = self.clock.now();
         let start = answers.len();
+        let now = match self.time() {
+            Ok(now) => now,
+            Err(error) => {
+                answers.resize(start + ids.len(), Err(error));
+                return;
+            }
+        };
         let renewed = self.state.renew(|state| {
             let mut renewed = 0;
             let mut answer = |ttl: Option<Ttl>| {
@@ -132,22 +141,36 @@ impl Shared {
             return Ok(ttl);
         }
         let deadline = self.precise_time()?.saturating_add(timeout);
+        let mut reset = None;
         loop {
             let now = self.precise_time()?;
             let left = deadline.saturating_duration_since(now);
             match self.renew_or_wait(now, id)? {
                 Ok(ttl) => return Ok(ttl),
                 Err(Obstacle::Revoke(ticket, slot)) => {
-                    let Some(outcome) = slot.take_waiting(Some(left)) else {
+                    // Within a command of this thread's the revoke might be that one.
+                    let is_inside = self.state.is_inside();
+                    let outcome = slot.take_waiting(Some(if is_inside { NO_TIME } else { left }));
+                    let Some(outcome) = outcome else {
                         self.state.with(|state| state.dismiss(ticket));
-                        return Err(LeaseError::DeadlineExceeded);
+                        return Err(if is_inside {
+                            LeaseError::Reentrant
+                        } else {
+                            LeaseError::DeadlineExceeded
+                        });
                     };
                     return Err(error_of(outcome));
                 }
                 Err(Obstacle::Reset(_)) if left.is_zero() => {
                     return Err(LeaseError::DeadlineExceeded);
                 }
-                Err(Obstacle::Reset(checkpoint)) => self.reset(checkpoint, left)?,
+                Err(Obstacle::Reset(checkpoint)) => {
+                    if reset.replace(checkpoint) == Some(checkpoint) {
+                        // It was reported as applied, and is not, or not yet.
+                        Bell::default().wait_timeout(RESET_PAUSE.min(left));
+                    }
+                    self.reset(checkpoint, left)?;
+                }
             }
         }
     }
@@ -179,7 +202,8 @@ impl Shared {
     /// that hangs does not keep the caller beyond `left`; if there is none, the caller does it.
     fn reset(&self, checkpoint: Checkpoint, left: Duration) -> Result<(), LeaseError> {
         if self.is_manual() {
-            return self.bring_checkpoints(&[checkpoint], left);
+            let mode = self.state.read(|state| state.checkpoints.clone());
+            return self.bring_checkpoints(mode, &[checkpoint], left);
         }
         let done = self.request_reset(checkpoint)?;
         let result = done.take_waiting(Some(left));
@@ -191,42 +215,17 @@ impl Shared {
         self.state.with(|state| {
             state.check_running()?;
             if let CheckpointMode::Polled = state.checkpoints {
-                let cause = "the host polls checkpoints; use try_renew";
-                return Err(LeaseError::Checkpointer(HostError::new(cause)));
+                return Err(host_polls());
             }
             Ok(state.resets.want(checkpoint))
         })
-    }
-
-    /// Brings checkpoints to the replicated state: through the host's log, or here if it has none.
-    pub(super) fn bring_checkpoints(
-        &self,
-        checkpoints: &[Checkpoint],
-        left: Duration,
-    ) -> Result<(), LeaseError> {
-        match self.state.read(|state| state.checkpoints.clone()) {
-            CheckpointMode::Local => {
-                let command = Command::Checkpoint(checkpoints.to_vec());
-                let job = Job::new(command, WriteBatch::default(), Refusal::Drops);
-                self.go(job).map(drop)
-            }
-            CheckpointMode::Polled => {
-                let cause = "the host polls checkpoints; use try_renew";
-                Err(LeaseError::Checkpointer(HostError::new(cause)))
-            }
-            CheckpointMode::Proposed(checkpointer) => {
-                let propose = || checkpointer.checkpoint(checkpoints, left);
-                let result = isolate("checkpointer", propose);
-                let result = result.and_then(|result| result.map_err(HostError::new));
-                result.map_err(LeaseError::Checkpointer)
-            }
-        }
     }
 }
 
 /// Renews a lease and waits for what stands in the way, without blocking the thread or keeping the
 /// lessor.
 pub(super) async fn renew_async(shared: Weak<Shared>, id: LeaseId) -> Result<Ttl, LeaseError> {
+    let mut reset = None;
     loop {
         let obstacle = {
             let shared = shared.upgrade().ok_or(LeaseError::Stopped)?;
@@ -237,7 +236,13 @@ pub(super) async fn renew_async(shared: Weak<Shared>, id: LeaseId) -> Result<Ttl
             match shared.renew_or_wait(now, id)? {
                 Ok(ttl) => return Ok(ttl),
                 Err(Obstacle::Revoke(ticket, slot)) => Ok(Wait::new(&shared, ticket, slot)),
-                Err(Obstacle::Reset(checkpoint)) => Err(shared.request_reset(checkpoint)?),
+                Err(Obstacle::Reset(checkpoint)) => {
+                    if reset.replace(checkpoint) == Some(checkpoint) {
+                        let cause = "a reset was reported as applied and had no effect";
+                        return Err(LeaseError::Checkpointer(HostError::new(cause)));
+                    }
+                    Err(shared.request_reset(checkpoint)?)
+                }
             }
         };
         match obstacle {

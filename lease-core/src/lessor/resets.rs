@@ -1,17 +1,26 @@
 use std::collections::BTreeMap;
 
-use super::Shared;
 use super::isolate::isolate;
+use super::state::State;
+use super::{CheckpointMode, Shared};
 use crate::sync::{Arc, Slot};
-use crate::{Checkpoint, LeaseError};
+use crate::{Checkpoint, LeaseError, LeaseId};
 
 /// What renewals need before they are acknowledged: that the checkpoint of their lease is taken back.
 #[derive(Default)]
 pub(super) struct Resets {
-    wanted: Vec<(Checkpoint, Arc<ResetDone>)>,
+    wanted: Vec<Reset>,
+    // Those of leases that another command touches: they are wanted again when it is over, so that
+    // the others need not wait for it.
+    put_off: Vec<Reset>,
     // Those that somebody is bringing, by a number that he got.
-    under_way: BTreeMap<u64, Vec<Arc<ResetDone>>>,
+    under_way: BTreeMap<u64, Vec<Reset>>,
     next: u64,
+}
+
+struct Reset {
+    checkpoint: Checkpoint,
+    done: Arc<ResetDone>,
 }
 
 /// Where a renewal waits for its reset.
@@ -24,7 +33,10 @@ impl Resets {
 
     pub(super) fn want(&mut self, checkpoint: Checkpoint) -> Arc<ResetDone> {
         let done = Arc::new(Slot::default());
-        self.wanted.push((checkpoint, Arc::clone(&done)));
+        self.wanted.push(Reset {
+            checkpoint,
+            done: Arc::clone(&done),
+        });
         done
     }
 
@@ -35,36 +47,82 @@ impl Resets {
             return None;
         }
         let wanted = std::mem::take(&mut self.wanted);
-        let (checkpoints, waiting) = wanted.into_iter().unzip();
+        let checkpoints = wanted.iter().map(|reset| reset.checkpoint).collect();
         let number = self.next;
         self.next += 1;
-        self.under_way.insert(number, waiting);
+        self.under_way.insert(number, wanted);
         Some((number, checkpoints))
     }
 
-    /// Who waits for them. Nobody if a stop has ended the wait.
-    fn end(&mut self, number: u64) -> Vec<Arc<ResetDone>> {
+    /// Those that were under way by this number. None if a stop has ended the wait.
+    fn end(&mut self, number: u64) -> Vec<Reset> {
         self.under_way.remove(&number).unwrap_or_default()
     }
 
     /// Everybody who waits, to be told that it is over.
     pub(super) fn take_all(&mut self) -> Vec<Arc<ResetDone>> {
-        let wanted = std::mem::take(&mut self.wanted);
-        let wanted = wanted.into_iter().map(|(_, done)| done);
-        let under_way = std::mem::take(&mut self.under_way);
-        wanted.chain(under_way.into_values().flatten()).collect()
+        let Self {
+            wanted,
+            put_off,
+            under_way,
+            ..
+        } = std::mem::take(self);
+        let under_way = under_way.into_values().flatten();
+        let resets = wanted.into_iter().chain(put_off).chain(under_way);
+        resets.map(|reset| reset.done).collect()
+    }
+}
+
+impl State {
+    /// Ends the way of resets, of which those of the leases `left_out` were not brought. Returns who
+    /// waits for the others.
+    fn end_resets(&mut self, number: u64, left_out: &[LeaseId]) -> Vec<Arc<ResetDone>> {
+        let resets = self.resets.end(number);
+        let is_left_out = |reset: &Reset| left_out.contains(&reset.checkpoint.id);
+        let (left_out, brought): (Vec<_>, Vec<_>) = resets.into_iter().partition(is_left_out);
+        self.resets.put_off.extend(left_out);
+        self.resume_resets();
+        brought.into_iter().map(|reset| reset.done).collect()
+    }
+
+    /// Wants those resets again whose leases no other command touches any more.
+    pub(super) fn resume_resets(&mut self) {
+        if self.resets.put_off.is_empty() {
+            return;
+        }
+        let put_off = std::mem::take(&mut self.resets.put_off);
+        for reset in put_off {
+            let list = if self.is_busy(reset.checkpoint.id) {
+                &mut self.resets.put_off
+            } else {
+                &mut self.resets.wanted
+            };
+            list.push(reset);
+        }
     }
 }
 
 impl Shared {
     /// Takes back the checkpoints of all leases whose renewals wait for it.
     pub(super) fn bring_resets(&self) {
-        let Some((number, checkpoints)) = self.state.with(|state| state.resets.begin()) else {
+        let begun = self.state.with(|state| {
+            let begun = state.resets.begin()?;
+            Some((state.checkpoints.clone(), begun))
+        });
+        let Some((mode, (number, checkpoints))) = begun else {
             return;
         };
-        let result = self.bring_checkpoints(&checkpoints, self.options.checkpoint_timeout);
-        let waiting = self.state.with(|state| state.resets.end(number));
-        tell_all(waiting, &result);
+        let brought = match mode {
+            CheckpointMode::Local => self.checkpoint_free(checkpoints),
+            mode => {
+                let timeout = self.options.checkpoint_timeout;
+                let result = self.bring_checkpoints(mode, &checkpoints, timeout);
+                result.map(|()| Vec::new())
+            }
+        };
+        let left_out = brought.as_deref().unwrap_or_default();
+        let waiting = self.state.with(|state| state.end_resets(number, left_out));
+        tell_all(waiting, &brought.map(drop));
     }
 }
 

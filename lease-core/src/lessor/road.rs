@@ -1,12 +1,10 @@
-use std::collections::{BTreeSet, VecDeque};
-
 use super::Shared;
-use super::job::{Call, Decided, Done, IfBusy, Job, Seat};
+use super::job::{Call, Decided, Done, Job, Seat};
 use super::state::State;
 use crate::sync::Arc;
 use crate::{
-    BoxError, Busy, Command, Decision, HostError, LeaseError, LeaseId, LeaseItem, RangeDeleter,
-    Timestamp, WriteBatch,
+    BoxError, Decision, HostError, LeaseError, LeaseId, LeaseItem, RangeDeleter, Timestamp,
+    WriteBatch,
 };
 
 /// What has become of a job.
@@ -46,10 +44,9 @@ impl Shared {
         let is_inside = self.state.is_inside();
         self.state.with(|state| {
             state.check_running()?;
-            state.road.waiting.push_back((job, Arc::clone(&seat)));
-            state.advance();
+            let number = state.admit(job, &seat);
             if is_inside {
-                state.refuse_to_wait(&seat)
+                state.refuse_to_wait(number)
             } else {
                 Ok(())
             }
@@ -191,86 +188,6 @@ impl State {
         self.road.waiting.is_empty() && !self.road.is_closed && !self.core.has_claims()
     }
 
-    /// Decides every job that nothing stands in the way of any more.
-    pub(super) fn advance(&mut self) {
-        if self.road.waiting.is_empty() || self.road.is_closed {
-            return;
-        }
-        let mut kept = VecDeque::new();
-        // An epoch waits for few, and all others for it: else it might wait for ever.
-        let mut is_held = false;
-        // The leases of those that go on waiting: who touches one comes behind them.
-        let mut passed_over = BTreeSet::new();
-        while let Some((job, seat)) = self.road.waiting.pop_front() {
-            if is_held {
-                kept.push_back((job, seat));
-                continue;
-            }
-            match self.decide(job, &passed_over) {
-                Ok(decided) => self.errands.call(seat, Call::Decided(Box::new(decided))),
-                Err(job) => {
-                    is_held = matches!(job.command, Some(Command::BeginEpoch(_)));
-                    let touched = job.command.as_ref().map(|one| self.core.touched_by(one));
-                    passed_over.extend(touched.unwrap_or_default());
-                    kept.push_back((job, seat));
-                }
-            }
-        }
-        self.road.waiting = kept;
-    }
-
-    fn decide(&mut self, mut job: Job, passed_over: &BTreeSet<LeaseId>) -> Result<Decided, Job> {
-        let mut rows = WriteBatch::default();
-        let mut decision = None;
-        if let Some(mut command) = job.command.take() {
-            if job.busy == IfBusy::Leaves {
-                self.leave_out_claimed(&mut command, passed_over);
-            }
-            let touches = |id| passed_over.contains(&id);
-            let is_behind =
-                !passed_over.is_empty() && self.core.touched_by(&command).into_iter().any(touches);
-            let decided = if is_behind {
-                Err(Busy(command))
-            } else {
-                self.core.decide_ahead(command, &mut rows)
-            };
-            match decided {
-                Ok(decided) => decision = Some(decided),
-                Err(Busy(command)) => {
-                    job.command = Some(command);
-                    return Err(job);
-                }
-            }
-        }
-        Ok(Decided {
-            decision,
-            rows,
-            writes: job.writes,
-            refusal: job.refusal,
-            busy: job.busy,
-        })
-    }
-
-    fn leave_out_claimed(&self, command: &mut Command, passed_over: &BTreeSet<LeaseId>) {
-        let is_free = |id| !self.core.is_claimed(id) && !passed_over.contains(&id);
-        if let Command::Revoke(revocations) = command {
-            revocations.retain(|one| is_free(one.id));
-        }
-    }
-
-    /// Refuses to let a thread wait that is in code of the host's which a command of its own has
-    /// called: it could wait for that one.
-    fn refuse_to_wait(&mut self, seat: &Arc<Seat>) -> Result<(), LeaseError> {
-        let mine = |other: &(Job, Arc<Seat>)| Arc::ptr_eq(&other.1, seat);
-        match self.road.waiting.iter().position(mine) {
-            None => Ok(()),
-            Some(at) => {
-                self.road.waiting.remove(at);
-                Err(LeaseError::Reentrant)
-            }
-        }
-    }
-
     /// Takes a decided job to where it is written.
     fn enter(&mut self, mut decided: Decided, seat: &Arc<Seat>, now: Timestamp) -> Step {
         // An epoch that a crash could take back would come twice, and its fencing tokens with it.
@@ -326,10 +243,9 @@ impl State {
 
     /// Ends the wait of everybody on the road.
     pub(super) fn clear_road(&mut self) {
-        let waiting = std::mem::take(&mut self.road.waiting);
+        let waiting = self.road.waiting.clear();
         let ready = std::mem::take(&mut self.road.ready);
-        let seats = waiting.into_iter().map(|(_, seat)| seat);
-        for seat in seats.chain(ready.into_iter().map(|(_, seat)| seat)) {
+        for seat in waiting.chain(ready.into_iter().map(|(_, seat)| seat)) {
             self.errands.call(seat, Call::Stopped);
         }
     }

@@ -1,6 +1,5 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::task::Waker;
 
 use super::errands::{Bells, Errands};
 use super::isolate::{is_inside, isolate_inside};
@@ -8,9 +7,11 @@ use super::job::Road;
 use super::journal::Journal;
 use super::outbox::Outbox;
 use super::resets::Resets;
+use super::sleepers::{Bed, Caller, Sleepers};
 use super::{CheckpointMode, Driver};
 use crate::probe::planted;
 use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::thread::ThreadId;
 use crate::sync::{Arc, SharedLock, Slot};
 use crate::{
     Backend, HostError, LeaseError, LessorCore, Promotion, RangeDeleter, Retired, Ticket,
@@ -30,6 +31,8 @@ pub(super) struct State {
     /// Resets that renewals wait for, for the thread that proposes checkpoints.
     pub(super) resets: Resets,
     pub(super) is_stopped: bool,
+    /// Who is stopping it, until that is over.
+    pub(super) stopping: Option<ThreadId>,
     /// What ended promotions have left, to be dropped where nobody waits.
     pub(super) retired: Vec<Retired>,
     pub(super) alarms: Alarms,
@@ -37,7 +40,7 @@ pub(super) struct State {
     waits: BTreeMap<Ticket, Arc<Slot<TicketOutcome>>>,
     driver: Driver,
     // Who sleeps until the alarms of a lessor that is driven by hand.
-    sleepers: Vec<Waker>,
+    sleepers: Sleepers,
     // Whether an alarm was brought forward since the lessor was driven.
     has_moved: bool,
 }
@@ -81,6 +84,7 @@ impl State {
             checkpoints,
             resets: Resets::default(),
             is_stopped: false,
+            stopping: None,
             retired: Vec::new(),
             alarms: Alarms {
                 expiry: Timestamp::MAX,
@@ -90,7 +94,7 @@ impl State {
             errands: Errands::default(),
             waits: BTreeMap::new(),
             driver,
-            sleepers: Vec::new(),
+            sleepers: Sleepers::default(),
             has_moved: false,
         }
     }
@@ -149,20 +153,30 @@ impl State {
         self.journal.as_ref()?.due()
     }
 
-    /// Wakes the sleeper when something is due before the alarms of a lessor that is driven by hand.
-    /// Returns whether that has happened since it was driven.
-    pub(super) fn sleep(&mut self, sleeper: &mut Option<Waker>) -> bool {
+    /// Has the caller woken when something is due before the alarms of a lessor that is driven by
+    /// hand. Returns whether that has happened since it was driven.
+    pub(super) fn sleep(&mut self, bed: &mut Bed, caller: &mut Caller) -> bool {
         if !self.has_moved {
-            note_waker(&mut self.sleepers, sleeper);
+            self.sleepers.note(bed, caller);
         }
         self.has_moved
+    }
+
+    pub(super) const fn sleepers(&mut self) -> &mut Sleepers {
+        &mut self.sleepers
     }
 
     /// When a lessor that is driven by hand has something to do, for whoever has just driven it: it
     /// has not come closer than that.
     pub(super) fn rest(&mut self) -> Option<Timestamp> {
         self.has_moved = false;
-        // What was due when the last slice was driven may have gone since.
+        self.tell_wakeup()
+    }
+
+    /// When a lessor that is driven by hand has something to do, for whoever sleeps until then: he is
+    /// woken when it comes closer.
+    pub(super) fn tell_wakeup(&mut self) -> Option<Timestamp> {
+        // What was due before may have gone since.
         self.alarms = Alarms {
             expiry: self.next_expiry().unwrap_or(Timestamp::MAX),
             checkpoint: self.next_checkpoint().unwrap_or(Timestamp::MAX),
@@ -235,15 +249,6 @@ impl State {
                 self.errands.answer(slot, outcome);
             }
         }
-    }
-}
-
-/// Notes whom to wake. Who is noted already is left to the caller, to be dropped outside the lock: a
-/// task that polls again and again must not be noted as often.
-pub(super) fn note_waker(known: &mut Vec<Waker>, waker: &mut Option<Waker>) {
-    let is_known = |new: &Waker| known.iter().any(|one| one.will_wake(new));
-    if !waker.as_ref().is_some_and(is_known) {
-        known.extend(waker.take());
     }
 }
 

@@ -1,14 +1,11 @@
-use alloc::collections::BTreeSet;
-use alloc::vec::Vec;
-
 use lease_queue::Timestamp;
 
 use super::LessorCore;
+use super::claims::Obstacle;
 use super::effect::Effect;
 #[cfg(feature = "std")]
 use crate::Epoch;
-use crate::probe::planted;
-use crate::{Answer, Command, LeaseId, LeaseItem, Revoked, WriteBatch};
+use crate::{Answer, Command, LeaseId, Revoked, WriteBatch};
 
 /// A command whose outcome is decided, and which has not been applied: nobody sees anything of it.
 ///
@@ -17,18 +14,20 @@ use crate::{Answer, Command, LeaseId, LeaseItem, Revoked, WriteBatch};
 #[derive(Debug)]
 #[must_use = "a decision keeps other commands away from its leases until it is applied or abandoned"]
 pub struct Decision {
-    command: Command,
-    answer: Answer,
-    effect: Effect,
+    pub(super) command: Command,
+    pub(super) answer: Answer,
+    pub(super) effect: Effect,
     // How much of the effect has been applied, in leases or items.
     applied: usize,
     // Which state it was decided against.
-    generation: u64,
+    pub(super) generation: u64,
+    // Which of the decisions it is that were made against that.
+    pub(super) number: u64,
     // In which epoch it was decided.
     #[cfg(feature = "std")]
-    epoch: Epoch,
+    pub(super) epoch: Epoch,
     // Whether the epoch cannot be raised until it is applied.
-    holds_epoch: bool,
+    pub(super) holds_epoch: bool,
 }
 
 /// A command that was not decided, because one that is decided and not applied yet has a claim on a
@@ -52,25 +51,8 @@ pub struct Decision {
 #[derive(Debug)]
 pub struct Busy(pub Command);
 
-/// What the commands that are decided and not applied yet have a claim on.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Claims {
-    leases: BTreeSet<LeaseId>,
-    // Those of the items to be attached that belong to no lease: nothing else keeps two attaches of
-    // one from being applied in another order than their rows are written.
-    items: BTreeSet<LeaseItem>,
-    // How many of the leases are to be granted.
-    grants: usize,
-    // The highest number that was counted for an incarnation.
-    pub(super) counted: u64,
-    // Whether the epoch is to be raised.
-    epoch: bool,
-    // How many hold the epoch where it is.
-    epoch_holders: usize,
-}
-
-/// How many leases, items or checkpoints one part of a decision changes: some 100 µs.
-const PER_PART: usize = 256;
+/// How many items or checkpoints one part of a decision changes: some 100 µs.
+const PER_PART: usize = if cfg!(shuttle) { 3 } else { 256 };
 
 impl Decision {
     /// The answer, which holds once the decision is applied.
@@ -161,7 +143,8 @@ impl LessorCore {
     /// # Ok::<(), lease_core::LeaseError>(())
     /// ```
     pub fn decide(&mut self, command: Command, rows: &mut WriteBatch) -> Result<Decision, Busy> {
-        let mut decision = self.decide_ahead(command, rows)?;
+        let decided = self.decide_ahead(command, rows);
+        let mut decision = decided.map_err(|(command, _)| Busy(command))?;
         self.hold_epoch(&mut decision);
         Ok(decision)
     }
@@ -173,9 +156,9 @@ impl LessorCore {
         &mut self,
         command: Command,
         rows: &mut WriteBatch,
-    ) -> Result<Decision, Busy> {
-        if self.is_busy(&command) {
-            return Err(Busy(command));
+    ) -> Result<Decision, (Command, Obstacle)> {
+        if let Some(obstacle) = self.obstacle(&command) {
+            return Err((command, obstacle));
         }
         let (answer, effect) = match &command {
             Command::Grant(grant) => self.decide_grant(grant, rows),
@@ -185,12 +168,14 @@ impl LessorCore {
             Command::Checkpoint(checkpoints) => self.decide_checkpoints(checkpoints, rows),
             Command::BeginEpoch(epoch) => self.decide_epoch(*epoch, rows),
         };
+        self.claims.decided += 1;
         let decision = Decision {
             command,
             answer,
             effect,
             applied: 0,
             generation: self.generation,
+            number: self.claims.decided,
             #[cfg(feature = "std")]
             epoch: self.epoch(),
             holds_epoch: false,
@@ -204,6 +189,10 @@ impl LessorCore {
     ///
     /// Does nothing to a state that a recovery has put in the place of the one that it was decided
     /// against.
+    ///
+    /// # Panics
+    ///
+    /// If the decision was made by another lessor.
     ///
     /// ```
     /// # use lease_core::{Answer, Command, Grant, LeaseId, LessorConfig, LessorCore};
@@ -223,6 +212,10 @@ impl LessorCore {
     }
 
     /// The rows of a decision could not be written: it has had no effect. Returns the command.
+    ///
+    /// # Panics
+    ///
+    /// If the decision was made by another lessor.
     ///
     /// ```
     /// # use lease_core::{Command, Grant, LeaseId, LessorConfig, LessorCore, Ttl, WriteBatch};
@@ -248,6 +241,8 @@ impl LessorCore {
         if decision.generation != self.generation {
             return false;
         }
+        let is_own = self.claims.decisions.contains(&decision.number);
+        assert!(is_own, "a decision is applied by the lessor that made it");
         let has_more = self.apply_part(now, decision);
         if !has_more {
             self.count_void(&decision.answer);
@@ -278,9 +273,8 @@ impl LessorCore {
                 true
             }
             (_, Effect::Revoke(ids)) => {
-                let (part, has_more) = next(ids.len());
-                self.apply_revoke(now, &ids[part]);
-                has_more || self.table.is_sweeping()
+                decision.applied += self.apply_some_revokes(now, &ids[from..]);
+                decision.applied < ids.len() || self.table.is_sweeping()
             }
             (Command::Attach { id, items }, Effect::Attach { .. }) => {
                 let (part, has_more) = next(items.len());
@@ -319,138 +313,11 @@ impl LessorCore {
             _ => {}
         }
     }
-
-    /// Whether a command that is decided and not applied yet stands in the way of any other one.
-    pub(crate) fn has_claims(&self) -> bool {
-        !self.claims.is_empty()
-    }
-
-    /// Whether a command that is decided and not applied yet touches this lease.
-    #[cfg(feature = "std")]
-    pub(crate) fn is_claimed(&self, id: LeaseId) -> bool {
-        self.claims.leases.contains(&id)
-    }
-
-    /// Notes that the rows of a decision are going to be written, in any order with those of others.
-    /// Returns whether they may be: not if a recovery has made the decision void, or if it has a
-    /// fence and the epoch is raised. From here on the epoch stays until a decision with a fence is
-    /// applied: whoever is promoted would renew what it is about to take away.
-    #[cfg(feature = "std")]
-    pub(crate) fn enter(&mut self, decision: &mut Decision) -> bool {
-        if decision.generation != self.generation {
-            return false;
-        }
-        if decision.is_fenced() && (self.claims.epoch || decision.epoch != self.epoch()) {
-            return false;
-        }
-        self.hold_epoch(decision);
-        true
-    }
-
-    fn hold_epoch(&mut self, decision: &mut Decision) {
-        if decision.is_fenced() {
-            decision.holds_epoch = true;
-            self.claims.epoch_holders += 1;
-        }
-    }
-
-    /// The leases that a command would have a claim on.
-    pub(crate) fn touched_by(&self, command: &Command) -> Vec<LeaseId> {
-        match command {
-            Command::Grant(grant) => Vec::from([grant.id]),
-            Command::Revoke(revocations) => revocations.iter().map(|one| one.id).collect(),
-            Command::Attach { id, items } => self.owners(*id, items).chain([*id]).collect(),
-            Command::Detach { id, .. } => Vec::from([*id]),
-            Command::Checkpoint(checkpoints) => checkpoints.iter().map(|one| one.id).collect(),
-            Command::BeginEpoch(_) => Vec::new(),
-        }
-    }
-
-    /// Whether a command touches what is claimed.
-    fn is_busy(&self, command: &Command) -> bool {
-        if !self.has_claims() {
-            return false;
-        }
-        let is_full = matches!(command, Command::Grant(_)) && self.claims_the_rest();
-        let touched = self.touched_by(command);
-        let is_held = matches!(command, Command::BeginEpoch(_)) && self.claims.epoch_holders > 0;
-        is_full
-            || is_held
-            || self.claims.epoch
-            || touched.iter().any(|id| self.claims.leases.contains(id))
-            || self.claims.has_item_of(command)
-    }
-
-    /// The leases, but for `id`, from which an attach takes items.
-    pub(super) fn owners(&self, id: LeaseId, items: &[LeaseItem]) -> impl Iterator<Item = LeaseId> {
-        // An item of a lease that is gone and not swept yet counts as still held by it.
-        let holder = |item: &LeaseItem| self.table.attachments.holder_of(item.as_bytes());
-        let owners = items.iter().filter_map(holder);
-        owners.filter(move |owner| *owner != id)
-    }
-
-    /// Whether one lease more would be refused only because of grants that may come to nothing.
-    fn claims_the_rest(&self) -> bool {
-        let len = self.table.records.len();
-        let is_full = |limit| len < limit && len + self.claims.grants >= limit;
-        self.config.max_leases.is_some_and(is_full)
-    }
-
-    fn claim(&mut self, decision: &Decision) {
-        let claims = &mut self.claims;
-        match (&decision.command, &decision.effect) {
-            (Command::Grant(grant), Effect::Grant { counted, .. }) => {
-                claims.leases.insert(grant.id);
-                claims.grants += 1;
-                claims.counted = claims.counted.max(counted.unwrap_or(0));
-            }
-            (_, Effect::Epoch(_)) => claims.epoch = true,
-            _ if planted!("claim-forgotten") => {}
-            _ => claims.leases.extend(decision.touched()),
-        }
-        if let (Command::Attach { items, .. }, Effect::Attach { .. }) =
-            (&decision.command, &decision.effect)
-        {
-            let attachments = &self.table.attachments;
-            let is_free = |item: &&LeaseItem| attachments.lease_of(item.as_bytes()).is_none();
-            claims.items.extend(items.iter().filter(is_free).cloned());
-        }
-    }
-
-    fn unclaim(&mut self, decision: &Decision) {
-        if decision.generation != self.generation {
-            return;
-        }
-        let claims = &mut self.claims;
-        match (&decision.command, &decision.effect) {
-            (Command::Grant(grant), Effect::Grant { .. }) => {
-                claims.leases.remove(&grant.id);
-                claims.grants -= 1;
-            }
-            (_, Effect::Epoch(_)) => claims.epoch = false,
-            _ => {
-                for id in decision.touched() {
-                    claims.leases.remove(&id);
-                }
-            }
-        }
-        claims.epoch_holders -= usize::from(decision.holds_epoch);
-        if let Command::Attach { items, .. } = &decision.command
-            && matches!(decision.effect, Effect::Attach { .. })
-        {
-            for item in items {
-                claims.items.remove(item);
-            }
-        }
-        if claims.is_empty() {
-            claims.counted = 0;
-        }
-    }
 }
 
 impl Decision {
     /// Whether it changes something only because the epoch is what it is.
-    fn is_fenced(&self) -> bool {
+    pub(super) fn is_fenced(&self) -> bool {
         match (&self.command, &self.answer) {
             (Command::Revoke(revocations), Answer::Revoked(answers)) => {
                 let mut both = revocations.iter().zip(answers);
@@ -465,7 +332,7 @@ impl Decision {
     }
 
     /// The leases that it changes, of a command that neither grants one nor raises the epoch.
-    fn touched(&self) -> impl Iterator<Item = LeaseId> {
+    pub(super) fn touched(&self) -> impl Iterator<Item = LeaseId> {
         let (ids, one, checkpoints) = match (&self.command, &self.effect) {
             (_, Effect::Revoke(ids)) => (&ids[..], None, &[][..]),
             (Command::Attach { id, .. }, Effect::Attach { owners }) => {
@@ -480,17 +347,31 @@ impl Decision {
     }
 }
 
-impl Claims {
-    pub(super) fn is_empty(&self) -> bool {
-        self.leases.is_empty() && !self.epoch
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Grant, LessorConfig, Ttl};
+
+    fn lessor_and_decision() -> (LessorCore, Decision) {
+        let mut lessor = LessorCore::new(LessorConfig::default());
+        let id = LeaseId::new(1).expect("not zero");
+        let decided = lessor.decide(Grant::new(id, Ttl::MIN).into(), &mut WriteBatch::default());
+        (lessor, decided.expect("nothing stands in the way"))
     }
 
-    fn has_item_of(&self, command: &Command) -> bool {
-        match command {
-            Command::Attach { items, .. } if !self.items.is_empty() => {
-                items.iter().any(|item| self.items.contains(item))
-            }
-            _ => false,
-        }
+    #[test]
+    #[should_panic(expected = "applied by the lessor that made it")]
+    fn another_lessor_does_not_apply_a_decision() {
+        let (mut other, own) = lessor_and_decision();
+        other.apply(Timestamp::ZERO, own);
+        let (_, foreign) = lessor_and_decision();
+        other.apply(Timestamp::ZERO, foreign);
+    }
+
+    #[test]
+    #[should_panic(expected = "goes back to the lessor that made it")]
+    fn another_lessor_does_not_abandon_a_decision() {
+        let (_, foreign) = lessor_and_decision();
+        LessorCore::new(LessorConfig::default()).abandon(foreign);
     }
 }

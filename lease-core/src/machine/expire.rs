@@ -79,8 +79,14 @@ impl LessorCore {
             return None;
         }
         let primary = self.primary.as_mut()?;
-        if primary.is_scheduling() || !primary.attempts.has_room() {
+        if primary.is_scheduling() {
             return None;
+        }
+        if !primary.attempts.has_room() {
+            primary.requeue_due(&mut self.table.records, now);
+            if !primary.attempts.has_room() {
+                return None;
+            }
         }
         let mut delivery = Delivery {
             now,
@@ -214,6 +220,37 @@ impl LessorCore {
     }
 }
 
+impl Primary {
+    /// Puts leases that are due again from their batches into the queue, a bounded number, so that
+    /// there is room for new batches.
+    fn requeue_due(&mut self, records: &mut Records, now: Now) {
+        for _ in 0..STEPS_PER_CALL {
+            let Some(due_ms) = self.attempts.next_due_ms() else {
+                break;
+            };
+            if due_ms > now.floor_ms || self.attempts.has_room() {
+                break;
+            }
+            if let Some(record) = self.pop_retry(records, due_ms) {
+                self.queue(record);
+            }
+        }
+    }
+
+    /// Takes the next lease of the first batch, which is due at `due_ms`, from there, if it still is
+    /// there. The caller gives it another place.
+    fn pop_retry<'r>(&mut self, records: &'r mut Records, due_ms: u64) -> Option<&'r mut Record> {
+        let (id, spot) = self.attempts.pop()?;
+        let record = records.get_mut(id)?;
+        if !self.has_scheduled(record) || record.place() != Place::Delivered(spot) {
+            return None;
+        }
+        self.attempts.leave(record, spot);
+        record.set_deadline_ms(due_ms);
+        Some(record)
+    }
+}
+
 /// The making of one batch.
 struct Delivery<'a> {
     now: Now,
@@ -263,15 +300,7 @@ impl Delivery<'_> {
 
     /// Decides over the next lease of the first batch, which is due at `due_ms`.
     fn retry(&mut self, primary: &mut Primary, records: &mut Records, due_ms: u64) {
-        let Some((id, spot)) = primary.attempts.pop() else {
-            return;
-        };
-        if let Some(record) = records.get_mut(id)
-            && primary.has_scheduled(record)
-            && record.place() == Place::Delivered(spot)
-        {
-            primary.attempts.leave(record, spot);
-            record.set_deadline_ms(due_ms);
+        if let Some(record) = primary.pop_retry(records, due_ms) {
             self.decide(primary, record);
         }
     }

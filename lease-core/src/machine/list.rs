@@ -28,8 +28,18 @@ pub(crate) struct Listing {
 /// A page that is taken in slices.
 #[derive(Debug)]
 pub(crate) struct Page {
+    // What is left of the part of it that was chosen last.
     ids: alloc::vec::IntoIter<LeaseId>,
+    // Where to go on choosing; `None` if there is nothing left to choose.
+    next: Option<Next>,
     pub(crate) found: Found,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Next {
+    after: Option<LeaseId>,
+    // How many at most.
+    limit: usize,
 }
 
 /// The leases that a slice after the other has found.
@@ -152,9 +162,8 @@ impl LessorCore {
         Some((Lease { remaining, ..lease }, items))
     }
 
-    /// Copies up to [`ITEMS_PER_STEP`] more items of a lease. Returns whether there are more.
-    ///
-    /// Between two slices of a walk nothing may be attached, detached or revoked.
+    /// Copies up to [`ITEMS_PER_STEP`] more items of a lease, or begins again if they have changed.
+    /// Returns whether there are more.
     pub(crate) fn items_slice(&self, id: LeaseId, walk: &mut ItemWalk) -> bool {
         self.table.attachments.items_slice(id, walk)
     }
@@ -231,22 +240,26 @@ impl LessorCore {
     /// ```
     #[must_use]
     pub fn page(&self, now: Timestamp, after: Option<LeaseId>, limit: usize) -> Vec<Lease> {
-        let mut page = self.begin_page(after, limit);
+        let mut page = Self::begin_page(after, limit);
         while self.page_slice(now, &mut page) {}
         self.complete(&mut page.found);
         page.into_leases()
     }
 
-    /// Chooses the leases of a page, to be looked up by [`page_slice`](Self::page_slice).
-    pub(crate) fn begin_page(&self, after: Option<LeaseId>, limit: usize) -> Page {
+    /// Begins a page, to be taken by [`page_slice`](Self::page_slice).
+    pub(crate) fn begin_page(after: Option<LeaseId>, limit: usize) -> Page {
         Page {
-            ids: self.table.records.page(after, limit).into_iter(),
+            ids: Vec::new().into_iter(),
+            next: Some(Next { after, limit }),
             found: Found::default(),
         }
     }
 
-    /// Adds a bounded number of leases and items to a page. Returns whether there are more.
+    /// Adds a bounded number of leases and items to a page. Returns whether there may be more.
     pub(crate) fn page_slice(&self, now: Timestamp, page: &mut Page) -> bool {
+        if page.ids.len() == 0 {
+            self.choose(page);
+        }
         let mut cost = 0;
         while cost < SLICE_COST
             && let Some(id) = page.ids.next()
@@ -254,7 +267,24 @@ impl LessorCore {
             let looked = self.lookup_slice(now, id);
             cost += looked.map_or(1, |looked| page.found.push(looked));
         }
-        page.ids.len() > 0
+        page.ids.len() > 0 || page.next.is_some()
+    }
+
+    /// Chooses the next leases of a page.
+    fn choose(&self, page: &mut Page) {
+        let Some(Next { after, limit }) = page.next else {
+            return;
+        };
+        let part = limit.min(SLICE_COST);
+        let ids = self.table.records.page(after, part);
+        page.next = match ids.last() {
+            Some(last) if ids.len() == part && limit > part => Some(Next {
+                after: Some(*last),
+                limit: limit - part,
+            }),
+            _ => None,
+        };
+        page.ids = ids.into_iter();
     }
 
     /// The replicated part of every lease, by id: equal on all members that have applied the same
@@ -441,7 +471,7 @@ mod tests {
     #[test]
     fn a_page_is_taken_in_slices_as_well() {
         let lessor = with_items();
-        let mut page = lessor.begin_page(None, 100);
+        let mut page = LessorCore::begin_page(None, 100);
         let mut slices = 1;
         while lessor.page_slice(Timestamp::ZERO, &mut page) {
             slices += 1;

@@ -1,5 +1,6 @@
 mod attach;
 mod checkpoint;
+mod claims;
 mod command;
 mod decide;
 mod effect;
@@ -16,6 +17,8 @@ pub(crate) mod ticket;
 pub(crate) mod time;
 
 pub use checkpoint::ProposalOutcome;
+#[cfg(feature = "std")]
+pub(crate) use claims::Obstacle;
 pub use command::{Answer, Command};
 pub use decide::{Busy, Decision};
 pub use expire::AttemptOutcome;
@@ -29,7 +32,7 @@ pub use stats::LessorStats;
 
 use alloc::boxed::Box;
 
-use decide::Claims;
+use claims::Claims;
 use lease_queue::Timestamp;
 use ticket::{Ticket, TicketOutcome, Tickets};
 use time::{Clockwork, Now};

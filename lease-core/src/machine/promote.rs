@@ -51,7 +51,8 @@ impl LessorCore {
     /// early.
     ///
     /// Epochs only rise. A promotion of an epoch that has been promoted or demoted before, or of an
-    /// older one, is [`Promotion::Ignored`]; one of a newer epoch starts anew, also on a primary.
+    /// older one, or above [`Epoch::MAX`], is [`Promotion::Ignored`]; one of a newer epoch starts
+    /// anew, also on a primary.
     ///
     /// A host with a log must have applied every entry of earlier terms before it promotes: an
     /// expiry-revoke among them would else hit a lease after it was renewed here.
@@ -75,6 +76,9 @@ impl LessorCore {
     pub fn promote(&mut self, now: Timestamp, epoch: Epoch, extend: Duration) -> Promotion {
         let now = self.read_clock(now);
         let is_late = epoch <= self.settled_epoch || epoch < self.table.epoch();
+        if epoch > Epoch::MAX {
+            return Promotion::Ignored;
+        }
         if is_late && !planted!("promote-after-demote") {
             sometimes!("core: a promotion comes too late");
             return Promotion::Ignored;
@@ -96,7 +100,8 @@ impl LessorCore {
     /// waiting renewal is answered.
     ///
     /// O(waiting renewals). A demotion of an older epoch than that of the running promotion is
-    /// [`Promotion::Ignored`]. Afterwards no promotion of `epoch` can come any more.
+    /// [`Promotion::Ignored`]. Afterwards no promotion of `epoch` can come any more; but an epoch above
+    /// [`Epoch::MAX`], which is none, stands for that of the running promotion.
     ///
     /// ```
     /// # use lease_core::{Epoch, LeaseError, LeaseId, LessorConfig, LessorCore, Promotion};
@@ -111,6 +116,11 @@ impl LessorCore {
     /// # Ok::<(), LeaseError>(())
     /// ```
     pub fn demote(&mut self, epoch: Epoch) -> Promotion {
+        let epoch = if epoch > Epoch::MAX {
+            self.primary_epoch().unwrap_or(self.settled_epoch)
+        } else {
+            epoch
+        };
         self.settled_epoch = self.settled_epoch.max(epoch);
         let is_running = |primary: &Primary| primary.epoch <= epoch;
         if !self.primary.as_deref().is_some_and(is_running) {

@@ -1,4 +1,4 @@
-use super::decide::Claims;
+use super::claims::Claims;
 use super::ticket::TicketOutcome;
 use super::{LessorCore, Promotion};
 use crate::probe::planted;

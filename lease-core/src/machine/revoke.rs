@@ -7,10 +7,12 @@ use super::LessorCore;
 use super::effect::Effect;
 use super::ticket::{Ticket, TicketOutcome};
 use crate::probe::{planted, sometimes};
-#[cfg(feature = "std")]
 use crate::table::attachments::ITEMS_PER_STEP;
 use crate::table::record::Record;
 use crate::{Answer, LeaseError, LeaseId, LeaseItem, Revocation, Revoked, WriteBatch};
+
+/// What it costs to remove a lease without items, in items to be detached.
+const LEASE_COST: usize = 4;
 
 impl LessorCore {
     pub(super) fn decide_revoke(
@@ -58,6 +60,40 @@ impl LessorCore {
             Revoked::Stale => self.stats.stale_revokes += 1,
         }
         Ok(answer)
+    }
+
+    /// Applies the first of these revokes, as many as are some 100 µs of work, and one at least.
+    /// Returns how many.
+    pub(super) fn apply_some_revokes(&mut self, now: Timestamp, ids: &[LeaseId]) -> usize {
+        let mut cost = 0;
+        let mut done = 0;
+        for id in ids {
+            cost += self.cost_of_removal(*id);
+            if done > 0 && cost > ITEMS_PER_STEP {
+                break;
+            }
+            self.apply_revoke(now, &[*id]);
+            done += 1;
+        }
+        done
+    }
+
+    /// What it costs to remove a lease, in items to be detached. Those beyond one step are swept later.
+    fn cost_of_removal(&self, id: LeaseId) -> usize {
+        let items = if self.has_items(id) {
+            self.table.attachments.count(id).min(ITEMS_PER_STEP)
+        } else {
+            0
+        };
+        LEASE_COST + items
+    }
+
+    /// Whether it is a small piece of work to revoke these leases.
+    #[cfg(feature = "std")]
+    pub(crate) fn is_small_revoke(&self, revocations: &[Revocation]) -> bool {
+        let costs = revocations.iter().map(|one| self.cost_of_removal(one.id));
+        let has_many = |one: &Revocation| self.has_many_items(one.id);
+        costs.sum::<usize>() <= ITEMS_PER_STEP + LEASE_COST && !revocations.iter().any(has_many)
     }
 
     /// Removes the leases and detaches their items; answers those who wait for them.

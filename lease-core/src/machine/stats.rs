@@ -23,7 +23,7 @@ pub struct LessorStats {
     /// Checkpoint records that came too late to mean anything.
     pub stale_checkpoints: u64,
     /// Times that the clock went back, to an earlier millisecond and by more than its lag, and was
-    /// held.
+    /// held. A thread that is held up for so long between its reading and its call counts as well.
     pub clock_regressions: u64,
     /// Leases that are there.
     pub leases: usize,

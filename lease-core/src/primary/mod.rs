@@ -184,6 +184,10 @@ impl Primary {
     /// When the first entry of the expiry queue is due, or the next attempt at a delivered lease, or
     /// the next throttled lease may be delivered.
     pub(crate) fn next_expiry(&self) -> Option<Timestamp> {
+        if !self.attempts.has_room() {
+            // Nothing can be delivered before a batch is over.
+            return reachable(timestamp_of_ms(self.attempts.next_due_ms()?));
+        }
         let permit_ms = (!self.throttled.is_empty()).then_some(self.next_permit_ms);
         let batch_ms = self.attempts.next_due_ms();
         let due_ms = [permit_ms, batch_ms, self.expiries.next_tick()];

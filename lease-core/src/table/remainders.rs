@@ -1,13 +1,12 @@
-use hashbrown::HashTable;
-
 use super::hash::KeyedHash;
+use super::shards::{Entry, Shards, Spot};
 use crate::{LeaseId, Ttl};
 
 /// The checkpoints of the leases that have seen one; most have not and take no room here.
 #[derive(Clone, Debug)]
 pub(crate) struct Remainders {
     // Invariant: each id once, and no default value.
-    of: HashTable<(LeaseId, Remainder)>,
+    of: Shards<(LeaseId, Remainder)>,
     key: KeyedHash,
 }
 
@@ -23,17 +22,18 @@ pub(crate) struct Remainder {
 impl Remainders {
     pub(crate) fn new(hash_seed: u64) -> Self {
         Self {
-            of: HashTable::new(),
+            of: Shards::new(),
             key: KeyedHash::new(hash_seed),
         }
     }
 
     #[inline]
     pub(crate) fn get(&self, id: LeaseId) -> Remainder {
-        if self.of.is_empty() {
+        if self.of.len() == 0 {
             return Remainder::default();
         }
-        let entry = self.of.find(self.key.of_id(id), |(of, _)| *of == id);
+        let spot = Spot::of(self.key.of_id(id));
+        let entry = self.of.find(spot, |(of, _)| *of == id);
         entry.map(|(_, remainder)| *remainder).unwrap_or_default()
     }
 
@@ -42,27 +42,23 @@ impl Remainders {
             return self.remove(id);
         }
         let Self { of, key } = self;
-        let is_it = |(of, _): &(LeaseId, Remainder)| *of == id;
-        let entry = of.entry(key.of_id(id), is_it, |(id, _)| key.of_id(*id));
-        entry.insert((id, remainder));
+        let spot = Spot::of(key.of_id(id));
+        match of.entry(spot, |(of, _)| *of == id, |(id, _)| key.of_id(*id)) {
+            Entry::Occupied((_, old)) => *old = remainder,
+            Entry::Vacant(vacancy) => vacancy.insert((id, remainder)),
+        }
     }
 
     pub(crate) fn remove(&mut self, id: LeaseId) {
         let Self { of, key } = self;
-        if of.is_empty() {
-            return;
-        }
-        let Ok(entry) = of.find_entry(key.of_id(id), |(of, _)| *of == id) else {
-            return;
-        };
-        entry.remove();
-        if of.len() < of.num_buckets() / 4 {
-            of.shrink_to(of.len() * 3 / 2, |(id, _)| key.of_id(*id));
+        if of.len() > 0 {
+            let spot = Spot::of(key.of_id(id));
+            of.remove(spot, |(of, _)| *of == id, |(id, _)| key.of_id(*id));
         }
     }
 
     pub(crate) fn check_invariants(&self, ttl_of: impl Fn(LeaseId) -> Option<Ttl>) {
-        for &(id, remainder) in &self.of {
+        for &(id, remainder) in self.of.iter() {
             let ttl = ttl_of(id).expect("a remainder belongs to a lease");
             let is_possible = remainder.remaining.is_none_or(|left| left <= ttl);
             assert!(is_possible, "more remains than the TTL of {id}");
@@ -86,14 +82,15 @@ mod tests {
             remaining: Some(Ttl::MIN),
             generation: 0,
         };
-        for number in 1..=1_000 {
+        for number in 1..=100_000 {
             remainders.set(id(number), remainder);
         }
-        for number in 2..=1_000 {
+        let buckets = remainders.of.buckets();
+        for number in 2..=100_000 {
             remainders.set(id(number), Remainder::default());
         }
         assert_eq!(remainders.of.len(), 1);
-        assert!(remainders.of.capacity() < 100);
+        assert!(remainders.of.buckets() < buckets / 8);
         assert_eq!(remainders.get(id(1)), remainder);
         let other = Remainder {
             generation: 1,
@@ -111,7 +108,7 @@ mod tests {
         let mut remainders = Remainders::new(0);
         let entry = (id(1), Remainder::default());
         let hash = remainders.key.of_id(id(1));
-        remainders.of.insert_unique(hash, entry, |_| hash);
+        remainders.of.insert(Spot::of(hash), entry, |_| hash);
         remainders.check_invariants(|_| Some(Ttl::MIN));
     }
 }

@@ -13,7 +13,7 @@ use lease_core::{
 
 use crate::{Bench, bench, id, items};
 
-/// A full channel delays a batch, and nothing is lost or handed out twice meanwhile.
+/// A full channel delays a batch, and nothing is lost or delivered twice meanwhile.
 #[test]
 fn f09_a_full_channel_loses_nothing() {
     let config = LessorConfig {
@@ -70,7 +70,7 @@ fn what_the_host_took_and_did_not_revoke_comes_again() {
     assert_eq!(late, Ok(vec![Err(LeaseError::LeaseNotFound)]));
 }
 
-/// How late a lease is handed out counts from its own expiry, whatever made it late.
+/// How late a lease is delivered counts from its own expiry, whatever made it late.
 #[test]
 fn a_lease_that_the_revoke_rate_puts_off_is_backlog_and_late() {
     let config = LessorConfig {

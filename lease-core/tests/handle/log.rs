@@ -69,6 +69,10 @@ fn an_attempt_that_failed_is_followed_sooner() {
 fn what_an_old_term_decided_changes_nothing() {
     let bench = bench(|builder| builder);
     let lessor = &bench.lessor;
+    assert!(!lessor.promote_to(Epoch::new(5), Duration::ZERO), "early");
+    let begin = Command::BeginEpoch(Epoch::new(5));
+    let begun = lessor.apply(&begin, WriteBatch::default());
+    assert_eq!(begun, Ok(Answer::Epoch(Ok(Epoch::new(5)))));
     assert!(lessor.promote_to(Epoch::new(5), Duration::ZERO));
     assert!(!lessor.promote_to(Epoch::new(4), Duration::ZERO));
     assert!(!lessor.demote_from(Epoch::new(4)));

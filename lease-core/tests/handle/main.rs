@@ -4,8 +4,10 @@
     reason = "the tests of the threads wait in real time"
 )]
 
+mod apart;
 mod commits;
 mod expiry;
+mod gates;
 mod host;
 mod log;
 mod regressions;

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::num::NonZeroUsize;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::task::{Context, Wake, Waker};
 use std::thread;
@@ -14,133 +14,12 @@ use std::time::Duration;
 use lease_core::{
     Backend, BackendError, BackendLessor, BoxError, Checkpoint, CheckpointMode, Driver, Durability,
     Epoch, HostError, LeaseError, LeaseRow, Lessor, LessorConfig, LessorEvent, ManualClock,
-    Observer, RangeDeleter, Revoked, Table, TableDeleter, Ttl, TxnDelete, WriteBatch,
+    Observer, RangeDeleter, Revoked, Table, Ttl, TxnDelete, WriteBatch,
 };
 
+use crate::gates::{EVERY, Gated, Keeper, ends, gate, kv, shared, slow, told};
 use crate::support::TestBackend;
 use crate::{BATCHED, bench, id, is_backend, items};
-
-/// A place in the host's code: the first who comes there tells so and waits.
-#[derive(Clone)]
-struct Gate(Arc<Mutex<Option<Sides>>>);
-
-/// How it tells, and what it waits for.
-type Sides = (Sender<()>, Receiver<()>);
-
-/// The other side of a gate.
-struct Keeper {
-    arrived: Receiver<()>,
-    go: Sender<()>,
-}
-
-fn gate() -> (Gate, Keeper) {
-    let (tell, arrived) = channel();
-    let (go, may_go) = channel();
-    let gate = Gate(Arc::new(Mutex::new(Some((tell, may_go)))));
-    (gate, Keeper { arrived, go })
-}
-
-impl Gate {
-    fn pass(&self) {
-        let mut sides = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let sides = sides.take();
-        if let Some((tell, may_go)) = sides {
-            tell.send(()).expect("the test waits");
-            may_go.recv().expect("the test lets it go");
-        }
-    }
-}
-
-impl Keeper {
-    fn wait(&self) {
-        let arrived = self.arrived.recv_timeout(LONG);
-        arrived.expect("somebody gets there");
-    }
-
-    fn open(&self) {
-        self.go.send(()).expect("somebody waits there");
-    }
-}
-
-const LONG: Duration = Duration::from_secs(20);
-
-/// What a thread returns, in time.
-fn ends<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Receiver<T> {
-    let (tell, told) = channel();
-    thread::spawn(move || tell.send(work()));
-    told
-}
-
-fn told<T>(receiver: &Receiver<T>) -> T {
-    receiver.recv_timeout(LONG).expect("it ends")
-}
-
-/// A backend with a gate before it commits, and one before it loads.
-struct Gated {
-    inner: Arc<TestBackend>,
-    commit: Option<Gate>,
-    load: Option<Gate>,
-}
-
-impl Backend for Gated {
-    fn commit(&self, batch: &WriteBatch) -> Result<(), BackendError> {
-        self.commit.iter().for_each(Gate::pass);
-        self.inner.commit(batch)
-    }
-
-    fn load(&self, visit: &mut dyn FnMut(LeaseRow)) -> Result<Epoch, BackendError> {
-        self.load.iter().for_each(Gate::pass);
-        self.inner.load(visit)
-    }
-
-    fn get(&self, table: &Table, key: &[u8]) -> Result<Option<Vec<u8>>, BackendError> {
-        self.inner.get(table, key)
-    }
-
-    fn scan(&self, table: &Table, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), BackendError> {
-        self.inner.scan(table, visit)
-    }
-}
-
-fn kv() -> Table {
-    Table::new("kv")
-}
-
-/// A range deleter with a gate, which then deletes or refuses.
-struct Slow {
-    gate: Gate,
-    refuses: bool,
-    inner: TableDeleter,
-}
-
-fn slow(gate: Gate, refuses: bool) -> Arc<Slow> {
-    Arc::new(Slow {
-        gate,
-        refuses,
-        inner: TableDeleter::new(kv()),
-    })
-}
-
-impl RangeDeleter for Slow {
-    fn begin<'t>(&'t self, batch: &'t mut WriteBatch) -> Result<Box<dyn TxnDelete + 't>, BoxError> {
-        self.gate.pass();
-        if self.refuses {
-            return Err("the host's store is busy".into());
-        }
-        self.inner.begin(batch)
-    }
-}
-
-fn shared(
-    backend: Arc<dyn Backend>,
-    durability: Durability,
-    build: impl FnOnce(lease_core::BackendLessorBuilder) -> lease_core::BackendLessorBuilder,
-) -> Arc<BackendLessor> {
-    let builder = BackendLessor::builder(backend)
-        .driver(Driver::Manual)
-        .durability(durability);
-    Arc::new(build(builder).build().expect("an empty backend is read"))
-}
 
 /// b01: a revoke that waits for another one of the same lease hung for ever if the lessor, not
 /// primary, was recovered meanwhile.
@@ -170,8 +49,6 @@ fn b01_a_recovery_leaves_no_revoke_waiting() {
         assert_eq!(lessor.stats().waiting, 0);
     }
 }
-
-const EVERY: Durability = Durability::EveryCommand;
 
 /// b02: a command that was under way while the lessor was recovered wrote to the new store and not
 /// to the new state.

@@ -17,8 +17,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lease_core::{
-    BackendLessor, Checkpoint, Driver, Epoch, LeaseId, LeaseItem, Lessor, LessorConfig,
-    ManualClock, NullBackend, Observer, Timestamp,
+    BackendLessor, Checkpoint, Command, Driver, Epoch, LeaseId, LeaseItem, Lessor, LessorConfig,
+    ManualClock, NullBackend, Observer, Timestamp, WriteBatch,
 };
 
 /// Lets something of every kind happen. At the end three leases are left; one of them is expiring,
@@ -30,6 +30,10 @@ fn history(observer: Arc<dyn Observer>) -> Arc<BackendLessor> {
         clock.set(Timestamp::from_secs(secs));
         lessor.tick();
     };
+    let begin = Command::BeginEpoch(Epoch::new(3));
+    lessor
+        .apply(&begin, WriteBatch::default())
+        .expect("nothing fails");
     lessor.promote_to(Epoch::new(3), Duration::ZERO);
     for (number, ttl) in [(1, 1), (2, 1), (3, 4), (4, 9_000_000_000)] {
         lessor.grant(id(number), ttl).expect("free");

@@ -79,11 +79,11 @@ fn every_event_is_told_at_its_level() {
         TRACE lease_core: granted id=0000000000000004 ttl_secs=9000000000
         TRACE lease_core: revoked id=0000000000000003 reason="user"
         DEBUG lease_core: leases expired epoch=3 number=0 leases=1
-        TRACE lease_core: expired id=0000000000000001 incarnation=0.1 attempt=0
+        TRACE lease_core: expired id=0000000000000001 incarnation=3.1 attempt=0
         TRACE lease_core: revoked id=0000000000000001 reason="expired"
         TRACE lease_core: granted id=0000000000000001 ttl_secs=60
         DEBUG lease_core: leases expired epoch=3 number=1 leases=1
-        TRACE lease_core: expired id=0000000000000002 incarnation=0.2 attempt=0
+        TRACE lease_core: expired id=0000000000000002 incarnation=3.2 attempt=0
         TRACE lease_core: renewed id=0000000000000004 ttl_secs=9000000000
         WARN lease_core: failed error=checkpointer failed: the log is down
         DEBUG lease_core: demoted

@@ -72,7 +72,7 @@ fn a_demotion_ends_every_schedule() {
     assert_eq!(bench.lessor.renew(id(1)), Err(LeaseError::NotPrimary));
 }
 
-/// What a lost promotion handed out is alive again in the next one.
+/// What a lost promotion delivered is alive again in the next one.
 #[test]
 fn a_lease_that_was_expiring_lives_on_after_the_next_promotion() {
     let bench = primary(|builder| builder);

@@ -77,6 +77,35 @@ fn commands_whole_moves() {
     });
 }
 
+/// INV-21: a look at a lease with many items sees what it had at one time, also if they change while
+/// they are copied.
+#[test]
+fn commands_many_items() {
+    explore(|| {
+        let world = World::new(Setting {
+            durability: SLOWLY,
+            ..Setting::default()
+        });
+        world.grant(1).expect("free");
+        world.attach(1, &[0, 1, 2, 3]).expect("there");
+        let changer = world.spawn(|world| {
+            for item in [3, 0] {
+                world.detach(1, &[item]).expect("there");
+            }
+            for item in [3, 0] {
+                world.attach(1, &[item]).expect("there");
+            }
+        });
+        let reader = world.spawn(|world| {
+            for _ in 0..2 {
+                world.lookup(1);
+            }
+        });
+        join(Vec::from([changer, reader]));
+        world.finish();
+    });
+}
+
 fn run(setting: Setting) {
     let world = World::new(setting);
     join(world.spawn_many(3, 4));

@@ -21,7 +21,7 @@ struct Known {
 }
 
 pub(super) const IDS: usize = 3;
-pub(super) const ITEMS: usize = 3;
+pub(super) const ITEMS: usize = 4;
 
 impl Model {
     pub(super) fn new(is_primary: bool) -> Self {

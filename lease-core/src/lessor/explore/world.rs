@@ -456,7 +456,7 @@ pub(super) fn lease(id: i64) -> LeaseId {
 }
 
 fn name(item: usize) -> &'static str {
-    ["a", "b", "c"][item]
+    ["a", "b", "c", "d"][item]
 }
 
 fn number(item: &[u8]) -> usize {

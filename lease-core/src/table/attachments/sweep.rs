@@ -21,6 +21,7 @@ impl Attachments {
         let left = len_from(&self.arena, first) as usize;
         self.remove_list(lease, first);
         if left > ITEMS_PER_STEP {
+            self.versions.forget(lease);
             self.is_sweeping = true;
             self.doomed_len += left;
             self.doomed.push(Doomed { first, left });

@@ -1,16 +1,31 @@
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use super::node::{self, head, item};
 use super::{Attachments, ITEMS_PER_STEP};
 use crate::{LeaseId, LeaseItem};
 
-/// The items of a lease, copied in slices.
+/// The items of a lease, copied in slices: as they were at the last slice.
 #[derive(Debug, Default)]
 pub(crate) struct ItemWalk {
     items: Vec<LeaseItem>,
     // `None` before the first slice.
     at: Option<At>,
+    // Of the list when the walk began.
+    version: Option<Version>,
+    restarts: usize,
 }
+
+/// The versions of the long lists, by which a walk sees that the one that it walks over has changed.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Versions {
+    of: BTreeMap<LeaseId, Version>,
+    last: u64,
+}
+
+/// Of a list of more than [`ITEMS_PER_STEP`] items; no other state of any list has the same.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Version(u64);
 
 #[derive(Debug)]
 enum At {
@@ -26,6 +41,45 @@ impl ItemWalk {
         items.sort_unstable();
         items
     }
+
+    /// How often it has begun again. O(1).
+    #[cfg(any(test, feature = "std"))]
+    pub(crate) const fn restarts(&self) -> usize {
+        self.restarts
+    }
+
+    fn restart(&mut self, version: Option<Version>) {
+        self.items.clear();
+        self.at = None;
+        self.version = version;
+    }
+}
+
+impl Versions {
+    /// The list of a lease has got this long.
+    pub(super) fn note(&mut self, lease: LeaseId, len: usize) {
+        if len > ITEMS_PER_STEP {
+            self.last += 1;
+            self.of.insert(lease, Version(self.last));
+        } else if len == ITEMS_PER_STEP {
+            self.of.remove(&lease);
+        }
+    }
+
+    /// The list of a lease is no more.
+    pub(super) fn forget(&mut self, lease: LeaseId) {
+        self.of.remove(&lease);
+    }
+
+    /// Checks that exactly the long lists have versions.
+    ///
+    /// # Panics
+    ///
+    /// If they have not.
+    pub(super) fn check_invariants(&self, long: impl Iterator<Item = LeaseId>) {
+        let long: BTreeSet<_> = long.collect();
+        assert!(self.of.keys().eq(&long), "the long lists have versions");
+    }
 }
 
 impl Attachments {
@@ -36,10 +90,16 @@ impl Attachments {
         walk.into_sorted()
     }
 
-    /// Copies up to [`ITEMS_PER_STEP`] more items of `lease`. Returns whether there are more.
-    ///
-    /// Between two slices of a walk no item may be attached to the lease or detached from it.
+    /// Copies up to [`ITEMS_PER_STEP`] more items of `lease`, or begins again if they have changed.
+    /// Returns whether there are more.
     pub(crate) fn items_slice(&self, lease: LeaseId, walk: &mut ItemWalk) -> bool {
+        let version = self.versions.of.get(&lease).copied();
+        if walk.at.is_none() {
+            walk.restart(version);
+        } else if walk.version != version {
+            walk.restart(version);
+            walk.restarts += 1;
+        }
         let mut next = match walk.at.take() {
             None => {
                 walk.items.reserve_exact(self.count(lease));

@@ -1,0 +1,90 @@
+use std::collections::BTreeMap;
+use std::task::{Context, Waker};
+
+use super::Shared;
+use super::state::State;
+use crate::sync::Weak;
+
+/// The tasks of the host's that sleep until something changes.
+#[derive(Default)]
+pub(super) struct Sleepers {
+    wakers: BTreeMap<u64, Waker>,
+    next: u64,
+}
+
+/// The place of one future among the sleepers, which it leaves when it is dropped.
+pub(super) struct Bed {
+    shared: Weak<Shared>,
+    sleepers: fn(&mut State) -> &mut Sleepers,
+    key: Option<u64>,
+}
+
+/// A waker on its way to the sleepers, or of one who need not be noted: it is cloned and dropped
+/// without the lock, because that is the host's code.
+pub(super) struct Caller(Option<Waker>);
+
+impl Caller {
+    pub(super) fn of(cx: &Context<'_>) -> Self {
+        Self(Some(cx.waker().clone()))
+    }
+}
+
+impl Sleepers {
+    /// Notes that the task of a future is to be woken, in its place.
+    pub(super) fn note(&mut self, bed: &mut Bed, caller: &mut Caller) {
+        let key = *bed.key.get_or_insert_with(|| self.new_key());
+        if let Some(waker) = caller.0.take() {
+            caller.0 = self.wakers.insert(key, waker);
+        }
+    }
+
+    /// Notes that a task is to be woken that may be noted already: one that asks again and again must
+    /// not be noted as often.
+    pub(super) fn note_anyone(&mut self, caller: &mut Caller) {
+        let Some(waker) = caller.0.take() else {
+            return;
+        };
+        if self.wakers.values().any(|known| known.will_wake(&waker)) {
+            caller.0 = Some(waker);
+        } else {
+            let key = self.new_key();
+            self.wakers.insert(key, waker);
+        }
+    }
+
+    /// Everybody who sleeps, to be woken.
+    pub(super) fn take_all(&mut self) -> impl Iterator<Item = Waker> + use<> {
+        std::mem::take(&mut self.wakers).into_values()
+    }
+
+    const fn new_key(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+}
+
+impl Bed {
+    pub(super) const fn new(
+        shared: Weak<Shared>,
+        sleepers: fn(&mut State) -> &mut Sleepers,
+    ) -> Self {
+        Self {
+            shared,
+            sleepers,
+            key: None,
+        }
+    }
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        if let Some(key) = self.key
+            && let Some(shared) = self.shared.upgrade()
+            && !shared.state.is_poisoned()
+        {
+            let leave = |state: &mut State| (self.sleepers)(state).wakers.remove(&key);
+            // The waker is dropped without the lock.
+            let _waker = shared.state.with(leave);
+        }
+    }
+}
