@@ -71,7 +71,7 @@ pub(crate) fn run_short(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// Checks that every planted race still fits the code.
+/// Checks that every planted race still fits the code, and compiles.
 ///
 /// # Errors
 ///

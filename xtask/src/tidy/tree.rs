@@ -57,7 +57,7 @@ pub(super) fn read_tree(root: &Path) -> Result<Vec<SourceFile>> {
 const EXTENSIONS: [&str; 5] = ["md", "proto", "rs", "toml", "txt"];
 
 // What cargo and its helpers write.
-const SKIPPED_DIRS: [&str; 3] = ["target", "target-sim", "mutants.out"];
+const SKIPPED_DIRS: [&str; 4] = ["target", "target-sim", "target-threads", "mutants.out"];
 
 fn read_dir(dir: &Path, prefix: &str, files: &mut Vec<SourceFile>) -> Result<()> {
     for entry in fs::read_dir(dir).with_context(|| format!("cannot read {dir:?}"))? {
