@@ -9,6 +9,7 @@ use super::outbox::Outbox;
 use super::resets::Resets;
 use super::sleepers::{Bed, Caller, Sleepers};
 use super::{CheckpointMode, Driver};
+use crate::primary::earlier;
 use crate::probe::planted;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::thread::ThreadId;
@@ -187,12 +188,8 @@ impl State {
 
     /// When there is something to do.
     pub(super) fn next_wakeup(&self) -> Option<Timestamp> {
-        let wakeups = [
-            self.next_expiry(),
-            self.next_checkpoint(),
-            self.next_flush(),
-        ];
-        wakeups.into_iter().flatten().min()
+        let driven = earlier(self.next_expiry(), self.next_checkpoint());
+        earlier(driven, self.next_flush())
     }
 
     /// Changes the role, and keeps what that has left until the driver runs again: to drop it takes

@@ -37,8 +37,7 @@ use lease_queue::Timestamp;
 use ticket::{Ticket, TicketOutcome, Tickets};
 use time::{Clockwork, Now};
 
-use crate::primary::Primary;
-use crate::primary::ceil_millis;
+use crate::primary::{Primary, ceil_millis, earlier};
 use crate::table::LeaseTable;
 use crate::table::record::Tag;
 use crate::{Epoch, LessorConfig, Ttl};
@@ -223,8 +222,7 @@ impl LessorCore {
     /// ```
     #[must_use]
     pub fn next_wakeup(&self) -> Option<Timestamp> {
-        let wakeups = [self.next_expiry(), self.next_checkpoint()];
-        wakeups.into_iter().flatten().min()
+        earlier(self.next_expiry(), self.next_checkpoint())
     }
 
     /// The part of [`next_wakeup`](Self::next_wakeup) that

@@ -190,8 +190,8 @@ impl Primary {
         }
         let permit_ms = (!self.throttled.is_empty()).then_some(self.next_permit_ms);
         let batch_ms = self.attempts.next_due_ms();
-        let due_ms = [permit_ms, batch_ms, self.expiries.next_tick()];
-        reachable(timestamp_of_ms(due_ms.into_iter().flatten().min()?))
+        let due_ms = earlier(earlier(permit_ms, batch_ms), self.expiries.next_tick());
+        reachable(timestamp_of_ms(due_ms?))
     }
 
     /// When the next attempt at a lease that is in a batch is due, if that is by now and nothing in
@@ -258,6 +258,16 @@ impl Primary {
                 .expect("every entry belongs to a lease")
                 .set_place(Place::Queued(position));
         }
+    }
+}
+
+/// The earlier of two times, as far as there are any. It is asked for after each command: by way of an
+/// iterator it took 60 ns.
+#[inline]
+pub(crate) fn earlier<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
     }
 }
 
