@@ -82,8 +82,8 @@ pub enum LeaseError {
     /// The system could not start a thread of the lessor's.
     #[error("a thread could not be started")]
     Spawn(#[source] HostError),
-    /// A thread of the lessor's has panicked and ended, which is a defect of the lessor: what it did is
-    /// not done any more. Only an observer is told.
+    /// Something has panicked in a thread of the lessor's, such as an error of the host's that was
+    /// dropped there. The thread goes on; only an observer is told.
     #[error("a thread of the lessor panicked")]
     Panicked(#[source] HostError),
     /// The backend failed; the command had no effect.

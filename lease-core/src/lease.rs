@@ -238,7 +238,6 @@ impl Lease {
         self.extra.as_ref().map_or(&[], |extra| &extra.keys)
     }
 
-    #[cfg(feature = "std")]
     pub(crate) fn into_keys(self) -> Vec<LeaseItem> {
         self.extra.map(|extra| extra.keys).unwrap_or_default()
     }

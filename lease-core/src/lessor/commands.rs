@@ -1,5 +1,5 @@
 use super::Shared;
-use super::job::{Done, IfBusy, Job, Refusal};
+use super::job::{Done, Job, Purpose, Refusal};
 use super::state::State;
 use crate::observer::LessorEvent;
 use crate::{
@@ -198,7 +198,7 @@ impl Shared {
             command: None,
             writes,
             refusal: Refusal::Writes,
-            busy: IfBusy::Waits,
+            purpose: Purpose::Host,
         };
         self.go(job).map(drop)
     }
@@ -272,7 +272,7 @@ impl Shared {
 impl State {
     /// Whether revoking these leases asks for the host's range deleter, or for more than a bounded
     /// piece of work.
-    fn has_to_delete(&self, revocations: &[Revocation]) -> bool {
+    pub(super) fn has_to_delete(&self, revocations: &[Revocation]) -> bool {
         let has_items = |one: &Revocation| self.core.has_items(one.id);
         match self.range_deleter {
             Some(_) => revocations.iter().any(has_items),

@@ -1,13 +1,14 @@
 use std::time::Duration;
 
-use super::Driver;
-use super::Shared;
 use super::isolate::isolate;
+use super::own::Kind;
+use super::{Driver, ExpiryMode, Shared};
 use crate::sync::thread::{self, JoinHandle, ThreadId};
 use crate::sync::{Arc, Bell, Deadline, Mutex, MutexGuard, Slot, lock};
 use crate::{HostError, LeaseError, Timestamp};
 
-/// The threads of a lessor: one that waits for expiries, one that proposes checkpoints, and, if
+/// The threads of a lessor: one that waits for expiries, one that proposes checkpoints, one that
+/// revokes what the host's range deleter is called for, if the lessor revokes by itself, and, if
 /// writes are batched, one that commits them. Each sleeps until it has something to do.
 #[derive(Default)]
 pub(super) struct Threads {
@@ -41,6 +42,9 @@ impl Threads {
         }
         self.spawn("lease-driver", shared, run_driver)?;
         self.spawn("lease-checkpoints", shared, run_checkpoints)?;
+        if shared.options.expiry == ExpiryMode::AutoRevoke {
+            self.spawn("lease-deletions", shared, run_deletions)?;
+        }
         if shared.state.read(|state| state.journal.is_some()) {
             self.spawn("lease-writer", shared, run_writer)?;
         }
@@ -93,20 +97,42 @@ impl Running {
     }
 }
 
-fn run_driver(shared: &Shared) {
+/// Does something again and again until the lessor is stopped. A round that panics, because code of the
+/// host's does where nobody expects it, is told to the observer, and the next one follows.
+fn repeat(shared: &Shared, round: impl Fn()) {
     while !shared.is_stopped() {
-        let next = shared.drive_expiry();
-        shared.sleep(&shared.state.bells.driver, next, LONGEST_SLEEP);
+        if let Err(panic) = isolate("thread", &round) {
+            if shared.state.is_poisoned() {
+                return;
+            }
+            shared.observe_failure(&LeaseError::Panicked(panic));
+            Bell::default().wait_timeout(super::expiry::CLOCK_PAUSE);
+        }
     }
 }
 
+fn run_driver(shared: &Shared) {
+    repeat(shared, || {
+        let next = shared.drive_expiry();
+        shared.sleep(&shared.state.bells.driver, next, LONGEST_SLEEP);
+    });
+}
+
+/// A range deleter that takes its time holds up the leases that it is called for, and no others.
+fn run_deletions(shared: &Shared) {
+    repeat(shared, || {
+        shared.carry_out_own(Kind::Deletions);
+        shared.state.bells.deletions.wait();
+    });
+}
+
 fn run_writer(shared: &Shared) {
-    while !shared.is_stopped() {
+    repeat(shared, || {
         let next = shared.drive_flush();
         // A clock that goes back must not hold up what is pending.
         let longest = shared.options.flush_interval.max(Duration::from_millis(1));
         shared.sleep(&shared.state.bells.writer, next, longest);
-    }
+    });
     // Here, and not by whoever stops the lessor: he waits no longer than he wants to.
     if let Err(error) = shared.flush() {
         shared.observe_failure(&LeaseError::Backend(error));
@@ -114,10 +140,10 @@ fn run_writer(shared: &Shared) {
 }
 
 fn run_checkpoints(shared: &Shared) {
-    while !shared.is_stopped() {
+    repeat(shared, || {
         let next = shared.drive_checkpoints();
         shared.sleep(&shared.state.bells.checkpoints, next, LONGEST_SLEEP);
-    }
+    });
 }
 
 /// A timer further away is set again when this has passed.

@@ -1,9 +1,10 @@
 use std::task::Waker;
 
 use super::job::{Call, Seat};
+use super::resets::ResetDone;
 use super::sleepers::Sleepers;
-use crate::TicketOutcome;
 use crate::sync::{Arc, Bell, Signal, Slot};
+use crate::{LeaseError, TicketOutcome};
 
 /// What is to be done when the lessor's lock is let go: whom to wake, and what to tell him.
 ///
@@ -13,6 +14,7 @@ use crate::sync::{Arc, Bell, Signal, Slot};
 pub(super) struct Errands {
     calls: Vec<(Arc<Seat>, Call)>,
     outcomes: Vec<(Arc<Slot<TicketOutcome>>, TicketOutcome)>,
+    resets: Vec<(Arc<ResetDone>, Result<(), LeaseError>)>,
     wakers: Vec<Waker>,
     rings: Rings,
     is_some: bool,
@@ -23,6 +25,7 @@ struct Rings {
     driver: bool,
     checkpoints: bool,
     writer: bool,
+    deletions: bool,
     deliveries: bool,
 }
 
@@ -32,6 +35,7 @@ pub(super) struct Bells {
     pub(super) driver: Bell,
     pub(super) checkpoints: Bell,
     pub(super) writer: Bell,
+    pub(super) deletions: Bell,
     pub(super) deliveries: Arc<Signal>,
     /// That a stop is over.
     pub(super) stopped: Signal,
@@ -59,6 +63,18 @@ impl Errands {
         self.outcomes.push((slot, outcome));
     }
 
+    /// Tells a renewal what became of the reset that it waits for.
+    pub(super) fn tell(&mut self, done: Arc<ResetDone>, result: Result<(), LeaseError>) {
+        self.is_some = true;
+        self.resets.push((done, result));
+    }
+
+    /// Wakes the thread that revokes what the host has something to delete for.
+    pub(super) fn ring_deletions(&mut self) {
+        self.is_some = true;
+        self.rings.deletions = true;
+    }
+
     /// Wakes threads of the lessor's own.
     pub(super) fn ring(&mut self, driver: bool, checkpoints: bool, writer: bool) {
         self.is_some = true;
@@ -71,6 +87,12 @@ impl Errands {
     pub(super) fn announce(&mut self, receivers: &mut Sleepers) {
         self.rings.deliveries = true;
         self.wake(receivers);
+    }
+
+    /// Wakes a task of the host's.
+    pub(super) fn wake_one(&mut self, sleeper: Option<Waker>) {
+        self.is_some |= sleeper.is_some();
+        self.wakers.extend(sleeper);
     }
 
     /// Wakes tasks of the host's.
@@ -88,6 +110,7 @@ impl Errands {
             driver,
             checkpoints,
             writer,
+            deletions,
             deliveries,
         } = self.rings;
         if driver {
@@ -99,12 +122,18 @@ impl Errands {
         if writer {
             bells.writer.ring();
         }
+        if deletions {
+            bells.deletions.ring();
+        }
         if deliveries {
             bells.deliveries.notify_all();
         }
         let mut wakers = self.wakers;
         for (slot, outcome) in self.outcomes {
             wakers.extend(slot.put(outcome));
+        }
+        for (done, result) in self.resets {
+            wakers.extend(done.put(result));
         }
         wakers.into_iter().for_each(wake);
     }

@@ -241,12 +241,15 @@ impl ExpiredLeases {
     /// ```
     pub async fn recv_async(&self) -> Result<ExpiredBatch, RecvError> {
         let mut bed = Bed::new(self.shared.clone(), State::receivers);
-        poll_fn(|cx| self.poll_noting(cx, |receivers, caller| receivers.note(&mut bed, caller)))
-            .await
+        let mut note = |state: &mut State, caller: &mut Caller| {
+            state.outbox.receivers.note(&mut bed, caller);
+        };
+        poll_fn(|cx| self.poll_noting(cx, &mut note)).await
     }
 
     /// As [`recv_async`](Self::recv_async), for a future of the host's own. The task that it was
-    /// polled for stays noted until the next batch comes, also if that future is dropped.
+    /// polled for stays noted until the next batch comes, also if that future is dropped; of more than
+    /// 256 such tasks the first ones are woken without one.
     ///
     /// # Errors
     ///
@@ -271,13 +274,16 @@ impl ExpiredLeases {
     /// # Ok::<(), lease_core::LeaseError>(())
     /// ```
     pub fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<Result<ExpiredBatch, RecvError>> {
-        self.poll_noting(cx, Sleepers::note_anyone)
+        self.poll_noting(cx, |state, caller| {
+            let oldest = state.outbox.receivers.note_anyone(caller);
+            state.errands.wake_one(oldest);
+        })
     }
 
     fn poll_noting(
         &self,
         cx: &Context<'_>,
-        note: impl FnOnce(&mut Sleepers, &mut Caller),
+        note: impl FnOnce(&mut State, &mut Caller),
     ) -> Poll<Result<ExpiredBatch, RecvError>> {
         let Some(shared) = self.shared.upgrade() else {
             return Poll::Ready(Err(RecvError::Stopped));
@@ -287,7 +293,7 @@ impl ExpiredLeases {
         let received = shared.state.with(|state| {
             let received = state.take_batch(now);
             if received == Err(RecvError::Empty) {
-                note(state.receivers(), &mut caller);
+                note(state, &mut caller);
             }
             received
         });

@@ -1,15 +1,14 @@
 use std::time::Duration;
 
-use super::commands::REVOKES_PER_TRANSACTION;
 use super::isolate::isolate;
-use super::job::{IfBusy, Job, Refusal};
+use super::own::{Kind, OWN_AT_ONCE};
 use super::state::State;
 use super::{Driver, ExpiryMode, Shared};
 use crate::observer::LessorEvent;
 use crate::probe::sometimes;
 use crate::{
-    Answer, AttemptOutcome, Command, ExpiredBatch, LeaseError, Observer, Revocation, RevokeReason,
-    Revoked, Timestamp, WriteBatch,
+    AttemptOutcome, ExpiredBatch, LeaseError, Observer, Revocation, RevokeReason, Revoked,
+    Timestamp,
 };
 
 /// How long the driver pauses when the host's clock has failed.
@@ -47,44 +46,26 @@ impl Shared {
                     self.auto_revoke(&batch);
                 }
             }
-            if slice.next.is_none_or(|next| next > now) {
+            let mut has_more = self.carry_out_own(Kind::Expiries);
+            if self.is_manual() {
+                has_more |= self.carry_out_own(Kind::Deletions);
+            }
+            if !has_more && slice.next.is_none_or(|next| next > now) {
                 return slice.next;
             }
             self.state.give_way();
         }
     }
 
-    /// Revokes what has expired. If the host's range deleter refuses one of the leases, the others go
-    /// without it.
+    /// Gives what has expired its place in the line of commands.
     fn auto_revoke(&self, batch: &ExpiredBatch) {
         let revocations: Vec<_> = batch.revocations().collect();
-        for some in revocations.chunks(REVOKES_PER_TRANSACTION) {
-            match self.revoke_free(some.to_vec()) {
-                Err(LeaseError::RangeDeleter(_)) if some.len() > 1 => {
-                    for revocation in some {
-                        if let Err(error) = self.revoke_free(Vec::from([*revocation])) {
-                            self.attempt_failed(&[*revocation], &error);
-                        }
-                    }
-                }
-                Err(error) => self.attempt_failed(some, &error),
-                Ok(()) => {}
-            }
+        for some in revocations.chunks(OWN_AT_ONCE) {
+            self.state.with(|state| state.revoke_own(some));
         }
     }
 
-    /// Revokes those leases that no other command touches; the others come again.
-    fn revoke_free(&self, revocations: Vec<Revocation>) -> Result<(), LeaseError> {
-        let command = Command::Revoke(revocations);
-        let mut job = Job::new(command, WriteBatch::default(), Refusal::Drops);
-        job.busy = IfBusy::Leaves;
-        if let Some((Command::Revoke(revocations), Answer::Revoked(answers))) = self.go(job)? {
-            self.observe_revoked(&revocations, &answers);
-        }
-        Ok(())
-    }
-
-    fn attempt_failed(&self, revocations: &[Revocation], error: &LeaseError) {
+    pub(super) fn attempt_failed(&self, revocations: &[Revocation], error: &LeaseError) {
         let now = self.time_or_last();
         self.state.with(|state| {
             for revocation in revocations {

@@ -17,8 +17,6 @@ pub(super) struct Road {
     pub(super) ready: Vec<(WriteBatch, Arc<Seat>)>,
     // Whose rows are in the transaction that is being written.
     pub(super) writing: Vec<Arc<Seat>>,
-    // What of that transaction came from the journal, if not all of it did.
-    pub(super) journaled: Option<WriteBatch>,
     // Who wants to be the writer for a purpose of his own.
     pub(super) wanting: VecDeque<Arc<Seat>>,
     // The writer, if there is one.
@@ -36,7 +34,7 @@ pub(super) struct Job {
     /// What the host writes with it.
     pub(super) writes: WriteBatch,
     pub(super) refusal: Refusal,
-    pub(super) busy: IfBusy,
+    pub(super) purpose: Purpose,
 }
 
 /// What becomes of the host's writes when the command is refused.
@@ -48,13 +46,17 @@ pub(super) enum Refusal {
     Drops,
 }
 
-/// What becomes of a revocation, or a checkpoint, whose lease another command touches.
+/// Why a job is done.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum IfBusy {
-    /// It waits.
-    Waits,
-    /// It is left out: it comes again by itself.
-    Leaves,
+pub(super) enum Purpose {
+    /// The host has given the command, and a thread of its waits.
+    Host,
+    /// Leases have expired.
+    Expiry,
+    /// Renewals wait for it.
+    Reset,
+    /// Checkpoints of the batch with this number were due.
+    Checkpoint(u64),
 }
 
 /// A job that is decided.
@@ -63,7 +65,7 @@ pub(super) struct Decided {
     pub(super) rows: WriteBatch,
     pub(super) writes: WriteBatch,
     pub(super) refusal: Refusal,
-    pub(super) busy: IfBusy,
+    pub(super) purpose: Purpose,
 }
 
 /// Where a thread waits for its turn.
@@ -95,7 +97,15 @@ impl Job {
             command: Some(command),
             writes,
             refusal,
-            busy: IfBusy::Waits,
+            purpose: Purpose::Host,
+        }
+    }
+
+    /// A command that the lessor gives itself.
+    pub(super) fn own(command: Command, purpose: Purpose) -> Self {
+        Self {
+            purpose,
+            ..Self::new(command, WriteBatch::default(), Refusal::Drops)
         }
     }
 
@@ -106,7 +116,7 @@ impl Job {
             rows,
             writes: self.writes,
             refusal: self.refusal,
-            busy: self.busy,
+            purpose: self.purpose,
         })
     }
 

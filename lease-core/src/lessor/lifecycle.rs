@@ -1,7 +1,6 @@
 use std::time::Duration;
 
 use super::isolate::isolate;
-use super::resets::tell_all;
 use super::state::State;
 use super::{BackendLessor, Shared};
 use crate::sync::Deadline;
@@ -43,7 +42,7 @@ impl Shared {
 
     /// Stops: nobody waits any more, and every command is refused. Returns whether it was running.
     fn refuse_all(&self) -> bool {
-        let (was_running, resets) = self.state.with(|state| {
+        self.state.with(|state| {
             let was_running = !std::mem::replace(&mut state.is_stopped, true);
             if was_running {
                 state.stopping = Some(current().id());
@@ -52,10 +51,10 @@ impl Shared {
             state.clear_road();
             state.announce();
             state.errands.ring(true, true, true);
-            (was_running, state.resets.take_all())
-        });
-        tell_all(resets, &Err(LeaseError::Stopped));
-        was_running
+            state.errands.ring_deletions();
+            state.end_all_resets(&Err(LeaseError::Stopped));
+            was_running
+        })
     }
 
     /// Commits what was acknowledged. A writer that is still busy at the deadline does it when it

@@ -15,6 +15,7 @@ mod journal;
 mod lifecycle;
 mod options;
 mod outbox;
+mod own;
 mod queries;
 mod recovery;
 mod renew;

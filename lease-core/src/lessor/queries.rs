@@ -70,27 +70,35 @@ impl Shared {
             id,
             items: Vec::new(),
         };
-        // If it fails there is nobody to wait for: the lessor was stopped, or this thread is inside
-        // of a command of the lease.
-        let claim = self.claim(Job::new(nothing, WriteBatch::default(), Refusal::Drops));
+        let Ok(claim) = self.claim(Job::new(nothing, WriteBatch::default(), Refusal::Drops)) else {
+            // The lessor was stopped, or this thread is inside of a command, which must not wait for
+            // others: then they wait for this one look.
+            return self.state.read(|state| state.core.lookup(now, id));
+        };
         let looked = loop {
             if let Some(looked) = self.look(now, id, &mut walk) {
                 break looked;
             }
         };
-        if let Ok(claim) = claim {
-            self.release(claim);
-        }
+        self.release(claim);
         looked
     }
 
     /// One slice of a look at a lease with many items. `Some` when it is over.
     fn look(&self, now: Timestamp, id: LeaseId, walk: &mut ItemWalk) -> Option<Option<Lease>> {
-        let looked = self.state.read(|state| {
+        let (has_more, lease, _stale) = self.state.read(|state| {
             let has_more = state.core.items_slice(id, walk);
-            (!has_more).then(|| state.core.lookup_slice(now, id))
-        })?;
-        Some(looked.map(|(mut lease, items)| {
+            let lease = if has_more {
+                None
+            } else {
+                state.core.lookup_slice(now, id)
+            };
+            (has_more, lease, walk.take_stale())
+        });
+        if has_more {
+            return None;
+        }
+        Some(lease.map(|(mut lease, items)| {
             if items == Items::Lacking {
                 lease.set_keys(std::mem::take(walk).into_sorted());
             }
@@ -98,10 +106,11 @@ impl Shared {
         }))
     }
 
+    /// Looks the leases up whose items were too many for a slice. One that is gone meanwhile is left
+    /// out, as it would be if it had been listed now.
     fn complete_all(&self, now: Timestamp, found: &mut Found) {
         while let Some(id) = found.lacking() {
-            let items = self.lookup_large(now, id).map(Lease::into_keys);
-            found.add_items(id, items.unwrap_or_default());
+            found.complete(self.lookup_large(now, id));
         }
     }
 }

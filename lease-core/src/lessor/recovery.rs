@@ -1,5 +1,7 @@
 use super::Shared;
+use super::state::State;
 use super::turn::Writer;
+use crate::observer::LessorEvent;
 use crate::sync::Arc;
 use crate::{Backend, BackendError, Epoch, LeaseError, LeaseRow, RangeDeleter, Recovery, Replaced};
 
@@ -23,25 +25,22 @@ impl Shared {
             state.road.is_closed = true;
             Ok::<_, LeaseError>(())
         })?;
-        let replaced = self
-            .load_behind(&writer, &*backend)
-            .map(|(recovery, epoch)| {
-                self.state.with(|state| {
-                    let old = std::mem::replace(&mut state.backend, backend);
-                    let deleter = match range_deleter {
-                        None => None,
-                        some => std::mem::replace(&mut state.range_deleter, some),
-                    };
-                    (state.core.finish_recovery(recovery, epoch), old, deleter)
-                })
-            });
-        self.state.with(|state| {
+        let loaded = self.load_behind(&writer, &*backend);
+        let replaced = self.state.with(|state| {
+            let replaced = loaded.and_then(|loaded| state.replace(loaded, backend, range_deleter));
             state.road.is_closed = false;
             state.advance();
+            replaced
         });
         drop(writer);
-        // Outside the lock: to drop it takes time, and may be the host's code.
-        let replaced: Result<(Replaced, _, _), _> = replaced;
+        self.help();
+        if let Ok(Old {
+            was_primary: true, ..
+        }) = &replaced
+        {
+            self.observe(|| LessorEvent::Demoted);
+        }
+        // What is replaced is dropped here, outside the lock: it takes time, and may be the host's code.
         replaced.map(drop)
     }
 
@@ -57,6 +56,38 @@ impl Shared {
             .isolate_inside("backend", || load(backend, recovery))
             .unwrap_or_else(|panic| Err(BackendError::Io(panic)))
             .map_err(LeaseError::Backend)
+    }
+}
+
+/// What a recovery has replaced.
+struct Old {
+    was_primary: bool,
+    _state: Replaced,
+    _backend: Arc<dyn Backend>,
+    _deleter: Option<Arc<dyn RangeDeleter>>,
+}
+
+impl State {
+    /// # Errors
+    ///
+    /// [`LeaseError::Stopped`]: a stop may have given up waiting for the recovery.
+    fn replace(
+        &mut self,
+        (recovery, epoch): (Recovery, Epoch),
+        backend: Arc<dyn Backend>,
+        range_deleter: Option<Arc<dyn RangeDeleter>>,
+    ) -> Result<Old, LeaseError> {
+        self.check_running()?;
+        let was_primary = self.core.is_primary();
+        let old = Old {
+            was_primary,
+            _state: self.core.finish_recovery(recovery, epoch),
+            _backend: std::mem::replace(&mut self.backend, backend),
+            _deleter: range_deleter.and_then(|new| self.range_deleter.replace(new)),
+        };
+        // Whoever waits for a reset looks again.
+        self.end_all_resets(&Ok(()));
+        Ok(old)
     }
 }
 

@@ -2,12 +2,14 @@ use std::future::poll_fn;
 use std::time::Duration;
 
 use super::checkpoints::host_polls;
+use super::job::{Job, Refusal};
 use super::resets::ResetDone;
 use super::{CheckpointMode, Shared, Wait};
 use crate::observer::LessorEvent;
-use crate::sync::{Arc, Bell, Slot, Weak};
+use crate::sync::{Arc, Bell, Deadline, Slot, Weak};
 use crate::{
     Checkpoint, HostError, LeaseError, LeaseId, Renewal, Ticket, TicketOutcome, Timestamp, Ttl,
+    WriteBatch,
 };
 
 /// How many leases are renewed before the lock is given to others.
@@ -161,6 +163,9 @@ impl Shared {
                     };
                     return Err(error_of(outcome));
                 }
+                Err(Obstacle::Reset(_)) if self.state.is_inside() => {
+                    return Err(LeaseError::Reentrant);
+                }
                 Err(Obstacle::Reset(_)) if left.is_zero() => {
                     return Err(LeaseError::DeadlineExceeded);
                 }
@@ -202,22 +207,45 @@ impl Shared {
     /// that hangs does not keep the caller beyond `left`; if there is none, the caller does it.
     fn reset(&self, checkpoint: Checkpoint, left: Duration) -> Result<(), LeaseError> {
         if self.is_manual() {
-            let mode = self.state.read(|state| state.checkpoints.clone());
-            return self.bring_checkpoints(mode, &[checkpoint], left);
+            return self.reset_here(checkpoint, left);
         }
-        let done = self.request_reset(checkpoint)?;
+        let done = self.request_reset(checkpoint, false)?;
         let result = done.take_waiting(Some(left));
         result.unwrap_or(Err(LeaseError::DeadlineExceeded))
     }
 
-    /// Has whoever proposes checkpoints take one back.
-    fn request_reset(&self, checkpoint: Checkpoint) -> Result<Arc<ResetDone>, LeaseError> {
+    /// Takes a lease's checkpoint back, where no thread of the lessor's does.
+    fn reset_here(&self, checkpoint: Checkpoint, left: Duration) -> Result<(), LeaseError> {
+        match self.state.read(|state| state.checkpoints.clone()) {
+            CheckpointMode::Local => {
+                let job = Job::new(checkpoint.into(), WriteBatch::default(), Refusal::Drops);
+                self.go_until(job, &Deadline::after(Some(left))).map(drop)
+            }
+            mode => self.bring_checkpoints(&mode, &[checkpoint], left),
+        }
+    }
+
+    /// Has whoever proposes checkpoints take one back. `again` says that this was done already, and
+    /// that the lease still needs it.
+    ///
+    /// # Errors
+    ///
+    /// [`LeaseError::Checkpointer`] if the host's said that it had applied it, and did not.
+    fn request_reset(
+        &self,
+        checkpoint: Checkpoint,
+        again: bool,
+    ) -> Result<Arc<ResetDone>, LeaseError> {
         self.state.with(|state| {
             state.check_running()?;
-            if let CheckpointMode::Polled = state.checkpoints {
-                return Err(host_polls());
+            match state.checkpoints {
+                CheckpointMode::Polled => Err(host_polls()),
+                CheckpointMode::Proposed(_) if again && !state.is_void(&checkpoint) => {
+                    let cause = "a reset was reported as applied and had no effect";
+                    Err(LeaseError::Checkpointer(HostError::new(cause)))
+                }
+                _ => Ok(state.want_reset(checkpoint)),
             }
-            Ok(state.resets.want(checkpoint))
         })
     }
 }
@@ -237,11 +265,8 @@ pub(super) async fn renew_async(shared: Weak<Shared>, id: LeaseId) -> Result<Ttl
                 Ok(ttl) => return Ok(ttl),
                 Err(Obstacle::Revoke(ticket, slot)) => Ok(Wait::new(&shared, ticket, slot)),
                 Err(Obstacle::Reset(checkpoint)) => {
-                    if reset.replace(checkpoint) == Some(checkpoint) {
-                        let cause = "a reset was reported as applied and had no effect";
-                        return Err(LeaseError::Checkpointer(HostError::new(cause)));
-                    }
-                    Err(shared.request_reset(checkpoint)?)
+                    let again = reset.replace(checkpoint) == Some(checkpoint);
+                    Err(shared.request_reset(checkpoint, again)?)
                 }
             }
         };

@@ -1,14 +1,14 @@
 use super::Shared;
 use super::job::{Call, Decided, Done, Job, Seat};
 use super::state::State;
-use crate::sync::Arc;
+use crate::sync::{Arc, Deadline};
 use crate::{
-    BoxError, Decision, HostError, LeaseError, LeaseId, LeaseItem, RangeDeleter, Timestamp,
-    WriteBatch,
+    BoxError, Command, Decision, HostError, LeaseError, LeaseId, LeaseItem, RangeDeleter,
+    Timestamp, WriteBatch,
 };
 
 /// What has become of a job.
-enum Outcome {
+pub(super) enum Outcome {
     Done(Done),
     /// A recovery or an epoch has come between: it is to be decided again.
     Void(Job),
@@ -20,17 +20,33 @@ enum Step {
     Wait(Option<Decision>),
     Write(Option<Decision>),
     Void(Job),
-    Refuse(LeaseError),
+    // Also what the command was, to be freed without the lock.
+    Refuse(LeaseError, Option<Command>),
 }
 
 impl Shared {
     /// Takes a job down the road, to its end.
-    pub(super) fn go(&self, mut job: Job) -> Result<Done, LeaseError> {
+    pub(super) fn go(&self, job: Job) -> Result<Done, LeaseError> {
+        self.go_until(job, &Deadline::after(None))
+    }
+
+    /// As [`go`](Self::go), but other commands are not waited for beyond the deadline.
+    ///
+    /// # Errors
+    ///
+    /// Also [`LeaseError::DeadlineExceeded`].
+    pub(super) fn go_until(&self, job: Job, deadline: &Deadline) -> Result<Done, LeaseError> {
+        let result = self.travel(job, deadline);
+        self.help();
+        result
+    }
+
+    fn travel(&self, mut job: Job, deadline: &Deadline) -> Result<Done, LeaseError> {
         // A clock that fails has the command refused before anything is decided.
         self.time()?;
         loop {
             self.make_room()?;
-            let decided = self.decide(job)?;
+            let decided = self.decide(job, deadline)?;
             match self.carry_out(decided)? {
                 Outcome::Done(done) => return Ok(done),
                 Outcome::Void(again) => job = again,
@@ -39,25 +55,41 @@ impl Shared {
     }
 
     /// Waits until the job is decided.
-    fn decide(&self, job: Job) -> Result<Decided, LeaseError> {
+    fn decide(&self, job: Job, deadline: &Deadline) -> Result<Decided, LeaseError> {
         let seat = Seat::new();
         let is_inside = self.state.is_inside();
-        self.state.with(|state| {
+        let number = self.state.with(|state| {
             state.check_running()?;
-            let number = state.admit(job, &seat);
-            if is_inside {
-                state.refuse_to_wait(number)
-            } else {
-                Ok(())
-            }
+            Ok(state.admit(job, Some(Arc::clone(&seat))))
         })?;
-        match seat.next() {
+        let call = if is_inside {
+            // Code of the host's that a command of this thread's has called: it could wait for that.
+            seat.try_next()
+        } else {
+            match deadline.left() {
+                None => Some(seat.next()),
+                Some(left) => seat.next_timeout(left),
+            }
+        };
+        let call = match call {
+            Some(call) => call,
+            None if self.state.with(|state| state.withdraw(number)).is_some() => {
+                return Err(if is_inside {
+                    LeaseError::Reentrant
+                } else {
+                    LeaseError::DeadlineExceeded
+                });
+            }
+            // It was decided at the last moment.
+            None => seat.next(),
+        };
+        match call {
             Call::Decided(decided) => Ok(*decided),
             _ => Err(LeaseError::Stopped),
         }
     }
 
-    fn carry_out(&self, mut decided: Decided) -> Result<Outcome, LeaseError> {
+    pub(super) fn carry_out(&self, mut decided: Decided) -> Result<Outcome, LeaseError> {
         if decided.is_dropped() {
             return Ok(Outcome::Done(self.apply_decision(decided.decision.take())));
         }
@@ -72,7 +104,7 @@ impl Shared {
                 self.apply_decision_at(now, decided.decision.take()),
             )),
             Step::Void(job) => Ok(Outcome::Void(job)),
-            Step::Refuse(error) => Err(error),
+            Step::Refuse(error, _command) => Err(error),
             Step::Wait(decision) => self.await_commit(&seat, decision),
             Step::Write(decision) => {
                 // The outcome comes to the seat.
@@ -123,12 +155,12 @@ impl Shared {
         Some(decision.into_parts())
     }
 
-    fn abandon(&self, decision: Option<Decision>) {
-        self.state.with(|state| {
-            if let Some(decision) = decision {
-                let _ = state.core.abandon(decision);
-            }
+    pub(super) fn abandon(&self, decision: Option<Decision>) {
+        // What is left of it is freed without the lock.
+        let _command = self.state.with(|state| {
+            let command = decision.map(|decision| state.core.abandon(decision));
             state.advance();
+            command
         });
     }
 
@@ -160,12 +192,13 @@ impl Shared {
     /// Has everybody else wait who wants to do what the job does, until it is
     /// [released](Self::release).
     pub(super) fn claim(&self, job: Job) -> Result<Decided, LeaseError> {
-        self.decide(job)
+        self.decide(job, &Deadline::after(None))
     }
 
     /// Ends a claim without doing anything.
     pub(super) fn release(&self, claim: Decided) {
         self.abandon(claim.decision);
+        self.help();
     }
 }
 
@@ -205,9 +238,9 @@ impl State {
             None
         };
         if let Some(refusal) = refusal {
-            let _ = decided.decision.take().map(|one| self.core.abandon(one));
+            let command = decided.decision.take().map(|one| self.core.abandon(one));
             self.advance();
-            return Step::Refuse(refusal);
+            return Step::Refuse(refusal, command);
         }
         let may_enter = |decision: &mut Decision| self.core.enter(decision);
         if self.road.is_closed || !decided.decision.as_mut().is_none_or(may_enter) {
@@ -217,7 +250,7 @@ impl State {
                 command,
                 writes: decided.writes,
                 refusal: decided.refusal,
-                busy: decided.busy,
+                purpose: decided.purpose,
             });
         }
         let mut batch = std::mem::take(&mut decided.writes);

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::task::{Context, Waker};
 
 use super::Shared;
@@ -8,8 +8,11 @@ use crate::sync::Weak;
 /// The tasks of the host's that sleep until something changes.
 #[derive(Default)]
 pub(super) struct Sleepers {
+    // Of futures that have a place of their own.
     wakers: BTreeMap<u64, Waker>,
     next: u64,
+    // Of others, the oldest first.
+    anyone: VecDeque<Waker>,
 }
 
 /// The place of one future among the sleepers, which it leaves when it is dropped.
@@ -22,6 +25,9 @@ pub(super) struct Bed {
 /// A waker on its way to the sleepers, or of one who need not be noted: it is cloned and dropped
 /// without the lock, because that is the host's code.
 pub(super) struct Caller(Option<Waker>);
+
+/// How many tasks may be noted of which nobody says when they go.
+const MANY: usize = 256;
 
 impl Caller {
     pub(super) fn of(cx: &Context<'_>) -> Self {
@@ -39,22 +45,26 @@ impl Sleepers {
     }
 
     /// Notes that a task is to be woken that may be noted already: one that asks again and again must
-    /// not be noted as often.
-    pub(super) fn note_anyone(&mut self, caller: &mut Caller) {
-        let Some(waker) = caller.0.take() else {
-            return;
-        };
-        if self.wakers.values().any(|known| known.will_wake(&waker)) {
+    /// not be noted as often. Nobody says when it goes; so when there are many, the one that was noted
+    /// first is returned, to be woken: if it is still there it asks again.
+    pub(super) fn note_anyone(&mut self, caller: &mut Caller) -> Option<Waker> {
+        let waker = caller.0.take()?;
+        if self.anyone.iter().any(|known| known.will_wake(&waker)) {
             caller.0 = Some(waker);
+            return None;
+        }
+        self.anyone.push_back(waker);
+        if self.anyone.len() > MANY {
+            self.anyone.pop_front()
         } else {
-            let key = self.new_key();
-            self.wakers.insert(key, waker);
+            None
         }
     }
 
     /// Everybody who sleeps, to be woken.
     pub(super) fn take_all(&mut self) -> impl Iterator<Item = Waker> + use<> {
-        std::mem::take(&mut self.wakers).into_values()
+        let wakers = std::mem::take(&mut self.wakers).into_values();
+        wakers.chain(std::mem::take(&mut self.anyone))
     }
 
     const fn new_key(&mut self) -> u64 {

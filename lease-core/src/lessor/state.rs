@@ -6,6 +6,7 @@ use super::isolate::{is_inside, isolate_inside};
 use super::job::Road;
 use super::journal::Journal;
 use super::outbox::Outbox;
+use super::own::OwnCommands;
 use super::resets::Resets;
 use super::sleepers::{Bed, Caller, Sleepers};
 use super::{CheckpointMode, Driver};
@@ -31,6 +32,7 @@ pub(super) struct State {
     pub(super) checkpoints: CheckpointMode,
     /// Resets that renewals wait for, for the thread that proposes checkpoints.
     pub(super) resets: Resets,
+    pub(super) own: OwnCommands,
     pub(super) is_stopped: bool,
     /// Who is stopping it, until that is over.
     pub(super) stopping: Option<ThreadId>,
@@ -84,6 +86,7 @@ impl State {
             range_deleter,
             checkpoints,
             resets: Resets::default(),
+            own: OwnCommands::default(),
             is_stopped: false,
             stopping: None,
             retired: Vec::new(),
@@ -132,6 +135,9 @@ impl State {
         if self.is_stopped {
             return None;
         }
+        if self.own.has_expiries(self.driver) {
+            return Some(Timestamp::ZERO);
+        }
         let next = self.core.next_expiry()?;
         (next == Timestamp::ZERO || !self.outbox.is_full()).then_some(next)
     }
@@ -141,7 +147,7 @@ impl State {
     pub(super) fn next_checkpoint(&self) -> Option<Timestamp> {
         if self.is_stopped || matches!(self.checkpoints, CheckpointMode::Polled) {
             None
-        } else if self.resets.is_wanted() {
+        } else if self.resets.is_wanted() || self.own.has_checkpoints() {
             Some(Timestamp::ZERO)
         } else {
             self.core.next_checkpoint()
@@ -203,6 +209,8 @@ impl State {
         let Promotion::Changed(retired) = change(&mut self.core) else {
             return (false, Vec::new());
         };
+        // Whoever waits for a reset looks again.
+        self.end_all_resets(&Ok(()));
         if retired.is_some() && self.driver == Driver::Threads {
             self.errands.ring(true, false, false);
         }

@@ -11,9 +11,10 @@ use crate::{Backend, BackendError, HostError, LeaseError, Timestamp, WriteBatch}
 /// One transaction.
 struct Transaction {
     backend: Arc<dyn Backend>,
-    batch: WriteBatch,
-    // Whether somebody waits for it.
-    is_awaited: bool,
+    // What of it came from the journal.
+    journaled: WriteBatch,
+    // The rows of commands whose threads wait for it.
+    ready: Vec<WriteBatch>,
 }
 
 /// The right to write, which one thread has at a time. It goes to the next one when it is dropped.
@@ -25,9 +26,15 @@ pub(super) struct Writer<'a> {
 impl Shared {
     /// Commits all that is pending.
     pub(super) fn flush(&self) -> Result<(), BackendError> {
-        let writer = self.become_writer(None);
-        let writer = writer.map_err(|error| BackendError::Io(HostError::new(error)))?;
-        writer.commit()
+        self.commit_pending().map_err(|error| match error {
+            LeaseError::Backend(error) => error,
+            error => BackendError::Io(HostError::new(error)),
+        })
+    }
+
+    fn commit_pending(&self) -> Result<(), LeaseError> {
+        let writer = self.become_writer(None)?;
+        writer.commit().map_err(LeaseError::Backend)
     }
 
     /// Refuses a command while the backend is so far behind that memory would not be bounded.
@@ -37,7 +44,7 @@ impl Shared {
             journal.is_some_and(super::journal::Journal::is_overfull)
         };
         while self.state.read(is_overfull) {
-            self.flush().map_err(LeaseError::Backend)?;
+            self.commit_pending()?;
         }
         Ok(())
     }
@@ -119,11 +126,21 @@ impl Writer<'_> {
     pub(super) fn commit(&self) -> Result<(), BackendError> {
         let Transaction {
             backend,
-            mut batch,
-            is_awaited,
+            mut journaled,
+            ready,
         } = self.shared.state.with(State::begin_transaction);
-        if batch.is_empty() && !is_awaited {
+        if journaled.is_empty() && ready.is_empty() {
             return Ok(());
+        }
+        // What came from the journal alone is put back if the commit fails.
+        let is_mixed = !ready.is_empty();
+        let mut batch = if is_mixed {
+            journaled.clone()
+        } else {
+            std::mem::take(&mut journaled)
+        };
+        for mut rows in ready {
+            batch.append(&mut rows);
         }
         batch.coalesce();
         let result = if batch.is_empty() {
@@ -134,14 +151,18 @@ impl Writer<'_> {
                 .isolate_inside("backend", || backend.commit(&batch))
                 .unwrap_or_else(|panic| Err(BackendError::Io(panic)))
         };
+        if !is_mixed {
+            journaled = batch;
+        }
         // Not the time that a command brought last: if none comes, that stands still.
         let failed_at = result
             .is_err()
             .then(|| self.shared.precise_time().ok())
             .flatten();
-        self.shared
+        let _journaled = self
+            .shared
             .state
-            .with(|state| state.end_transaction(batch, &result, failed_at));
+            .with(|state| state.end_transaction(journaled, &result, failed_at));
         result
     }
 }
@@ -160,40 +181,43 @@ impl Drop for Writer<'_> {
 
 impl State {
     fn begin_transaction(&mut self) -> Transaction {
-        let mut batch = match &mut self.journal {
+        let journaled = match &mut self.journal {
             Some(journal) => journal.take(),
             None => WriteBatch::default(),
         };
-        self.road.journaled = (!self.road.ready.is_empty()).then(|| batch.clone());
-        for (mut rows, seat) in self.road.ready.drain(..) {
-            batch.append(&mut rows);
+        let mut ready = Vec::new();
+        for (rows, seat) in self.road.ready.drain(..) {
+            ready.push(rows);
             self.road.writing.push(seat);
         }
         Transaction {
             backend: Arc::clone(&self.backend),
-            batch,
-            is_awaited: !self.road.writing.is_empty(),
+            journaled,
+            ready,
         }
     }
 
+    /// Returns what is to be freed without the lock.
     fn end_transaction(
         &mut self,
-        batch: WriteBatch,
+        journaled: WriteBatch,
         result: &Result<(), BackendError>,
         failed_at: Option<Timestamp>,
-    ) {
+    ) -> Option<WriteBatch> {
         let now = failed_at.unwrap_or(self.core.now());
+        let mut done = Some(journaled);
         if let Some(journal) = &mut self.journal
             && result.is_err()
         {
             sometimes!("core: a batch that failed is kept");
             // The others are told, and have had no effect.
-            journal.put_back(self.road.journaled.take().unwrap_or(batch), now);
+            journal.put_back(done.take().unwrap_or_default(), now);
         }
         // Those who were let go at a stop are told no more.
         for seat in std::mem::take(&mut self.road.writing) {
             self.errands.call(seat, Call::Written(result.clone()));
         }
+        done
     }
 
     /// Gives the right to write to the next one who wants it, unless there is something left that

@@ -1,16 +1,16 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use super::job::{Call, IfBusy, Job, Seat};
+use super::job::{Call, Job, Seat};
 use super::state::State;
 use crate::machine::Obstacle;
 use crate::sync::Arc;
-use crate::{Command, Decision, LeaseError, LeaseId, LessorCore, WriteBatch};
+use crate::{Command, Decision, LeaseId, LessorCore, WriteBatch};
 
 /// The jobs that are not decided yet, by numbers that rise in the order in which they came.
 ///
 /// Each is looked at again when what kept it is gone, and not before: a command of very many leases
-/// that waits costs the others nothing.
+/// that waits costs the others no more than one of a single lease.
 #[derive(Default)]
 pub(super) struct Waiting {
     jobs: BTreeMap<u64, Waiter>,
@@ -19,7 +19,8 @@ pub(super) struct Waiting {
 
 struct Waiter {
     job: Job,
-    seat: Arc<Seat>,
+    // Where somebody waits; nobody does for what the lessor gives itself.
+    seat: Option<Arc<Seat>>,
     // `None` until it is looked at.
     behind: Option<Behind>,
     // The leases that it touches, sorted; as of the last look.
@@ -45,12 +46,12 @@ impl Waiting {
     }
 
     /// Adds a job that nobody has looked at. Returns its number.
-    fn push(&mut self, job: Job, seat: &Arc<Seat>) -> u64 {
+    fn push(&mut self, job: Job, seat: Option<Arc<Seat>>) -> u64 {
         let number = self.next;
         self.next += 1;
         let waiter = Waiter {
             job,
-            seat: Arc::clone(seat),
+            seat,
             behind: None,
             touched: Vec::new(),
         };
@@ -61,7 +62,7 @@ impl Waiting {
     /// Takes all of them. Returns who waits for them.
     pub(super) fn clear(&mut self) -> impl Iterator<Item = Arc<Seat>> + use<> {
         let jobs = std::mem::take(&mut self.jobs);
-        jobs.into_values().map(|waiter| waiter.seat)
+        jobs.into_values().filter_map(|waiter| waiter.seat)
     }
 
     /// The first job before `number` that touches one of these leases, which are sorted.
@@ -71,15 +72,10 @@ impl Waiting {
         first.map(|(number, _)| *number)
     }
 
-    /// Whether a job before `number` touches the lease.
-    fn is_touched_before(&self, number: u64, id: LeaseId) -> bool {
-        let touches = |waiter: &Waiter| waiter.touched.binary_search(&id).is_ok();
-        self.jobs.range(..number).any(|(_, one)| touches(one))
-    }
-
     /// Whether any job touches the lease.
     fn is_touched(&self, id: LeaseId) -> bool {
-        self.is_touched_before(u64::MAX, id)
+        let touches = |waiter: &Waiter| waiter.touched.binary_search(&id).is_ok();
+        self.jobs.values().any(touches)
     }
 
     fn is_still_behind(&self, waiter: &Waiter, core: &LessorCore) -> bool {
@@ -92,9 +88,9 @@ impl Waiting {
 }
 
 impl State {
-    /// Has a job decided as soon as nothing stands in its way, which the seat is told. Returns its
-    /// number.
-    pub(super) fn admit(&mut self, job: Job, seat: &Arc<Seat>) -> u64 {
+    /// Has a job decided as soon as nothing stands in its way, which the seat is told; without one it
+    /// is left with the lessor's own. Returns its number.
+    pub(super) fn admit(&mut self, job: Job, seat: Option<Arc<Seat>>) -> u64 {
         let number = self.road.waiting.push(job, seat);
         self.advance();
         number
@@ -102,13 +98,9 @@ impl State {
 
     /// Decides every job that nothing stands in the way of any more.
     pub(super) fn advance(&mut self) {
-        if !self.road.is_closed {
-            self.decide_all();
-            self.resume_resets();
+        if self.road.is_closed {
+            return;
         }
-    }
-
-    fn decide_all(&mut self) {
         let mut next = 0;
         while let Some((number, waiter)) = self.road.waiting.jobs.range(next..).next() {
             let number = *number;
@@ -136,7 +128,10 @@ impl State {
         match command.map(decide).transpose() {
             Ok(decision) => {
                 let decided = waiter.job.decided(decision, rows);
-                self.errands.call(waiter.seat, Call::Decided(decided));
+                match waiter.seat {
+                    Some(seat) => self.errands.call(seat, Call::Decided(decided)),
+                    None => self.put_own(decided),
+                }
                 ControlFlow::Continue(())
             }
             Err(command) => {
@@ -151,15 +146,11 @@ impl State {
     fn decide_behind(
         &mut self,
         number: u64,
-        mut command: Command,
+        command: Command,
         rows: &mut WriteBatch,
         waiter: &mut Waiter,
     ) -> Result<Decision, Command> {
         let waiting = &self.road.waiting;
-        if waiter.job.busy == IfBusy::Leaves {
-            let is_busy = |id| self.core.is_claimed(id) || waiting.is_touched_before(number, id);
-            leave_out(&mut command, is_busy);
-        }
         let touched = |core: &LessorCore, command: &Command| {
             let mut touched = core.touched_by(command);
             touched.sort_unstable();
@@ -190,22 +181,12 @@ impl State {
         self.core.is_claimed(id) || self.road.waiting.is_touched(id)
     }
 
-    /// Refuses to let a thread wait that is in code of the host's which a command of its own has
-    /// called: it could wait for that one.
-    pub(super) fn refuse_to_wait(&mut self, number: u64) -> Result<(), LeaseError> {
-        match self.road.waiting.jobs.remove(&number) {
-            None => Ok(()),
-            Some(_) => Err(LeaseError::Reentrant),
-        }
-    }
-}
-
-/// Leaves out what would have to wait.
-fn leave_out(command: &mut Command, is_busy: impl Fn(LeaseId) -> bool) {
-    match command {
-        Command::Revoke(revocations) => revocations.retain(|one| !is_busy(one.id)),
-        Command::Checkpoint(checkpoints) => checkpoints.retain(|one| !is_busy(one.id)),
-        _ => {}
+    /// Takes a job back; `None` if it is decided.
+    pub(super) fn withdraw(&mut self, number: u64) -> Option<Job> {
+        let waiter = self.road.waiting.jobs.remove(&number)?;
+        // Others may have waited behind it.
+        self.advance();
+        Some(waiter.job)
     }
 }
 

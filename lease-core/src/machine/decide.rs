@@ -72,6 +72,11 @@ impl Decision {
     }
 
     #[cfg(feature = "std")]
+    pub(crate) const fn command(&self) -> &Command {
+        &self.command
+    }
+
+    #[cfg(feature = "std")]
     pub(crate) fn into_parts(self) -> (Command, Answer) {
         (self.command, self.answer)
     }

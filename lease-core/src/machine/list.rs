@@ -7,10 +7,12 @@ use super::LessorCore;
 use crate::lease::{Extra, Remaining};
 use crate::primary::Primary;
 use crate::table::Remainders;
-use crate::table::attachments::{Attachments, ITEMS_PER_STEP, ItemWalk};
+#[cfg(feature = "std")]
+use crate::table::attachments::ItemWalk;
+use crate::table::attachments::{Attachments, ITEMS_PER_STEP};
 use crate::table::record::{Phase, Record};
 use crate::table::records::Cursor;
-use crate::{Lease, LeaseId, LeaseItem, LeaseRow, Ttl};
+use crate::{Lease, LeaseId, LeaseRow, Ttl};
 
 /// A listing that is taken in slices, so that no lock need be held for all of it.
 ///
@@ -91,12 +93,19 @@ impl Found {
         self.leases.get(*at).map(Lease::id)
     }
 
-    /// Puts in the sorted items of the lease that [`lacking`](Self::lacking) names. O(1).
-    pub(crate) fn add_items(&mut self, id: LeaseId, items: Vec<LeaseItem>) {
-        let lease = self.lacking.pop().and_then(|at| self.leases.get_mut(at));
-        if let Some(lease) = lease {
-            assert_eq!(lease.id, id, "the lease lacks its items");
-            lease.set_keys(items);
+    /// Puts the items of the lease that [`lacking`](Self::lacking) names in, from a look at it, or
+    /// leaves the lease out if it is gone by now.
+    pub(crate) fn complete(&mut self, looked: Option<Lease>) {
+        let Some(at) = self.lacking.pop() else {
+            return;
+        };
+        let lease = &mut self.leases[at];
+        match looked {
+            Some(looked) if looked.incarnation == lease.incarnation => {
+                assert_eq!(looked.id, lease.id, "the lease lacks its items");
+                lease.set_keys(looked.into_keys());
+            }
+            _ => drop(self.leases.remove(at)),
         }
     }
 
@@ -164,6 +173,7 @@ impl LessorCore {
 
     /// Copies up to [`ITEMS_PER_STEP`] more items of a lease, or begins again if they have changed.
     /// Returns whether there are more.
+    #[cfg(feature = "std")]
     pub(crate) fn items_slice(&self, id: LeaseId, walk: &mut ItemWalk) -> bool {
         self.table.attachments.items_slice(id, walk)
     }
@@ -188,7 +198,7 @@ impl LessorCore {
     pub fn leases(&self, now: Timestamp) -> Vec<Lease> {
         let mut listing = Listing::default();
         while self.list_slice(now, &mut listing) {}
-        self.complete(&mut listing.found);
+        self.complete(now, &mut listing.found);
         listing.into_sorted()
     }
 
@@ -242,7 +252,7 @@ impl LessorCore {
     pub fn page(&self, now: Timestamp, after: Option<LeaseId>, limit: usize) -> Vec<Lease> {
         let mut page = Self::begin_page(after, limit);
         while self.page_slice(now, &mut page) {}
-        self.complete(&mut page.found);
+        self.complete(now, &mut page.found);
         page.into_leases()
     }
 
@@ -306,11 +316,9 @@ impl LessorCore {
     }
 
     /// Puts in the items that leases lack.
-    fn complete(&self, found: &mut Found) {
+    fn complete(&self, now: Timestamp, found: &mut Found) {
         while let Some(id) = found.lacking() {
-            let mut walk = ItemWalk::default();
-            while self.items_slice(id, &mut walk) {}
-            found.add_items(id, walk.into_sorted());
+            found.complete(self.lookup(now, id));
         }
     }
 
@@ -383,7 +391,7 @@ mod tests {
     use core::time::Duration;
 
     use super::*;
-    use crate::{Epoch, Grant, LessorConfig, WriteBatch};
+    use crate::{Epoch, Grant, LeaseItem, LessorConfig, WriteBatch};
 
     fn id(number: i64) -> LeaseId {
         LeaseId::new(number).expect("not zero")
@@ -463,7 +471,7 @@ mod tests {
         }
         assert!(slices > 4, "18,000 items");
         assert_eq!(listing.found.lacking.len(), 4);
-        lessor.complete(&mut listing.found);
+        lessor.complete(Timestamp::ZERO, &mut listing.found);
         assert_complete(&listing.into_sorted());
         assert_complete(&lessor.leases(Timestamp::ZERO));
     }
@@ -510,7 +518,24 @@ mod tests {
         }
         found.truncate(3);
         assert_eq!(found.lacking(), Some(id(2)));
-        found.add_items(id(2), alloc::vec!["a".into()]);
+        let mut looked = Lease::new(id(2), Ttl::MIN);
+        looked.set_keys(alloc::vec!["a".into()]);
+        found.complete(Some(looked));
         assert_eq!((found.lacking(), found.leases[1].keys().len()), (None, 1));
+    }
+
+    #[test]
+    fn a_lease_that_is_gone_before_its_items_are_copied_is_left_out() {
+        let another = Lease {
+            incarnation: crate::Incarnation::counted(Epoch::ZERO, 7),
+            ..Lease::new(id(2), Ttl::MIN)
+        };
+        for looked in [None, Some(another)] {
+            let mut found = Found::default();
+            found.push((Lease::new(id(1), Ttl::MIN), Items::Copied(0)));
+            found.push((Lease::new(id(2), Ttl::MIN), Items::Lacking));
+            found.complete(looked);
+            assert_eq!((found.lacking(), found.leases.len()), (None, 1));
+        }
     }
 }

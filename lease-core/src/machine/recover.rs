@@ -99,6 +99,8 @@ impl LessorCore {
         self.claims = Claims::default();
         self.generation += 1;
         recovery.table.restore_epoch(epoch);
+        let attachments = &mut recovery.table.attachments;
+        attachments.follow(&self.table.attachments);
         let table = core::mem::replace(&mut self.table, recovery.table);
         Replaced {
             _table: table,

@@ -10,6 +10,7 @@ mod expiry;
 mod gates;
 mod host;
 mod log;
+mod own;
 mod regressions;
 #[path = "../support/mod.rs"]
 mod support;

@@ -68,6 +68,35 @@ fn renewals_auto_revoked_batched() {
     });
 }
 
+/// INV-9: an expired lease that others attach to all the time goes when it is its turn, and not when it
+/// comes again.
+#[test]
+fn renewals_auto_revoked_in_use() {
+    explore(|| {
+        let world = World::new(Setting {
+            expiry: ExpiryMode::AutoRevoke,
+            ..short()
+        });
+        world.grant_for(1, 2).expect("free");
+        let attacher = |item: usize| {
+            world.spawn(move |world| {
+                for _ in 0..4 {
+                    let _gone = world.attach(1, &[item]);
+                }
+            })
+        };
+        let attachers = [attacher(0), attacher(1)];
+        let driver = world.spawn(|world| {
+            world.advance(3);
+            world.lessor.tick();
+        });
+        join(Vec::from(attachers));
+        driver.join();
+        assert!(world.lessor.leases().is_empty(), "INV-9: it was its turn");
+        end(&world);
+    });
+}
+
 /// INV-9: an expired lease goes at last, though commits fail now and then.
 #[test]
 fn renewals_auto_revoked_failing() {

@@ -14,6 +14,8 @@ pub(crate) struct ItemWalk {
     // Of the list when the walk began.
     version: Option<Version>,
     restarts: usize,
+    // What it had copied before it began again: to free it takes time.
+    stale: Vec<LeaseItem>,
 }
 
 /// The versions of the long lists, by which a walk sees that the one that it walks over has changed.
@@ -23,7 +25,8 @@ pub(super) struct Versions {
     last: u64,
 }
 
-/// Of a list of more than [`ITEMS_PER_STEP`] items; no other state of any list has the same.
+/// Of a list of more than [`ITEMS_PER_STEP`] items; no other state of any list of the lessor has the
+/// same.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Version(u64);
 
@@ -48,8 +51,14 @@ impl ItemWalk {
         self.restarts
     }
 
+    /// What is of no use any more, to be freed where nobody waits.
+    #[cfg(feature = "std")]
+    pub(crate) fn take_stale(&mut self) -> Vec<LeaseItem> {
+        core::mem::take(&mut self.stale)
+    }
+
     fn restart(&mut self, version: Option<Version>) {
-        self.items.clear();
+        self.stale = core::mem::take(&mut self.items);
         self.at = None;
         self.version = version;
     }
@@ -64,6 +73,11 @@ impl Versions {
         } else if len == ITEMS_PER_STEP {
             self.of.remove(&lease);
         }
+    }
+
+    /// Goes on behind the versions of the lists that these take the place of.
+    pub(super) fn follow(&mut self, old: &Self) {
+        self.last = self.last.max(old.last);
     }
 
     /// The list of a lease is no more.
@@ -126,5 +140,84 @@ impl Attachments {
         let has_more = next.is_some();
         walk.at = Some(next.map_or(At::End, At::Item));
         has_more
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(number: i64) -> LeaseId {
+        LeaseId::new(number).expect("not zero")
+    }
+
+    #[test]
+    fn a_walk_survives_that_other_leases_lose_items() {
+        let count = 4 * ITEMS_PER_STEP;
+        let item = |who: &str, n: usize| LeaseItem::from(alloc::format!("{who}{n:09}"));
+        for slices in 1..4 {
+            let mut attachments = Attachments::new(7);
+            for n in 0..count {
+                attachments.attach(id(1), &item("walked", n));
+                for who in ["w", "x", "y"] {
+                    attachments.attach(id(2), &item(who, n));
+                }
+            }
+            let mut walk = ItemWalk::default();
+            for _ in 0..slices {
+                assert!(attachments.items_slice(id(1), &mut walk));
+            }
+            for n in 0..count {
+                for who in ["w", "x", "y"] {
+                    attachments.detach(id(2), item(who, n).as_bytes());
+                }
+            }
+            for n in 0..count {
+                attachments.attach(id(3), &item("z", n));
+            }
+            while attachments.items_slice(id(1), &mut walk) {}
+            let expected: Vec<_> = (0..count).map(|n| item("walked", n)).collect();
+            assert_eq!(walk.into_sorted(), expected);
+        }
+    }
+
+    /// What is listed is what the lease had at the last slice, whatever is done between the slices.
+    #[test]
+    fn a_walk_begins_again_when_the_items_change() {
+        type Change = fn(&mut Attachments);
+        let count = 3 * ITEMS_PER_STEP;
+        let item = |n: usize| LeaseItem::from(alloc::format!("{n:09}"));
+        let (same, other): (Change, Change) = (
+            |attachments| {
+                // As long as before, and with the same first item.
+                let item = |n: usize| LeaseItem::from(alloc::format!("{n:09}"));
+                let last = 3 * ITEMS_PER_STEP - 1;
+                attachments.detach(id(1), item(last - 1).as_bytes());
+                attachments.detach(id(1), item(last).as_bytes());
+                attachments.attach(id(1), &"new".into());
+                attachments.attach(id(1), &item(last));
+            },
+            |attachments| {
+                attachments.attach(id(2), &"new".into());
+            },
+        );
+        let gone: Change = |attachments| {
+            let items = attachments.list(id(1)).expect("it has items");
+            attachments.detach_all(id(1), items);
+        };
+        for (change, restarts) in [(same, 1), (other, 0), (gone, 1)] {
+            let mut attachments = Attachments::new(7);
+            for n in 0..count {
+                attachments.attach(id(1), &item(n));
+            }
+            let mut walk = ItemWalk::default();
+            assert!(attachments.items_slice(id(1), &mut walk));
+            change(&mut attachments);
+            while attachments.items_slice(id(1), &mut walk) {}
+            assert_eq!(walk.restarts(), restarts);
+            assert_eq!(walk.into_sorted(), attachments.items(id(1)));
+            while attachments.sweep() {}
+            attachments.check_invariants(|_| true);
+        }
     }
 }
