@@ -53,7 +53,15 @@ pub(super) const fn in_line_together(busy: usize) -> usize {
 }
 
 impl OwnCommands {
-    const fn of(&mut self, kind: Kind) -> &mut VecDeque<Box<Decided>> {
+    const fn of(&self, kind: Kind) -> &VecDeque<Box<Decided>> {
+        match kind {
+            Kind::Expiries => &self.expiries,
+            Kind::Deletions => &self.deletions,
+            Kind::Checkpoints => &self.checkpoints,
+        }
+    }
+
+    const fn of_mut(&mut self, kind: Kind) -> &mut VecDeque<Box<Decided>> {
         match kind {
             Kind::Expiries => &mut self.expiries,
             Kind::Deletions => &mut self.deletions,
@@ -118,7 +126,7 @@ impl State {
                 }
             }
         };
-        self.own.of(kind).push_back(decided);
+        self.own.of_mut(kind).push_back(decided);
     }
 
     /// The revokes of these leases are over, whatever came of them.
@@ -134,8 +142,12 @@ impl Shared {
     /// any.
     pub(super) fn carry_out_own(&self, kind: Kind) -> bool {
         let mut some = false;
-        let next = || self.state.with(|state| state.own.of(kind).pop_front());
-        while let Some(decided) = next() {
+        // Looked at beside others: mostly there is nothing.
+        while self.state.read(|state| !state.own.of(kind).is_empty()) {
+            let next = self.state.with(|state| state.own.of_mut(kind).pop_front());
+            let Some(decided) = next else {
+                break;
+            };
             some = true;
             self.carry_out_one(*decided);
         }

@@ -140,6 +140,9 @@ impl Shared {
     /// Takes back the checkpoints of leases whose renewals wait for it. Those that the lessor applies
     /// itself are left to be carried out.
     pub(super) fn bring_resets(&self) {
+        if !self.state.read(|state| state.resets.is_wanted()) {
+            return;
+        }
         let (mode, checkpoints) = self.state.with(State::begin_resets);
         if checkpoints.is_empty() {
             return;
