@@ -1,5 +1,5 @@
 use super::Shared;
-use super::job::{Done, Job, Purpose, Refusal};
+use super::job::{Done, Job, LEASES_AT_ONCE, Purpose, Refusal};
 use super::state::State;
 use crate::observer::LessorEvent;
 use crate::{
@@ -9,9 +9,6 @@ use crate::{
 
 /// The most leases, or items, of a command that is decided and applied under one hold of the lock.
 const AT_ONCE: usize = 256;
-
-/// The most leases that are revoked together: to decide over them is some 300 µs under the lock.
-pub(super) const REVOKES_PER_TRANSACTION: usize = 1024;
 
 /// What a try to do a command at once came to.
 enum AtOnce<T> {
@@ -77,12 +74,12 @@ impl Shared {
         &self,
         revocations: Vec<Revocation>,
     ) -> Result<Vec<Result<Revoked, LeaseError>>, LeaseError> {
-        if revocations.len() <= REVOKES_PER_TRANSACTION {
+        if revocations.len() <= LEASES_AT_ONCE {
             return self.revoke_together(revocations);
         }
         let len = revocations.len();
         let mut answers = Vec::with_capacity(len);
-        for some in revocations.chunks(REVOKES_PER_TRANSACTION) {
+        for some in revocations.chunks(LEASES_AT_ONCE) {
             match self.revoke_together(some.to_vec()) {
                 Ok(more) => answers.extend(more),
                 Err(error) if answers.is_empty() => return Err(error),

@@ -4,7 +4,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::Shared;
-use super::sleepers::{Bed, Caller, Sleepers};
+use super::bed::Bed;
+use super::sleepers::{Caller, Sleepers};
 use super::state::State;
 use crate::probe::planted;
 use crate::sync::{Arc, Deadline, Signal, Weak};
@@ -242,7 +243,7 @@ impl ExpiredLeases {
     pub async fn recv_async(&self) -> Result<ExpiredBatch, RecvError> {
         let mut bed = Bed::new(self.shared.clone(), State::receivers);
         let mut note = |state: &mut State, caller: &mut Caller| {
-            state.outbox.receivers.note(&mut bed, caller);
+            state.outbox.receivers.note(&mut bed.place, caller);
         };
         poll_fn(|cx| self.poll_noting(cx, &mut note)).await
     }

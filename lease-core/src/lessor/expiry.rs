@@ -1,7 +1,8 @@
 use std::time::Duration;
 
 use super::isolate::isolate;
-use super::own::{Kind, OWN_AT_ONCE};
+use super::job::LEASES_AT_ONCE;
+use super::own::Kind;
 use super::state::State;
 use super::{Driver, ExpiryMode, Shared};
 use crate::observer::LessorEvent;
@@ -60,7 +61,7 @@ impl Shared {
     /// Gives what has expired its place in the line of commands.
     fn auto_revoke(&self, batch: &ExpiredBatch) {
         let revocations: Vec<_> = batch.revocations().collect();
-        for some in revocations.chunks(OWN_AT_ONCE) {
+        for some in revocations.chunks(LEASES_AT_ONCE) {
             self.state.with(|state| state.revoke_own(some));
         }
     }

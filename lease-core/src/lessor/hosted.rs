@@ -2,7 +2,8 @@ use std::future::poll_fn;
 use std::task::Poll;
 use std::time::Duration;
 
-use super::sleepers::{Bed, Caller};
+use super::bed::Bed;
+use super::sleepers::Caller;
 use super::state::State;
 use super::{BackendLessor, CheckpointMode};
 use crate::observer::LessorEvent;
@@ -247,7 +248,7 @@ impl BackendLessor {
         poll_fn(|cx| {
             let mut caller = Caller::of(cx);
             let state = &self.shared.state;
-            if state.with(|state| state.sleep(&mut bed, &mut caller)) {
+            if state.with(|state| state.sleep(&mut bed.place, &mut caller)) {
                 Poll::Ready(())
             } else {
                 Poll::Pending

@@ -1,5 +1,9 @@
+mod advance;
 mod api;
+mod bed;
+mod bring;
 mod builder;
+mod carry_out;
 mod checkpoints;
 mod commands;
 mod driver;
@@ -13,6 +17,7 @@ mod isolate;
 mod job;
 mod journal;
 mod lifecycle;
+mod line;
 mod options;
 mod outbox;
 mod own;

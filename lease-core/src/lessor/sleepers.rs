@@ -1,10 +1,6 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::task::{Context, Waker};
 
-use super::Shared;
-use super::state::State;
-use crate::sync::Weak;
-
 /// The tasks of the host's that sleep until something changes.
 #[derive(Default)]
 pub(super) struct Sleepers {
@@ -13,13 +9,6 @@ pub(super) struct Sleepers {
     next: u64,
     // Of others, the oldest first.
     anyone: VecDeque<Waker>,
-}
-
-/// The place of one future among the sleepers, which it leaves when it is dropped.
-pub(super) struct Bed {
-    shared: Weak<Shared>,
-    sleepers: fn(&mut State) -> &mut Sleepers,
-    key: Option<u64>,
 }
 
 /// A waker on its way to the sleepers, or of one who need not be noted: it is cloned and dropped
@@ -36,9 +25,9 @@ impl Caller {
 }
 
 impl Sleepers {
-    /// Notes that the task of a future is to be woken, in its place.
-    pub(super) fn note(&mut self, bed: &mut Bed, caller: &mut Caller) {
-        let key = *bed.key.get_or_insert_with(|| self.new_key());
+    /// Notes that the task of a future is to be woken, in its place, which it gets the first time.
+    pub(super) fn note(&mut self, place: &mut Option<u64>, caller: &mut Caller) {
+        let key = *place.get_or_insert_with(|| self.new_key());
         if let Some(waker) = caller.0.take() {
             caller.0 = self.wakers.insert(key, waker);
         }
@@ -61,6 +50,11 @@ impl Sleepers {
         }
     }
 
+    /// A future is gone. Returns its waker, to be dropped without the lock.
+    pub(super) fn leave(&mut self, place: u64) -> Option<Waker> {
+        self.wakers.remove(&place)
+    }
+
     /// Everybody who sleeps, to be woken.
     pub(super) fn take_all(&mut self) -> impl Iterator<Item = Waker> + use<> {
         let wakers = std::mem::take(&mut self.wakers).into_values();
@@ -70,31 +64,5 @@ impl Sleepers {
     const fn new_key(&mut self) -> u64 {
         self.next += 1;
         self.next
-    }
-}
-
-impl Bed {
-    pub(super) const fn new(
-        shared: Weak<Shared>,
-        sleepers: fn(&mut State) -> &mut Sleepers,
-    ) -> Self {
-        Self {
-            shared,
-            sleepers,
-            key: None,
-        }
-    }
-}
-
-impl Drop for Bed {
-    fn drop(&mut self) {
-        if let Some(key) = self.key
-            && let Some(shared) = self.shared.upgrade()
-            && !shared.state.is_poisoned()
-        {
-            let leave = |state: &mut State| (self.sleepers)(state).wakers.remove(&key);
-            // The waker is dropped without the lock.
-            let _waker = shared.state.with(leave);
-        }
     }
 }

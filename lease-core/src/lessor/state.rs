@@ -3,12 +3,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use super::errands::{Bells, Errands};
 use super::isolate::{is_inside, isolate_inside};
-use super::job::Road;
 use super::journal::Journal;
+use super::line::Road;
 use super::outbox::Outbox;
 use super::own::OwnCommands;
 use super::resets::Resets;
-use super::sleepers::{Bed, Caller, Sleepers};
+use super::sleepers::{Caller, Sleepers};
 use super::{CheckpointMode, Driver};
 use crate::primary::earlier;
 use crate::probe::planted;
@@ -162,9 +162,9 @@ impl State {
 
     /// Has the caller woken when something is due before the alarms of a lessor that is driven by
     /// hand. Returns whether that has happened since it was driven.
-    pub(super) fn sleep(&mut self, bed: &mut Bed, caller: &mut Caller) -> bool {
+    pub(super) fn sleep(&mut self, place: &mut Option<u64>, caller: &mut Caller) -> bool {
         if !self.has_moved {
-            self.sleepers.note(bed, caller);
+            self.sleepers.note(place, caller);
         }
         self.has_moved
     }

@@ -2,7 +2,7 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use super::LessorCore;
-use super::decide::Decision;
+use super::decision::Decision;
 use super::effect::Effect;
 use crate::probe::planted;
 use crate::{Command, LeaseId, LeaseItem};

@@ -3,6 +3,7 @@ mod checkpoint;
 mod claims;
 mod command;
 mod decide;
+mod decision;
 mod effect;
 mod epoch;
 mod expire;
@@ -20,7 +21,8 @@ pub use checkpoint::ProposalOutcome;
 #[cfg(feature = "std")]
 pub(crate) use claims::Obstacle;
 pub use command::{Answer, Command};
-pub use decide::{Busy, Decision};
+pub use decide::Busy;
+pub use decision::Decision;
 pub use expire::AttemptOutcome;
 pub use grant::Grant;
 #[cfg(feature = "std")]

@@ -1,0 +1,110 @@
+use std::ops::ControlFlow;
+
+use super::job::{Call, Job, Seat};
+use super::state::State;
+use super::waiting::{Behind, Waiter};
+use crate::sync::Arc;
+use crate::{Command, Decision, LeaseId, LessorCore, WriteBatch};
+
+impl State {
+    /// Has a job decided as soon as nothing stands in its way, which the seat is told; without one it
+    /// is left with the lessor's own. Returns its number.
+    pub(super) fn admit(&mut self, job: Job, seat: Option<Arc<Seat>>) -> u64 {
+        let number = self.road.waiting.push(job, seat);
+        self.advance();
+        number
+    }
+
+    /// Decides every job that nothing stands in the way of any more.
+    pub(super) fn advance(&mut self) {
+        if self.road.is_closed {
+            return;
+        }
+        let mut next = 0;
+        while let Some((number, waiter)) = self.road.waiting.jobs.range(next..).next() {
+            let number = *number;
+            next = number + 1;
+            let is_behind = self.road.waiting.is_still_behind(waiter, &self.core);
+            if !is_behind && let ControlFlow::Continue(()) = self.look(number) {
+                continue;
+            }
+            // An epoch waits for few, and all others for it: else it might wait for ever.
+            let waiter = self.road.waiting.jobs.get(&number);
+            if waiter.is_some_and(|waiter| waiter.job.begins_epoch()) {
+                break;
+            }
+        }
+    }
+
+    /// Decides a job, or notes what keeps it; then it breaks.
+    fn look(&mut self, number: u64) -> ControlFlow<()> {
+        let Some(mut waiter) = self.road.waiting.jobs.remove(&number) else {
+            return ControlFlow::Continue(());
+        };
+        let mut rows = WriteBatch::default();
+        let command = waiter.job.command.take();
+        let decide = |command| self.decide_behind(number, command, &mut rows, &mut waiter);
+        match command.map(decide).transpose() {
+            Ok(decision) => {
+                let decided = waiter.job.decided(decision, rows);
+                match waiter.seat {
+                    Some(seat) => self.errands.call(seat, Call::Decided(decided)),
+                    None => self.put_own(decided),
+                }
+                ControlFlow::Continue(())
+            }
+            Err(command) => {
+                waiter.job.command = Some(command);
+                self.road.waiting.jobs.insert(number, waiter);
+                ControlFlow::Break(())
+            }
+        }
+    }
+
+    /// Decides the command of a job unless something stands in its way: that is noted.
+    fn decide_behind(
+        &mut self,
+        number: u64,
+        command: Command,
+        rows: &mut WriteBatch,
+        waiter: &mut Waiter,
+    ) -> Result<Decision, Command> {
+        let waiting = &self.road.waiting;
+        let touched = |core: &LessorCore, command: &Command| {
+            let mut touched = core.touched_by(command);
+            touched.sort_unstable();
+            touched
+        };
+        let has_earlier = waiting.jobs.range(..number).next().is_some();
+        if has_earlier {
+            waiter.touched = touched(&self.core, &command);
+            if let Some(earlier) = waiting.before(number, &waiter.touched) {
+                waiter.behind = Some(Behind::Job(earlier));
+                return Err(command);
+            }
+        }
+        match self.core.decide_ahead(command, rows) {
+            Ok(decision) => Ok(decision),
+            Err((command, obstacle)) => {
+                if !has_earlier {
+                    waiter.touched = touched(&self.core, &command);
+                }
+                waiter.behind = Some(Behind::Claim(obstacle));
+                Err(command)
+            }
+        }
+    }
+
+    /// Whether a command of this lease, if it came now, would wait.
+    pub(super) fn is_busy(&self, id: LeaseId) -> bool {
+        self.core.is_claimed(id) || self.road.waiting.is_touched(id)
+    }
+
+    /// Takes a job back; `None` if it is decided.
+    pub(super) fn withdraw(&mut self, number: u64) -> Option<Job> {
+        let waiter = self.road.waiting.jobs.remove(&number)?;
+        // Others may have waited behind it.
+        self.advance();
+        Some(waiter.job)
+    }
+}

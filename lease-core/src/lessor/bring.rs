@@ -1,0 +1,89 @@
+use super::carry_out::in_line_together;
+use super::job::Purpose;
+use super::resets::ResetDone;
+use super::state::State;
+use super::{CheckpointMode, Shared};
+use crate::sync::{Arc, Slot};
+use crate::{Checkpoint, CheckpointFence, Command, LeaseError};
+
+impl State {
+    /// Has the checkpoint of a lease taken back, for a renewal that waits.
+    pub(super) fn want_reset(&mut self, checkpoint: Checkpoint) -> Arc<ResetDone> {
+        let done = Arc::new(Slot::default());
+        let is_new = self.resets.note(checkpoint, &done);
+        // One that is void would change nothing: the change of the role, which follows, has the
+        // renewal look again.
+        if is_new && !self.is_void(&checkpoint) {
+            self.resets.wanted.insert(checkpoint.id);
+        }
+        done
+    }
+
+    /// Whether a newer epoch has begun than that of the checkpoint.
+    pub(super) fn is_void(&self, checkpoint: &Checkpoint) -> bool {
+        let is_old = |fence: CheckpointFence| fence.epoch < self.core.epoch();
+        checkpoint.fence.is_some_and(is_old)
+    }
+
+    /// Begins to bring resets. Returns those that the host's log is to carry.
+    fn begin_resets(&mut self) -> (CheckpointMode, Vec<Checkpoint>) {
+        let begun = self.resets.begin();
+        if !matches!(self.checkpoints, CheckpointMode::Local) {
+            return (self.checkpoints.clone(), begun);
+        }
+        self.checkpoint_own(begun, Purpose::Reset);
+        (CheckpointMode::Local, Vec::new())
+    }
+
+    /// Has checkpoints applied, those of leases that other commands touch each on its own.
+    pub(super) fn checkpoint_own(&mut self, checkpoints: Vec<Checkpoint>, purpose: Purpose) {
+        let is_busy = |one: &Checkpoint| self.is_busy(one.id);
+        let (busy, free): (Vec<_>, Vec<_>) = checkpoints.into_iter().partition(is_busy);
+        if !free.is_empty() {
+            self.admit_own(Command::Checkpoint(free), purpose);
+        }
+        for some in busy.chunks(in_line_together(busy.len())) {
+            self.admit_own(Command::Checkpoint(some.to_vec()), purpose);
+        }
+    }
+
+    /// Resets were brought, or could not be.
+    pub(super) fn end_resets(
+        &mut self,
+        checkpoints: &[Checkpoint],
+        result: &Result<(), LeaseError>,
+    ) {
+        for one in checkpoints {
+            for done in self.resets.end(one.id) {
+                self.errands.tell(done, result.clone());
+            }
+        }
+    }
+
+    /// Has every renewal that waits for a reset look again, or end.
+    pub(super) fn end_all_resets(&mut self, result: &Result<(), LeaseError>) {
+        let resets = std::mem::take(&mut self.resets);
+        let waiting = resets.of.into_values().flat_map(|reset| reset.waiting);
+        for done in waiting.filter_map(|one| one.upgrade()) {
+            self.errands.tell(done, result.clone());
+        }
+    }
+}
+
+impl Shared {
+    /// Takes back the checkpoints of leases whose renewals wait for it. Those that the lessor applies
+    /// itself are left to be carried out.
+    pub(super) fn bring_resets(&self) {
+        if !self.state.read(|state| state.resets.is_wanted()) {
+            return;
+        }
+        let (mode, checkpoints) = self.state.with(State::begin_resets);
+        if checkpoints.is_empty() {
+            return;
+        }
+        let timeout = self.options.checkpoint_timeout;
+        let result = self.bring_checkpoints(&mode, &checkpoints, timeout);
+        self.state
+            .with(|state| state.end_resets(&checkpoints, &result));
+    }
+}
