@@ -1,9 +1,11 @@
-//! The bytes of messages, held against those that etcd 3.6.10 itself wrote for the same values.
+//! The bytes of messages, held against those that etcd 3.6.10 itself wrote for the same values; those
+//! of this project's own messages, so that they stay what they are.
 
 use std::fmt::Debug;
 
 use lease_pb::Message;
 use lease_pb::etcdserverpb::*;
+use lease_pb::leasehttppb::*;
 use lease_pb::leasepb::*;
 
 /// Encodes `message` and expects `hex`; decodes `hex` and expects `message`.
@@ -250,4 +252,24 @@ fn unknown_fields_are_skipped() {
 fn the_last_of_a_repeated_field_counts() {
     let lease = Lease::decode(&from_hex("08011005103c")[..]);
     assert_eq!(lease, Ok(row(1, 60, 0)));
+}
+
+#[test]
+fn renewals_in_batches() {
+    check(
+        RenewBatchRequest { ids: vec![1, -1] },
+        "0a100100000000000000ffffffffffffffff",
+    );
+    check(
+        RenewBatchResponse {
+            ids: vec![1, 2],
+            ttls: vec![60, 0],
+            refusals: vec![Refusal {
+                place: 1,
+                reason: RefusalReason::NotFound.into(),
+                text: "x".to_owned(),
+            }],
+        },
+        "0a100100000000000000020000000000000012023c001a07080110011a0178",
+    );
 }

@@ -3,6 +3,7 @@
 use lease_core::{Checkpoint, LeaseRow, Revocation};
 use lease_pb::Message;
 use lease_pb::etcdserverpb::*;
+use lease_pb::leasehttppb::*;
 use lease_pb::leasepb::*;
 use proptest::prelude::*;
 
@@ -30,6 +31,8 @@ fn decode_as_everything(bytes: &[u8]) {
     let _ = LeaseTimeToLiveResponse::decode(bytes);
     let _ = LeaseLeasesRequest::decode(bytes);
     let _ = LeaseLeasesResponse::decode(bytes);
+    let _ = RenewBatchRequest::decode(bytes);
+    let _ = RenewBatchResponse::decode(bytes);
 }
 
 /// Checks every proper prefix of a message that this crate encoded: a cut between two fields leaves
