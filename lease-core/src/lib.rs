@@ -111,7 +111,7 @@ pub use {
     clock::{Clock, ManualClock, SystemClock},
     lessor::{
         BackendLessor, BackendLessorBuilder, CheckpointMode, Driver, Durability, ExpiredLeases,
-        ExpiryMode, RecvError, Wait,
+        ExpiryMode, Lookup, RecvError, Wait,
     },
     lessor_trait::Lessor,
     observer::{LessorEvent, Observer, RevokeReason},

@@ -3,6 +3,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use super::bed::Bed;
+use super::queries::Lookup;
 use super::sleepers::Caller;
 use super::state::State;
 use super::{BackendLessor, CheckpointMode};
@@ -195,6 +196,24 @@ impl BackendLessor {
         self.shared
             .state
             .with(|state| state.core.handle_checkpoints(now, batch, outcome));
+    }
+
+    /// As [`lookup`](Lessor::lookup), in one look, for a task that must not work for long: a lease that
+    /// has more than a thousand items comes without them. O(1).
+    ///
+    /// ```
+    /// use lease_core::{BackendLessor, LeaseId, Lessor, Lookup, NullBackend};
+    /// use std::sync::Arc;
+    ///
+    /// let lessor = BackendLessor::builder(Arc::new(NullBackend)).build()?;
+    /// let id = LeaseId::try_from(7)?;
+    /// let lease = lessor.grant(id, 60)?;
+    /// assert_eq!(lessor.try_lookup(id), Some(Lookup::Whole(lease)));
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
+    #[must_use]
+    pub fn try_lookup(&self, id: LeaseId) -> Option<Lookup> {
+        self.shared.try_lookup(id)
     }
 
     /// As [`renew`](Lessor::renew), without blocking the thread: for a task of any executor.

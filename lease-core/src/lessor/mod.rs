@@ -36,6 +36,7 @@ mod with_writes;
 pub use builder::BackendLessorBuilder;
 pub use expired_leases::{ExpiredLeases, RecvError};
 pub use options::{CheckpointMode, Driver, Durability, ExpiryMode};
+pub use queries::Lookup;
 pub use wait::Wait;
 
 use driver::Threads;

@@ -8,15 +8,34 @@ use crate::{Command, Lease, LeaseId, LeaseItem, LessorCore, Timestamp, WriteBatc
 /// have to wait.
 const RESTARTS: usize = 3;
 
+/// What a look-up that does not wait has found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Lookup {
+    /// The lease as it is.
+    Whole(Lease),
+    /// A lease that has too many items for one look, without them:
+    /// [`lookup`](crate::Lessor::lookup) copies them a part at a time.
+    WithoutItems(Lease),
+}
+
 impl Shared {
+    /// The lease with this id, in one look.
+    #[inline]
+    pub(super) fn try_lookup(&self, id: LeaseId) -> Option<Lookup> {
+        let now = self.time_or_last();
+        let looked = self.state.read(|state| state.core.lookup_slice(now, id));
+        Some(match looked? {
+            (lease, Items::Copied(_)) => Lookup::Whole(lease),
+            (lease, Items::Lacking) => Lookup::WithoutItems(lease),
+        })
+    }
+
     /// The lease with this id.
     #[inline]
     pub(super) fn lookup(&self, id: LeaseId) -> Option<Lease> {
-        let now = self.time_or_last();
-        let looked = self.state.read(|state| state.core.lookup_slice(now, id));
-        match looked? {
-            (lease, Items::Copied(_)) => Some(lease),
-            (_, Items::Lacking) => self.lookup_large(now, id),
+        match self.try_lookup(id)? {
+            Lookup::Whole(lease) => Some(lease),
+            Lookup::WithoutItems(_) => self.lookup_large(self.time_or_last(), id),
         }
     }
 

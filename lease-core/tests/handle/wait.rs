@@ -9,7 +9,9 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
-use lease_core::{BoxError, Checkpoint, ExpiryMode, LeaseError, Lessor, Renewal, TicketOutcome};
+use lease_core::{
+    BoxError, Checkpoint, ExpiryMode, LeaseError, LeaseItem, Lessor, Lookup, Renewal, TicketOutcome,
+};
 
 use crate::{Bench, bench, id};
 
@@ -127,4 +129,27 @@ fn a_host_is_told_of_all_that_is_earlier_than_tick_said() {
     let waker = Waker::from(Arc::new(Count::default()));
     let mut cx = Context::from_waker(&waker);
     assert_eq!(moved.as_mut().poll(&mut cx), Poll::Ready(()));
+}
+
+#[test]
+fn a_lookup_that_does_not_wait_leaves_out_many_items() {
+    let bench = bench(|builder| builder);
+    let items: Vec<_> = (0..2_000_u32).map(|n| n.to_string()).collect();
+    let items: Vec<_> = items.iter().map(|item| LeaseItem::from(&**item)).collect();
+    let lessor = &bench.lessor;
+    assert_eq!(lessor.try_lookup(id(1)), None);
+    lessor.grant(id(1), 10).expect("free");
+    lessor.attach(id(1), &items[..2]).expect("there");
+    let whole = lessor.lookup(id(1)).expect("there");
+    assert_eq!(whole.keys().len(), 2);
+    assert_eq!(lessor.try_lookup(id(1)), Some(Lookup::Whole(whole)));
+
+    lessor.attach(id(1), &items).expect("there");
+    let whole = lessor.lookup(id(1)).expect("there");
+    assert_eq!(whole.keys().len(), 2_000);
+    let Some(Lookup::WithoutItems(lease)) = lessor.try_lookup(id(1)) else {
+        panic!("it has too many items for one look");
+    };
+    assert_eq!((lease.keys(), lease.ttl()), (&[][..], whole.ttl()));
+    assert_eq!(lease.remaining(), whole.remaining());
 }
