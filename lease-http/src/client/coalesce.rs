@@ -1,0 +1,246 @@
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use lease_core::{HostError, LeaseId, Ttl};
+use tokio::sync::oneshot;
+use tokio::task::yield_now;
+use tokio::time::{Instant, sleep};
+
+use super::calls::{renew_batch_http, renew_http};
+use super::transport::Transport;
+use crate::ClientError;
+use crate::messages::{BatchAnswer, LEASE_BATCH_PREFIX, LEASE_PREFIX, MAX_BATCH};
+
+/// Renews the leases of many callers at one member in few requests.
+///
+/// The first caller opens a batch, which goes out after a set time or with a set number of leases,
+/// whichever comes first. Whoever gives up is not asked for, and nothing is sent for nobody. A
+/// renewal that has to wait, and every one at a member that knows no batches, is asked for by itself.
+///
+/// Batches go out on tasks of tokio's, which end with their request.
+///
+/// ```
+/// use lease_core::{BackendLessor, LeaseId, Lessor, NullBackend};
+/// use lease_http::{Coalescer, CoalescerOptions, HyperTransport, handler};
+/// use std::{future::ready, sync::Arc, time::Duration};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let lessor = Arc::new(BackendLessor::builder(Arc::new(NullBackend)).build()?);
+/// lessor.promote(Duration::ZERO)?;
+/// let (a, b) = (LeaseId::try_from(1)?, LeaseId::try_from(2)?);
+/// lessor.grant(a, 60)?;
+/// lessor.grant(b, 90)?;
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+/// let member = format!("http://{}", listener.local_addr()?);
+/// let router = handler(lessor, || ready(Ok(()))).router();
+/// tokio::spawn(async { axum::serve(listener, router).await });
+///
+/// let transport = HyperTransport::new(Duration::from_secs(7));
+/// let renewals = Coalescer::new(transport, member, CoalescerOptions::default());
+/// let (a, b) = tokio::join!(renewals.renew(a), renewals.renew(b)); // one request
+/// assert_eq!((a?.as_secs(), b?.as_secs()), (60, 90));
+/// # Ok(())
+/// # }
+/// ```
+pub struct Coalescer<T> {
+    shared: Arc<Shared<T>>,
+}
+
+/// How renewals are gathered.
+///
+/// ```
+/// use lease_http::CoalescerOptions;
+/// use std::time::Duration;
+///
+/// let options = CoalescerOptions { max_leases: 64, ..CoalescerOptions::default() };
+/// assert_eq!(options.max_wait, Duration::from_millis(2));
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CoalescerOptions {
+    /// For how long a batch is open, in whole milliseconds rounded up: 2 ms by default. With zero it
+    /// takes those who come before the executor has looked at all tasks once.
+    pub max_wait: Duration,
+    /// With how many leases it goes out: 1,000 by default, at least 1, and at most [`MAX_BATCH`].
+    pub max_leases: usize,
+}
+
+impl Default for CoalescerOptions {
+    fn default() -> Self {
+        Self {
+            max_wait: Duration::from_millis(2),
+            max_leases: 1_000,
+        }
+    }
+}
+
+impl<T: Transport + Send + Sync + 'static> Coalescer<T> {
+    /// Gathers renewals for a member, such as `http://10.0.0.7:2380`.
+    #[must_use]
+    pub fn new(transport: T, member: impl Into<String>, options: CoalescerOptions) -> Self {
+        let member = member.into();
+        Self {
+            shared: Arc::new(Shared {
+                transport,
+                url: format!("{member}{LEASE_PREFIX}"),
+                batch_url: format!("{member}{LEASE_BATCH_PREFIX}"),
+                max_wait: options.max_wait,
+                max_leases: options.max_leases.clamp(1, MAX_BATCH),
+                gathering: Mutex::default(),
+            }),
+        }
+    }
+
+    /// Renews a lease at the member and returns its TTL. To be called on a runtime of tokio's.
+    ///
+    /// # Errors
+    ///
+    /// As [`renew_http`].
+    ///
+    /// # Panics
+    ///
+    /// Outside of a runtime of tokio's.
+    pub async fn renew(&self, id: LeaseId) -> Result<Ttl, ClientError> {
+        let answer = match self.shared.join(id) {
+            Some(seat) => seat.await.unwrap_or_else(|_| Err(abandoned())),
+            None => Err(ClientError::NoBatches),
+        };
+        match answer {
+            Err(ClientError::MustWait | ClientError::NoBatches) => {
+                renew_http(&self.shared.transport, id, &self.shared.url).await
+            }
+            answer => answer,
+        }
+    }
+}
+
+impl<T> Clone for Coalescer<T> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+}
+
+impl<T> fmt::Debug for Coalescer<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Coalescer")
+            .field("url", &self.shared.batch_url)
+            .finish_non_exhaustive()
+    }
+}
+
+struct Shared<T> {
+    transport: T,
+    url: String,
+    batch_url: String,
+    max_wait: Duration,
+    max_leases: usize,
+    gathering: Mutex<Gathering>,
+}
+
+/// The open batch.
+#[derive(Default)]
+struct Gathering {
+    // Invariant: fewer than a batch may have; not empty while somebody sleeps for this round.
+    callers: Vec<Caller>,
+    // Which batch it is, so that whoever slept for an earlier one does not take it.
+    round: u64,
+    // Until when the member is taken for one that knows no batches.
+    alone_until: Option<Instant>,
+}
+
+/// Who waits for the answer about a lease.
+struct Caller {
+    id: LeaseId,
+    answer: oneshot::Sender<Result<Ttl, ClientError>>,
+}
+
+type Seat = oneshot::Receiver<Result<Ttl, ClientError>>;
+
+impl Gathering {
+    fn asks_alone(&mut self) -> bool {
+        self.alone_until = self.alone_until.filter(|until| Instant::now() < *until);
+        self.alone_until.is_some()
+    }
+
+    fn close(&mut self) -> Vec<Caller> {
+        self.round += 1;
+        std::mem::take(&mut self.callers)
+    }
+}
+
+impl<T: Transport + Send + Sync + 'static> Shared<T> {
+    /// Takes a seat in the open batch; `None` where batches are not known.
+    fn join(self: &Arc<Self>, id: LeaseId) -> Option<Seat> {
+        let (answer, seat) = oneshot::channel();
+        let mut gathering = self.gathering();
+        if gathering.asks_alone() {
+            return None;
+        }
+        gathering.callers.push(Caller { id, answer });
+        let is_first = gathering.callers.len() == 1;
+        let round = gathering.round;
+        let full = (gathering.callers.len() >= self.max_leases).then(|| gathering.close());
+        drop(gathering);
+        let shared = Arc::clone(self);
+        if let Some(callers) = full {
+            tokio::spawn(async move { shared.send(callers).await });
+        } else if is_first {
+            tokio::spawn(async move { shared.send_later(round).await });
+        }
+        Some(seat)
+    }
+
+    async fn send_later(&self, round: u64) {
+        if self.max_wait.is_zero() {
+            yield_now().await;
+        } else {
+            sleep(self.max_wait).await;
+        }
+        let callers = {
+            let mut gathering = self.gathering();
+            if gathering.round != round {
+                return;
+            }
+            gathering.close()
+        };
+        self.send(callers).await;
+    }
+
+    async fn send(&self, mut callers: Vec<Caller>) {
+        callers.retain(|caller| !caller.answer.is_closed());
+        if callers.is_empty() {
+            return;
+        }
+        let ids: Vec<_> = callers.iter().map(|caller| caller.id).collect();
+        let answers = renew_batch_http(&self.transport, &ids, &self.batch_url).await;
+        if let Err(ClientError::NoBatches) = answers {
+            self.gathering().alone_until = Some(Instant::now() + ALONE);
+        }
+        tell(callers, answers);
+    }
+
+    fn gathering(&self) -> MutexGuard<'_, Gathering> {
+        // Nothing panics under it.
+        self.gathering
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn tell(callers: Vec<Caller>, answers: Result<BatchAnswer, ClientError>) {
+    let answers = answers.unwrap_or_else(|error| vec![Err(error); callers.len()]);
+    for (caller, answer) in callers.into_iter().zip(answers) {
+        // It may have given up meanwhile.
+        let _ = caller.answer.send(answer);
+    }
+}
+
+fn abandoned() -> ClientError {
+    ClientError::Unreachable(HostError::new("the request was abandoned"))
+}
+
+/// How long a member that knows no batches is not asked for one again: it may be upgraded.
+const ALONE: Duration = Duration::from_secs(60);

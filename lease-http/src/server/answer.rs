@@ -1,0 +1,98 @@
+use std::future::Future;
+use std::sync::Arc;
+
+use http_body::Body;
+use lease_core::{Lease, LeaseError, LeaseId, Lessor, Lookup};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use super::Handler;
+use super::body::read_body;
+use super::isolate::isolate;
+use super::watch::{Wait, Watch};
+use crate::messages::{Keys, Kind, Reply, Request, check_method};
+
+impl<W, F> Handler<W>
+where
+    W: Fn() -> F,
+    F: Future<Output = Result<(), LeaseError>>,
+{
+    /// Answers a request. Dropped before its end it leaves nothing behind.
+    pub(super) async fn answer<B: Body>(
+        &self,
+        request: http::Request<B>,
+        watch: &mut Watch,
+    ) -> Reply {
+        let answered = self.try_answer(request, watch).await;
+        let reply = answered.unwrap_or_else(|refusal| refusal);
+        watch.end(reply.outcome());
+        reply
+    }
+
+    async fn try_answer<B: Body>(
+        &self,
+        request: http::Request<B>,
+        watch: &mut Watch,
+    ) -> Result<Reply, Reply> {
+        let (head, body) = request.into_parts();
+        check_method(head.method.as_str())?;
+        let body = read_body(body, self.timeouts.body).await?;
+        let request = Request::decode(head.uri.path(), &body)?;
+        watch.set_kind(request.kind());
+        self.catch_up(request.kind(), watch).await?;
+        match request {
+            Request::Renew(id) => self.renew(id, watch).await,
+            Request::TimeToLive { id, keys } => self.time_to_live(id, keys, watch).await,
+            Request::RenewBatch(ids) => Ok(Reply::batch(&ids, &self.lessor.renew_many(&ids))),
+        }
+    }
+
+    /// Waits until this member has applied what is committed.
+    async fn catch_up(&self, kind: Kind, watch: &Watch) -> Result<(), Reply> {
+        let _timer = watch.timer(Wait::Applied);
+        let applied = isolate(async { (self.wait_applied)().await });
+        let applied = timeout(self.timeouts.applied, applied).await;
+        let applied = applied.map_err(|_| Reply::not_caught_up())?;
+        let applied = applied.map_err(|_| Reply::broken())?;
+        applied.map_err(|error| Reply::refused(kind, &error))
+    }
+}
+
+impl<W> Handler<W> {
+    async fn renew(&self, id: Option<LeaseId>, watch: &Watch) -> Result<Reply, Reply> {
+        let _timer = watch.timer(Wait::Lease);
+        let refused = |error| Reply::refused(Kind::Renew, &error);
+        let id = id.ok_or(LeaseError::LeaseNotFound).map_err(refused)?;
+        let renewed = timeout(self.timeouts.lease, self.lessor.renew_async(id)).await;
+        let renewed = renewed.unwrap_or(Err(LeaseError::DeadlineExceeded));
+        Ok(Reply::renewed(id, renewed.map_err(refused)?))
+    }
+
+    async fn time_to_live(
+        &self,
+        id: Option<LeaseId>,
+        keys: Keys,
+        watch: &Watch,
+    ) -> Result<Reply, Reply> {
+        let _timer = watch.timer(Wait::Lease);
+        let lease = match id.and_then(|id| self.lessor.try_lookup(id)) {
+            None => None,
+            Some(Lookup::Whole(lease)) => Some(lease),
+            Some(Lookup::WithoutItems(lease)) => match keys {
+                Keys::Omit => Some(lease),
+                Keys::List => self.lookup(lease.id()).await?,
+            },
+        };
+        Ok(Reply::time_to_live(lease.as_ref(), keys))
+    }
+
+    /// The lease with its many items. It waits for the commands of the lease, on a thread where that
+    /// keeps nobody.
+    async fn lookup(&self, id: LeaseId) -> Result<Option<Lease>, Reply> {
+        let lessor = Arc::clone(&self.lessor);
+        let lookup = spawn_blocking(move || lessor.lookup(id));
+        let lease = timeout(self.timeouts.lease, lookup).await;
+        let lease = lease.map_err(|_| Reply::items_not_copied())?;
+        lease.map_err(|_| Reply::broken())
+    }
+}

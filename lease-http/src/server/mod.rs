@@ -1,0 +1,152 @@
+mod answer;
+mod body;
+mod isolate;
+#[cfg(feature = "metrics")]
+pub(crate) mod metrics;
+#[cfg(feature = "axum")]
+mod router;
+mod service;
+mod watch;
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lease_core::{BackendLessor, LeaseError};
+
+/// Serves renewals and the time to live of a lessor's leases: etcd's `NewHandler`.
+///
+/// `wait_applied` is called for each request that decodes, and its future ends when this member has
+/// applied what was committed before; the lessor is asked after that. What it fails with is answered
+/// as if the lessor had: a host that finds meanwhile that it leads no more fails with
+/// [`LeaseError::NotPrimary`]. A host without a log is always up to date: `|| ready(Ok(()))`.
+///
+/// A request ends by its [`Timeouts`], and when its caller hangs up; either costs nothing more. No
+/// thread of the executor is blocked. The executor is tokio's, with its time enabled.
+///
+/// The lessor has to bring the resets of checkpoints by itself: a renewal that needs one is refused
+/// where the host polls them ([`CheckpointMode::Polled`](lease_core::CheckpointMode::Polled)).
+///
+/// ```
+/// use lease_core::{BackendLessor, NullBackend};
+/// use lease_http::handler;
+/// use std::{future::ready, sync::Arc};
+///
+/// let lessor = Arc::new(BackendLessor::builder(Arc::new(NullBackend)).build()?);
+/// let service = handler(lessor, || ready(Ok(())));
+/// # Ok::<(), lease_core::LeaseError>(())
+/// ```
+pub fn handler<W, F>(lessor: Arc<BackendLessor>, wait_applied: W) -> Handler<W>
+where
+    W: Fn() -> F + Send + Sync + 'static,
+    F: Future<Output = Result<(), LeaseError>> + Send + 'static,
+{
+    Handler {
+        lessor,
+        wait_applied: Arc::new(wait_applied),
+        timeouts: Timeouts::default(),
+        #[cfg(feature = "metrics")]
+        metrics: None,
+    }
+}
+
+/// A tower service for the requests of other members, from [`handler`].
+///
+/// It takes requests of any path and answers those that it does not know as etcd's does; a host with
+/// paths of its own takes the `router` (feature `axum`). A clone is cheap and serves the same lessor.
+pub struct Handler<W> {
+    lessor: Arc<BackendLessor>,
+    wait_applied: Arc<W>,
+    timeouts: Timeouts,
+    #[cfg(feature = "metrics")]
+    metrics: Option<Arc<metrics::HandlerMetrics>>,
+}
+
+/// How long a request may take in each of its parts.
+///
+/// ```
+/// use lease_http::Timeouts;
+/// use std::time::Duration;
+///
+/// let timeouts = Timeouts::default();
+/// assert_eq!(timeouts.applied, Duration::from_secs(1)); // etcd's
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Timeouts {
+    /// For its body to come: 5 s by default. Then 400.
+    pub body: Duration,
+    /// For this member to have applied what is committed: 1 s by default, as in etcd. Then 408.
+    pub applied: Duration,
+    /// For what the lease itself makes it wait for: its end if it has expired, the reset of its
+    /// checkpoint, the commands that go on while its many items are copied. 5 s by default, where
+    /// etcd has no limit. Then 400 for a renewal, 500 for the time to live.
+    pub lease: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            body: Duration::from_secs(5),
+            applied: Duration::from_secs(1),
+            lease: Duration::from_secs(5),
+        }
+    }
+}
+
+impl<W> Handler<W> {
+    /// Sets how long a request may take.
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, NullBackend};
+    /// # use lease_http::{Timeouts, handler};
+    /// # use std::{future::ready, sync::Arc, time::Duration};
+    /// # let lessor = Arc::new(BackendLessor::builder(Arc::new(NullBackend)).build()?);
+    /// let patient = Timeouts { applied: Duration::from_secs(3), ..Timeouts::default() };
+    /// let service = handler(lessor, || ready(Ok(()))).timeouts(patient);
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
+    #[must_use]
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.timeouts = timeouts;
+        self
+    }
+
+    /// Sets who counts the requests.
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, NullBackend};
+    /// # use lease_http::{HandlerMetrics, handler};
+    /// # use std::{future::ready, sync::Arc};
+    /// # let lessor = Arc::new(BackendLessor::builder(Arc::new(NullBackend)).build()?);
+    /// // After the program has installed its recorder:
+    /// let service = handler(lessor, || ready(Ok(()))).metrics(HandlerMetrics::new());
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
+    #[cfg(feature = "metrics")]
+    #[must_use]
+    pub fn metrics(mut self, metrics: metrics::HandlerMetrics) -> Self {
+        self.metrics = Some(Arc::new(metrics));
+        self
+    }
+}
+
+impl<W> Clone for Handler<W> {
+    fn clone(&self) -> Self {
+        Self {
+            lessor: Arc::clone(&self.lessor),
+            wait_applied: Arc::clone(&self.wait_applied),
+            timeouts: self.timeouts,
+            #[cfg(feature = "metrics")]
+            metrics: self.metrics.clone(),
+        }
+    }
+}
+
+impl<W> fmt::Debug for Handler<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handler")
+            .field("timeouts", &self.timeouts)
+            .finish_non_exhaustive()
+    }
+}
