@@ -84,6 +84,13 @@ impl<'a> Tree<'a> {
     }
 }
 
+/// `#[test]`, or another one that has arguments: `#[tokio::test(start_paused = true)]`.
+fn is_test_attribute(line: &&str) -> bool {
+    let inside = line.trim_start_matches("#[").trim_end_matches(']');
+    let path = inside.split_once('(').map_or(inside, |(path, _)| path);
+    path == "test" || path.ends_with("::test")
+}
+
 /// Whether there is a function of this name right below an attribute that makes it a test.
 fn has_test(text: &str, name: &str) -> bool {
     let head = format!("fn {name}(");
@@ -94,7 +101,7 @@ fn has_test(text: &str, name: &str) -> bool {
             .iter()
             .rev()
             .take_while(|line| line.starts_with("#["));
-        is_function && attributes.any(|line| line.ends_with("test]"))
+        is_function && attributes.any(is_test_attribute)
     })
 }
 
@@ -118,7 +125,8 @@ mod tests {
             ),
             SourceFile::new(
                 "lease-core/tests/a/b.rs",
-                "fn helper() {}\n\n#[test]\nfn it_works() {}\n",
+                "fn helper() {}\n\n#[test]\nfn it_works() {}\n\n#[tokio::test(flavor = \"x\")]\n\
+                 async fn it_waits() {}\n\n#[latest]\nfn it_is_late() {}\n",
             ),
             SourceFile::new("docs/page.md", &format!("text `{span}` text\n")),
         ];
@@ -130,6 +138,7 @@ mod tests {
     fn what_is_there_is_fine() {
         for span in [
             "lease-core/tests/a/b.rs::it_works",
+            "lease-core/tests/a/b.rs::it_waits",
             "lease-core/src/lessor.rs::tests::it_panics",
             "lease-core/tests/a/b.rs",
             "lease-core/tests/a/",
@@ -145,6 +154,7 @@ mod tests {
         for span in [
             "lease-core/tests/a/b.rs::it_work",
             "lease-core/tests/a/b.rs::helper",
+            "lease-core/tests/a/b.rs::it_is_late",
             "lease-core/tests/a/c.rs::it_works",
             "lease-core/tests/a/c.rs",
             "lease-core/test",
