@@ -35,7 +35,7 @@
 //! # The client
 //!
 //! [`renew_http`] and [`time_to_live_http`] ask over a [`Transport`]; [`HyperTransport`] is one for
-//! async callers, and [`blocking`] has the same with [`blocking::UreqTransport`] for threads. What
+//! async callers, and [`blocking`] has the same for threads, with `UreqTransport` (feature `ureq`). What
 //! went wrong is a [`ClientError`], which tells whether another member is worth asking.
 //!
 //! # Batches

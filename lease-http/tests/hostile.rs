@@ -177,7 +177,7 @@ async fn a_renewal_ends_by_its_deadline() {
     let took = start.elapsed();
     assert!(took.abs_diff(timeouts.lease) <= Duration::from_millis(1));
     assert_eq!(answer.status, 400);
-    let text = "deadline exceeded while waiting for the lease to be revoked\n";
+    let text = format!("{}\n", LeaseError::DeadlineExceeded);
     assert_eq!(answer.text(), text);
     assert_eq!(member.lessor.stats().waiting, 0);
     wire.close().await;

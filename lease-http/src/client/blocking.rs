@@ -54,6 +54,22 @@ pub fn renew_http<T: Transport>(transport: &T, id: LeaseId, url: &str) -> Result
 /// # Errors
 ///
 /// As [`renew_http`](crate::renew_http).
+///
+/// ```no_run
+/// # #[cfg(feature = "ureq")]
+/// # fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use lease_core::LeaseId;
+/// use lease_http::blocking::{UreqTransport, time_to_live_http};
+/// use lease_http::messages::Keys;
+/// use std::time::Duration;
+///
+/// let transport = UreqTransport::new(Duration::from_secs(7));
+/// let url = "http://10.0.0.7:2380/leases/internal";
+/// let times = time_to_live_http(&transport, LeaseId::try_from(7)?, Keys::Omit, url)?;
+/// assert!(!times.is_expired());
+/// # Ok(())
+/// # }
+/// ```
 pub fn time_to_live_http<T: Transport>(
     transport: &T,
     id: LeaseId,
@@ -68,6 +84,21 @@ pub fn time_to_live_http<T: Transport>(
 /// # Errors
 ///
 /// As [`renew_batch_http`](crate::renew_batch_http).
+///
+/// ```no_run
+/// # #[cfg(feature = "ureq")]
+/// # fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use lease_core::LeaseId;
+/// use lease_http::blocking::{UreqTransport, renew_batch_http};
+/// use std::time::Duration;
+///
+/// let transport = UreqTransport::new(Duration::from_secs(7));
+/// let ids = [LeaseId::try_from(7)?, LeaseId::try_from(8)?];
+/// let renewed = renew_batch_http(&transport, &ids, "http://10.0.0.7:2380/leases/batch")?;
+/// assert_eq!(renewed.len(), 2);
+/// # Ok(())
+/// # }
+/// ```
 pub fn renew_batch_http<T: Transport>(
     transport: &T,
     ids: &[LeaseId],

@@ -88,8 +88,8 @@ impl<C: Connect + Clone + Send + Sync + 'static> HyperTransport<C> {
 impl<C: Connect + Clone + Send + Sync + 'static> Transport for HyperTransport<C> {
     async fn post(&self, url: &str, body: Vec<u8>) -> Result<Response, ClientError> {
         let uri: Uri = url.parse().map_err(bad_url)?;
-        if uri.host().is_none() {
-            return Err(bad_url("it names no host"));
+        if uri.scheme().is_none() || uri.host().is_none() {
+            return Err(bad_url("it names no scheme or no host"));
         }
         let request = Request::builder()
             .method(Method::POST)

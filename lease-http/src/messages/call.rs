@@ -15,6 +15,18 @@ use super::{
 use crate::ClientError;
 
 /// A question to the primary, and how its answer is read.
+///
+/// ```
+/// use lease_core::LeaseId;
+/// use lease_http::ClientError;
+/// use lease_http::messages::{Call, Renew};
+///
+/// let call = Renew(LeaseId::try_from(7)?);
+/// assert_eq!((Renew::PATH, call.encode()), ("/leases", vec![0x08, 7]));
+/// assert_eq!(call.read(200, &[0x10, 7, 0x18, 60])?.as_secs(), 60);
+/// assert_eq!(call.read(404, b"lease not found\n"), Err(ClientError::NotFound));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait Call {
     /// What a good answer says.
     type Answer;
@@ -34,6 +46,14 @@ pub trait Call {
 }
 
 /// Which kind of question it is.
+///
+/// ```
+/// use lease_http::messages::{Kind, Request};
+///
+/// let request = Request::Renew(None);
+/// assert_eq!(request.kind(), Kind::Renew);
+/// assert_eq!(request.kind().name(), "renew");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Kind {
@@ -100,6 +120,17 @@ impl Call for Renew {
 }
 
 /// Tell how long a lease has left.
+///
+/// ```
+/// use lease_core::LeaseId;
+/// use lease_http::messages::{Call, Keys, TimeToLive};
+///
+/// let call = TimeToLive { id: LeaseId::try_from(7)?, keys: Keys::List };
+/// let times = call.read(200, &[0x0a, 9, 0x10, 7, 0x18, 59, 0x20, 60, 0x2a, 1, b'a'])?;
+/// assert_eq!((times.remaining_secs, times.granted.as_secs()), (59, 60));
+/// assert_eq!(times.keys, ["a".into()]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TimeToLive {
     /// The lease.
@@ -137,6 +168,17 @@ impl Call for TimeToLive {
 
 /// Renew leases, at most [`MAX_BATCH`](super::MAX_BATCH) of them. The answer has one for each, in
 /// their order.
+///
+/// ```
+/// use lease_core::LeaseId;
+/// use lease_http::ClientError;
+/// use lease_http::messages::{Call, RenewBatch};
+///
+/// let ids = [LeaseId::try_from(1)?, LeaseId::try_from(2)?];
+/// let unknown = RenewBatch(&ids).read(404, b"404 page not found\n");
+/// assert_eq!(unknown, Err(ClientError::NoBatches)); // as etcd answers
+/// # Ok::<(), lease_core::LeaseError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RenewBatch<'a>(pub &'a [LeaseId]);
 

@@ -35,6 +35,13 @@ pub use request::{Request, check_method};
 pub use time_to_live::LeaseTimes;
 
 /// Where renewals are served: `/leases`, as in etcd.
+///
+/// ```
+/// use lease_http::LEASE_PREFIX;
+///
+/// let member = "http://10.0.0.7:2380";
+/// assert_eq!(format!("{member}{LEASE_PREFIX}"), "http://10.0.0.7:2380/leases");
+/// ```
 pub const LEASE_PREFIX: &str = "/leases";
 
 /// Where a lease's time to live is told: `/leases/internal`, as in etcd.

@@ -14,6 +14,20 @@ use crate::ClientError;
 /// What the handler answers: a status, a content type and a body, byte for byte etcd's.
 ///
 /// A refusal is an error, so that `?` ends a request with it.
+///
+/// ```
+/// use lease_http::messages::{CONTENT_TYPE, Outcome, Reply};
+/// use lease_core::{LeaseId, Ttl};
+///
+/// let reply = Reply::renewed(LeaseId::try_from(7)?, Ttl::new(60)?);
+/// assert_eq!((reply.status(), reply.content_type()), (200, CONTENT_TYPE));
+/// assert_eq!(reply.body(), [0x10, 7, 0x18, 60]);
+///
+/// let refusal = Reply::not_caught_up();
+/// assert_eq!((refusal.status(), refusal.outcome()), (408, Outcome::NotCaughtUp));
+/// assert_eq!(refusal.to_string(), "408 not_caught_up");
+/// # Ok::<(), lease_core::LeaseError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Reply {
     status: u16,
@@ -22,6 +36,13 @@ pub struct Reply {
 }
 
 /// How a request ended, for metrics.
+///
+/// ```
+/// use lease_http::messages::Outcome;
+///
+/// assert_eq!(Outcome::NotPrimary.name(), "not_primary");
+/// assert_eq!(Outcome::ALL.len(), 9);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Outcome {
@@ -90,6 +111,16 @@ impl Reply {
 
     /// The lessor, or the host before it, has refused: 404 if there is no such lease; for any other
     /// reason 400, or 500 where the time to live was asked for, with the error's text.
+    ///
+    /// ```
+    /// use lease_core::LeaseError;
+    /// use lease_http::messages::{Kind, Reply};
+    ///
+    /// let demoted = LeaseError::NotPrimary;
+    /// assert_eq!(Reply::refused(Kind::Renew, &demoted).status(), 400);
+    /// assert_eq!(Reply::refused(Kind::TimeToLive, &demoted).status(), 500);
+    /// assert_eq!(Reply::refused(Kind::Renew, &demoted).body(), b"not a primary lessor\n");
+    /// ```
     #[must_use]
     pub fn refused(kind: Kind, error: &LeaseError) -> Self {
         let otherwise = match kind {
@@ -183,26 +214,25 @@ impl Reply {
     }
 
     /// 400: the body did not come in time, or its connection broke.
-    #[must_use]
-    pub fn unreadable() -> Self {
+    #[cfg(feature = "server")]
+    pub(crate) fn unreadable() -> Self {
         Self::refusal(Outcome::Malformed, 400, "error reading body")
     }
 
     /// 413: the body is above [`MAX_REQUEST_LEN`](super::MAX_REQUEST_LEN).
-    #[must_use]
-    pub fn too_large() -> Self {
+    pub(crate) fn too_large() -> Self {
         Self::refusal(Outcome::TooLarge, 413, "request body too large")
     }
 
     /// 500: code of the host's has panicked.
-    #[must_use]
-    pub fn broken() -> Self {
+    #[cfg(feature = "server")]
+    pub(crate) fn broken() -> Self {
         Self::refusal(Outcome::Failed, 500, "the host has panicked")
     }
 
     /// 500: the items of a lease that has many could not be copied in time.
-    #[must_use]
-    pub fn items_not_copied() -> Self {
+    #[cfg(feature = "server")]
+    pub(crate) fn items_not_copied() -> Self {
         let text = "deadline exceeded while waiting for the lease's items";
         Self::refusal(Outcome::Failed, 500, text)
     }

@@ -4,6 +4,20 @@ use lease_pb::etcdserverpb::LeaseTimeToLiveResponse;
 use crate::ClientError;
 
 /// What the primary says of a lease.
+///
+/// ```
+/// use lease_core::{LeaseId, Ttl};
+/// use lease_http::messages::LeaseTimes;
+///
+/// let times = LeaseTimes {
+///     id: LeaseId::try_from(7)?,
+///     remaining_secs: 0,
+///     granted: Ttl::new(60)?,
+///     keys: vec![],
+/// };
+/// assert!(times.is_expired());
+/// # Ok::<(), lease_core::LeaseError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LeaseTimes {
     /// The lease.

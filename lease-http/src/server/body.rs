@@ -1,7 +1,7 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
+use bytes::Buf;
 use http_body::Body;
 use http_body_util::BodyExt;
 use tokio::time::timeout;
@@ -13,7 +13,7 @@ use crate::messages::{MAX_REQUEST_LEN, Reply};
 /// # Errors
 ///
 /// The reply for one that is too large, as soon as that is known, or that does not come in time.
-pub(super) async fn read_body<B: Body>(body: B, time: Duration) -> Result<Bytes, Reply> {
+pub(super) async fn read_body<B: Body>(body: B, time: Duration) -> Result<Vec<u8>, Reply> {
     if body.size_hint().lower() > MAX_REQUEST_LEN as u64 {
         return Err(Reply::too_large());
     }
@@ -21,7 +21,7 @@ pub(super) async fn read_body<B: Body>(body: B, time: Duration) -> Result<Bytes,
     read.unwrap_or_else(|_| Err(Reply::unreadable()))
 }
 
-async fn collect<B: Body>(body: B) -> Result<Bytes, Reply> {
+async fn collect<B: Body>(body: B) -> Result<Vec<u8>, Reply> {
     let mut body = pin!(body);
     let mut whole = Vec::new();
     while let Some(frame) = body.frame().await {
@@ -39,5 +39,5 @@ async fn collect<B: Body>(body: B) -> Result<Bytes, Reply> {
             data.advance(length);
         }
     }
-    Ok(whole.into())
+    Ok(whole)
 }

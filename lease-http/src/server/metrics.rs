@@ -112,12 +112,12 @@ impl Counting {
         self.outcome = outcome;
     }
 
-    pub(super) fn timer(&self, wait: Wait) -> Timer {
+    pub(super) fn timer(&self, wait: Wait) -> RunningTimer {
         let histogram = match wait {
             Wait::Applied => &self.metrics.applied_wait,
             Wait::Lease => &self.metrics.lease_wait,
         };
-        Timer {
+        RunningTimer {
             histogram: histogram.clone(),
             start: Instant::now(),
         }
@@ -135,12 +135,12 @@ impl Drop for Counting {
 }
 
 /// Records the time from its making until it is dropped.
-pub(super) struct Timer {
+pub(super) struct RunningTimer {
     histogram: Histogram,
     start: Instant,
 }
 
-impl Drop for Timer {
+impl Drop for RunningTimer {
     fn drop(&mut self) {
         self.histogram.record(self.start.elapsed());
     }

@@ -5,7 +5,7 @@ use lease_core::LeaseError;
 
 use super::Handler;
 #[cfg(feature = "metrics")]
-use super::metrics::{Counting, Timer};
+use super::metrics::{Counting, RunningTimer};
 use crate::messages::{Kind, Outcome, Reply};
 
 /// What a request waits for.
@@ -92,12 +92,20 @@ impl Watch {
     }
 
     /// Takes the time until it is dropped.
-    #[cfg(feature = "metrics")]
-    pub(super) fn timer(&self, wait: Wait) -> Option<Timer> {
-        self.counting.as_ref().map(|counting| counting.timer(wait))
+    #[cfg_attr(
+        not(feature = "metrics"),
+        expect(unused_variables, reason = "nobody counts")
+    )]
+    pub(super) fn timer(&self, wait: Wait) -> Timer {
+        Timer {
+            #[cfg(feature = "metrics")]
+            _running: self.counting.as_ref().map(|counting| counting.timer(wait)),
+        }
     }
+}
 
-    /// Nobody wants the time.
-    #[cfg(not(feature = "metrics"))]
-    pub(super) fn timer(&self, _wait: Wait) {}
+/// Takes the time of a wait.
+pub(super) struct Timer {
+    #[cfg(feature = "metrics")]
+    _running: Option<RunningTimer>,
 }

@@ -1,15 +1,16 @@
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 
 use crate::record::{Entry, Request, Response};
+use crate::support::read_request;
 
 /// Takes one request, which has to be the recorded one, and answers what was recorded.
 pub(crate) async fn play(listener: TcpListener, entry: &Entry) {
     let recorded = entry.request.as_ref().expect("a request");
     let (mut stream, _) = listener.accept().await.expect("a client");
-    let (head, body) = read_request(&mut stream).await;
+    let (head, body) = read_request(&mut stream).await.expect("a request");
     check(&entry.name, recorded, &head, &body);
     let response = entry.response.as_ref().expect("a response");
     if let Some(bytes) = encode(response) {
@@ -34,26 +35,6 @@ fn check(name: &str, recorded: &Request, head: &str, body: &[u8]) {
     }
     assert!(header("Host").is_some(), "{name}");
     assert_eq!(body, recorded.body(), "{name}");
-}
-
-async fn read_request(stream: &mut TcpStream) -> (String, Vec<u8>) {
-    let mut bytes = Vec::new();
-    loop {
-        let read = stream.read_buf(&mut bytes).await.expect("a request");
-        assert!(read > 0, "the client went away");
-        let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
-            continue;
-        };
-        let head = String::from_utf8(bytes[..end].to_vec()).expect("text");
-        let lower = head.to_lowercase();
-        let length = lower
-            .lines()
-            .find_map(|line| line.strip_prefix("content-length: "));
-        let length: usize = length.map_or(0, |length| length.parse().expect("a number"));
-        if bytes.len() >= end + 4 + length {
-            return (head, bytes[end + 4..].to_vec());
-        }
-    }
 }
 
 /// The answer as bytes, if there was one.

@@ -13,7 +13,8 @@ use lease_core::{
     BackendLessor, Driver, LeaseError, LeaseId, Lessor, ManualClock, NullBackend, Renewal,
 };
 use lease_http::{Handler, handler};
-use tokio::net::TcpListener;
+use tokio::io::AsyncReadExt;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 pub(crate) type Applied = Pin<Box<dyn Future<Output = Result<(), LeaseError>> + Send>>;
@@ -120,8 +121,25 @@ pub(crate) async fn listen() -> TcpListener {
     listener.expect("a free port")
 }
 
-pub(crate) fn to_hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+/// Reads a whole request, head and body; `None` if the client goes away before.
+pub(crate) async fn read_request(stream: &mut TcpStream) -> Option<(String, Vec<u8>)> {
+    let mut bytes = Vec::new();
+    loop {
+        if stream.read_buf(&mut bytes).await.ok()? == 0 {
+            return None;
+        }
+        let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
+            continue;
+        };
+        let head = String::from_utf8(bytes[..end].to_vec()).expect("text");
+        let lower = head.to_lowercase();
+        let mut lines = lower.lines();
+        let length = lines.find_map(|line| line.strip_prefix("content-length: "));
+        let length: usize = length.map_or(0, |length| length.parse().expect("a number"));
+        if bytes.len() >= end + 4 + length {
+            return Some((head, bytes[end + 4..].to_vec()));
+        }
+    }
 }
 
 pub(crate) fn from_hex(hex: &str) -> Vec<u8> {
