@@ -12,7 +12,7 @@ use lease_http::{
     ClientError, Coalescer, CoalescerOptions, LEASE_BATCH_PREFIX, LEASE_PREFIX, Response, Transport,
 };
 use tokio::runtime::Handle;
-use tokio::task::{JoinSet, yield_now};
+use tokio::task::{JoinHandle, JoinSet, yield_now};
 use tokio::time::{Instant, advance, sleep, timeout};
 
 use support::{Member, id};
@@ -59,6 +59,17 @@ impl Net {
 
     fn alone(&self) -> usize {
         self.alone.swap(0, Ordering::Relaxed)
+    }
+
+    /// Has a batch of one lease under way for a time.
+    async fn keep_busy(&self, renewals: &Coalescer<Self>, millis: u64) -> JoinHandle<()> {
+        self.delay_ms.store(millis, Ordering::Relaxed);
+        let renewals = renewals.clone();
+        let busy = tokio::spawn(async move { drop(renewals.renew(id(1)).await) });
+        while self.sent.lock().expect("no panic").is_empty() {
+            yield_now().await;
+        }
+        busy
     }
 
     async fn batch(&self, ids: &[lease_core::LeaseId]) -> Result<Reply, ClientError> {
@@ -127,8 +138,13 @@ fn tasks() -> usize {
 
 /// Waits until all tasks have ended, at most a second.
 async fn nothing_is_left() {
+    nothing_is_left_but(0).await;
+}
+
+/// Waits until all tasks but so many have ended, at most a second.
+async fn nothing_is_left_but(count: usize) {
     let ends = async {
-        while tasks() > 0 {
+        while tasks() > count {
             sleep(Duration::from_millis(1)).await;
         }
     };
@@ -150,7 +166,7 @@ async fn callers_that_come_together_share_a_request() {
     let start = Instant::now();
     check(&renew_all(&renewals, 100).await);
     assert_eq!(net.sent(), [100]);
-    assert_eq!(start.elapsed(), Duration::from_millis(2), "the set time");
+    assert_eq!(start.elapsed(), Duration::ZERO, "nothing is under way");
     check(&renew_all(&renewals, 3).await);
     assert_eq!(net.sent(), [3]);
     assert_eq!(net.alone(), 0);
@@ -171,6 +187,45 @@ async fn a_batch_goes_out_when_it_is_full() {
     );
     check(&renew_all(&renewals, 25).await);
     assert_eq!(net.sent(), [10, 10, 5]);
+    nothing_is_left().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_has_its_whole_time_also_behind_one_that_was_full() {
+    let net = granted(5);
+    let renewals = coalescer(&net, 2);
+    let busy = net.keep_busy(&renewals, 500).await;
+    let full = renew_all(&renewals, 2);
+    let next = async {
+        sleep(Duration::from_millis(1)).await;
+        let start = Instant::now();
+        let answer = renewals.renew(id(1)).await;
+        assert_eq!(start.elapsed(), Duration::from_millis(502));
+        answer
+    };
+    let (full, next) = tokio::join!(full, next);
+    check(&full);
+    check(&[next]);
+    busy.await.expect("no panic");
+    assert_eq!(net.sent(), [1, 2, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_next_batch_goes_out_when_the_last_one_is_answered() {
+    let net = granted(5);
+    let options = CoalescerOptions {
+        max_wait: Duration::from_secs(1),
+        ..CoalescerOptions::default()
+    };
+    let renewals = Coalescer::new(net.clone(), "http://member", options);
+    let start = Instant::now();
+    let busy = net.keep_busy(&renewals, 100).await;
+    check(&renew_all(&renewals, 5).await);
+    assert_eq!(start.elapsed(), Duration::from_millis(200));
+    busy.await.expect("no panic");
+    assert_eq!(net.sent(), [1, 5]);
+    nothing_is_left_but(1).await;
+    sleep(Duration::from_secs(1)).await;
     nothing_is_left().await;
 }
 
@@ -220,16 +275,18 @@ async fn who_comes_while_a_request_is_under_way_waits_for_the_next_alone() {
 async fn nothing_is_asked_for_who_has_given_up() {
     let net = granted(3);
     let renewals = coalescer(&net, 1_000);
+    let busy = net.keep_busy(&renewals, 50).await;
     let impatient = Duration::from_millis(1);
     let gave_up = timeout(impatient, renewals.renew(id(1))).await;
     gave_up.expect_err("too early");
     sleep(Duration::from_millis(5)).await;
-    assert_eq!(net.sent(), [] as [usize; 0], "nobody waits");
+    assert_eq!(net.sent(), [1], "nobody waits");
     let gives_up = timeout(impatient, renewals.renew(id(1)));
     let (gave_up, stays) = tokio::join!(gives_up, renewals.renew(id(2)));
     gave_up.expect_err("too early");
     assert_eq!(stays.map(|ttl| ttl.get()), Ok(12));
     assert_eq!(net.sent(), [1]);
+    busy.await.expect("no panic");
     nothing_is_left().await;
 }
 
@@ -243,7 +300,7 @@ async fn a_renewal_that_has_to_wait_keeps_nobody() {
     let others = async {
         let start = Instant::now();
         let ttl = renewals.renew(id(2)).await;
-        assert_eq!(start.elapsed(), Duration::from_millis(2));
+        assert_eq!(start.elapsed(), Duration::ZERO);
         ttl
     };
     let (waits, other) = tokio::join!(waits, others);
@@ -267,6 +324,21 @@ async fn a_member_that_knows_no_batches_is_asked_one_by_one() {
     advance(Duration::from_secs(1)).await;
     check(&renew_all(&renewals, 10).await);
     assert_eq!((net.sent(), net.alone()), (vec![10], 0), "it was upgraded");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_behind_a_batch_that_is_not_known_asks_alone_at_once() {
+    let net = granted(5);
+    net.set(Batches::Unknown);
+    let options = CoalescerOptions {
+        max_wait: Duration::from_secs(1),
+        ..CoalescerOptions::default()
+    };
+    let renewals = Coalescer::new(net.clone(), "http://member", options);
+    let busy = net.keep_busy(&renewals, 50).await;
+    check(&renew_all(&renewals, 5).await);
+    busy.await.expect("no panic");
+    assert_eq!((net.sent(), net.alone()), (vec![1], 6));
 }
 
 #[tokio::test(start_paused = true)]

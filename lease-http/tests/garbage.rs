@@ -140,6 +140,14 @@ fn a_batch_that_contradicts_itself_is_refused() {
         };
         assert_eq!(read_batch(other), contradiction, "{ttls:?}");
     }
+    for ttls in [vec![], vec![60], vec![60, 60, 60]] {
+        let other = RenewBatchResponse {
+            ttls: ttls.clone(),
+            refusals: vec![],
+            ..good.clone()
+        };
+        assert_eq!(read_batch(other), contradiction, "{ttls:?}");
+    }
     for places in [vec![], vec![0], vec![2], vec![u32::MAX], vec![1, 1]] {
         let refusal = |place: &u32| Refusal {
             place: *place,

@@ -64,6 +64,18 @@ async fn bodies_are_taken_up_to_the_limit() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_body_that_says_it_is_too_large_is_not_waited_for() {
+    let member = Member::primary().grant(1, 10);
+    let mut wire = Wire::open(member.handler(at_once()));
+    let start = Instant::now();
+    let head = "POST /leases HTTP/1.1\r\nHost: x\r\nContent-Length: 65537\r\n\r\n";
+    wire.send_raw(head.as_bytes()).await;
+    let answer = wire.answer("POST").await;
+    assert_eq!((answer.status, start.elapsed()), (413, Duration::ZERO));
+    wire.close().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_body_without_an_end_is_refused_at_the_limit() {
     let member = Member::primary().grant(1, 10);
     let mut wire = Wire::open(member.handler(at_once()));

@@ -14,11 +14,12 @@ use crate::messages::{BatchAnswer, LEASE_BATCH_PREFIX, LEASE_PREFIX, MAX_BATCH};
 
 /// Renews the leases of many callers at one member in few requests.
 ///
-/// The first caller opens a batch, which goes out after a set time or with a set number of leases,
-/// whichever comes first. Whoever gives up is not asked for, and nothing is sent for nobody. A
-/// renewal that has to wait, and every one at a member that knows no batches, is asked for by itself.
+/// The first caller opens a batch. It goes out at once if no other one is under way; else when that is
+/// answered, after a set time or with a set number of leases, whichever comes first. Whoever gives up
+/// is not asked for, and nothing is sent for nobody. A renewal that has to wait, and every one at a
+/// member that knows no batches, is asked for by itself.
 ///
-/// Batches go out on tasks of tokio's, which end with their request.
+/// Batches go out on tasks of tokio's, which end with their request, or with the set time.
 ///
 /// ```
 /// use lease_core::{BackendLessor, LeaseId, Lessor, NullBackend};
@@ -59,8 +60,9 @@ pub struct Coalescer<T> {
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CoalescerOptions {
-    /// For how long a batch is open, in whole milliseconds rounded up: 2 ms by default. With zero it
-    /// takes those who come before the executor has looked at all tasks once.
+    /// For how long a batch may be open while another one is under way, in whole milliseconds rounded
+    /// up: 2 ms by default. Where nothing is waited for, a batch takes those who come before the
+    /// executor has looked at all tasks once.
     pub max_wait: Duration,
     /// With how many leases it goes out: 1,000 by default, at least 1, and at most [`MAX_BATCH`].
     pub max_leases: usize,
@@ -143,10 +145,12 @@ struct Shared<T> {
 /// The open batch.
 #[derive(Default)]
 struct Gathering {
-    // Invariant: fewer than a batch may have; not empty while somebody sleeps for this round.
+    // Invariant: fewer than a batch may have.
     callers: Vec<Caller>,
     // Which batch it is, so that whoever slept for an earlier one does not take it.
     round: u64,
+    // How many batches have gone out and are not answered.
+    in_flight: usize,
     // Until when the member is taken for one that knows no batches.
     alone_until: Option<Instant>,
 }
@@ -165,8 +169,10 @@ impl Gathering {
         self.alone_until.is_some()
     }
 
+    /// Takes the open batch, which then is under way.
     fn close(&mut self) -> Vec<Caller> {
         self.round += 1;
+        self.in_flight += 1;
         std::mem::take(&mut self.callers)
     }
 }
@@ -180,24 +186,30 @@ impl<T: Transport + Send + Sync + 'static> Shared<T> {
             return None;
         }
         gathering.callers.push(Caller { id, answer });
-        let is_first = gathering.callers.len() == 1;
-        let round = gathering.round;
-        let full = (gathering.callers.len() >= self.max_leases).then(|| gathering.close());
-        drop(gathering);
         let shared = Arc::clone(self);
-        if let Some(callers) = full {
+        if gathering.callers.len() >= self.max_leases {
+            let callers = gathering.close();
+            drop(gathering);
             tokio::spawn(async move { shared.send(callers).await });
-        } else if is_first {
-            tokio::spawn(async move { shared.send_later(round).await });
+        } else if gathering.callers.len() == 1 {
+            let round = gathering.round;
+            let is_idle = gathering.in_flight == 0;
+            drop(gathering);
+            let pause = if is_idle {
+                Duration::ZERO
+            } else {
+                self.max_wait
+            };
+            tokio::spawn(async move { shared.send_later(round, pause).await });
         }
         Some(seat)
     }
 
-    async fn send_later(&self, round: u64) {
-        if self.max_wait.is_zero() {
+    async fn send_later(&self, round: u64, pause: Duration) {
+        if pause.is_zero() {
             yield_now().await;
         } else {
-            sleep(self.max_wait).await;
+            sleep(pause).await;
         }
         let callers = {
             let mut gathering = self.gathering();
@@ -209,25 +221,64 @@ impl<T: Transport + Send + Sync + 'static> Shared<T> {
         self.send(callers).await;
     }
 
-    async fn send(&self, mut callers: Vec<Caller>) {
+    /// Sends a batch, and those who gather meanwhile if nobody else does.
+    async fn send(&self, callers: Vec<Caller>) {
+        let mut next = Some(callers);
+        while let Some(callers) = next {
+            let flight = Flight(&self.gathering);
+            let (callers, answers) = self.exchange(callers).await;
+            next = flight.land();
+            tell(callers, answers);
+        }
+    }
+
+    async fn exchange(
+        &self,
+        mut callers: Vec<Caller>,
+    ) -> (Vec<Caller>, Result<BatchAnswer, ClientError>) {
         callers.retain(|caller| !caller.answer.is_closed());
         if callers.is_empty() {
-            return;
+            return (callers, Ok(Vec::new()));
+        }
+        if self.gathering().asks_alone() {
+            return (callers, Err(ClientError::NoBatches));
         }
         let ids: Vec<_> = callers.iter().map(|caller| caller.id).collect();
         let answers = renew_batch_http(&self.transport, &ids, &self.batch_url).await;
         if let Err(ClientError::NoBatches) = answers {
             self.gathering().alone_until = Some(Instant::now() + ALONE);
         }
-        tell(callers, answers);
+        (callers, answers)
     }
 
     fn gathering(&self) -> MutexGuard<'_, Gathering> {
-        // Nothing panics under it.
-        self.gathering
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        lock(&self.gathering)
     }
+}
+
+/// A batch under way. It is not any more when this is dropped, also by a panic of the transport's.
+struct Flight<'a>(&'a Mutex<Gathering>);
+
+impl Flight<'_> {
+    /// Ends it. Returns the open batch, closed, if nothing else is under way.
+    fn land(self) -> Option<Vec<Caller>> {
+        let gathering = self.0;
+        drop(self);
+        let mut gathering = lock(gathering);
+        let goes_out = gathering.in_flight == 0 && !gathering.callers.is_empty();
+        goes_out.then(|| gathering.close())
+    }
+}
+
+impl Drop for Flight<'_> {
+    fn drop(&mut self) {
+        lock(self.0).in_flight -= 1;
+    }
+}
+
+fn lock(gathering: &Mutex<Gathering>) -> MutexGuard<'_, Gathering> {
+    // Nothing panics under it.
+    gathering.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn tell(callers: Vec<Caller>, answers: Result<BatchAnswer, ClientError>) {

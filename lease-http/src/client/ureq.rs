@@ -1,5 +1,4 @@
 use std::fmt;
-use std::io;
 use std::time::Duration;
 
 use lease_core::HostError;
@@ -100,16 +99,6 @@ fn client_error(error: Error) -> ClientError {
     match error {
         Error::BodyExceedsLimit(_) => ClientError::TooLarge,
         Error::BadUri(_) | Error::Http(_) => ClientError::BadUrl(HostError::new(error)),
-        Error::Io(error) => io_error(error),
         error => ClientError::Unreachable(HostError::new(error)),
-    }
-}
-
-// Ureq's own errors come out of a reader wrapped.
-fn io_error(error: io::Error) -> ClientError {
-    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
-    match inner {
-        Some(Error::BodyExceedsLimit(_)) => ClientError::TooLarge,
-        _ => ClientError::Unreachable(HostError::new(error)),
     }
 }
