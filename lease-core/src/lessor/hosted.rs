@@ -182,11 +182,13 @@ impl BackendLessor {
     }
 
     /// When [`poll_checkpoints`](Self::poll_checkpoints), whose example has it, may have
-    /// something, if ever. O(1).
+    /// something, if ever; never once the lessor was stopped. O(1).
     #[must_use]
     pub fn next_checkpoint(&self) -> Option<Timestamp> {
-        let state = &self.shared.state;
-        state.read(|state| state.core.next_checkpoint())
+        self.shared.state.read(|state| {
+            let is_running = !state.is_stopped;
+            is_running.then(|| state.core.next_checkpoint()).flatten()
+        })
     }
 
     /// Reports what became of a batch from [`poll_checkpoints`](Self::poll_checkpoints), as its

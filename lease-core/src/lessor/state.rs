@@ -157,6 +157,10 @@ impl State {
     /// When the pending writes are to be committed.
     #[inline]
     pub(super) fn next_flush(&self) -> Option<Timestamp> {
+        // A stop that gave up waiting for the writer has left nobody else who could be one.
+        if self.road.is_given_up {
+            return None;
+        }
         self.journal.as_ref()?.due()
     }
 

@@ -8,10 +8,11 @@ use std::thread;
 use std::time::Duration;
 
 use lease_core::{
-    BackendLessor, Clock, Durability, LeaseError, Lessor, LessorConfig, LessorEvent, Observer,
-    SystemClock,
+    BackendLessor, Clock, Durability, LeaseError, Lessor, LessorConfig, LessorEvent, ManualClock,
+    Observer, SystemClock,
 };
 
+use crate::gates::{Gated, ends, gate, shared, told};
 use crate::support::TestBackend;
 use crate::{BATCHED, bench, id};
 
@@ -303,4 +304,30 @@ fn stop_is_bounded() {
     lessor.stop();
     drop(lessor);
     host.1.store(true, Ordering::Relaxed);
+}
+
+/// Else a host that sleeps until there is something to do spins.
+#[test]
+fn a_stop_that_gave_up_leaves_nothing_to_wake_up_for() {
+    let (inside, in_commit) = gate();
+    let clock = Arc::new(ManualClock::default());
+    let backend = Arc::new(Gated {
+        inner: Arc::default(),
+        commit: Some(inside),
+        load: None,
+    });
+    let lessor = shared(backend, Durability::ETCD, |one| {
+        one.clock(clock.clone()).stop_timeout(Duration::ZERO)
+    });
+    lessor.grant(id(1), 60).expect("free");
+    let flushes = Arc::clone(&lessor);
+    let flushes = ends(move || flushes.flush());
+    in_commit.wait();
+    lessor.grant(id(2), 60).expect("free");
+    lessor.stop();
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(lessor.tick(), None);
+    assert_eq!(lessor.next_wakeup(), None);
+    in_commit.open();
+    told(&flushes).expect("the commit was under way before");
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use lease_core::testing::FakeTxnDelete;
 use lease_core::{
-    Backend, BackendError, BackendLessor, Driver, Epoch, HostError, LeaseError, LeaseRow, Lessor,
-    LessorConfig, Table, Ttl, WriteBatch,
+    Backend, BackendError, BackendLessor, CheckpointMode, Driver, Durability, Epoch, HostError,
+    LeaseError, LeaseRow, Lessor, LessorConfig, Table, Ttl, WriteBatch,
 };
 
 use crate::support::TestBackend;
@@ -177,4 +177,24 @@ fn after_a_stop_nothing_is_changed_and_everything_can_be_read() {
     assert_eq!(bench.lessor.next_wakeup(), None, "nothing is due any more");
     assert_eq!(bench.lessor.tick(), None);
     bench.assert_memory_is_disk();
+}
+
+/// A host that sleeps until there is something to do does not spin over a lessor that was stopped.
+#[test]
+fn a_stopped_lessor_has_nothing_to_do() {
+    for mode in [CheckpointMode::Local, CheckpointMode::Polled] {
+        for durability in [Durability::EveryCommand, Durability::ETCD] {
+            let bench = primary(|builder| builder.checkpoints(mode.clone()).durability(durability));
+            bench.grant(1, 1000);
+            bench.lessor.stop();
+            assert_eq!(
+                bench.lessor.promote(Duration::ZERO),
+                Err(LeaseError::Stopped)
+            );
+            bench.at_secs(900);
+            assert_eq!(bench.lessor.next_checkpoint(), None);
+            assert_eq!(bench.lessor.poll_checkpoints(), None);
+            assert_eq!(bench.lessor.next_wakeup(), None);
+        }
+    }
 }
