@@ -16,6 +16,7 @@ mod bench;
 mod chaos;
 mod ci;
 mod codegen;
+mod interop;
 mod invocation;
 mod sim;
 mod threads;
@@ -41,6 +42,7 @@ enum Command {
     Chaos(chaos::Args),
     Ci(ci::Args),
     Codegen(codegen::Args),
+    Interop(interop::Args),
     Sim(sim::Args),
     Threads(threads::Args),
     Tidy(tidy::Args),
@@ -62,6 +64,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Chaos(args) => chaos::run(&workspace, &args),
         Command::Ci(args) => ci::run(&workspace, &args),
         Command::Codegen(args) => codegen::run(&workspace, &args),
+        Command::Interop(args) => interop::run(&workspace, &args),
         Command::Sim(args) => sim::run(&workspace, &args),
         Command::Threads(args) => threads::run(&workspace, &args),
         Command::Tidy(args) => tidy::run(&workspace, &args),

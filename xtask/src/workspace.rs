@@ -1,5 +1,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result};
 use toml::{Table, Value};
@@ -60,6 +61,24 @@ impl Workspace {
             manifest,
             members,
         })
+    }
+
+    /// Where cargo builds into, as cargo itself says.
+    ///
+    /// # Errors
+    ///
+    /// If cargo cannot be asked.
+    pub(crate) fn target_folder(&self) -> Result<PathBuf> {
+        let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+        let output = Command::new(cargo)
+            .args(["metadata", "--format-version=1", "--no-deps", "--offline"])
+            .current_dir(&self.root)
+            .output()
+            .context("cannot start cargo")?;
+        let metadata: serde_json::Value =
+            serde_json::from_slice(&output.stdout).context("cargo prints its metadata")?;
+        let folder = metadata["target_directory"].as_str();
+        Ok(folder.context("cargo knows its target folder")?.into())
     }
 
     /// The entries of `[workspace.dependencies]`.

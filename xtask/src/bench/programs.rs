@@ -23,7 +23,7 @@ impl Programs {
     ///
     /// If one of them does not build, or Go is missing.
     pub(crate) fn build(workspace: &Workspace, peer: Option<Peer>) -> Result<Self> {
-        let target = target_folder(&workspace.root)?;
+        let target = workspace.target_folder()?;
         Invocation::cargo_line(OURS).run(&workspace.root)?;
         let peer = match peer {
             None => None,
@@ -78,18 +78,4 @@ fn build_etcd(workspace: &Workspace, target: &Path) -> Result<PathBuf> {
             "the peer etcd is a Go program: install Go 1.25 or later, so that `go` can be run",
         ),
     }
-}
-
-/// Where cargo builds into, as cargo itself says.
-fn target_folder(root: &Path) -> Result<PathBuf> {
-    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-    let output = Command::new(cargo)
-        .args(["metadata", "--format-version=1", "--no-deps", "--offline"])
-        .current_dir(root)
-        .output()
-        .context("cannot start cargo")?;
-    let metadata: serde_json::Value =
-        serde_json::from_slice(&output.stdout).context("cargo prints its metadata")?;
-    let folder = metadata["target_directory"].as_str();
-    Ok(folder.context("cargo knows its target folder")?.into())
 }
