@@ -169,7 +169,8 @@ impl LessorCore {
     ///
     /// Either way the lease stays unrenewable and is delivered again; after
     /// [`AttemptOutcome::Failed`] sooner, in a quarter of the retry interval. A fence that does not
-    /// match is ignored.
+    /// match is ignored, and so is a report that comes so late that the next attempt waits for the host
+    /// already.
     ///
     /// ```
     /// # use lease_core::{AttemptOutcome, Epoch, Grant, LeaseId, LessorConfig, LessorCore};
@@ -210,6 +211,7 @@ impl LessorCore {
             && outcome == AttemptOutcome::Failed
             && primary.has_scheduled(record)
             && let Place::Delivered(spot) = record.place()
+            && primary.attempts.is_taken(spot)
         {
             sometimes!("core: a failed attempt is retried sooner");
             let pause_ms = primary.attempts.retry_ms() / FAILED_RETRY_DIVISOR;

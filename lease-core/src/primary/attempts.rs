@@ -132,6 +132,12 @@ impl Attempts {
         }
     }
 
+    /// Whether the host has taken the batch that a lease is in.
+    pub(crate) fn is_taken(&self, spot: Spot) -> bool {
+        let (batch, _) = self.spots.resolve(spot, self.first_number);
+        self.batches[batch].due_ms.is_some()
+    }
+
     /// When the next attempt at a lease that is in a batch may follow.
     pub(crate) fn next_due_ms(&self) -> Option<u64> {
         self.batches.front()?.due_ms

@@ -254,7 +254,8 @@ impl Reference {
             && lease.incarnation == fence.incarnation
             && lease.throttled_ms.is_none()
             && let Some(attempt) = &mut lease.expiring
-            && let Next::AfterBatch(..) = attempt.next
+            && let Next::AfterBatch(batch, _) = attempt.next
+            && self.batches[batch as usize].is_some()
         {
             attempt.next = Next::At(now_ms + retry_ms / 4);
         }

@@ -136,7 +136,7 @@ func (w *world) failTaken(k int) string {
 	for _, batch := range w.taken[k%len(w.taken)] {
 		for _, d := range batch.leases {
 			note := w.notes.of(d.lease)
-			if w.isCurrent(batch, d) && note.isDelivered {
+			if w.isCurrent(batch, d) && note.isDelivered && !w.isOffered(d.lease) {
 				note.isDelivered = false
 				pause := (w.retryInterval() / 4).Truncate(time.Millisecond)
 				note.dueAgainAt = w.nextMilli().Add(pause)
