@@ -5,7 +5,8 @@ use std::path::Path;
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable};
 use lease_core::{
-    Backend, BackendError, Epoch, HostError, HostWrite, LeaseRow, LeaseWrite, Table, WriteBatch,
+    Backend, BackendError, Epoch, HostError, HostWrite, LeaseRow, LeaseWrite, StrangeRow, Table,
+    WriteBatch,
 };
 
 use crate::row;
@@ -201,6 +202,15 @@ impl Backend for FjallBackend {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     fn load(&self, visit: &mut dyn FnMut(LeaseRow)) -> Result<Epoch, BackendError> {
+        self.load_telling(visit, &mut |_| {})
+    }
+
+    /// O(n).
+    fn load_telling(
+        &self,
+        visit: &mut dyn FnMut(LeaseRow),
+        strange: &mut dyn FnMut(StrangeRow),
+    ) -> Result<Epoch, BackendError> {
         let snapshot = self.database.snapshot();
         let first_negative = i64::MIN.to_be_bytes();
         let negative = snapshot.range(&self.leases, first_negative..);
@@ -208,7 +218,9 @@ impl Backend for FjallBackend {
             let (key, value) = guard.into_inner().map_err(error)?;
             let key = <[u8; 8]>::try_from(&*key);
             let key = key.map_err(|_| damaged("the key of a lease row is not eight bytes"))?;
-            visit(row::decode(key, &value)?);
+            if let Some(row) = row::decode(key, &value, strange)? {
+                visit(row);
+            }
         }
         let Some(epoch) = snapshot.get(&self.meta, EPOCH).map_err(error)? else {
             return Ok(Epoch::ZERO);

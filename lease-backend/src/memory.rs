@@ -4,7 +4,8 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lease_core::{
-    Backend, BackendError, Epoch, HostWrite, LeaseId, LeaseRow, LeaseWrite, Table, WriteBatch,
+    Backend, BackendError, Epoch, HostWrite, LeaseId, LeaseRow, LeaseWrite, StrangeRow, Table,
+    WriteBatch,
 };
 
 use crate::packed_row::PackedRow;
@@ -108,6 +109,38 @@ impl MemoryBackend {
             (row::key(*id), value)
         };
         positive.into_iter().chain(negative).map(encoded).collect()
+    }
+
+    /// Puts rows in as [`dump`](Self::dump) lists them, those of etcd's bucket for instance. Returns
+    /// what no lessor would have written, see [`StrangeRow`]. O(n log n).
+    ///
+    /// # Errors
+    ///
+    /// [`BackendError::Damaged`] if a row does not decode; then nothing is put in.
+    ///
+    /// ```
+    /// use lease_backend::MemoryBackend;
+    /// use lease_core::RowFault;
+    ///
+    /// let backend = MemoryBackend::new();
+    /// // Of the lease 7 with a TTL of 60 s more remains than that.
+    /// let strange = backend.put_dump([([0, 0, 0, 0, 0, 0, 0, 7], [8, 7, 16, 60, 24, 61])])?;
+    /// assert_eq!(strange[0].fault, RowFault::RemainingTooLong { secs: 61, ttl_secs: 60 });
+    /// assert_eq!(backend.lease_count(), 1);
+    /// # Ok::<(), lease_core::BackendError>(())
+    /// ```
+    pub fn put_dump<V: AsRef<[u8]>>(
+        &self,
+        rows: impl IntoIterator<Item = ([u8; 8], V)>,
+    ) -> Result<Vec<StrangeRow>, BackendError> {
+        let (mut leases, mut told) = (Vec::new(), Vec::new());
+        let mut strange = |one| told.push(one);
+        for (key, value) in rows {
+            leases.extend(row::decode(key, value.as_ref(), &mut strange)?);
+        }
+        let packed = leases.iter().map(|row| (row.id, PackedRow::pack(row)));
+        self.lock().leases.extend(packed);
+        Ok(told)
     }
 
     /// Makes the `n`-th commit from now fail with [`BackendError::Io`] and leave nothing; zero

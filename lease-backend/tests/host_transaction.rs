@@ -28,7 +28,11 @@ fn the_host_commits_or_aborts_the_batch_with_its_own_rows() {
     }
     let transaction = database.begin_read().expect("it works");
     let mut found = Vec::new();
-    let epoch = load(&transaction, &mut |row| found.push(row.id.get()));
+    let epoch = load(
+        &transaction,
+        &mut |row| found.push(row.id.get()),
+        &mut |strange| panic!("{strange}"),
+    );
     assert_eq!((epoch, found), (Ok(Epoch::new(3)), vec![1, 3]));
     drop((transaction, database));
 

@@ -104,7 +104,7 @@ pub use null_backend::NullBackend;
 pub use ports::backend::Backend;
 pub use ports::checkpointer::Checkpointer;
 pub use ports::range_deleter::{Deleted, RangeDeleter, TableDeleter, TxnDelete};
-pub use row::LeaseRow;
+pub use row::{LeaseRow, RowFault, StrangeRow};
 pub use ttl::{MAX_LEASE_TTL, Ttl};
 #[cfg(feature = "std")]
 pub use {

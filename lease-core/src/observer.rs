@@ -1,7 +1,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crate::{Epoch, ExpiredBatch, LeaseError, LeaseId, Ttl};
+use crate::{Epoch, ExpiredBatch, LeaseError, LeaseId, StrangeRow, Ttl};
 
 /// Is told what happens in a lessor: the seam for metrics and logs.
 ///
@@ -100,6 +100,8 @@ pub enum LessorEvent<'a> {
     /// Work that nobody waits for failed: a batched commit, an automatic revoke, a checkpoint. It is
     /// tried again.
     Failed(&'a LeaseError),
+    /// A stored row was mended or skipped by a recovery.
+    StrangeRow(&'a StrangeRow),
 }
 
 /// Several observers, told one after the other. One that panics does not keep the event from the

@@ -33,7 +33,7 @@ use crate::row;
 /// transaction.commit()?;
 ///
 /// let mut rows = 0;
-/// load(&database.begin_read()?, &mut |_| rows += 1)?;
+/// load(&database.begin_read()?, &mut |_| rows += 1, &mut |_| ())?;
 /// assert_eq!(rows, 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

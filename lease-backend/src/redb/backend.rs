@@ -1,7 +1,7 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use lease_core::{Backend, BackendError, Epoch, LeaseRow, Table, WriteBatch};
+use lease_core::{Backend, BackendError, Epoch, LeaseRow, StrangeRow, Table, WriteBatch};
 use redb::{Database, ReadableDatabase, StorageBackend, WriteTransaction};
 
 use super::apply::apply_recording;
@@ -279,7 +279,16 @@ impl Backend for RedbBackend {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     fn load(&self, visit: &mut dyn FnMut(LeaseRow)) -> Result<Epoch, BackendError> {
-        self.read(|transaction| read::load_rows(transaction, visit))
+        self.load_telling(visit, &mut |_| {})
+    }
+
+    /// O(n).
+    fn load_telling(
+        &self,
+        visit: &mut dyn FnMut(LeaseRow),
+        strange: &mut dyn FnMut(StrangeRow),
+    ) -> Result<Epoch, BackendError> {
+        self.read(|transaction| read::load_rows(transaction, visit, strange))
     }
 
     /// O(log n).

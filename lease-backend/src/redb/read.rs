@@ -1,12 +1,13 @@
-use lease_core::{BackendError, Epoch, LeaseRow, Table};
+use lease_core::{BackendError, Epoch, LeaseRow, StrangeRow, Table};
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, TableError};
 
 use super::failure::Failure;
 use super::tables::{EPOCH, FIRST_NEGATIVE, LEASE, META, host_table};
 use crate::row;
 
-/// What [`Backend::load`](lease_core::Backend::load) does, in a read transaction of the host's:
-/// calls `visit` with every lease row by ascending id and returns the stored epoch.
+/// What [`Backend::load_telling`](lease_core::Backend::load_telling) does, in a read transaction of
+/// the host's: calls `visit` with every lease row by ascending id, and `strange` with what is not as a
+/// lessor writes it, and returns the stored epoch.
 ///
 /// O(n).
 ///
@@ -23,20 +24,23 @@ use crate::row;
 /// let database = redb::Builder::new().create_with_backend(storage)?;
 /// let mut rows = Vec::new();
 /// // A database that nobody has prepared is an empty one.
-/// let epoch = load(&database.begin_read()?, &mut |row| rows.push(row))?;
+/// let mut warn = |strange| eprintln!("warning: {strange}");
+/// let epoch = load(&database.begin_read()?, &mut |row| rows.push(row), &mut warn)?;
 /// assert_eq!((epoch, rows.len()), (Epoch::ZERO, 0));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn load(
     transaction: &ReadTransaction,
     visit: &mut dyn FnMut(LeaseRow),
+    strange: &mut dyn FnMut(StrangeRow),
 ) -> Result<Epoch, BackendError> {
-    load_rows(transaction, visit).map_err(|failure| failure.error)
+    load_rows(transaction, visit, strange).map_err(|failure| failure.error)
 }
 
 pub(super) fn load_rows(
     transaction: &ReadTransaction,
     visit: &mut dyn FnMut(LeaseRow),
+    strange: &mut dyn FnMut(StrangeRow),
 ) -> Result<Epoch, Failure> {
     if let Some(leases) = existing(transaction.open_table(LEASE))? {
         let by_signed_id = leases
@@ -44,7 +48,9 @@ pub(super) fn load_rows(
             .chain(leases.range(..FIRST_NEGATIVE)?);
         for entry in by_signed_id {
             let (key, value) = entry?;
-            visit(row::decode(key.value(), value.value())?);
+            if let Some(row) = row::decode(key.value(), value.value(), strange)? {
+                visit(row);
+            }
         }
     }
     let Some(meta) = existing(transaction.open_table(META))? else {

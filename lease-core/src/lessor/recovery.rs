@@ -1,9 +1,11 @@
 use super::Shared;
 use super::state::State;
 use super::turn::Writer;
-use crate::observer::LessorEvent;
 use crate::sync::Arc;
-use crate::{Backend, BackendError, Epoch, LeaseError, LeaseRow, RangeDeleter, Recovery, Replaced};
+use crate::{
+    Backend, BackendError, Epoch, LeaseError, LeaseRow, LessorEvent, RangeDeleter, Recovery,
+    Replaced, StrangeRow,
+};
 
 /// How many rows are read before their leases are made: what the backend does between two rows would
 /// keep the cache misses of one from overlapping with those of the next.
@@ -34,14 +36,19 @@ impl Shared {
         });
         drop(writer);
         self.help();
-        if let Ok(Old {
-            was_primary: true, ..
-        }) = &replaced
-        {
+        // What is replaced is dropped here, outside the lock: it takes time, and may be the host's code.
+        let Old {
+            was_primary,
+            strange,
+            ..
+        } = replaced?;
+        if was_primary {
             self.observe(|| LessorEvent::Demoted);
         }
-        // What is replaced is dropped here, outside the lock: it takes time, and may be the host's code.
-        replaced.map(drop)
+        for row in &strange {
+            self.observe(|| LessorEvent::StrangeRow(row));
+        }
+        Ok(())
     }
 
     /// Commits what is pending and reads the new state.
@@ -49,7 +56,7 @@ impl Shared {
         &self,
         writer: &Writer<'_>,
         backend: &dyn Backend,
-    ) -> Result<(Recovery, Epoch), LeaseError> {
+    ) -> Result<Loaded, LeaseError> {
         writer.commit().map_err(LeaseError::Backend)?;
         let recovery = self.state.read(|state| state.core.begin_recovery());
         self.state
@@ -62,6 +69,7 @@ impl Shared {
 /// What a recovery has replaced.
 struct Old {
     was_primary: bool,
+    strange: Vec<StrangeRow>,
     _state: Replaced,
     _backend: Arc<dyn Backend>,
     _deleter: Option<Arc<dyn RangeDeleter>>,
@@ -73,7 +81,7 @@ impl State {
     /// [`LeaseError::Stopped`]: a stop may have given up waiting for the recovery.
     fn replace(
         &mut self,
-        (recovery, epoch): (Recovery, Epoch),
+        (recovery, epoch, strange): Loaded,
         backend: Arc<dyn Backend>,
         range_deleter: Option<Arc<dyn RangeDeleter>>,
     ) -> Result<Old, LeaseError> {
@@ -81,6 +89,7 @@ impl State {
         let was_primary = self.core.is_primary();
         let old = Old {
             was_primary,
+            strange,
             _state: self.core.finish_recovery(recovery, epoch),
             _backend: std::mem::replace(&mut self.backend, backend),
             _deleter: range_deleter.and_then(|new| self.range_deleter.replace(new)),
@@ -91,26 +100,34 @@ impl State {
     }
 }
 
-fn load(backend: &dyn Backend, mut recovery: Recovery) -> Result<(Recovery, Epoch), BackendError> {
+/// The state in a store, and the rows that are not in it as they are stored.
+type Loaded = (Recovery, Epoch, Vec<StrangeRow>);
+
+fn load(backend: &dyn Backend, mut recovery: Recovery) -> Result<Loaded, BackendError> {
     let mut rows = Vec::with_capacity(ROWS_AT_ONCE);
     let mut twice = None;
+    let mut mended = Vec::new();
     let mut restore = |rows: &mut Vec<LeaseRow>| {
         for row in rows.drain(..) {
-            if recovery.insert(&row).is_err() {
-                twice = Some(row.id);
+            match recovery.insert(&row) {
+                Ok(strange) => mended.extend(strange),
+                Err(_) => twice = Some(row.id),
             }
         }
     };
-    let epoch = backend.load(&mut |row| {
+    let mut visit = |row| {
         rows.push(row);
         if rows.len() == ROWS_AT_ONCE {
             restore(&mut rows);
         }
-    });
+    };
+    let mut told = Vec::new();
+    let epoch = backend.load_telling(&mut visit, &mut |strange| told.push(strange))?;
     restore(&mut rows);
-    match (epoch, twice) {
-        (Err(error), _) => Err(error),
-        (Ok(_), Some(id)) => Err(BackendError::Damaged(format!("two rows of lease {id}"))),
-        (Ok(epoch), None) => Ok((recovery, epoch)),
+    if let Some(id) = twice {
+        return Err(BackendError::Damaged(format!("two rows of lease {id}")));
     }
+    told.iter().for_each(|strange| recovery.count(strange));
+    told.append(&mut mended);
+    Ok((recovery, epoch, told))
 }

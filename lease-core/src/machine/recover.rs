@@ -3,7 +3,7 @@ use super::ticket::TicketOutcome;
 use super::{LessorCore, Promotion};
 use crate::probe::planted;
 use crate::table::LeaseTable;
-use crate::{Epoch, LeaseError, LeaseRow};
+use crate::{Epoch, LeaseError, LeaseRow, RowFault, StrangeRow};
 
 /// The replicated state that a recovery builds up beside the running one.
 ///
@@ -21,10 +21,13 @@ use crate::{Epoch, LeaseError, LeaseRow};
 #[derive(Debug)]
 pub struct Recovery {
     table: LeaseTable,
+    mended: u64,
+    skipped: u64,
 }
 
 impl Recovery {
-    /// Adds the lease of a stored row. O(1).
+    /// Adds the lease of a stored row. If more remains than was granted, that is brought down to the
+    /// TTL, and returned to be told. O(1).
     ///
     /// # Errors
     ///
@@ -39,8 +42,38 @@ impl Recovery {
     /// assert_eq!(recovery.insert(&row), Err(LeaseError::LeaseExists), "the store is damaged");
     /// # Ok::<(), LeaseError>(())
     /// ```
-    pub fn insert(&mut self, row: &LeaseRow) -> Result<(), LeaseError> {
-        self.table.restore(row)
+    pub fn insert(&mut self, row: &LeaseRow) -> Result<Option<StrangeRow>, LeaseError> {
+        self.table.restore(row)?;
+        let above = row.remaining.filter(|remaining| *remaining > row.ttl);
+        let strange = above.map(|remaining| StrangeRow {
+            key: row.id.get(),
+            fault: RowFault::RemainingTooLong {
+                secs: remaining.get(),
+                ttl_secs: row.ttl.get(),
+            },
+        });
+        if let Some(strange) = &strange {
+            self.count(strange);
+        }
+        Ok(strange)
+    }
+
+    /// Counts what the store has told of a row. O(1).
+    ///
+    /// ```
+    /// # use lease_core::{Epoch, LessorConfig, LessorCore, RowFault, StrangeRow};
+    /// # let mut lessor = LessorCore::new(LessorConfig::default());
+    /// let mut recovery = lessor.begin_recovery();
+    /// recovery.count(&StrangeRow { key: 0, fault: RowFault::NoLease });
+    /// lessor.finish_recovery(recovery, Epoch::ZERO);
+    /// assert_eq!(lessor.stats().rows_skipped, 1);
+    /// ```
+    pub const fn count(&mut self, strange: &StrangeRow) {
+        if strange.fault.is_skipped() {
+            self.skipped += 1;
+        } else {
+            self.mended += 1;
+        }
     }
 }
 
@@ -62,6 +95,8 @@ impl LessorCore {
     pub fn begin_recovery(&self) -> Recovery {
         Recovery {
             table: LeaseTable::new(self.config.hash_seed.unwrap_or(0)),
+            mended: 0,
+            skipped: 0,
         }
     }
 
@@ -98,6 +133,8 @@ impl LessorCore {
         self.tickets.resolve_all(TicketOutcome::NotPrimary);
         self.claims = Claims::default();
         self.generation += 1;
+        self.stats.rows_mended = recovery.mended;
+        self.stats.rows_skipped = recovery.skipped;
         recovery.table.restore_epoch(epoch);
         let attachments = &mut recovery.table.attachments;
         attachments.follow(&self.table.attachments);

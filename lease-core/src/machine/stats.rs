@@ -39,6 +39,11 @@ pub struct LessorStats {
     pub expiry_entries: usize,
     /// Checkpoint proposals that may still be applied.
     pub open_checkpoints: usize,
+    /// Rows of the store that the latest recovery took with another value in a field, see
+    /// [`StrangeRow`](crate::StrangeRow).
+    pub rows_mended: u64,
+    /// Rows of the store that the latest recovery left out.
+    pub rows_skipped: u64,
 }
 
 impl LessorCore {

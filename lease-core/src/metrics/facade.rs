@@ -68,7 +68,7 @@ impl Observer for FacadeMetrics {
                 first_lags(batch).for_each(|secs| self.expiry_lag.record(secs));
             }
             LessorEvent::Failed(_) => self.failures.increment(1),
-            LessorEvent::Promoted(_) | LessorEvent::Demoted => {}
+            LessorEvent::Promoted(_) | LessorEvent::Demoted | LessorEvent::StrangeRow(_) => {}
         }
     }
 }

@@ -95,7 +95,7 @@ impl Observer for PrometheusMetrics {
                 first_lags(batch).for_each(|secs| self.expiry_lag.observe(secs));
             }
             LessorEvent::Failed(_) => _ = self.failures.inc(),
-            LessorEvent::Promoted(_) | LessorEvent::Demoted => {}
+            LessorEvent::Promoted(_) | LessorEvent::Demoted | LessorEvent::StrangeRow(_) => {}
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::{ExpiredBatch, LessorEvent, Observer, RevokeReason};
 
 /// Tells what happens in a lessor to the installed `tracing` subscriber.
 ///
-/// Every event has the target `lease_core`. Failures are at level warn, changes of the role and
+/// Every event has the target `lease_core`. Failures and strange rows are at level warn, changes of the role and
 /// expired batches at level debug; what concerns one lease is at level trace, since there are as many of those as
 /// there are grants, renewals and revokes. TTLs are in seconds, ids in hexadecimal as etcd's tools
 /// print them. A level that nobody wants costs a load and a comparison.
@@ -45,6 +45,7 @@ impl Observer for TracingObserver {
             LessorEvent::Promoted(epoch) => debug!(target: TARGET, epoch = epoch.get(), "promoted"),
             LessorEvent::Demoted => debug!(target: TARGET, "demoted"),
             LessorEvent::Failed(error) => warn!(target: TARGET, error = %Chain(*error), "failed"),
+            LessorEvent::StrangeRow(row) => warn!(target: TARGET, row = %row, "strange row"),
         }
     }
 }

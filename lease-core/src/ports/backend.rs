@@ -1,6 +1,6 @@
 use alloc::vec::Vec;
 
-use crate::{BackendError, Epoch, LeaseRow, Table, WriteBatch};
+use crate::{BackendError, Epoch, LeaseRow, StrangeRow, Table, WriteBatch};
 
 /// Where lease rows live: one atomic write and three reads.
 ///
@@ -68,7 +68,8 @@ pub trait Backend: Send + Sync {
     fn commit(&self, batch: &WriteBatch) -> Result<(), BackendError>;
 
     /// Calls `visit` with every lease row by ascending id and returns the stored epoch,
-    /// [`Epoch::ZERO`] if there is none.
+    /// [`Epoch::ZERO`] if there is none. Of a row that is strange it says nothing, see
+    /// [`load_telling`](Self::load_telling).
     ///
     /// # Errors
     ///
@@ -85,6 +86,34 @@ pub trait Backend: Send + Sync {
     /// # Ok::<(), BackendError>(())
     /// ```
     fn load(&self, visit: &mut dyn FnMut(LeaseRow)) -> Result<Epoch, BackendError>;
+
+    /// As [`load`](Self::load), and calls `strange` for each fault of a row that decodes and is still
+    /// not as a lessor writes it. Such a row is mended or skipped, and never keeps the others from being
+    /// read. This is what a lessor calls; a store whose rows no other program writes need not have it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`load`](Self::load).
+    ///
+    /// ```
+    /// # use lease_core::{Backend, BackendError, NullBackend};
+    /// # let backend = NullBackend;
+    /// let (mut rows, mut skipped) = (0, 0);
+    /// backend.load_telling(&mut |_| rows += 1, &mut |strange| {
+    ///     eprintln!("warning: {strange}");
+    ///     skipped += u32::from(strange.fault.is_skipped());
+    /// })?;
+    /// # assert_eq!((rows, skipped), (0, 0));
+    /// # Ok::<(), BackendError>(())
+    /// ```
+    fn load_telling(
+        &self,
+        visit: &mut dyn FnMut(LeaseRow),
+        strange: &mut dyn FnMut(StrangeRow),
+    ) -> Result<Epoch, BackendError> {
+        let _ = strange;
+        self.load(visit)
+    }
 
     /// The committed value of a row of the host's.
     ///

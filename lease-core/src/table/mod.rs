@@ -94,7 +94,7 @@ impl LeaseTable {
         self.remainders.set(
             row.id,
             Remainder {
-                remaining: row.remaining,
+                remaining: row.remaining.map(|left| left.min(row.ttl)),
                 generation: row.checkpoint_generation,
             },
         );
