@@ -91,6 +91,10 @@ pub(crate) const SHIMS: &[Shim] = &[
         "stop",
         "a stopped lessor refuses commands, and may be stopped again",
     ),
+    shim(
+        "strange-rows",
+        "rows that our lessor would not write are mended or left out",
+    ),
     shim("zero-intervals", "an interval of 0 is one of a millisecond"),
 ];
 

@@ -87,13 +87,8 @@ func (w *world) newProposal(checkpoints []*pb.LeaseCheckpoint) *proposal {
 
 // checkpoint is the command of a user.
 func (w *world) checkpoint(id lease.LeaseID, secs int64) string {
-	if w.on[remaining] {
-		if secs < 0 || secs > lease.MaxLeaseTTL {
-			return "remaining TTL out of range"
-		}
-		if l := w.le.Lookup(id); l != nil {
-			secs = min(secs, l.TTL())
-		}
+	if w.on[remaining] && (secs < 0 || secs > lease.MaxLeaseTTL) {
+		return "remaining TTL out of range"
 	}
 	if answer, ok := w.refused(); ok {
 		return answer
@@ -103,8 +98,11 @@ func (w *world) checkpoint(id lease.LeaseID, secs int64) string {
 }
 
 func (w *world) applyCheckpoint(id lease.LeaseID, secs int64) {
-	check(w.le.Checkpoint(id, secs))
 	l := w.le.Lookup(id)
+	if l != nil && w.on[remaining] {
+		secs = min(secs, l.TTL())
+	}
+	check(w.le.Checkpoint(id, secs))
 	if l == nil {
 		return
 	}

@@ -73,6 +73,8 @@ func (w *world) command(name string, args []string) string {
 		return w.stop()
 	case "rows":
 		return w.rows()
+	case "load":
+		return w.load(args)
 	case "counters":
 		return w.counters()
 	}

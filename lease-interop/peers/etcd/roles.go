@@ -23,12 +23,7 @@ func (w *world) promote(extend time.Duration) string {
 		w.le.Demote()
 		w.noteDemotion()
 	}
-	rate := w.in.leaseRevokeRate()
-	if ordinary := *rate; w.on[spread] {
-		*rate = math.MaxInt
-		defer func() { *rate = ordinary }()
-	}
-	w.le.Promote(extend)
+	w.promoteEvenly(w.le, extend)
 	for _, l := range w.in.leases() {
 		if w.on[overflow] {
 			left := *remainderOf(l)
@@ -43,6 +38,16 @@ func (w *world) promote(extend time.Duration) string {
 	}
 	w.notePromotion()
 	return "ok"
+}
+
+// promoteEvenly promotes a lessor without a delay for any lease.
+func (w *world) promoteEvenly(le lease.Lessor, extend time.Duration) {
+	rate := insideOf(le).leaseRevokeRate()
+	if ordinary := *rate; w.on[spread] {
+		*rate = math.MaxInt
+		defer func() { *rate = ordinary }()
+	}
+	le.Promote(extend)
 }
 
 // promoteLate is a promotion of the epoch before the present one.

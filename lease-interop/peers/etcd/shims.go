@@ -34,13 +34,15 @@ const (
 	snapshots      shim = "snapshots"
 	spread         shim = "spread"
 	stop           shim = "stop"
+	strangeRows    shim = "strange-rows"
 	zeroIntervals  shim = "zero-intervals"
 )
 
 var allShims = []shim{
 	boundedWait, bytesSorted, clamp, clock, due, durability, epochs, fencing, fields, limits, minimum,
 	moves, neverShortens, noCheckpointer, noDeleter, none, overdue, overflow, persist, promotedAgain,
-	recovery, remaining, reset, retry, revokedKeys, schedule, snapshots, spread, stop, zeroIntervals,
+	recovery, remaining, reset, retry, revokedKeys, schedule, snapshots, spread, stop, strangeRows,
+	zeroIntervals,
 }
 
 // shims are those that are on.

@@ -5,6 +5,7 @@ use crate::trace::Trace;
 /// The first command of a trace that the two lessors answered differently.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Difference {
+    pub(crate) trace: Trace,
     pub(crate) store: &'static str,
     pub(crate) at: usize,
     pub(crate) command: String,
@@ -25,6 +26,7 @@ pub(crate) fn compare(
     };
     let at = (0..trace.commands.len()).find(|at| ours.get(*at) != etcds.get(*at))?;
     Some(Difference {
+        trace: trace.clone(),
         store,
         at,
         command: trace.commands[at].to_string(),

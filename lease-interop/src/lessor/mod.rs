@@ -67,7 +67,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         let trace = generate(seed);
         commands += trace.commands.len();
         if let Some(difference) = pair.run(&on, &trace)? {
-            let small = shrink::shrink(&mut pair, &on, trace, &difference)?;
+            let small = shrink::shrink(&mut pair, &on, difference)?;
             println!("{small}");
             let off: String = args
                 .without

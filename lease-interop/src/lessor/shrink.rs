@@ -20,10 +20,9 @@ pub(crate) struct Shrunk {
 pub(crate) fn shrink(
     pair: &mut Pair,
     shims: &[&str],
-    mut trace: Trace,
-    difference: &Difference,
+    mut difference: Difference,
 ) -> Result<Shrunk> {
-    let mut difference = difference.clone();
+    let mut trace = difference.trace.clone();
     trace.commands.truncate(difference.at + 1);
     let mut chunk = trace.commands.len().div_ceil(2);
     while chunk > 0 {
@@ -35,6 +34,7 @@ pub(crate) fn shrink(
             smaller.commands.drain(at..end);
             match pair.run(shims, &smaller)? {
                 Some(still) => {
+                    smaller = still.trace.clone();
                     smaller.commands.truncate(still.at + 1);
                     (trace, difference, has_shrunk) = (smaller, still, true);
                 }

@@ -3,12 +3,12 @@ use std::time::Duration;
 
 use anyhow::Result;
 use lease_core::{
-    Answer, Checkpoint, Command as Order, Epoch, LeaseError, LeaseId, LeaseItem, Lessor,
-    ProposalOutcome, Renewal, WriteBatch,
+    Answer, BackendLessor, Checkpoint, Command as Order, Driver, Epoch, Lease, LeaseError, LeaseId,
+    LeaseItem, Lessor, ProposalOutcome, Renewal, WriteBatch,
 };
 
 use super::{World, text};
-use crate::trace::{Checkpoints, Command, hex};
+use crate::trace::{Checkpoints, Command, Row, hex};
 
 impl World<'_> {
     /// Does one command. Returns its answer and what else happened.
@@ -124,6 +124,7 @@ impl World<'_> {
                     |(key, value): &([u8; 8], Vec<u8>)| format!("{}:{}", hex(key), hex(value));
                 rows.iter().map(line).collect::<Vec<_>>().join("; ")
             }
+            Command::Load { rows } => self.load(rows)?,
             Command::Counters => {
                 let (now, before) = (self.lessor().stats(), self.before);
                 let granted = now.granted + before.granted;
@@ -132,6 +133,23 @@ impl World<'_> {
                 format!("granted={granted} revoked={revoked} renewed={renewed} ttls={granted}")
             }
         })
+    }
+
+    /// What another lessor has of these rows.
+    fn load(&self, rows: &[Row]) -> Result<String> {
+        let other = BackendLessor::builder(self.store.other(rows)?)
+            .clock(self.clock.clone())
+            .driver(Driver::Manual)
+            .build()?;
+        other.promote(Duration::ZERO)?;
+        other.check_invariants();
+        let mut leases = other.leases();
+        leases.sort_unstable_by_key(Lease::id);
+        let line = |lease: &Lease| {
+            let (id, ttl) = (lease.id().get(), lease.ttl().get());
+            format!("{id} ttl={ttl} left={}", text::left(lease))
+        };
+        Ok(leases.iter().map(line).collect::<Vec<_>>().join("; "))
     }
 
     fn epoch_before(&self) -> Epoch {

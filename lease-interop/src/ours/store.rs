@@ -7,6 +7,8 @@ use lease_core::Backend;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use tempfile::TempDir;
 
+use crate::trace::Row;
+
 /// Where our lessor keeps its rows.
 pub(crate) trait Store {
     fn name(&self) -> &'static str;
@@ -22,9 +24,10 @@ pub(crate) trait Store {
 
     /// The key and value of each row, in the order of the keys' bytes.
     fn rows(&mut self) -> Result<Vec<Row>>;
-}
 
-pub(crate) type Row = ([u8; 8], Vec<u8>);
+    /// Another store of this kind, with these rows.
+    fn other(&self, rows: &[Row]) -> Result<Arc<dyn Backend>>;
+}
 
 #[derive(Default)]
 pub(crate) struct MemoryStore(MemoryBackend);
@@ -46,6 +49,12 @@ impl Store for MemoryStore {
 
     fn rows(&mut self) -> Result<Vec<Row>> {
         Ok(self.0.dump())
+    }
+
+    fn other(&self, rows: &[Row]) -> Result<Arc<dyn Backend>> {
+        let other = MemoryBackend::new();
+        other.put_dump(rows.iter().cloned())?;
+        Ok(Arc::new(other))
     }
 }
 
@@ -102,5 +111,22 @@ impl Store for RedbStore {
             Ok((key.value(), value.value().to_vec()))
         });
         rows.collect()
+    }
+
+    fn other(&self, rows: &[Row]) -> Result<Arc<dyn Backend>> {
+        let path = self.folder.path().join("other.redb");
+        if path.exists() {
+            std::fs::remove_file(&path)?;
+        }
+        drop(RedbBackend::open(&path)?);
+        let database = Database::open(&path)?;
+        let transaction = database.begin_write()?;
+        for (key, value) in rows {
+            let mut table = transaction.open_table(LEASE)?;
+            table.insert(key, value.as_slice())?;
+        }
+        transaction.commit()?;
+        drop(database);
+        Ok(Arc::new(RedbBackend::open(&path)?))
     }
 }

@@ -92,6 +92,10 @@ pub(crate) enum Command {
     Stop,
     /// The stored rows.
     Rows,
+    /// What another lessor has of these rows as a primary.
+    Load {
+        rows: Vec<Row>,
+    },
     Counters,
 }
 
@@ -127,10 +131,18 @@ impl fmt::Display for Command {
             Self::Recover { has_deleter } => write!(f, "recover {has_deleter}"),
             Self::Stop => f.write_str("stop"),
             Self::Rows => f.write_str("rows"),
+            Self::Load { rows } => {
+                f.write_str("load")?;
+                let mut rows = rows.iter();
+                rows.try_for_each(|(key, value)| write!(f, " {}:{}", hex(key), hex(value)))
+            }
             Self::Counters => f.write_str("counters"),
         }
     }
 }
+
+/// The key and the value of a stored row.
+pub(crate) type Row = ([u8; 8], Vec<u8>);
 
 /// The bytes of a key; `-` if it has none.
 pub(crate) fn hex(key: &[u8]) -> String {

@@ -2,7 +2,7 @@ use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::{Checkpoints, Command, Settings, Trace};
+use super::{Checkpoints, Command, Settings, Trace, rows};
 
 /// The trace of a seed.
 pub(crate) fn generate(seed: u64) -> Trace {
@@ -135,7 +135,7 @@ impl Draw {
 
     fn command(&mut self) -> Command {
         let odd = if self.is_host_odd { 3 } else { 0 };
-        let kinds: [Kind; 29] = [
+        let kinds: [Kind; 30] = [
             (14, Self::grant),
             (4, |draw| Command::Revoke { id: draw.id() }),
             (18, |draw| Command::Renew { id: draw.id() }),
@@ -186,6 +186,9 @@ impl Draw {
                 }
             }),
             (2, |_| Command::Rows),
+            (1, |draw| Command::Load {
+                rows: rows::draw(&mut draw.rng, &draw.ids),
+            }),
             (1, |_| Command::Counters),
         ];
         let sum = kinds.iter().map(|(weight, _)| weight).sum();

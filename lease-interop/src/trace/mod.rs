@@ -1,8 +1,9 @@
 mod command;
 mod generate;
+mod rows;
 mod settings;
 
-pub(crate) use command::{Command, hex, hex_all};
+pub(crate) use command::{Command, Row, hex, hex_all};
 pub(crate) use generate::generate;
 pub(crate) use settings::{Checkpoints, Settings};
 
