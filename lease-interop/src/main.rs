@@ -11,6 +11,7 @@
     reason = "what a command-line tool has to say goes to standard output"
 )]
 
+mod http;
 mod lessor;
 mod ours;
 mod peer;
@@ -30,12 +31,14 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Http(http::Args),
     Lessor(lessor::Args),
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
+        Command::Http(args) => http::run(&args),
         Command::Lessor(args) => lessor::run(&args),
     };
     done.unwrap_or_else(|error| {

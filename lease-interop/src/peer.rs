@@ -19,9 +19,9 @@ impl Peer {
     /// # Errors
     ///
     /// If the program cannot be started.
-    pub(crate) fn start(program: &Path) -> Result<Self> {
+    pub(crate) fn start(program: &Path, mode: &str) -> Result<Self> {
         let mut process = Command::new(program)
-            .args(["-mode", "lessor"])
+            .args(["-mode", mode])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -44,6 +44,19 @@ impl Peer {
         let text = format!("shims {}\n{trace}end\n", shims.join(" "));
         let written = self.input.write_all(text.as_bytes());
         written.context("etcd's half does not listen")
+    }
+
+    /// Asks it one thing in a line, and returns the line that it answers.
+    ///
+    /// # Errors
+    ///
+    /// If it has ended.
+    pub(crate) fn ask(&mut self, line: &str) -> Result<String> {
+        writeln!(self.input, "{line}").context("etcd's half does not listen")?;
+        let mut answer = String::new();
+        self.output.read_line(&mut answer)?;
+        let answer = answer.strip_suffix('\n');
+        Ok(answer.context("etcd's half ended")?.to_owned())
     }
 
     /// What it answered to the trace that was begun.

@@ -9,12 +9,12 @@ use crate::workspace::Workspace;
 /// Run etcd's lease code and ours side by side; needs Go 1.25 or later.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// What to compare, and its own arguments: `lessor --help` says which. All of it if left out.
+    /// What to compare, and its own arguments: `http`, or `lessor`, whose `--help` says which. All of it if left out.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     args: Vec<String>,
 }
 
-const KINDS: [&str; 1] = ["lessor"];
+const KINDS: [&str; 2] = ["http", "lessor"];
 
 const BUILD_LINE: &str = "build --release --package lease-interop";
 

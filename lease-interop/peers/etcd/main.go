@@ -10,10 +10,11 @@ import (
 )
 
 func main() {
-	mode := flag.String("mode", "lessor", "what to drive: lessor")
+	mode := flag.String("mode", "lessor", "what to drive: lessor or http")
 	testing.Init()
 	flag.Parse()
 	run := map[string]func(*testing.T, *bufio.Scanner, *bufio.Writer){
+		"http":   serveMembers,
 		"lessor": serveTraces,
 	}[*mode]
 	if run == nil {

@@ -20,7 +20,7 @@ impl Pair {
     pub(crate) fn start(program: &Path) -> Result<Self> {
         Ok(Self {
             program: program.to_owned(),
-            peer: Peer::start(program)?,
+            peer: Peer::start(program, "lessor")?,
         })
     }
 
@@ -54,7 +54,7 @@ impl Pair {
         let etcds = match self.peer.finish() {
             Ok(etcds) => etcds,
             Err(error) => {
-                self.peer = Peer::start(&self.program)?;
+                self.peer = Peer::start(&self.program, "lessor")?;
                 vec![format!("{error:#}")]
             }
         };

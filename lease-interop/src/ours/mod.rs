@@ -133,7 +133,11 @@ fn config(settings: &Settings) -> LessorConfig {
         max_leases: settings.max_leases,
         max_items_per_lease: settings.max_items.or(Some(1 << 20)),
         clock_lag: Duration::from_millis(settings.clock_lag_ms),
-        revoke_rate_per_sec: NonZeroU32::new(1000),
+        // A checkpoint a millisecond is more than etcd's rate, which no trace is about.
+        checkpoint_rate_per_sec: match settings.checkpoint_interval_ms {
+            0 => None,
+            _ => NonZeroU32::new(1000),
+        },
         ..LessorConfig::default()
     }
 }
