@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lease_core::{
-    Answer, Checkpoint, Command, Lessor, LessorConfig, LessorEvent, Observer, Ttl, WriteBatch,
+    Answer, BackendLessor, Checkpoint, Command, Driver, Lessor, LessorConfig, LessorEvent,
+    Observer, Ttl, WriteBatch,
 };
 
 use crate::{Bench, id, member, primary};
@@ -42,6 +43,36 @@ fn checkpoints_can_be_kept_out_of_the_backend() {
         .promote(Duration::ZERO)
         .expect("the epoch is stored");
     assert_eq!(bench.remaining_secs(1), 7);
+}
+
+/// etcd's `TestLessorCheckpointPersistenceAfterRestart`.
+#[test]
+fn a_restart_has_what_remained_if_that_was_stored() {
+    for (checkpoint_persist, remaining) in [(true, Some(5)), (false, None)] {
+        let config = LessorConfig {
+            checkpoint_persist,
+            ..LessorConfig::default()
+        };
+        let bench = member(|builder| builder.config(config.clone()));
+        bench.grant(2, 10);
+        bench.lessor.checkpoint(id(2), 5).expect("in range");
+        assert_eq!(bench.checkpointed_secs(2), Some(5));
+        bench.lessor.stop();
+        let restarted = BackendLessor::builder(bench.backend.clone())
+            .config(config)
+            .clock(bench.clock.clone())
+            .driver(Driver::Manual)
+            .build()
+            .expect("readable");
+        let lease = restarted.lookup(id(2)).expect("recovered");
+        assert_eq!(lease.checkpointed_remaining().map(Ttl::as_secs), remaining);
+        restarted
+            .promote(Duration::ZERO)
+            .expect("the epoch is stored");
+        let lease = restarted.lookup(id(2)).expect("there");
+        let left = Duration::from_secs(remaining.unwrap_or(10));
+        assert_eq!(lease.remaining(), left);
+    }
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! Items and the lease that each belongs to.
 
+use std::sync::Barrier;
+use std::thread;
+
 use lease_core::{LeaseError, LeaseItem, Lessor};
 
 use crate::{id, items, member};
@@ -75,4 +78,29 @@ fn a_revoke_frees_the_items() {
     bench.lessor.attach(id(1), &items(&["a"])).expect("there");
     bench.lessor.revoke(id(1)).expect("there");
     assert_eq!(bench.lessor.get_lease(b"a"), None);
+}
+
+/// etcd's `TestLeaseConcurrentKeys`; there the keys are a running lease's.
+#[test]
+fn keys_are_read_while_others_detach_them() {
+    let bench = member(|builder| builder);
+    bench.grant(1, 100);
+    let all: Vec<_> = (0..10)
+        .map(|number| format!("foo{number}").into())
+        .collect();
+    let start = Barrier::new(11);
+    for _ in 0..100 {
+        bench.lessor.attach(id(1), &all).expect("there");
+        thread::scope(|scope| {
+            for _ in 0..10 {
+                scope.spawn(|| {
+                    start.wait();
+                    let lease = bench.lessor.lookup(id(1)).expect("there");
+                    assert!(lease.keys().is_empty() || lease.keys() == all);
+                });
+            }
+            start.wait();
+            bench.lessor.detach(id(1), &all).expect("there");
+        });
+    }
 }
