@@ -62,3 +62,29 @@ impl fmt::Display for Difference {
         write!(f, "  etcd: {etcds}")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace::{Command, generate};
+
+    #[test]
+    fn the_first_difference_is_found_and_long_answers_are_cut() {
+        let trace = Trace {
+            commands: vec![Command::List, Command::Rows],
+            ..generate(1)
+        };
+        let ours = [
+            "x".to_owned(),
+            format!("{}a{}", "y".repeat(1000), "z".repeat(1000)),
+        ];
+        assert_eq!(compare(&trace, "memory", &ours, &ours), None);
+        let etcds = ["x".to_owned(), ours[1].replace('a', "b")];
+        let difference = compare(&trace, "memory", &ours, &etcds).expect("a and b");
+        assert_eq!(difference.at, 1);
+        let text = difference.to_string();
+        assert!(text.contains("yya") && text.contains("yyb") && text.len() < 1_500);
+        let cut = compare(&trace, "memory", &ours, &ours[..1]).expect("an answer is missing");
+        assert_eq!(cut.etcds, "(no answer)");
+    }
+}

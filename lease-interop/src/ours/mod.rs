@@ -141,3 +141,20 @@ fn config(settings: &Settings) -> LessorConfig {
         ..LessorConfig::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace::generate;
+
+    #[test]
+    fn both_stores_answer_alike() {
+        for seed in 1..=20 {
+            let trace = generate(seed);
+            let memory = run(&trace, &mut MemoryStore::default()).expect("it runs");
+            let mut redb = RedbStore::new().expect("a folder");
+            let redb = run(&trace, &mut redb).expect("it runs");
+            assert_eq!(memory, redb, "seed {seed}");
+        }
+    }
+}

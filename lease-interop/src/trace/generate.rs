@@ -309,3 +309,23 @@ impl Draw {
         self.persist ^= self.rng.random_bool(0.1);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn a_seed_is_a_trace_and_every_command_comes() {
+        assert_eq!(generate(7), generate(7));
+        let traces: Vec<_> = (1..=300).map(generate).collect();
+        let commands = traces.iter().flat_map(|trace| &trace.commands);
+        let names = commands.map(|command| {
+            let line = command.to_string();
+            line.split(' ').next().map(str::to_owned)
+        });
+        let names: BTreeSet<_> = names.flatten().collect();
+        assert_eq!(names.len(), 31, "{names:?}");
+    }
+}
