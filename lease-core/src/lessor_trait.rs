@@ -347,6 +347,10 @@ pub trait Lessor: Send + Sync {
 
     /// The lease with this id. O(1), and O(k log k) in its items.
     ///
+    /// # Panics
+    ///
+    /// If the host's clock does.
+    ///
     /// ```
     /// # use lease_core::{BackendLessor, LeaseId, Lessor, NullBackend};
     /// # let lessor = BackendLessor::builder(std::sync::Arc::new(NullBackend)).build()?;

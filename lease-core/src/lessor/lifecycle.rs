@@ -28,9 +28,17 @@ impl Shared {
     }
 
     /// The time for what can fail no more; the latest one known if the host's clock panics.
+    #[inline]
     pub(super) fn time_or_last(&self) -> Timestamp {
-        let last = |_| self.state.read(|state| state.core.now());
-        self.time().unwrap_or_else(last)
+        match self.time() {
+            Ok(now) => now,
+            Err(_) => self.last_time(),
+        }
+    }
+
+    #[cold]
+    fn last_time(&self) -> Timestamp {
+        self.state.read(|state| state.core.now())
     }
 
     /// As [`time_or_last`](Self::time_or_last), while a command is decided and not applied.

@@ -311,9 +311,11 @@ fn a_clock_that_panics_makes_an_error_of_every_call() {
     let many = lessor.renew_many(&[id(1), id(2)]);
     assert!(many.iter().all(|one| one.as_ref().is_err_and(is_clock)));
     assert!(lessor.grant(id(2), 10).is_err_and(|error| is_clock(&error)));
+    assert!(lessor.try_lookup(id(1)).is_some(), "at the last known time");
+    let looks = std::panic::AssertUnwindSafe(|| lessor.lookup(id(1)));
     assert!(
-        lessor.lookup(id(1)).is_some(),
-        "at the last time that is known"
+        std::panic::catch_unwind(looks).is_err(),
+        "it is the caller's"
     );
     clock.0.store(false, Ordering::Relaxed);
     assert!(lessor.renew(id(1)).is_ok());
