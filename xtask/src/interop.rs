@@ -1,8 +1,8 @@
-use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
+use crate::go;
 use crate::invocation::Invocation;
 use crate::workspace::Workspace;
 
@@ -27,7 +27,7 @@ const PEER_FOLDER: &str = "lease-interop/peers/etcd";
 /// If one of them does not build, Go is missing, or the program cannot be started.
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     let target = workspace.target_folder()?;
-    let peer = build_peer(workspace, target.join("interop/etcd-interop"))?;
+    let peer = go::build(workspace, PEER_FOLDER, target.join("interop/etcd-interop"))?;
     Invocation::cargo_line(BUILD_LINE).run(&workspace.root)?;
     let program = target.join("release/lease-interop");
     let lines: Vec<Vec<String>> = if args.args.is_empty() {
@@ -48,20 +48,4 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn build_peer(workspace: &Workspace, program: PathBuf) -> Result<PathBuf> {
-    let status = Command::new("go")
-        .args(["build", "-o"])
-        .arg(&program)
-        .arg(".")
-        .current_dir(workspace.root.join(PEER_FOLDER))
-        .status();
-    match status {
-        Ok(status) if status.success() => Ok(program),
-        Ok(status) => bail!("go build in {PEER_FOLDER} ended with {status}"),
-        Err(error) => Err(error).context(
-            "etcd's half is a Go program: install Go 1.25 or later, so that `go` can be run",
-        ),
-    }
 }

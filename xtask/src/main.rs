@@ -16,6 +16,7 @@ mod bench;
 mod chaos;
 mod ci;
 mod codegen;
+mod go;
 mod interop;
 mod invocation;
 mod sim;

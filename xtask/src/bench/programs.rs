@@ -5,6 +5,7 @@ use anyhow::{Context, Result, bail};
 
 use super::Peer;
 use super::rows::{Measurements, System};
+use crate::go;
 use crate::invocation::Invocation;
 use crate::workspace::Workspace;
 
@@ -64,18 +65,5 @@ fn measure(program: &Path, n: u64, system: System, measurements: &mut Measuremen
 }
 
 fn build_etcd(workspace: &Workspace, target: &Path) -> Result<PathBuf> {
-    let program = target.join("bench/etcd-peer");
-    let status = Command::new("go")
-        .args(["build", "-o"])
-        .arg(&program)
-        .arg(".")
-        .current_dir(workspace.root.join(PEER_FOLDER))
-        .status();
-    match status {
-        Ok(status) if status.success() => Ok(program),
-        Ok(status) => bail!("go build in {PEER_FOLDER} ended with {status}"),
-        Err(error) => Err(error).context(
-            "the peer etcd is a Go program: install Go 1.25 or later, so that `go` can be run",
-        ),
-    }
+    go::build(workspace, PEER_FOLDER, target.join("bench/etcd-peer"))
 }
