@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Receiver;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use lease_core::{
     Timestamp, TxnDelete, WriteBatch,
 };
 
-use crate::gates::{EVERY, Gated, LONG, ends, gate, shared, slow, told};
+use crate::gates::{EVERY, Gated, Keeper, LONG, ends, gate, shared, slow, told};
 use crate::support::TestBackend;
 use crate::{BATCHED, bench, id, items};
 
@@ -28,6 +29,17 @@ fn with_threads(
     Arc::new(lessor)
 }
 
+/// A revoke of lease 1 that is in the range deleter, which refuses it in the end.
+fn revoke_under_way(lessor: &Arc<BackendLessor>) -> (Receiver<Result<(), LeaseError>>, Keeper) {
+    lessor.attach(id(1), &items(&["a"])).expect("there");
+    let (inside, keeper) = gate();
+    lessor.set_range_deleter(slow(inside, true));
+    let lessor = Arc::clone(lessor);
+    let revoked = ends(move || lessor.revoke(id(1)));
+    keeper.wait();
+    (revoked, keeper)
+}
+
 #[test]
 fn a_renewal_that_needs_a_reset_waits_for_no_command_of_another_lease() {
     let lessor = with_threads(Arc::new(TestBackend::default()), |one| one);
@@ -35,14 +47,7 @@ fn a_renewal_that_needs_a_reset_waits_for_no_command_of_another_lease() {
         lessor.grant(id(number), 3600).expect("free");
         lessor.checkpoint(id(number), 100).expect("there");
     }
-    lessor.attach(id(1), &items(&["a"])).expect("there");
-    let (inside, keeper) = gate();
-    lessor.set_range_deleter(slow(inside, true));
-    let revoked = {
-        let lessor = Arc::clone(&lessor);
-        ends(move || lessor.revoke(id(1)))
-    };
-    keeper.wait();
+    let (revoked, keeper) = revoke_under_way(&lessor);
     let renews = |number| {
         let lessor = Arc::clone(&lessor);
         ends(move || lessor.renew_timeout(id(number), LONG))
@@ -69,14 +74,7 @@ fn a_checkpoint_that_is_due_waits_for_no_command_of_another_lease() {
     for number in [1, 2] {
         lessor.grant(id(number), 3600).expect("free");
     }
-    lessor.attach(id(1), &items(&["a"])).expect("there");
-    let (inside, keeper) = gate();
-    lessor.set_range_deleter(slow(inside, true));
-    let revoked = {
-        let lessor = Arc::clone(&lessor);
-        ends(move || lessor.revoke(id(1)))
-    };
-    keeper.wait();
+    let (revoked, keeper) = revoke_under_way(&lessor);
     bench.clock.advance(Duration::from_secs(100));
     lessor.tick();
     let remaining = |number| {
