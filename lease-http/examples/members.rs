@@ -16,7 +16,7 @@ use lease_http::{
     ClientError, Coalescer, CoalescerOptions, HyperTransport, LEASE_INTERNAL_PREFIX, LEASE_PREFIX,
     handler, time_to_live_http,
 };
-use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, spawn_blocking};
 
@@ -36,7 +36,10 @@ async fn serve(lessor: &Arc<BackendLessor>, applied: &Arc<Semaphore>) -> Result<
     let router = Router::new()
         .route("/version", get(|| async { "1" }))
         .merge(leases.router());
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(([127, 0, 0, 1], 0).into())?;
+    // Many members may connect at once, and `TcpListener::bind` lets only 128 wait.
+    let listener = socket.listen(4096)?;
     let address = format!("http://{}", listener.local_addr()?);
     tokio::spawn(async { axum::serve(listener, router).await });
     Ok(address)

@@ -32,6 +32,10 @@
 //! paths, statuses, texts and limits are held against recorded exchanges with etcd v3.6.10, and its
 //! client and etcd's handler understand this crate as well.
 //!
+//! A primary hears from many members at once. `TcpListener::bind` has a queue of 128 connections, and
+//! beyond it the system cuts them: the client is told [`Unreachable`](ClientError::Unreachable), with
+//! "connection reset". Listen with a longer queue, as etcd does: `TcpSocket::listen(4096)`.
+//!
 //! # The client
 //!
 //! [`renew_http`] and [`time_to_live_http`] ask over a [`Transport`]; [`HyperTransport`] is one for

@@ -130,6 +130,8 @@ fn kind_of(error: &ClientError) -> String {
         ClientError::NotCaughtUp => "not caught up".to_owned(),
         ClientError::Demoted => "demoted".to_owned(),
         ClientError::TooLarge => "too large".to_owned(),
+        // What stands in the way is of use, not only that something does.
+        ClientError::Unreachable(cause) => format!("{error}: {cause}"),
         other => other.to_string(),
     }
 }

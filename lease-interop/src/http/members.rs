@@ -8,7 +8,7 @@ use lease_core::{
     BackendLessor, LeaseError, LeaseId, LeaseItem, Lessor, LessorConfig, NullBackend, Ttl,
 };
 use lease_http::handler;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 /// How a member is when it is asked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -62,8 +62,16 @@ pub(super) async fn start(state: State) -> Result<String> {
         }
     };
     let router = handler(lessor, applied).router();
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let listener = listen()?;
     let url = format!("http://{}", listener.local_addr()?);
     tokio::spawn(async { axum::serve(listener, router).await });
     Ok(url)
+}
+
+/// Listens with a queue as long as that of Go's members, which is the system's longest. With the 128
+/// places that `TcpListener::bind` asks for, the system cuts connections when hundreds come at once.
+fn listen() -> Result<TcpListener> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(([127, 0, 0, 1], 0).into())?;
+    Ok(socket.listen(4096)?)
 }
