@@ -1,4 +1,5 @@
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 use core::time::Duration;
 
 use lease_queue::Timestamp;
@@ -93,7 +94,6 @@ impl LessorCore {
             max_batch: max_batch(&self.config),
             stats: &mut self.stats,
             leases: Vec::new(),
-            order: Vec::new(),
         };
         let records = &mut self.table.records;
         let mut steps = 0;
@@ -259,8 +259,6 @@ struct Delivery<'a> {
     max_batch: usize,
     stats: &'a mut LessorStats,
     leases: Vec<ExpiredLease>,
-    // What to sort them by, and where each is: small, since sorting moves it often.
-    order: Vec<(u64, LeaseId, u32)>,
 }
 
 impl Delivery<'_> {
@@ -314,7 +312,6 @@ impl Delivery<'_> {
         }
         primary.attempts.deliver(record, attempt);
         self.stats.expired += 1;
-        self.order.push((due_ms, id, self.leases.len() as u32));
         self.leases.push(ExpiredLease {
             id,
             incarnation: record.incarnation(),
@@ -327,12 +324,13 @@ impl Delivery<'_> {
         if self.leases.is_empty() {
             return None;
         }
-        self.order.sort_unstable();
-        let leases = self.order.iter();
+        // They are in this order already, but for what was throttled or is delivered again.
+        let by_expiry = |lease: &ExpiredLease| (Reverse(lease.lag), lease.id);
+        self.leases.sort_unstable_by_key(by_expiry);
         Some(ExpiredBatch {
             number: primary.attempts.seal(),
             epoch: primary.epoch,
-            leases: leases.map(|(_, _, at)| self.leases[*at as usize]).collect(),
+            leases: self.leases,
         })
     }
 }
