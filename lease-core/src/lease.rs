@@ -29,6 +29,59 @@ pub struct Lease {
     pub(crate) extra: Option<Box<Extra>>,
 }
 
+/// How long a lease has left, as it was when it was looked at: a [`Lease`] without its items.
+///
+/// ```
+/// # use lease_core::{BackendLessor, LeaseId, Lessor, NullBackend};
+/// # use std::sync::Arc;
+/// # let lessor = BackendLessor::builder(Arc::new(NullBackend)).build()?;
+/// let id = LeaseId::try_from(7)?;
+/// let lease = lessor.grant(id, 60)?;
+/// assert_eq!(lessor.time_to_live(id), Some(lease.time_to_live()));
+/// # Ok::<(), lease_core::LeaseError>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TimeToLive {
+    ttl: Ttl,
+    remaining: Remaining,
+}
+
+impl TimeToLive {
+    pub(crate) const fn new(ttl: Ttl, remaining: Remaining) -> Self {
+        Self { ttl, remaining }
+    }
+
+    /// The granted TTL.
+    ///
+    /// ```
+    /// # use lease_core::{Lease, LeaseId, Ttl};
+    /// # let left = Lease::new(LeaseId::try_from(7)?, Ttl::new(60)?).time_to_live();
+    /// assert_eq!(left.ttl().as_secs(), 60);
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
+    #[must_use]
+    pub const fn ttl(&self) -> Ttl {
+        self.ttl
+    }
+
+    /// The time to expiry, zero once expired; `None` while the lessor is not the primary, which
+    /// alone counts it.
+    ///
+    /// ```
+    /// # use lease_core::{Lease, LeaseId, Ttl};
+    /// let left = Lease::new(LeaseId::try_from(7)?, Ttl::new(60)?).time_to_live();
+    /// assert_eq!(left.remaining(), None, "no lessor counts it down");
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
+    #[must_use]
+    pub const fn remaining(&self) -> Option<Duration> {
+        match self.remaining {
+            Remaining::NOT_COUNTED => None,
+            Remaining(millis) => Some(Duration::from_millis(millis)),
+        }
+    }
+}
+
 /// What most leases do not have.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Extra {
@@ -180,6 +233,19 @@ impl Lease {
             Remaining::NOT_COUNTED => Duration::MAX,
             Remaining(millis) => Duration::from_millis(millis),
         }
+    }
+
+    /// What it was granted and has left, without the rest.
+    ///
+    /// ```
+    /// # use lease_core::{Lease, LeaseId, Ttl};
+    /// let lease = Lease::new(LeaseId::try_from(7)?, Ttl::new(60)?);
+    /// assert_eq!(lease.time_to_live().ttl(), lease.ttl());
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
+    #[must_use]
+    pub const fn time_to_live(&self) -> TimeToLive {
+        TimeToLive::new(self.ttl, self.remaining)
     }
 
     /// Whether the lessor was not the primary, so that the lease could not expire.

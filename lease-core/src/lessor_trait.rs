@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use crate::{
     Backend, BackendError, Checkpointer, Epoch, ExpiredBatch, ExpiredLeases, Lease, LeaseError,
-    LeaseId, LeaseItem, RangeDeleter, Renewal, Revoked, Timestamp, Ttl,
+    LeaseId, LeaseItem, RangeDeleter, Renewal, Revoked, TimeToLive, Timestamp, Ttl,
 };
 
 /// Owns leases: grants, revokes, renews and expires them. etcd's interface, and a little more.
@@ -362,6 +362,30 @@ pub trait Lessor: Send + Sync {
     /// # Ok::<(), lease_core::LeaseError>(())
     /// ```
     fn lookup(&self, id: LeaseId) -> Option<Lease>;
+
+    /// How long the lease with this id has left, without a copy of its items: the question of etcd's
+    /// `LeaseTimeToLive` without keys. O(1).
+    ///
+    /// # Panics
+    ///
+    /// If the host's clock does.
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, LeaseId, Lessor, ManualClock, NullBackend};
+    /// # use std::{sync::Arc, time::Duration};
+    /// # let clock = Arc::new(ManualClock::default());
+    /// # let lessor = BackendLessor::builder(Arc::new(NullBackend)).clock(clock.clone()).build()?;
+    /// # lessor.promote(Duration::ZERO)?;
+    /// let id = LeaseId::try_from(7)?;
+    /// lessor.grant(id, 60)?;
+    /// clock.advance(Duration::from_secs(20));
+    /// let left = lessor.time_to_live(id).expect("it is there");
+    /// assert_eq!((left.ttl().as_secs(), left.remaining()), (60, Some(Duration::from_secs(40))));
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
+    fn time_to_live(&self, id: LeaseId) -> Option<TimeToLive> {
+        self.lookup(id).map(|lease| lease.time_to_live())
+    }
 
     /// All leases, those first that expire first. O(n log n), without holding a lock for all of it.
     ///

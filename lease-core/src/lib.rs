@@ -93,7 +93,7 @@ pub use error::{BackendError, BoxError, HostError, LeaseError};
 pub use expired::{ExpiredBatch, ExpiredLease, ExpiryFence, Revocation, Revoked};
 pub use id::{Epoch, Incarnation, LeaseId, NO_LEASE};
 pub use item::LeaseItem;
-pub use lease::Lease;
+pub use lease::{Lease, TimeToLive};
 pub use lease_queue::Timestamp;
 pub use machine::ticket::{Ticket, TicketOutcome};
 pub use machine::{

@@ -6,8 +6,8 @@ use crate::lessor_trait::Lessor;
 use crate::sync::Arc;
 use crate::{
     Answer, Backend, BackendError, Checkpoint, Checkpointer, Command, Epoch, ExpiredBatch, Lease,
-    LeaseError, LeaseId, LeaseItem, RangeDeleter, Renewal, Revocation, Revoked, Timestamp, Ttl,
-    WriteBatch,
+    LeaseError, LeaseId, LeaseItem, RangeDeleter, Renewal, Revocation, Revoked, TimeToLive,
+    Timestamp, Ttl, WriteBatch,
 };
 
 impl Lessor for BackendLessor {
@@ -102,6 +102,10 @@ impl Lessor for BackendLessor {
 
     fn lookup(&self, id: LeaseId) -> Option<Lease> {
         self.shared.lookup(id)
+    }
+
+    fn time_to_live(&self, id: LeaseId) -> Option<TimeToLive> {
+        self.shared.time_to_live(id)
     }
 
     fn leases(&self) -> Vec<Lease> {

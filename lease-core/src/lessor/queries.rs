@@ -2,7 +2,7 @@ use super::Shared;
 use super::job::{Job, Refusal};
 use crate::machine::{Found, Items, Listing};
 use crate::table::attachments::ItemWalk;
-use crate::{Command, Lease, LeaseId, LeaseItem, LessorCore, Timestamp, WriteBatch};
+use crate::{Command, Lease, LeaseId, LeaseItem, LessorCore, TimeToLive, Timestamp, WriteBatch};
 
 /// How often the items of a lease may change while they are copied before other commands of the lease
 /// have to wait.
@@ -40,6 +40,13 @@ impl Shared {
             return self.lookup_large(now, id);
         }
         Some(lease)
+    }
+
+    /// How long the lease with this id has left.
+    #[inline]
+    pub(super) fn time_to_live(&self, id: LeaseId) -> Option<TimeToLive> {
+        let now = self.clock.now();
+        self.state.read(|state| state.core.time_to_live(now, id))
     }
 
     /// All leases, those first that expire first.

@@ -12,7 +12,7 @@ use crate::table::attachments::ItemWalk;
 use crate::table::attachments::{Attachments, ITEMS_PER_STEP};
 use crate::table::record::{Phase, Record};
 use crate::table::records::Cursor;
-use crate::{Lease, LeaseId, LeaseRow, Ttl};
+use crate::{Lease, LeaseId, LeaseRow, TimeToLive, Ttl};
 
 /// A listing that is taken in slices, so that no lock need be held for all of it.
 ///
@@ -158,6 +158,30 @@ impl LessorCore {
             lease.set_keys(self.items(id));
         }
         Some(lease)
+    }
+
+    /// How long the lease with this id has left, without its items. O(1).
+    ///
+    /// ```
+    /// # use lease_core::{Epoch, Grant, LeaseId, LessorConfig, LessorCore, Timestamp, Ttl};
+    /// # use lease_core::WriteBatch;
+    /// # use std::time::Duration;
+    /// # let mut lessor = LessorCore::new(LessorConfig::default());
+    /// # lessor.promote(Timestamp::ZERO, Epoch::new(1), Duration::ZERO);
+    /// # let id = LeaseId::try_from(7)?;
+    /// # let grant = Grant::new(id, Ttl::new(10)?).into();
+    /// # lessor.execute(Timestamp::ZERO, &grant, &mut WriteBatch::default());
+    /// let left = lessor.time_to_live(Timestamp::from_secs(4), id).expect("it is there");
+    /// assert_eq!(left.remaining(), Some(Duration::from_secs(6)));
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
+    #[must_use]
+    #[inline]
+    pub fn time_to_live(&self, now: Timestamp, id: LeaseId) -> Option<TimeToLive> {
+        let record = self.table.records.get(id)?;
+        let view = self.view(now);
+        let remaining = view.remaining(record).counted_from(view.now_ms);
+        Some(TimeToLive::new(record.ttl(), remaining))
     }
 
     /// As [`lookup`](Self::lookup), but without the items of a lease that has more than
@@ -351,11 +375,7 @@ impl View<'_> {
             id,
             ttl: record.ttl(),
             incarnation: record.incarnation(),
-            remaining: self.primary.map_or(Remaining::NOT_COUNTED, |primary| {
-                let is_expiring =
-                    record.phase() == Phase::Expiring && primary.has_scheduled(record);
-                Remaining::until(primary.deadline_ms(self.remainders, record), is_expiring)
-            }),
+            remaining: self.remaining(record),
             extra: None,
         };
         let is_plain = !record.has_items() && checkpointed.is_none();
@@ -365,6 +385,16 @@ impl View<'_> {
             self.add_extra(&mut lease, record.has_items(), checkpointed)
         };
         (lease, items)
+    }
+
+    /// The deadline, which stands for what remains.
+    #[inline]
+    fn remaining(&self, record: &Record) -> Remaining {
+        let Some(primary) = self.primary else {
+            return Remaining::NOT_COUNTED;
+        };
+        let is_expiring = record.phase() == Phase::Expiring && primary.has_scheduled(record);
+        Remaining::until(primary.deadline_ms(self.remainders, record), is_expiring)
     }
 
     #[cold]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use lease_core::testing::FakeLessor;
 use lease_core::{Lease, Lessor, Ttl};
 
 use crate::{id, items, member, primary};
@@ -46,6 +47,39 @@ fn only_the_primary_counts_down() {
     let lease = bench.lessor.lookup(id(1)).expect("there");
     assert!(lease.demoted());
     assert_eq!(lease.remaining(), Duration::MAX);
+}
+
+/// It is what the whole lease says, without the items: also of a fake, which has no short cut.
+#[test]
+fn a_time_to_live_is_that_of_the_lease() {
+    let bench = member(|builder| builder);
+    bench.grant(1, 10);
+    bench.grant(2, 1000);
+    let keys = items(&["a", "b"]);
+    bench.lessor.attach(id(2), &keys).expect("there");
+    let left = |number| bench.lessor.time_to_live(id(number));
+    let is_the_leases = |number| {
+        let lease = bench.lessor.lookup(id(number)).expect("nobody revoked it");
+        assert_eq!(left(number), Some(lease.time_to_live()));
+        (lease.ttl(), lease.time_to_live().remaining())
+    };
+    let ttl = |secs| Ttl::new(secs).expect("in range");
+    assert_eq!(is_the_leases(1), (ttl(10), None));
+    let promoted = bench.lessor.promote(Duration::ZERO);
+    promoted.expect("the epoch is stored");
+    bench.lessor.checkpoint(id(2), 400).expect("in range");
+    bench.at_secs(100);
+    assert_eq!(is_the_leases(1), (ttl(10), Some(Duration::ZERO)));
+    assert_eq!(
+        is_the_leases(2),
+        (ttl(1000), Some(Duration::from_secs(900)))
+    );
+    assert_eq!(left(3), None);
+
+    let fake = FakeLessor::default();
+    let granted = fake.grant(id(1), 10).expect("it refuses nothing");
+    assert_eq!(fake.time_to_live(id(1)), Some(granted.time_to_live()));
+    assert_eq!(fake.time_to_live(id(2)), None);
 }
 
 /// An expired lease has nothing left, which is neither "not found" nor "demoted".
