@@ -3,7 +3,7 @@ use crossbeam_utils::CachePadded;
 use super::atomic::{AtomicU32, AtomicUsize, Ordering::SeqCst};
 use super::hint;
 use super::monitor::{Deadline, Monitor};
-use super::queue::{Queue, WRITER_PATIENCE};
+use super::queue::{GIVING_WAY, Queue};
 use super::stripe::{STRIPES, Stripe, current_stripe};
 use super::thread;
 
@@ -262,7 +262,7 @@ impl<S> Gate<S> {
         let mut queue = self.queue.lock();
         let end = queue.end();
         queue.givers += 1;
-        let deadline = Deadline::after(Some(WRITER_PATIENCE));
+        let deadline = Deadline::after(Some(GIVING_WAY));
         let is_early = |queue: &mut Queue| queue.has_any_before(end);
         let mut queue = self.queue.wait_while(queue, &deadline, is_early);
         queue.givers -= 1;

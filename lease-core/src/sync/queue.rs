@@ -34,23 +34,23 @@ pub(super) struct Ticket(u64);
 
 impl Queue {
     pub(super) fn add_reader(&mut self) -> Ticket {
-        let waiter = self.waiter(READER_PATIENCE);
+        let waiter = self.waiter();
         self.readers.add(waiter)
     }
 
     pub(super) fn add_writer(&mut self) -> Ticket {
-        let waiter = self.waiter(WRITER_PATIENCE);
+        let waiter = self.waiter();
         self.writers.add(waiter)
     }
 
-    fn waiter(&mut self, patience: Duration) -> Waiter {
+    fn waiter(&mut self) -> Waiter {
         let ticket = self.end();
         self.next_ticket += 1;
         Waiter {
             ticket,
             stripe: current_stripe(),
             thread: thread::current(),
-            patience: Deadline::after(Some(patience)),
+            patience: Deadline::after(Some(PATIENCE)),
         }
     }
 
@@ -116,11 +116,11 @@ impl Line {
     }
 }
 
-/// How long a reader races for the lock with whoever else comes. The time of some changes of
-/// threads: if eight threads on two processors let in readers that have waited for less, each write
-/// waits for a thread that has no processor, and they do a tenth of the work.
-pub(super) const READER_PATIENCE: Duration = Duration::from_micros(100);
+/// How long one races for the lock with whoever else comes. The time of some changes of threads: if
+/// eight threads on two processors let in readers that have waited for less, each write waits for a
+/// thread that has no processor, and they do a tenth of the work. If writers race for a millisecond,
+/// one grant in a thousand takes two.
+pub(super) const PATIENCE: Duration = Duration::from_micros(100);
 
-/// How long a writer races for the lock with whoever else comes. Longer, because writers are handed
-/// it one by one.
-pub(super) const WRITER_PATIENCE: Duration = Duration::from_millis(1);
+/// How long a thread that takes the lock many times in a row waits for the others.
+pub(super) const GIVING_WAY: Duration = Duration::from_millis(1);

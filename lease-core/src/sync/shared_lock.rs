@@ -22,7 +22,7 @@ use super::thread::panicking;
 ///
 /// A writer that waits for readers lets no new ones in. When a writer is done the fastest wins; but
 /// readers of which one has waited for a tenth of a millisecond get in before the next writer, and a
-/// writer that has waited for a millisecond is the next. A thread that holds the lock in any way must
+/// writer that has waited for as long is the next. A thread that holds the lock in any way must
 /// not take it again.
 pub(crate) struct SharedLock<T, S = ()> {
     gate: Gate<S>,

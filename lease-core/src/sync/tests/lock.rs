@@ -6,9 +6,9 @@ use super::{check, check_alone, wait_until};
 use crate::sync::SharedLock;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
 use crate::sync::monitor::Deadline;
-use crate::sync::queue::READER_PATIENCE;
 #[cfg(not(shuttle))]
-use crate::sync::queue::WRITER_PATIENCE;
+use crate::sync::queue::GIVING_WAY;
+use crate::sync::queue::PATIENCE;
 use crate::sync::thread::{scope, yield_now};
 
 /// Two numbers that are the same whenever nobody has the lock alone.
@@ -102,7 +102,7 @@ fn readers_that_have_waited_come_before_the_next_writer() {
                 });
             }
             wait_until(|| lock.waiting() == 2);
-            let patience = Deadline::after(Some(READER_PATIENCE));
+            let patience = Deadline::after(Some(PATIENCE));
             wait_until(|| patience.has_passed());
             drop(writer);
             let _writer = lock.write();
@@ -193,7 +193,7 @@ fn give_way_while_held(lock: &Pair, may_go: impl Fn() -> bool + Sync) -> bool {
         scope.spawn(|| add_one(lock));
         wait_until(|| lock.waiting() == 1);
         let giver = scope.spawn(|| {
-            let patience = Deadline::after(Some(WRITER_PATIENCE));
+            let patience = Deadline::after(Some(GIVING_WAY));
             lock.give_way();
             !patience.has_passed()
         });
