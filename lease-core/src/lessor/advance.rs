@@ -10,16 +10,21 @@ impl State {
     /// Has a job decided as soon as nothing stands in its way, which the seat is told; without one it
     /// is left with the lessor's own. Returns its number.
     pub(super) fn admit(&mut self, job: Job, seat: Option<Arc<Seat>>) -> u64 {
+        let waits_for_epoch = self.road.waiting.has_epoch();
         let number = self.road.waiting.push(job, seat);
-        self.advance();
+        // The others are looked at when what keeps them is gone.
+        if !waits_for_epoch && !self.is_kept() {
+            let _decided = self.look(number);
+        }
         number
     }
 
     /// Decides every job that nothing stands in the way of any more.
     pub(super) fn advance(&mut self) {
-        if self.road.is_closed {
+        if self.is_kept() {
             return;
         }
+        self.ring_kept();
         let mut next = 0;
         while let Some((number, waiter)) = self.road.waiting.jobs.range(next..).next() {
             let number = *number;
@@ -41,15 +46,23 @@ impl State {
         let Some(mut waiter) = self.road.waiting.jobs.remove(&number) else {
             return ControlFlow::Continue(());
         };
+        let mut own = None;
+        if waiter.seat.is_none() {
+            match self.call_own(waiter.job) {
+                Some((kind, job)) => (own, waiter.job) = (Some(kind), job),
+                None => return ControlFlow::Continue(()),
+            }
+        }
         let mut rows = WriteBatch::default();
         let command = waiter.job.command.take();
         let decide = |command| self.decide_behind(number, command, &mut rows, &mut waiter);
         match command.map(decide).transpose() {
             Ok(decision) => {
                 let decided = waiter.job.decided(decision, rows);
-                match waiter.seat {
-                    Some(seat) => self.errands.call(seat, Call::Decided(decided)),
-                    None => self.put_own(decided),
+                match (waiter.seat, own) {
+                    (Some(seat), _) => self.errands.call(seat, Call::Decided(decided)),
+                    (None, Some(kind)) => self.leave_own(kind, decided),
+                    (None, None) => unreachable!("somebody waits, or it is the lessor's own"),
                 }
                 ControlFlow::Continue(())
             }
@@ -93,6 +106,11 @@ impl State {
                 Err(command)
             }
         }
+    }
+
+    /// Whether no command can be decided: a recovery or an epoch is under way.
+    pub(super) fn is_kept(&self) -> bool {
+        self.road.is_closed || self.core.is_epoch_claimed()
     }
 
     /// Whether a command of this lease, if it came now, would wait.

@@ -1,10 +1,9 @@
-use super::carry_out::in_line_together;
 use super::job::Purpose;
 use super::resets::ResetDone;
 use super::state::State;
 use super::{CheckpointMode, Shared};
 use crate::sync::{Arc, Slot};
-use crate::{Checkpoint, CheckpointFence, Command, LeaseError};
+use crate::{Checkpoint, CheckpointFence, LeaseError};
 
 impl State {
     /// Has the checkpoint of a lease taken back, for a renewal that waits.
@@ -35,18 +34,6 @@ impl State {
         (CheckpointMode::Local, Vec::new())
     }
 
-    /// Has checkpoints applied, those of leases that other commands touch each on its own.
-    pub(super) fn checkpoint_own(&mut self, checkpoints: Vec<Checkpoint>, purpose: Purpose) {
-        let is_busy = |one: &Checkpoint| self.is_busy(one.id);
-        let (busy, free): (Vec<_>, Vec<_>) = checkpoints.into_iter().partition(is_busy);
-        if !free.is_empty() {
-            self.admit_own(Command::Checkpoint(free), purpose);
-        }
-        for some in busy.chunks(in_line_together(busy.len())) {
-            self.admit_own(Command::Checkpoint(some.to_vec()), purpose);
-        }
-    }
-
     /// Resets were brought, or could not be.
     pub(super) fn end_resets(
         &mut self,
@@ -54,7 +41,7 @@ impl State {
         result: &Result<(), LeaseError>,
     ) {
         for one in checkpoints {
-            for done in self.resets.end(one.id) {
+            for done in self.resets.end(one) {
                 self.errands.tell(done, result.clone());
             }
         }

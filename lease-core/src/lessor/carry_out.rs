@@ -1,11 +1,13 @@
-use super::Shared;
+use super::isolate::isolate;
 use super::job::{Decided, Job, LEASES_AT_ONCE, Purpose};
 use super::own::Kind;
 use super::road::Outcome;
 use super::state::State;
+use super::{Driver, Shared};
+use crate::sync::thread::current;
 use crate::{
     Answer, Checkpoint, CheckpointBatch, Command, Decision, LeaseError, LeaseId, ProposalOutcome,
-    Revocation,
+    Revocation, Timestamp,
 };
 
 /// What a command was about, for when it has failed.
@@ -17,106 +19,268 @@ enum Subject {
 /// How many of so many leases that other commands touch have one place in the line. Each has its own, so
 /// that none waits for the command of another one; but everybody looks at all who stand there, and so
 /// they must not be very many.
-pub(super) const fn in_line_together(busy: usize) -> usize {
+const fn in_line_together(busy: usize) -> usize {
     if busy > 32 { LEASES_AT_ONCE } else { 1 }
 }
 
-impl State {
-    /// Gives a command of the lessor's own its place in the line.
-    pub(super) fn admit_own(&mut self, command: Command, purpose: Purpose) {
-        self.admit(Job::own(command, purpose), None);
-    }
+/// How many commands are lined up in one hold of the lock.
+const LINED_UP_AT_ONCE: usize = 32;
 
+impl State {
     /// Has leases revoked that have expired, unless that is on its way.
     pub(super) fn revoke_own(&mut self, revocations: &[Revocation]) {
-        let (mut free, mut deletions, mut busy) = (Vec::new(), Vec::new(), Vec::new());
-        for revocation in revocations {
-            if !self.own.revoking.insert(revocation.id) {
-                continue;
+        let own = &mut self.own;
+        let is_new = |one: &&Revocation| own.begin_revoke(one);
+        let new: Vec<_> = revocations.iter().filter(is_new).copied().collect();
+        self.queue_revokes(new);
+    }
+
+    fn queue_revokes(&mut self, revocations: Vec<Revocation>) {
+        let needs_deleter = |one: &Revocation| self.needs_deleter(one.id);
+        let (deletions, others): (Vec<_>, Vec<_>) =
+            revocations.into_iter().partition(needs_deleter);
+        for (kind, some) in [(Kind::Expiries, others), (Kind::Deletions, deletions)] {
+            if !some.is_empty() {
+                self.queue_own(kind, Job::own(Command::Revoke(some), Purpose::Expiry));
             }
-            if self.is_busy(revocation.id) {
-                busy.push(*revocation);
-            } else if self.has_to_delete(&[*revocation]) {
-                deletions.push(*revocation);
-            } else {
-                free.push(*revocation);
-            }
-        }
-        for together in [free, deletions] {
-            if !together.is_empty() {
-                self.admit_own(Command::Revoke(together), Purpose::Expiry);
-            }
-        }
-        for some in busy.chunks(in_line_together(busy.len())) {
-            self.admit_own(Command::Revoke(some.to_vec()), Purpose::Expiry);
         }
     }
 
-    /// Leaves a command of the lessor's own, which is decided, for whoever carries it out.
-    pub(super) fn put_own(&mut self, decided: Box<Decided>) {
-        let kind = match decided.purpose {
-            Purpose::Reset | Purpose::Checkpoint(_) => Kind::Checkpoints,
-            Purpose::Expiry | Purpose::Host => {
-                let revoked = decided.decision.as_ref().map_or(&[][..], Decision::revoked);
-                let has_items = |id: &LeaseId| self.core.has_items(*id);
-                if self.range_deleter.is_some() && revoked.iter().any(has_items) {
-                    self.errands.ring_deletions();
+    /// Has checkpoints applied.
+    pub(super) fn checkpoint_own(&mut self, checkpoints: Vec<Checkpoint>, purpose: Purpose) {
+        if !checkpoints.is_empty() {
+            let job = Job::own(Command::Checkpoint(checkpoints), purpose);
+            self.queue_own(Kind::Checkpoints, job);
+        }
+    }
+
+    fn queue_own(&mut self, kind: Kind, job: Job) {
+        self.own.push(kind, job);
+        self.ring_own(kind);
+    }
+
+    fn ring_own(&mut self, kind: Kind) {
+        // The alarms ring the others.
+        if kind == Kind::Deletions && self.driver == Driver::Threads {
+            self.errands.ring_deletions();
+        }
+    }
+
+    /// Rings those whose own commands a recovery or an epoch has kept.
+    pub(super) fn ring_kept(&mut self) {
+        if self.has_own(Kind::Deletions) {
+            self.ring_own(Kind::Deletions);
+        }
+    }
+
+    /// Whether the thread of a kind has something to do. Not while nothing can be decided at all.
+    pub(super) fn has_own(&self, kind: Kind) -> bool {
+        self.own.has_work(kind, self.driver) && !self.is_kept()
+    }
+
+    fn needs_deleter(&self, id: LeaseId) -> bool {
+        self.range_deleter.is_some() && self.core.has_items(id)
+    }
+
+    /// Which thread carries a command of the lessor's own out, as things are now.
+    fn kind_of(&self, job: &Job) -> Kind {
+        match &job.command {
+            Some(Command::Revoke(revocations)) => {
+                if revocations.iter().any(|one| self.needs_deleter(one.id)) {
                     Kind::Deletions
                 } else {
                     Kind::Expiries
                 }
             }
-        };
-        self.own.of_mut(kind).push_back(decided);
+            _ => Kind::Checkpoints,
+        }
     }
 
-    /// The revokes of these leases are over, whatever came of them.
-    fn end_revokes(&mut self, revocations: &[Revocation]) {
-        for one in revocations {
-            self.own.revoking.remove(&one.id);
+    /// The turn of one of the lessor's own commands has come. Returns it if it is to be decided; else it
+    /// stands aside.
+    pub(super) fn call_own(&mut self, job: Job) -> Option<(Kind, Job)> {
+        let kind = self.kind_of(&job);
+        // Where nobody is there to do it, the thread whose command was in the way does it.
+        let is_nobody = self.driver == Driver::Manual && super::isolate::is_inside_any();
+        if self.own.may_decide(kind) && !is_nobody {
+            return Some((kind, job));
         }
+        self.own.put_aside(kind, job);
+        self.ring_own(kind);
+        None
+    }
+
+    /// Leaves one that is decided for whoever carries it out.
+    pub(super) fn leave_own(&mut self, kind: Kind, decided: Box<Decided>) {
+        self.own.leave(kind, decided);
+        self.ring_own(kind);
+    }
+
+    /// The next of the lessor's own commands of a kind that can be carried out, by the thread that asks;
+    /// and whether another look may find one.
+    fn next_own(&mut self, kind: Kind) -> (Option<Box<Decided>>, bool) {
+        if !self.has_own(kind) {
+            return (None, false);
+        }
+        self.own.seek(Some(kind));
+        let mut next = self.own.take(kind, None);
+        for _ in 0..LINED_UP_AT_ONCE {
+            if next.is_some() || self.is_kept() {
+                break;
+            }
+            let Some(job) = self.own.pop(kind) else {
+                break;
+            };
+            self.line_up(kind, job);
+            next = self.own.take(kind, None);
+        }
+        self.own.seek(None);
+        let has_more = next.is_none() && self.has_own(kind);
+        (next, has_more)
+    }
+
+    /// Gives a command of the lessor's own its place in the line; its leases that others touch each their
+    /// own.
+    fn line_up(&mut self, kind: Kind, job: Job) {
+        let purpose = job.purpose;
+        match job.command {
+            Some(Command::Revoke(revocations)) => {
+                let free = self.line_up_busy(revocations, |one| one.id, purpose, Command::Revoke);
+                let is_its =
+                    |one: &Revocation| self.needs_deleter(one.id) == (kind == Kind::Deletions);
+                let (free, elsewhere): (Vec<_>, Vec<_>) = free.into_iter().partition(is_its);
+                self.queue_revokes(elsewhere);
+                if !free.is_empty() {
+                    self.admit(Job::own(Command::Revoke(free), purpose), None);
+                }
+            }
+            Some(Command::Checkpoint(checkpoints)) => {
+                let free =
+                    self.line_up_busy(checkpoints, |one| one.id, purpose, Command::Checkpoint);
+                if !free.is_empty() {
+                    self.admit(Job::own(Command::Checkpoint(free), purpose), None);
+                }
+            }
+            _ => unreachable!("the lessor gives itself no other commands"),
+        }
+    }
+
+    /// Gives what other commands touch its places in the line. Returns the rest.
+    fn line_up_busy<T: Copy>(
+        &mut self,
+        all: Vec<T>,
+        id: impl Fn(&T) -> LeaseId,
+        purpose: Purpose,
+        command: impl Fn(Vec<T>) -> Command,
+    ) -> Vec<T> {
+        let (busy, free): (Vec<_>, Vec<_>) = all.into_iter().partition(|one| self.is_busy(id(one)));
+        for some in busy.chunks(in_line_together(busy.len())) {
+            self.admit(Job::own(command(some.to_vec()), purpose), None);
+        }
+        free
+    }
+
+    /// The thread of a kind has nothing to do and goes to sleep: from now on its commands are decided
+    /// when their turn comes. Returns whether it may.
+    pub(super) fn rest_own(&mut self, kind: Kind) -> bool {
+        let may_rest = !self.has_own(kind);
+        self.own.set_away(kind, !may_rest);
+        may_rest
     }
 }
 
 impl Shared {
-    /// Carries out those of the lessor's own commands that are decided. Returns whether there were
-    /// any.
+    /// Begins a round of the thread of a kind, which may be in code of the host's from now on. What was
+    /// decided while it slept comes first: nobody else carries it out.
+    pub(super) fn begin_round(&self, kind: Kind) {
+        if !self.is_manual() && self.state.read(|state| !state.own.is_away(kind)) {
+            self.state.with(|state| state.own.set_away(kind, true));
+        }
+        self.carry_out_own(kind);
+    }
+
+    /// Ends a round of the thread of a kind, which has nothing to do until `next`. `None` if it has.
+    #[expect(clippy::option_option, reason = "there may be nothing to sleep until")]
+    pub(super) fn end_round(
+        &self,
+        kind: Kind,
+        next: Option<Timestamp>,
+    ) -> Option<Option<Timestamp>> {
+        let may_rest = self.is_manual() || self.state.with(|state| state.rest_own(kind));
+        may_rest.then_some(next)
+    }
+
+    /// Carries out those of the lessor's own commands that can be. Returns whether there were any.
     pub(super) fn carry_out_own(&self, kind: Kind) -> bool {
         let mut some = false;
         // Looked at beside others: mostly there is nothing.
-        while self.state.read(|state| !state.own.of(kind).is_empty()) {
-            let next = self.state.with(|state| state.own.of_mut(kind).pop_front());
-            let Some(decided) = next else {
+        while self.state.read(|state| state.has_own(kind)) {
+            let (next, has_more) = self.state.with(|state| {
+                let (next, has_more) = state.next_own(kind);
+                (next.map(|decided| state.take_on(kind, decided)), has_more)
+            });
+            let is_some = next.is_some();
+            if let Some(taken) = next {
+                some = true;
+                self.carry_out_isolated(taken);
+            }
+            // To line one up may have let one of another kind be decided.
+            self.help();
+            if !is_some && !has_more {
                 break;
-            };
-            some = true;
-            self.carry_out_one(*decided);
+            }
+            self.state.give_way();
         }
         some
     }
 
-    /// Carries out those of the lessor's own commands that the end of a command of this thread's has let
-    /// be decided, where no thread of the lessor's does: others wait behind them.
+    /// Carries out that one of the lessor's own commands that the end of a command of this thread's has
+    /// let be decided, where no thread of the lessor's does: others wait behind it.
     pub(super) fn help(&self) {
-        if self.is_manual() && !self.state.is_inside() {
-            for kind in [Kind::Expiries, Kind::Deletions, Kind::Checkpoints] {
-                self.carry_out_own(kind);
+        if !self.is_manual() {
+            return;
+        }
+        let me = current().id();
+        for kind in Kind::ALL {
+            if !self.state.read(|state| state.own.is_left_to(me)) {
+                return;
+            }
+            let mine = self.state.with(|state| {
+                let mine = state.own.take(kind, Some(me))?;
+                Some(state.take_on(kind, mine))
+            });
+            if let Some(taken) = mine {
+                self.carry_out_isolated(taken);
             }
         }
     }
 
-    fn carry_out_one(&self, decided: Decided) {
+    /// A panic of the host's code, where nobody expects one, is not the panic of whoever helps.
+    fn carry_out_isolated(&self, taken: Taken) {
+        if let Err(panic) = isolate("thread", || self.carry_out_one(taken)) {
+            self.observe_failure(&LeaseError::Panicked(panic));
+        }
+    }
+
+    fn carry_out_one(&self, taken: Taken) {
+        let Taken {
+            kind,
+            decided,
+            generation,
+        } = taken;
+        let _help = Help { shared: self, kind };
         let purpose = decided.purpose;
         let subject = Subject::of(decided.decision.as_ref());
         if let Err(error) = self.make_room() {
             self.abandon(decided.decision);
             return self.own_failed(purpose, subject, error);
         }
-        match self.carry_out(decided) {
-            // A recovery or an epoch has come between.
+        match self.carry_out(*decided) {
+            // An epoch has come between, or a recovery: then it was meant for another state.
             Ok(Outcome::Void(job)) => self.state.with(|state| {
-                if !state.is_stopped {
-                    state.admit(job, None);
+                if !state.is_stopped && state.own.generation() == generation {
+                    let kind = state.kind_of(&job);
+                    state.queue_own(kind, job);
                 }
             }),
             Ok(Outcome::Done(done)) => {
@@ -132,7 +296,7 @@ impl Shared {
     fn own_done(&self, purpose: Purpose, subject: Subject) {
         match subject {
             Subject::Revocations(revocations) => {
-                self.state.with(|state| state.end_revokes(&revocations));
+                self.state.with(|state| state.own.end_revokes(&revocations));
             }
             Subject::Checkpoints(records) => {
                 self.end_checkpoints(purpose, records, Ok(()));
@@ -148,13 +312,13 @@ impl Shared {
             {
                 self.state.with(|state| {
                     for one in revocations {
-                        state.admit_own(one.into(), Purpose::Expiry);
+                        state.queue_revokes(vec![one]);
                     }
                 });
             }
             Subject::Revocations(revocations) => {
+                self.state.with(|state| state.own.end_revokes(&revocations));
                 self.attempt_failed(&revocations, &error);
-                self.state.with(|state| state.end_revokes(&revocations));
             }
             Subject::Checkpoints(records) => self.end_checkpoints(purpose, records, Err(error)),
         }
@@ -173,10 +337,57 @@ impl Shared {
             };
             self.report(&CheckpointBatch { number, records }, outcome);
             if let Err(error) = result {
-                self.observe_failure(&error);
+                self.observe_failure_of_own(&error);
             }
         } else {
             self.state.with(|state| state.end_resets(&records, &result));
+        }
+    }
+
+    /// Tells the observer, unless the lessor was stopped: then nothing has failed.
+    pub(super) fn observe_failure_of_own(&self, error: &LeaseError) {
+        if !matches!(error, LeaseError::Stopped) {
+            self.observe_failure(error);
+        }
+    }
+}
+
+impl State {
+    fn take_on(&mut self, kind: Kind, decided: Box<Decided>) -> Taken {
+        self.own.set_away(kind, true);
+        if self.driver == Driver::Manual {
+            self.own.begin_help();
+        }
+        Taken {
+            kind,
+            decided,
+            generation: self.own.generation(),
+        }
+    }
+}
+
+/// A command of the lessor's own that a thread is about to carry out.
+struct Taken {
+    kind: Kind,
+    decided: Box<Decided>,
+    // For which state it was decided.
+    generation: u64,
+}
+
+/// A command of the lessor's own that is carried out.
+struct Help<'a> {
+    shared: &'a Shared,
+    kind: Kind,
+}
+
+impl Drop for Help<'_> {
+    fn drop(&mut self) {
+        // Else its thread rests when it has nothing to do.
+        if self.shared.is_manual() && !self.shared.state.is_poisoned() {
+            self.shared.state.with(|state| {
+                state.own.end_help();
+                state.own.set_away(self.kind, false);
+            });
         }
     }
 }

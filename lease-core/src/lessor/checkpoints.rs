@@ -13,6 +13,7 @@ impl Shared {
     /// them if the host has none. Returns when one is due again.
     pub(super) fn drive_checkpoints(&self) -> Option<Timestamp> {
         loop {
+            self.begin_round(Kind::Checkpoints);
             let Ok(now) = self.precise_time() else {
                 let last = self.state.read(|state| state.core.now());
                 return Some(last.saturating_add(CLOCK_PAUSE));
@@ -23,7 +24,8 @@ impl Shared {
                 self.propose(&mode, &batch);
             }
             let has_more = self.carry_out_own(Kind::Checkpoints);
-            if !has_more && next.is_none_or(|next| next > now) {
+            let has_more = has_more || next.is_some_and(|next| next <= now);
+            if !has_more && let Some(next) = self.end_round(Kind::Checkpoints, next) {
                 return next;
             }
             self.state.give_way();

@@ -252,6 +252,9 @@ impl ExpiredLeases {
     /// polled for stays noted until the next batch comes, also if that future is dropped; of more than
     /// 256 such tasks the first ones are woken without one.
     ///
+    /// At most 256 tasks should wait so at a time: beyond it they wake each other again and again.
+    /// [`recv_async`](Self::recv_async) has no such limit.
+    ///
     /// # Errors
     ///
     /// [`RecvError::Stopped`].

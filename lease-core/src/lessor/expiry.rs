@@ -19,6 +19,8 @@ pub(super) const CLOCK_PAUSE: Duration = Duration::from_millis(100);
 struct Slice {
     /// What was delivered, to be told to the observer and, if nobody else does, to be revoked.
     batch: Option<ExpiredBatch>,
+    /// Against which state.
+    generation: u64,
     next: Option<Timestamp>,
 }
 
@@ -27,6 +29,7 @@ impl Shared {
     /// something is due again.
     pub(super) fn drive_expiry(&self) -> Option<Timestamp> {
         loop {
+            self.begin_round(Kind::Expiries);
             let now = match self.precise_time() {
                 Ok(now) => now,
                 Err(error) => {
@@ -44,25 +47,30 @@ impl Shared {
             if let Some(batch) = slice.batch {
                 self.observe(|| LessorEvent::Expired(&batch));
                 if self.options.expiry == ExpiryMode::AutoRevoke {
-                    self.auto_revoke(&batch);
+                    self.auto_revoke(&batch, slice.generation);
                 }
             }
             let mut has_more = self.carry_out_own(Kind::Expiries);
             if self.is_manual() {
                 has_more |= self.carry_out_own(Kind::Deletions);
             }
-            if !has_more && slice.next.is_none_or(|next| next > now) {
-                return slice.next;
+            has_more |= slice.next.is_some_and(|next| next <= now);
+            if !has_more && let Some(next) = self.end_round(Kind::Expiries, slice.next) {
+                return next;
             }
             self.state.give_way();
         }
     }
 
-    /// Gives what has expired its place in the line of commands.
-    fn auto_revoke(&self, batch: &ExpiredBatch) {
+    /// Has what has expired revoked, unless a recovery has come between.
+    fn auto_revoke(&self, batch: &ExpiredBatch, generation: u64) {
         let revocations: Vec<_> = batch.revocations().collect();
         for some in revocations.chunks(LEASES_AT_ONCE) {
-            self.state.with(|state| state.revoke_own(some));
+            self.state.with(|state| {
+                if state.own.generation() == generation {
+                    state.revoke_own(some);
+                }
+            });
         }
     }
 
@@ -76,7 +84,7 @@ impl Shared {
                 }
             }
         });
-        self.observe_failure(error);
+        self.observe_failure_of_own(error);
     }
 
     pub(super) fn observe_revoked(
@@ -152,6 +160,7 @@ impl State {
         if self.is_stopped {
             return Slice {
                 batch: None,
+                generation: self.own.generation(),
                 next: None,
             };
         }
@@ -159,7 +168,7 @@ impl State {
         let mut delivered = None;
         if self.outbox.is_full() {
             sometimes!("core: the host has no room for expired leases");
-        } else if let Some(batch) = self.core.poll_expired(now) {
+        } else if let Some(batch) = self.poll_expired(now) {
             match expiry {
                 ExpiryMode::AutoRevoke => {
                     self.core.handle_taken(now, &batch);
@@ -175,8 +184,15 @@ impl State {
         self.alarms.expiry = next.unwrap_or(Timestamp::MAX);
         Slice {
             batch: delivered,
+            generation: self.own.generation(),
             next,
         }
+    }
+
+    /// What is due, but for what is on its way to be revoked.
+    fn poll_expired(&mut self, now: Timestamp) -> Option<ExpiredBatch> {
+        let is_revoking = |id| self.own.is_revoking(id);
+        self.core.poll_expired_but(now, &is_revoking)
     }
 
     /// When the pending writes are due, for whoever sleeps until then.

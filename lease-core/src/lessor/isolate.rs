@@ -33,6 +33,11 @@ pub(super) fn is_inside(lessor: usize) -> bool {
     INSIDE.with(|inside| inside.borrow().contains(&lessor))
 }
 
+/// Whether this thread is in code that any lessor has called.
+pub(super) fn is_inside_any() -> bool {
+    INSIDE.with(|inside| !inside.borrow().is_empty())
+}
+
 crate::sync::thread_local! {
     // The lessors whose commands this thread is inside of.
     static INSIDE: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };

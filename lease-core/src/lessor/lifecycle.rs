@@ -50,7 +50,7 @@ impl Shared {
 
     /// Stops: nobody waits any more, and every command is refused. Returns whether it was running.
     fn refuse_all(&self) -> bool {
-        self.state.with(|state| {
+        let (was_running, _own) = self.state.with(|state| {
             let was_running = !std::mem::replace(&mut state.is_stopped, true);
             if was_running {
                 state.stopping = Some(current().id());
@@ -61,8 +61,9 @@ impl Shared {
             state.errands.ring(true, true, true);
             state.errands.ring_deletions();
             state.end_all_resets(&Err(LeaseError::Stopped));
-            was_running
-        })
+            (was_running, state.own.clear())
+        });
+        was_running
     }
 
     /// Commits what was acknowledged. A writer that is still busy at the deadline does it when it

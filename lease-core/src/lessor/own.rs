@@ -1,23 +1,42 @@
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use super::Driver;
-use super::job::Decided;
-use crate::LeaseId;
+use super::job::{Decided, Job};
+use crate::sync::thread::{ThreadId, current};
+use crate::{ExpiryFence, LeaseId, Revocation};
 
 /// The commands that a lessor gives itself: revokes of what has expired, checkpoints, and resets that
 /// renewals wait for.
 ///
-/// They take their place in the line as those of the host's do, but no thread stands there: when one
-/// is decided it is left here for the thread that carries out its kind. So one that has to wait for
-/// another command of its lease holds up nothing else, and comes when it is its turn.
+/// They wait in a queue, until the thread of their kind takes one of them. Only then it takes its place
+/// in the line of commands; if it can be decided, the thread carries it out. If not, it keeps its place,
+/// and the thread goes on with the next one.
+///
+/// When its turn has come it is decided if its thread is there, that is, asleep. A thread that is away may
+/// be in code of the host's that waits for the very lease: then the command stands aside, first in
+/// the queue, and nobody waits for it.
 #[derive(Default)]
 pub(super) struct OwnCommands {
-    expiries: VecDeque<Box<Decided>>,
-    // Those for which the host's range deleter is called: it may take its time.
-    deletions: VecDeque<Box<Decided>>,
-    checkpoints: VecDeque<Box<Decided>>,
+    lanes: [Lane; 3],
     // The leases whose revoke is on its way: one that is delivered again is not revoked twice.
-    pub(super) revoking: BTreeSet<LeaseId>,
+    revoking: BTreeMap<LeaseId, Option<ExpiryFence>>,
+    // How many threads of the host's carry out such commands.
+    helpers: usize,
+    // Of which kind somebody looks for one, to carry it out at once.
+    sought: Option<Kind>,
+    // Counts recoveries: what was meant for the old state is not done to the new one.
+    generation: u64,
+}
+
+/// The commands of one kind.
+#[derive(Default)]
+struct Lane {
+    // Not decided, and in nobody's way.
+    queue: VecDeque<Job>,
+    // At most one, and by which thread it was decided: it keeps others from its leases.
+    decided: Option<(Box<Decided>, ThreadId)>,
+    // Whether its thread is awake, or somebody carries one out.
+    is_away: bool,
 }
 
 /// Which of a lessor's own commands.
@@ -31,30 +50,131 @@ pub(super) enum Kind {
     Checkpoints,
 }
 
+impl Kind {
+    pub(super) const ALL: [Self; 3] = [Self::Expiries, Self::Deletions, Self::Checkpoints];
+}
+
 impl OwnCommands {
-    pub(super) const fn of(&self, kind: Kind) -> &VecDeque<Box<Decided>> {
-        match kind {
-            Kind::Expiries => &self.expiries,
-            Kind::Deletions => &self.deletions,
-            Kind::Checkpoints => &self.checkpoints,
+    const fn lane(&self, kind: Kind) -> &Lane {
+        &self.lanes[kind as usize]
+    }
+
+    const fn lane_mut(&mut self, kind: Kind) -> &mut Lane {
+        &mut self.lanes[kind as usize]
+    }
+
+    /// Whether there is nothing of a kind to carry out, or to line up.
+    pub(super) fn is_empty(&self, kind: Kind) -> bool {
+        let lane = self.lane(kind);
+        lane.decided.is_none() && lane.queue.is_empty()
+    }
+
+    /// Whether the thread of a kind has something to do.
+    pub(super) fn has_work(&self, kind: Kind, driver: Driver) -> bool {
+        // Who drives by hand does not wait for another one who does.
+        let is_others = driver == Driver::Manual && self.lane(kind).is_away;
+        !self.is_empty(kind) && !is_others
+    }
+
+    /// Adds one behind the others.
+    pub(super) fn push(&mut self, kind: Kind, job: Job) {
+        self.lane_mut(kind).queue.push_back(job);
+    }
+
+    /// One that had its turn while its thread was away goes before the others.
+    pub(super) fn put_aside(&mut self, kind: Kind, job: Job) {
+        self.lane_mut(kind).queue.push_front(job);
+    }
+
+    /// The first of a kind, to be lined up.
+    pub(super) fn pop(&mut self, kind: Kind) -> Option<Job> {
+        self.lane_mut(kind).queue.pop_front()
+    }
+
+    /// Leaves a decided one for whoever carries it out.
+    pub(super) fn leave(&mut self, kind: Kind, decided: Box<Decided>) {
+        self.lane_mut(kind).decided = Some((decided, current().id()));
+    }
+
+    /// Takes the decided one of a kind, of whatever thread or of this one.
+    pub(super) fn take(&mut self, kind: Kind, of: Option<ThreadId>) -> Option<Box<Decided>> {
+        let is_its = |(_, who): &mut (_, ThreadId)| of.is_none_or(|of| of == *who);
+        let (decided, _) = self.lane_mut(kind).decided.take_if(is_its)?;
+        Some(decided)
+    }
+
+    /// Whether a thread has let one be decided, where it has to carry it out itself.
+    pub(super) fn is_left_to(&self, who: ThreadId) -> bool {
+        let mut decided = self.lanes.iter().flat_map(|lane| &lane.decided);
+        decided.any(|(_, by)| *by == who)
+    }
+
+    /// Whether one of a kind may be decided now.
+    pub(super) fn may_decide(&self, kind: Kind) -> bool {
+        let lane = self.lane(kind);
+        let is_somebody_there = !lane.is_away && self.helpers == 0;
+        lane.decided.is_none() && (is_somebody_there || self.sought == Some(kind))
+    }
+
+    /// Notes that somebody looks for one of this kind, or has looked.
+    pub(super) const fn seek(&mut self, kind: Option<Kind>) {
+        self.sought = kind;
+    }
+
+    /// Whether the thread of a kind may be in code of the host's.
+    pub(super) const fn is_away(&self, kind: Kind) -> bool {
+        self.lane(kind).is_away
+    }
+
+    pub(super) const fn set_away(&mut self, kind: Kind, is_away: bool) {
+        self.lane_mut(kind).is_away = is_away;
+    }
+
+    /// A thread of the host's begins to carry one out: until it [ends](Self::end_help) it may be in code
+    /// that waits for another one.
+    pub(super) const fn begin_help(&mut self) {
+        self.helpers += 1;
+    }
+
+    pub(super) const fn end_help(&mut self) {
+        self.helpers -= 1;
+    }
+
+    /// Notes that the lease of a revocation is going to be revoked. Returns whether it was not.
+    pub(super) fn begin_revoke(&mut self, one: &Revocation) -> bool {
+        self.revoking.insert(one.id, one.fence) != Some(one.fence)
+    }
+
+    /// Whether the revoke of a lease is on its way.
+    pub(super) fn is_revoking(&self, id: LeaseId) -> bool {
+        self.revoking.contains_key(&id)
+    }
+
+    /// The revokes of these leases are over, whatever came of them.
+    pub(super) fn end_revokes(&mut self, revocations: &[Revocation]) {
+        for one in revocations {
+            if self.revoking.get(&one.id) == Some(&one.fence) {
+                self.revoking.remove(&one.id);
+            }
         }
     }
 
-    pub(super) const fn of_mut(&mut self, kind: Kind) -> &mut VecDeque<Box<Decided>> {
-        match kind {
-            Kind::Expiries => &mut self.expiries,
-            Kind::Deletions => &mut self.deletions,
-            Kind::Checkpoints => &mut self.checkpoints,
+    pub(super) const fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Forgets all of them. Returns them, to be dropped without the lock.
+    #[must_use]
+    pub(super) fn clear(&mut self) -> Self {
+        self.generation += 1;
+        let mut cleared = Self {
+            revoking: std::mem::take(&mut self.revoking),
+            ..Self::default()
+        };
+        for (lane, cleared) in self.lanes.iter_mut().zip(&mut cleared.lanes) {
+            cleared.queue = std::mem::take(&mut lane.queue);
+            cleared.decided = lane.decided.take();
         }
-    }
-
-    /// Whether the thread that revokes what has expired has something to carry out.
-    pub(super) fn has_expiries(&self, driver: Driver) -> bool {
-        // Deletions have a thread of their own, if there are threads.
-        !self.expiries.is_empty() || driver == Driver::Manual && !self.deletions.is_empty()
-    }
-
-    pub(super) fn has_checkpoints(&self) -> bool {
-        !self.checkpoints.is_empty()
+        cleared
     }
 }

@@ -1,10 +1,14 @@
+use std::collections::VecDeque;
+
 use super::Shared;
+use super::job::Job;
+use super::own::OwnCommands;
 use super::state::State;
 use super::turn::Writer;
 use crate::sync::Arc;
 use crate::{
-    Backend, BackendError, Epoch, LeaseError, LeaseRow, LessorEvent, RangeDeleter, Recovery,
-    Replaced, StrangeRow,
+    Backend, BackendError, Epoch, ExpiredBatch, LeaseError, LeaseRow, LessorEvent, RangeDeleter,
+    Recovery, Replaced, StrangeRow,
 };
 
 /// How many rows are read before their leases are made: what the backend does between two rows would
@@ -71,6 +75,8 @@ struct Old {
     was_primary: bool,
     strange: Vec<StrangeRow>,
     _state: Replaced,
+    _own: (OwnCommands, Vec<Job>),
+    _batches: VecDeque<ExpiredBatch>,
     _backend: Arc<dyn Backend>,
     _deleter: Option<Arc<dyn RangeDeleter>>,
 }
@@ -87,7 +93,11 @@ impl State {
     ) -> Result<Old, LeaseError> {
         self.check_running()?;
         let was_primary = self.core.is_primary();
+        // What the old state has delivered, or has come to, is not done to the new one.
+        let own = (self.own.clear(), self.road.waiting.take_own());
         let old = Old {
+            _own: own,
+            _batches: std::mem::take(&mut self.outbox.batches),
             was_primary,
             strange,
             _state: self.core.finish_recovery(recovery, epoch),

@@ -61,9 +61,23 @@ impl Resets {
         begun
     }
 
-    pub(super) fn end(&mut self, id: LeaseId) -> impl Iterator<Item = Arc<ResetDone>> + use<> {
-        self.wanted.remove(&id);
-        let reset = self.of.remove(&id);
+    /// A checkpoint was brought, or could not be. Returns who waits for it. If they wait for another one
+    /// of the lease by now, of a later epoch perhaps, that is wanted.
+    pub(super) fn end(
+        &mut self,
+        brought: &Checkpoint,
+    ) -> impl Iterator<Item = Arc<ResetDone>> + use<> {
+        let id = brought.id;
+        let reset = match self.of.get(&id) {
+            Some(reset) if reset.checkpoint != *brought => {
+                self.wanted.insert(id);
+                None
+            }
+            _ => {
+                self.wanted.remove(&id);
+                self.of.remove(&id)
+            }
+        };
         let waiting = reset.map(|reset| reset.waiting).unwrap_or_default();
         waiting.into_iter().filter_map(|one| one.upgrade())
     }
@@ -84,7 +98,7 @@ mod tests {
             assert!(!resets.note(checkpoint, &Arc::new(Slot::default())));
         }
         assert!(resets.of[&id].waiting.len() <= 2 * FEW);
-        assert_eq!(resets.end(id).count(), 1);
+        assert_eq!(resets.end(&checkpoint).count(), 1);
         assert!(resets.note(checkpoint, &stays), "it is over");
     }
 }

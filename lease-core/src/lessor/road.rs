@@ -56,6 +56,8 @@ impl Shared {
 
     /// Waits until the job is decided.
     fn decide(&self, job: Job, deadline: &Deadline) -> Result<Decided, LeaseError> {
+        // While this thread waits it carries out nothing.
+        self.help();
         let seat = Seat::new();
         let is_inside = self.state.is_inside();
         let number = self.state.with(|state| {

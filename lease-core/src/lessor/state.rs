@@ -6,7 +6,7 @@ use super::isolate::{is_inside, isolate_inside};
 use super::journal::Journal;
 use super::line::Road;
 use super::outbox::Outbox;
-use super::own::OwnCommands;
+use super::own::{Kind, OwnCommands};
 use super::resets::Resets;
 use super::sleepers::{Caller, Sleepers};
 use super::{CheckpointMode, Driver};
@@ -41,7 +41,7 @@ pub(super) struct State {
     pub(super) alarms: Alarms,
     pub(super) errands: Errands,
     waits: BTreeMap<Ticket, Arc<Slot<TicketOutcome>>>,
-    driver: Driver,
+    pub(super) driver: Driver,
     // Who sleeps until the alarms of a lessor that is driven by hand.
     sleepers: Sleepers,
     // Whether an alarm was brought forward since the lessor was driven.
@@ -135,7 +135,9 @@ impl State {
         if self.is_stopped {
             return None;
         }
-        if self.own.has_expiries(self.driver) {
+        if self.has_own(Kind::Expiries)
+            || self.driver == Driver::Manual && self.has_own(Kind::Deletions)
+        {
             return Some(Timestamp::ZERO);
         }
         let next = self.core.next_expiry()?;
@@ -147,7 +149,7 @@ impl State {
     pub(super) fn next_checkpoint(&self) -> Option<Timestamp> {
         if self.is_stopped || matches!(self.checkpoints, CheckpointMode::Polled) {
             None
-        } else if self.resets.is_wanted() || self.own.has_checkpoints() {
+        } else if self.resets.is_wanted() || self.has_own(Kind::Checkpoints) {
             Some(Timestamp::ZERO)
         } else {
             self.core.next_checkpoint()

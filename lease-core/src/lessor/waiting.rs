@@ -26,7 +26,6 @@ pub(super) struct Waiter {
 }
 
 /// What a job waits for.
-#[derive(Clone, Copy)]
 pub(super) enum Behind {
     /// What is claimed.
     Claim(Obstacle),
@@ -43,6 +42,11 @@ impl Waiting {
         self.jobs.is_empty()
     }
 
+    /// Whether one of them begins an epoch.
+    pub(super) fn has_epoch(&self) -> bool {
+        self.jobs.values().any(|waiter| waiter.job.begins_epoch())
+    }
+
     /// Adds a job that nobody has looked at. Returns its number.
     pub(super) fn push(&mut self, job: Job, seat: Option<Arc<Seat>>) -> u64 {
         let number = self.next;
@@ -55,6 +59,12 @@ impl Waiting {
         };
         self.jobs.insert(number, waiter);
         number
+    }
+
+    /// Takes those that nobody waits for: the lessor's own.
+    pub(super) fn take_own(&mut self) -> Vec<Job> {
+        let own = self.jobs.extract_if(.., |_, waiter| waiter.seat.is_none());
+        own.map(|(_, waiter)| waiter.job).collect()
     }
 
     /// Takes all of them. Returns who waits for them.
@@ -77,10 +87,10 @@ impl Waiting {
     }
 
     pub(super) fn is_still_behind(&self, waiter: &Waiter, core: &LessorCore) -> bool {
-        match waiter.behind {
-            Some(Behind::Job(earlier)) => self.jobs.contains_key(&earlier),
-            Some(Behind::Claim(Obstacle::Lease(id))) => core.is_claimed(id),
-            Some(Behind::Claim(Obstacle::Other)) | None => false,
+        match &waiter.behind {
+            Some(Behind::Job(earlier)) => self.jobs.contains_key(earlier),
+            Some(Behind::Claim(obstacle)) => core.is_in_the_way(obstacle),
+            None => false,
         }
     }
 }

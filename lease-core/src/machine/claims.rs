@@ -8,12 +8,18 @@ use crate::probe::planted;
 use crate::{Command, LeaseId, LeaseItem};
 
 /// What keeps a command from being decided.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Obstacle {
     /// A decided command has a claim on this lease.
     Lease(LeaseId),
-    /// Something else: the epoch, an item of no lease, or the last room for a lease.
-    Other,
+    /// A decided attach has a claim on this item, which belongs to no lease.
+    Item(LeaseItem),
+    /// The epoch is about to be raised.
+    Epoch,
+    /// Decided commands hold the epoch where it is.
+    EpochHeld,
+    /// Decided grants have the last room for leases.
+    Room,
 }
 
 /// What the commands that are decided and not applied yet have a claim on.
@@ -46,6 +52,24 @@ impl LessorCore {
     #[cfg(feature = "std")]
     pub(crate) fn is_claimed(&self, id: LeaseId) -> bool {
         self.claims.leases.contains(&id)
+    }
+
+    /// Whether the epoch is about to be raised: until then nothing is decided.
+    #[cfg(feature = "std")]
+    pub(crate) const fn is_epoch_claimed(&self) -> bool {
+        self.claims.epoch
+    }
+
+    /// Whether what kept a command from being decided still does.
+    #[cfg(feature = "std")]
+    pub(crate) fn is_in_the_way(&self, obstacle: &Obstacle) -> bool {
+        match obstacle {
+            Obstacle::Lease(id) => self.claims.leases.contains(id),
+            Obstacle::Item(item) => self.claims.items.contains(item),
+            Obstacle::Epoch => self.claims.epoch,
+            Obstacle::EpochHeld => self.claims.epoch_holders > 0,
+            Obstacle::Room => self.claims_the_rest(),
+        }
     }
 
     /// Notes that the rows of a decision are going to be written, in any order with those of others.
@@ -88,15 +112,18 @@ impl LessorCore {
         if !self.has_claims() {
             return None;
         }
-        let is_full = matches!(command, Command::Grant(_)) && self.claims_the_rest();
-        let is_held = matches!(command, Command::BeginEpoch(_)) && self.claims.epoch_holders > 0;
-        if is_full || is_held || self.claims.epoch {
-            return Some(Obstacle::Other);
+        match command {
+            _ if self.claims.epoch => return Some(Obstacle::Epoch),
+            Command::Grant(_) if self.claims_the_rest() => return Some(Obstacle::Room),
+            Command::BeginEpoch(_) if self.claims.epoch_holders > 0 => {
+                return Some(Obstacle::EpochHeld);
+            }
+            _ => {}
         }
         let mut touched = self.touched_by(command).into_iter();
         match touched.find(|id| self.claims.leases.contains(id)) {
             Some(id) => Some(Obstacle::Lease(id)),
-            None => (self.claims.has_item_of(command)).then_some(Obstacle::Other),
+            None => self.claims.item_of(command).cloned().map(Obstacle::Item),
         }
     }
 
@@ -175,12 +202,12 @@ impl Claims {
         self.leases.is_empty() && !self.epoch
     }
 
-    fn has_item_of(&self, command: &Command) -> bool {
+    fn item_of<'c>(&self, command: &'c Command) -> Option<&'c LeaseItem> {
         match command {
             Command::Attach { items, .. } if !self.items.is_empty() => {
-                items.iter().any(|item| self.items.contains(item))
+                items.iter().find(|item| self.items.contains(*item))
             }
-            _ => false,
+            _ => None,
         }
     }
 }

@@ -9,7 +9,7 @@ use super::time::Now;
 use crate::primary::Primary;
 use crate::primary::attempts::max_batch;
 use crate::probe::{planted, sometimes};
-use crate::table::record::{Phase, Place, Record};
+use crate::table::record::{FAR_FUTURE_MS, Phase, Place, Record};
 use crate::table::records::Records;
 use crate::{ExpiredBatch, ExpiredLease, ExpiryFence, LeaseId, LessorStats};
 
@@ -75,6 +75,16 @@ impl LessorCore {
     /// # Ok::<(), lease_core::LeaseError>(())
     /// ```
     pub fn poll_expired(&mut self, now: Timestamp) -> Option<ExpiredBatch> {
+        self.poll_expired_but(now, &|_| false)
+    }
+
+    /// As [`poll_expired`](Self::poll_expired), but a lease that was delivered before and that is `held`
+    /// is not delivered again, and takes nothing of the revoke rate, until a retry interval has passed.
+    pub(crate) fn poll_expired_but(
+        &mut self,
+        now: Timestamp,
+        is_held: &dyn Fn(LeaseId) -> bool,
+    ) -> Option<ExpiredBatch> {
         let now = self.read_clock(now);
         if self.suspended {
             return None;
@@ -92,6 +102,7 @@ impl LessorCore {
         let mut delivery = Delivery {
             now,
             max_batch: max_batch(&self.config),
+            is_held,
             stats: &mut self.stats,
             leases: Vec::new(),
         };
@@ -257,6 +268,7 @@ impl Primary {
 struct Delivery<'a> {
     now: Now,
     max_batch: usize,
+    is_held: &'a dyn Fn(LeaseId) -> bool,
     stats: &'a mut LessorStats,
     leases: Vec<ExpiredLease>,
 }
@@ -284,6 +296,11 @@ impl Delivery<'_> {
     fn decide(&mut self, primary: &mut Primary, record: &mut Record) {
         let attempt = match record.phase() {
             Phase::Active => 0,
+            Phase::Expiring if (self.is_held)(record.id()) => {
+                let again_ms = self.now.ceil_ms.saturating_add(primary.attempts.retry_ms());
+                record.set_deadline_ms(again_ms.min(FAR_FUTURE_MS));
+                return primary.queue(record);
+            }
             Phase::Expiring => primary.attempts.next_number(record.id()),
         };
         let now_ms = self.now.floor_ms;

@@ -34,8 +34,8 @@ pub(crate) fn gate() -> (Gate, Keeper) {
 
 impl Gate {
     pub(crate) fn pass(&self) {
-        let mut sides = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let sides = sides.take();
+        let sides = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // The first one waits here, and all others pass.
         if let Some((tell, may_go)) = sides {
             tell.send(()).expect("the test waits");
             may_go.recv().expect("the test lets it go");

@@ -5,6 +5,7 @@
 )]
 
 mod apart;
+mod aside;
 mod commits;
 mod expiry;
 mod gates;

@@ -9,6 +9,7 @@
 //! schedule, so that each schedule is another program too.
 
 mod alarms;
+mod aside;
 mod checkpoints;
 mod commands;
 mod history;

@@ -1,0 +1,125 @@
+//! The commands that a lessor gives itself, while its threads are in code of the host's that touches the
+//! same leases, and over a recovery.
+
+use std::sync::OnceLock;
+
+use super::store::Store;
+use super::world::{Setting, World, items, join, lease};
+use super::{draw, explore};
+use crate::sync::{Arc, Weak};
+use crate::{Driver, Durability, ExpiryMode, LeaseRow, Lessor, LessorEvent, Observer, Ttl};
+
+const LEASES: i64 = 3;
+
+/// An observer that touches a lease when another one has expired and is gone.
+struct Touches(Arc<OnceLock<Weak<World>>>);
+
+impl Observer for Touches {
+    fn observe(&self, event: &LessorEvent<'_>) {
+        let world = self.0.get().and_then(Weak::upgrade);
+        if let (LessorEvent::Revoked { .. }, Some(world)) = (event, world) {
+            touch(&world);
+        }
+    }
+}
+
+// It may be gone.
+fn touch(world: &World) {
+    let id = lease(1 + draw(LEASES as usize) as i64);
+    match draw(3) {
+        0 => drop(world.lessor.attach(id, &items(&[draw(2)]))),
+        1 => drop(world.lessor.checkpoint(id, 1)),
+        _ => drop(world.lessor.detach(id, &items(&[0, 1]))),
+    }
+}
+
+/// INV-26: nobody waits for a thread that waits for him; INV-9: what has expired goes.
+#[test]
+fn aside_observer() {
+    explore(|| {
+        let driver = if draw(2) == 0 {
+            Driver::Manual
+        } else {
+            Driver::Threads
+        };
+        let setting = Setting {
+            driver,
+            expiry: ExpiryMode::AutoRevoke,
+            ..Setting::default()
+        };
+        let place = Arc::<OnceLock<Weak<World>>>::default();
+        let touches = Arc::new(Touches(Arc::clone(&place)));
+        let world = World::with(setting, |builder| builder.observer(touches));
+        for number in 1..=LEASES {
+            world.lessor.grant(lease(number), 1).expect("free");
+            if draw(2) == 0 {
+                let item = items(&[number as usize]);
+                world.lessor.attach(lease(number), &item).expect("there");
+            }
+        }
+        place.set(Arc::downgrade(&world)).expect("once");
+        let hosts = [0, 1].map(|_| world.spawn(|world| (0..2).for_each(|_| touch(world))));
+        let driver = world.spawn(|world| {
+            world.advance(2);
+            world.lessor.tick();
+        });
+        join(Vec::from(hosts));
+        driver.join();
+        // By hand, one that has stood aside comes with the next tick.
+        world.lessor.tick();
+        world.advance(2);
+        world.lessor.tick();
+        world.store.wait_until(|contents| contents.rows.is_empty());
+        world.stop();
+    });
+}
+
+/// INV-1: what has expired in the old state, or is due for a checkpoint there, is not done to the new
+/// one, of which this is not the primary.
+#[test]
+fn aside_recovery() {
+    explore(|| {
+        let durability = if draw(2) == 0 {
+            Durability::EveryCommand
+        } else {
+            super::world::SLOWLY
+        };
+        let world = World::new(Setting {
+            durability,
+            expiry: ExpiryMode::AutoRevoke,
+            has_one_store: false,
+            ..Setting::default()
+        });
+        let (old, new) = (Store::new(), Store::new());
+        let row = |secs| LeaseRow::new(lease(1), Ttl::new(secs).expect("legal"));
+        old.change(|contents| drop(contents.rows.insert(lease(1), row(1))));
+        new.change(|contents| drop(contents.rows.insert(lease(1), row(3600))));
+        world.lessor.recover(old, None).expect("it is read");
+        let promoted = world.lessor.promote(std::time::Duration::ZERO);
+        promoted.expect("the store works");
+        if draw(2) == 0 {
+            let attached = world.lessor.attach(lease(1), &items(&[0]));
+            attached.expect("there");
+        }
+        let ticker = world.spawn(|world| {
+            world.advance(2);
+            world.lessor.tick();
+            world.lessor.tick();
+        });
+        let toucher = world.spawn(touch);
+        let target = Arc::clone(&new);
+        let recoverer = world.spawn(move |world| {
+            world.lessor.recover(target, None).expect("it is read");
+        });
+        join(Vec::from([ticker, toucher, recoverer]));
+        world.lessor.tick();
+        let there: Vec<_> = world
+            .lessor
+            .rows()
+            .iter()
+            .map(|row| row.ttl.as_secs())
+            .collect();
+        assert_eq!(there, [3600], "INV-1: there is no primary");
+        world.stop();
+    });
+}
