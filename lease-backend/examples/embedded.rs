@@ -105,10 +105,10 @@ fn after_the_crash(file: &Path) -> Result<(), BoxError> {
     lessor.promote(Duration::ZERO)?;
     for lease in lessor.leases() {
         println!(
-            "  lease {}: granted {} s, {} ms remain, keys {:?}",
+            "  lease {}: granted {} s, {:?} remain, keys {:?}",
             lease.id().get(),
             lease.ttl().as_secs(),
-            lease.remaining().as_millis(),
+            lease.remaining().unwrap_or_default(),
             lease.keys()
         );
     }

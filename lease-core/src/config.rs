@@ -1,3 +1,4 @@
+use core::fmt;
 use core::num::NonZeroU32;
 use core::time::Duration;
 
@@ -16,7 +17,7 @@ use crate::{LeaseError, MAX_LEASE_TTL, Ttl};
 /// assert_eq!(config.admit_ttl(0)?.as_secs(), 5);
 /// # Ok::<(), lease_core::LeaseError>(())
 /// ```
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct LessorConfig {
     /// A grant with a smaller TTL is raised to this one. Default 1 s; etcd's server sets it to a
     /// bit more than its election timeout.
@@ -101,5 +102,56 @@ impl Default for LessorConfig {
             clock_lag: Duration::ZERO,
             hash_seed: None,
         }
+    }
+}
+
+/// Without the hash seed, which nobody is to read in a log.
+impl fmt::Debug for LessorConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            min_ttl,
+            checkpoint_interval,
+            expired_lease_retry_interval,
+            checkpoint_persist,
+            revoke_rate_per_sec,
+            max_expired_batch_size,
+            checkpoint_rate_per_sec,
+            max_checkpoint_batch_size,
+            max_leases,
+            max_items_per_lease,
+            clock_lag,
+            hash_seed: _,
+        } = self;
+        f.debug_struct("LessorConfig")
+            .field("min_ttl", min_ttl)
+            .field("checkpoint_interval", checkpoint_interval)
+            .field("expired_lease_retry_interval", expired_lease_retry_interval)
+            .field("checkpoint_persist", checkpoint_persist)
+            .field("revoke_rate_per_sec", revoke_rate_per_sec)
+            .field("max_expired_batch_size", max_expired_batch_size)
+            .field("checkpoint_rate_per_sec", checkpoint_rate_per_sec)
+            .field("max_checkpoint_batch_size", max_checkpoint_batch_size)
+            .field("max_leases", max_leases)
+            .field("max_items_per_lease", max_items_per_lease)
+            .field("clock_lag", clock_lag)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+
+    use super::*;
+
+    #[test]
+    fn its_text_has_units_and_no_secret() {
+        let config = LessorConfig {
+            hash_seed: Some(0x5eed),
+            ..LessorConfig::default()
+        };
+        let text = format!("{config:?}");
+        assert!(text.contains("min_ttl: Ttl(1 s), checkpoint_interval: 300s"));
+        assert!(!text.contains("seed") && !text.contains(&format!("{}", 0x5eed)));
     }
 }

@@ -112,7 +112,7 @@ impl fmt::Debug for LeaseId {
 /// assert!(lessor.grant(id, 60)?.incarnation() > first, "the id is the same");
 /// # Ok::<(), lease_core::LeaseError>(())
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Incarnation(u64);
 
 impl Incarnation {
@@ -225,6 +225,12 @@ impl fmt::Display for Incarnation {
                 write!(f, "{epoch}.{number}")
             }
         }
+    }
+}
+
+impl fmt::Debug for Incarnation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Incarnation({self})")
     }
 }
 

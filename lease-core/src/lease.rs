@@ -1,5 +1,6 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::fmt;
 use core::time::Duration;
 
 use crate::{Epoch, Incarnation, LeaseId, LeaseItem, Ttl};
@@ -19,7 +20,7 @@ use crate::{Epoch, Incarnation, LeaseId, LeaseItem, Ttl};
 /// assert_eq!(lessor.lookup(id).map(|lease| lease.keys().len()), Some(1));
 /// # Ok::<(), lease_core::LeaseError>(())
 /// ```
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Lease {
     pub(crate) id: LeaseId,
     pub(crate) ttl: Ttl,
@@ -212,26 +213,29 @@ impl Lease {
         }
     }
 
-    /// The time to expiry, zero once expired; [`Duration::MAX`] while demoted.
+    /// The time to expiry, zero once expired. `None` while [`demoted`](Self::demoted): only the primary
+    /// counts it down, and no other member knows it.
+    ///
+    /// etcd's answers the largest duration then, which overflows what it is added to.
     ///
     /// ```
     /// # use lease_core::{BackendLessor, LeaseId, Lessor, ManualClock, NullBackend};
     /// # use std::{sync::Arc, time::Duration};
     /// # let clock = Arc::new(ManualClock::default());
     /// # let lessor = BackendLessor::builder(Arc::new(NullBackend)).clock(clock.clone()).build()?;
-    /// # lessor.promote(Duration::ZERO)?;
     /// # let id = LeaseId::try_from(7)?;
-    /// lessor.grant(id, 60)?;
+    /// assert_eq!(lessor.grant(id, 60)?.remaining(), None, "it is no primary");
+    /// lessor.promote(Duration::ZERO)?;
     /// clock.advance(Duration::from_secs(20));
-    /// let remaining = lessor.lookup(id).map(|lease| lease.remaining());
-    /// assert_eq!(remaining, Some(Duration::from_secs(40)));
+    /// let lease = lessor.lookup(id).expect("it is there");
+    /// assert_eq!(lease.remaining(), Some(Duration::from_secs(40)));
     /// # Ok::<(), lease_core::LeaseError>(())
     /// ```
     #[must_use]
-    pub fn remaining(&self) -> Duration {
+    pub const fn remaining(&self) -> Option<Duration> {
         match self.remaining {
-            Remaining::NOT_COUNTED => Duration::MAX,
-            Remaining(millis) => Duration::from_millis(millis),
+            Remaining::NOT_COUNTED => None,
+            Remaining(millis) => Some(Duration::from_millis(millis)),
         }
     }
 
@@ -335,8 +339,24 @@ impl Lease {
     }
 }
 
+/// As its methods tell it.
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lease")
+            .field("id", &self.id)
+            .field("ttl", &self.ttl)
+            .field("incarnation", &self.incarnation)
+            .field("remaining", &self.remaining())
+            .field("checkpointed_remaining", &self.checkpointed_remaining())
+            .field("keys", &self.keys())
+            .finish()
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use alloc::format;
+
     use super::*;
 
     #[test]
@@ -363,11 +383,26 @@ mod tests {
         let mut lease = Lease::new(id, Ttl::MIN);
         assert_eq!((lease.id(), lease.ttl()), (id, Ttl::MIN));
         assert!(lease.demoted());
-        assert_eq!(lease.remaining(), Duration::MAX);
+        assert_eq!(lease.remaining(), None);
         assert_eq!(lease.checkpointed_remaining(), None);
         for key in ["b", "a", "b"] {
             lease.set_lease_item(key.into());
         }
         assert_eq!(lease.keys(), ["a".into(), "b".into()]);
+    }
+
+    #[test]
+    fn its_text_is_what_its_methods_tell() {
+        let id = LeaseId::new(7).expect("not zero");
+        let mut lease = Lease::new(id, Ttl::MIN);
+        let demoted = "Lease { id: LeaseId(7), ttl: Ttl(1 s), incarnation: Incarnation(0.0), \
+                       remaining: None, checkpointed_remaining: None, keys: [] }";
+        assert_eq!(format!("{lease:?}"), demoted);
+        lease.remaining = Remaining::millis(500);
+        lease.set_lease_item("a".into());
+        let counted = "Lease { id: LeaseId(7), ttl: Ttl(1 s), incarnation: Incarnation(0.0), \
+                       remaining: Some(500ms), checkpointed_remaining: None, \
+                       keys: [LeaseItem(\"a\")] }";
+        assert_eq!(format!("{lease:?}"), counted);
     }
 }

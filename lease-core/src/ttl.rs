@@ -17,7 +17,7 @@ pub const MAX_LEASE_TTL: i64 = 9_000_000_000;
 /// assert_eq!(Ttl::new(0), Err(LeaseError::LeaseTtlTooSmall));
 /// # Ok::<(), LeaseError>(())
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ttl(NonZeroU64);
 
 impl Ttl {
@@ -121,6 +121,12 @@ impl TryFrom<i64> for Ttl {
 impl fmt::Display for Ttl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} s", self.0)
+    }
+}
+
+impl fmt::Debug for Ttl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Ttl({self})")
     }
 }
 

@@ -161,7 +161,7 @@ impl BackendLessorBuilder {
     /// lessor.grant(LeaseId::try_from(7)?, 60)?;
     /// clock.advance(Duration::from_secs(20));
     /// let lease = lessor.lookup(LeaseId::try_from(7)?).expect("it is there");
-    /// assert_eq!(lease.remaining(), Duration::from_secs(40));
+    /// assert_eq!(lease.remaining(), Some(Duration::from_secs(40)));
     /// # Ok::<(), lease_core::LeaseError>(())
     /// ```
     #[must_use]

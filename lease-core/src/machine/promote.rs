@@ -69,7 +69,7 @@ impl LessorCore {
     /// let extend = Duration::from_secs(2); // for clients that had no leader to renew with
     /// assert!(matches!(lessor.promote(now, Epoch::new(5), extend), Promotion::Changed(_)));
     /// let lease = lessor.lookup(now, id).expect("it is there");
-    /// assert_eq!(lease.remaining(), Duration::from_secs(12));
+    /// assert_eq!(lease.remaining(), Some(Duration::from_secs(12)));
     /// assert!(matches!(lessor.promote(now, Epoch::new(4), extend), Promotion::Ignored));
     /// # Ok::<(), lease_core::LeaseError>(())
     /// ```

@@ -156,7 +156,7 @@ fn f24_a_restart_continues_with_what_remained() {
         .promote(Duration::from_secs(1))
         .expect("the epoch is stored");
     let lease = restarted.lookup(id(1)).expect("recovered");
-    assert_eq!(lease.remaining(), Duration::from_secs(401));
+    assert_eq!(lease.remaining(), Some(Duration::from_secs(401)));
     assert!(restarted.primary_epoch() > bench.lessor.primary_epoch());
     assert_eq!(restarted.renew(id(1)).map(Ttl::as_secs), Ok(1000));
     let before = bench.lessor.grant(id(2), 1).expect("free").fencing_token();

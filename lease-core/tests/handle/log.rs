@@ -78,7 +78,7 @@ fn what_an_old_term_decided_changes_nothing() {
     assert!(!lessor.demote_from(Epoch::new(4)));
     assert_eq!(lessor.primary_epoch(), Some(Epoch::new(5)));
     let lease = lessor.grant(id(1), 10).expect("free");
-    assert_eq!(lease.remaining(), Duration::from_secs(10));
+    assert_eq!(lease.remaining(), Some(Duration::from_secs(10)));
     assert!(lessor.demote_from(Epoch::new(5)));
     assert_eq!(lessor.primary_epoch(), None);
     assert!(lessor.grant(id(2), 10).expect("free").demoted());

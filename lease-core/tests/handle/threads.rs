@@ -138,7 +138,7 @@ fn threads_deliver_in_time() {
         .recv_timeout(Duration::from_secs(10))
         .expect("due after a second");
     let lease = lessor.lookup(batch.leases[0].id).expect("not revoked yet");
-    assert!(lease.remaining().is_zero());
+    assert_eq!(lease.remaining(), Some(Duration::ZERO));
 }
 
 /// The clock of the hot path is behind by two of the kernel's ticks; a lease that counts from its

@@ -462,9 +462,8 @@ impl Run {
         assert!(lease.keys().iter().eq(&expected.items));
         let remaining = self.reference.remaining_ms(id);
         assert_eq!(lease.demoted(), remaining.is_none());
-        if let Some(remaining) = remaining {
-            assert_eq!(lease.remaining(), Duration::from_millis(remaining), "{id}");
-        }
+        let remaining = remaining.map(Duration::from_millis);
+        assert_eq!(lease.remaining(), remaining, "{id}");
     }
 
     /// Every wait ends when it must, with the right answer, and none before.

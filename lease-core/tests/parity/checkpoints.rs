@@ -71,7 +71,7 @@ fn a_restart_has_what_remained_if_that_was_stored() {
             .expect("the epoch is stored");
         let lease = restarted.lookup(id(2)).expect("there");
         let left = Duration::from_secs(remaining.unwrap_or(10));
-        assert_eq!(lease.remaining(), left);
+        assert_eq!(lease.remaining(), Some(left));
     }
 }
 

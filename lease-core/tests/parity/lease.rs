@@ -21,7 +21,7 @@ fn a_lease_has_an_id_a_ttl_what_remains_and_its_keys() {
     assert_eq!(lease.id().get(), -7);
     assert_eq!(lease.ttl().get(), 1000);
     assert_eq!(lease.keys(), items(&["a", "b"]));
-    assert_eq!(lease.remaining(), Duration::from_secs(990));
+    assert_eq!(lease.remaining(), Some(Duration::from_secs(990)));
     assert_eq!(lease.checkpointed_remaining().map(Ttl::get), Some(400));
 }
 
@@ -32,7 +32,7 @@ fn only_the_primary_counts_down() {
     bench.at_secs(1_000_000);
     let lease = bench.lessor.lookup(id(1)).expect("it cannot expire");
     assert!(lease.demoted());
-    assert_eq!(lease.remaining(), Duration::MAX);
+    assert_eq!(lease.remaining(), None);
 
     bench
         .lessor
@@ -41,12 +41,12 @@ fn only_the_primary_counts_down() {
     bench.at_secs(1_000_004);
     let lease = bench.lessor.lookup(id(1)).expect("there");
     assert!(!lease.demoted());
-    assert_eq!(lease.remaining(), Duration::from_secs(6));
+    assert_eq!(lease.remaining(), Some(Duration::from_secs(6)));
 
     bench.lessor.demote();
     let lease = bench.lessor.lookup(id(1)).expect("there");
     assert!(lease.demoted());
-    assert_eq!(lease.remaining(), Duration::MAX);
+    assert_eq!(lease.remaining(), None);
 }
 
 /// It is what the whole lease says, without the items: also of a fake, which has no short cut.
@@ -90,7 +90,7 @@ fn an_expired_lease_has_nothing_left() {
     bench.at_secs(100);
     let lease = bench.lessor.lookup(id(1)).expect("nobody revoked it");
     assert!(!lease.demoted());
-    assert_eq!(lease.remaining(), Duration::ZERO);
+    assert_eq!(lease.remaining(), Some(Duration::ZERO));
     assert_eq!(bench.lessor.lookup(id(2)), None);
 }
 

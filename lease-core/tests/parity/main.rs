@@ -76,7 +76,7 @@ impl Bench {
 
     fn remaining_secs(&self, number: i64) -> u64 {
         let lease = self.lessor.lookup(id(number)).expect("it is there");
-        lease.remaining().as_secs()
+        lease.remaining().expect("it is the primary").as_secs()
     }
 
     /// What remains according to the last checkpoint.

@@ -150,10 +150,11 @@ impl Reply {
     #[must_use]
     pub fn time_to_live(lease: Option<&Lease>, keys: Keys) -> Self {
         let refused = |error| Self::refused(Kind::TimeToLive, &error);
-        let lease = match lease {
-            None => return refused(LeaseError::LeaseNotFound),
-            Some(lease) if lease.demoted() => return refused(LeaseError::NotPrimary),
-            Some(lease) => lease,
+        let Some(lease) = lease else {
+            return refused(LeaseError::LeaseNotFound);
+        };
+        let Some(remaining) = lease.remaining() else {
+            return refused(LeaseError::NotPrimary);
         };
         let keys = match keys {
             Keys::Omit => &[],
@@ -162,7 +163,7 @@ impl Reply {
         let answer = LeaseTimeToLiveResponse {
             header: Some(ResponseHeader::default()),
             id: lease.id().get(),
-            ttl: i64::try_from(lease.remaining().as_secs()).unwrap_or(i64::MAX),
+            ttl: i64::try_from(remaining.as_secs()).unwrap_or(i64::MAX),
             granted_ttl: lease.ttl().get(),
             keys: keys.iter().map(|key| key.as_bytes().to_vec()).collect(),
         };

@@ -14,11 +14,11 @@ pub(super) fn millis(nanos: i128) -> String {
 
 /// What remains of a lease; no more than Go's durations can say.
 pub(super) fn left(lease: &Lease) -> String {
-    if lease.demoted() {
+    let Some(left) = lease.remaining() else {
         return "demoted".to_owned();
-    }
+    };
     let longest = Duration::from_nanos(i64::MAX as u64);
-    millis(lease.remaining().min(longest).as_nanos() as i128)
+    millis(left.min(longest).as_nanos() as i128)
 }
 
 pub(super) fn lease(lease: &Lease) -> String {

@@ -88,5 +88,5 @@ impl Host {
 
 /// What remains of a lease, `None` while it is demoted.
 pub(super) fn remaining_ms(lease: &Lease) -> Option<u64> {
-    (!lease.demoted()).then(|| lease.remaining().as_millis() as u64)
+    lease.remaining().map(|left| left.as_millis() as u64)
 }
