@@ -81,7 +81,7 @@ fn serve(file: &Path) -> Result<(), BoxError> {
         let mut writes = WriteBatch::default();
         writes.put(keys(), key.as_bytes(), number.to_be_bytes());
         lessor.attach_with(id, &[key.into()], writes)?;
-        println!("granted lease {number} for {ttl} s with one key");
+        println!("granted lease {id} for {ttl} s with one key");
     }
     thread::sleep(Duration::from_millis(3500));
     println!("ready, 3.5 s have passed");
@@ -106,7 +106,7 @@ fn after_the_crash(file: &Path) -> Result<(), BoxError> {
     for lease in lessor.leases() {
         println!(
             "  lease {}: granted {} s, {:?} remain, keys {:?}",
-            lease.id().get(),
+            lease.id(),
             lease.ttl().as_secs(),
             lease.remaining().unwrap_or_default(),
             lease.keys()
@@ -115,7 +115,7 @@ fn after_the_crash(file: &Path) -> Result<(), BoxError> {
     thread::sleep(Duration::from_secs(3));
     println!("parent: 3 s later");
     for lease in lessor.leases() {
-        println!("  lease {} is alive", lease.id().get());
+        println!("  lease {} is alive", lease.id());
     }
     let mut left = 0;
     backend.scan(&keys(), &mut |_, _| left += 1)?;

@@ -34,7 +34,7 @@ async fn drive(lessor: Arc<BackendLessor>) {
 async fn revoke(lessor: Arc<BackendLessor>, expired: ExpiredLeases) -> Result<(), BoxError> {
     while let Ok(batch) = expired.recv_async().await {
         for lease in &batch.leases {
-            println!("lease {} has expired", lease.id.get());
+            println!("lease {} has expired", lease.id);
         }
         let lessor = Arc::clone(&lessor);
         // A store may block.
@@ -60,15 +60,15 @@ async fn main() -> Result<(), BoxError> {
     for id in [first, second] {
         lessor.grant(id, 1)?;
     }
-    println!("granted leases 1 and 2 for one second; lease 2 is kept alive");
+    println!("granted leases {first} and {second} for one second; {second} is kept alive");
     for _ in 0..6 {
         sleep(Duration::from_millis(300)).await;
         // It waits where the lease has just expired, so the host sets the deadline.
         let renewed = timeout(Duration::from_secs(1), lessor.renew_async(second)).await?;
-        println!("renewed lease 2 for {}", renewed?);
+        println!("renewed lease {second} for {}", renewed?);
     }
     let gone = lessor.renew_async(first).await;
-    println!("lease 1: {}", gone.expect_err("it has expired"));
+    println!("lease {first}: {}", gone.expect_err("it has expired"));
     let alive: Vec<_> = (lessor.leases().iter())
         .map(|lease| lease.id().get())
         .collect();

@@ -36,6 +36,9 @@ pub enum LeaseError {
     /// No lease has this id.
     #[error("lease not found")]
     LeaseNotFound,
+    /// A number or a text that was taken for a lease's id is none.
+    #[error(transparent)]
+    InvalidLeaseId(#[from] LeaseIdError),
     /// The id is in use.
     #[error("lease already exists")]
     LeaseExists,
@@ -95,6 +98,38 @@ pub enum LeaseError {
     /// The host's checkpointer failed; the lease was not renewed.
     #[error("checkpointer failed")]
     Checkpointer(#[source] HostError),
+}
+
+/// Why a number or a text is not the id of a lease.
+///
+/// It is a [`LeaseError`] by `?`. Where an answer is to be etcd's, an id of zero is answered as an
+/// unknown one: "lease not found".
+///
+/// ```
+/// use lease_core::{LeaseError, LeaseId, LeaseIdError, Ttl};
+///
+/// fn parse(id: &str) -> Result<LeaseId, LeaseError> {
+///     Ok(id.parse::<LeaseId>()?)
+/// }
+/// let zero = parse("0").expect_err("no lease has it");
+/// assert_eq!(zero, LeaseError::InvalidLeaseId(LeaseIdError::Zero));
+/// assert_eq!(zero.to_string(), "lease id 0 stands for no lease");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum LeaseIdError {
+    /// It is [`NO_LEASE`](crate::NO_LEASE).
+    #[error("lease id 0 stands for no lease")]
+    Zero,
+    /// The text has no digits.
+    #[error("lease id without digits")]
+    Empty,
+    /// The text has something that is no hexadecimal digit, such as the `x` of a prefix.
+    #[error("lease id not in hexadecimal digits without a prefix")]
+    NotHexadecimal,
+    /// The number has more than 64 bits; often it is a decimal one.
+    #[error("lease id above 16 hexadecimal digits; is it a decimal number?")]
+    OutOfRange,
 }
 
 /// Why a backend failed.

@@ -1,7 +1,8 @@
 use core::fmt;
 use core::num::NonZeroI64;
+use core::str::FromStr;
 
-use crate::LeaseError;
+use crate::LeaseIdError;
 
 /// The number that stands for "no lease" on the wire and in etcd's API.
 ///
@@ -20,14 +21,20 @@ pub const NO_LEASE: i64 = 0;
 
 /// The name of a lease: any `i64` but zero, negative numbers included.
 ///
+/// As text it is always hexadecimal and without a prefix, as etcd's tools print and take it:
+/// [`Display`](fmt::Display) writes 16 digits, which [`FromStr`] reads back, and [`Debug`](fmt::Debug)
+/// shows the same ones. A number is a number: [`get`](Self::get), and `TryFrom<i64>`.
+///
 /// `Option<LeaseId>` is as small as `LeaseId`.
 ///
 /// ```
-/// use lease_core::{LeaseError, LeaseId};
+/// use lease_core::{LeaseId, LeaseIdError};
 ///
-/// let id = LeaseId::new(-7).expect("not zero");
-/// assert_eq!(id.get(), -7);
-/// assert_eq!(LeaseId::try_from(0), Err(LeaseError::LeaseNotFound));
+/// let id = LeaseId::try_from(0x694d5765fc71500b)?;
+/// assert_eq!(id.to_string(), "694d5765fc71500b");
+/// assert_eq!("694d5765fc71500b".parse(), Ok(id));
+/// assert_eq!(LeaseId::try_from(0), Err(LeaseIdError::Zero));
+/// # Ok::<(), LeaseIdError>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LeaseId(NonZeroI64);
@@ -56,8 +63,7 @@ impl LeaseId {
     ///
     /// let id = LeaseId::try_from(0x694d5765fc71500b)?;
     /// assert_eq!(id.get(), 7587817042727751691);
-    /// assert_eq!(id.to_string(), "694d5765fc71500b");
-    /// # Ok::<(), lease_core::LeaseError>(())
+    /// # Ok::<(), lease_core::LeaseIdError>(())
     /// ```
     #[must_use]
     pub const fn get(self) -> i64 {
@@ -65,12 +71,12 @@ impl LeaseId {
     }
 }
 
-/// Fails with [`LeaseError::LeaseNotFound`] for zero, as etcd answers a grant of id 0.
+/// Fails with [`LeaseIdError::Zero`] for zero.
 impl TryFrom<i64> for LeaseId {
-    type Error = LeaseError;
+    type Error = LeaseIdError;
 
-    fn try_from(number: i64) -> Result<Self, LeaseError> {
-        Self::new(number).ok_or(LeaseError::LeaseNotFound)
+    fn try_from(number: i64) -> Result<Self, LeaseIdError> {
+        Self::new(number).ok_or(LeaseIdError::Zero)
     }
 }
 
@@ -80,16 +86,57 @@ impl From<LeaseId> for i64 {
     }
 }
 
-/// In hexadecimal as etcd's tools print a lease id: `694d5765fc71500b`.
+/// In hexadecimal as etcd's tools print a lease id: `694d5765fc71500b`. A negative one is in two's
+/// complement: -1 is `ffffffffffffffff`.
 impl fmt::Display for LeaseId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", self.get())
     }
 }
 
+/// The same digits as in [`Display`](fmt::Display).
 impl fmt::Debug for LeaseId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "LeaseId({})", self.get())
+        write!(f, "LeaseId({self})")
+    }
+}
+
+/// Reads what [`Display`](fmt::Display) writes; leading zeros may be left out, and the digits may be
+/// upper case. A minus sign and the digits of what is below zero are also read: so etcd's tools print
+/// a negative id, and take any.
+///
+/// ```
+/// use lease_core::{LeaseId, LeaseIdError};
+///
+/// let id: LeaseId = "ffffffffffffffff".parse()?;
+/// assert_eq!(id.get(), -1);
+/// assert_eq!("-1".parse(), Ok(id));
+/// assert_eq!("10".parse::<LeaseId>()?.get(), 16, "always hexadecimal");
+/// assert_eq!("0x10".parse::<LeaseId>(), Err(LeaseIdError::NotHexadecimal));
+/// # Ok::<(), LeaseIdError>(())
+/// ```
+impl FromStr for LeaseId {
+    type Err = LeaseIdError;
+
+    fn from_str(text: &str) -> Result<Self, LeaseIdError> {
+        let (is_negative, digits) = match text.strip_prefix('-') {
+            Some(digits) => (true, digits),
+            None => (false, text),
+        };
+        if digits.is_empty() {
+            return Err(LeaseIdError::Empty);
+        }
+        if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return Err(LeaseIdError::NotHexadecimal);
+        }
+        let number = u64::from_str_radix(digits, 16).map_err(|_| LeaseIdError::OutOfRange)?;
+        let number = if is_negative {
+            let below_zero = 0_i64.checked_sub_unsigned(number);
+            below_zero.ok_or(LeaseIdError::OutOfRange)?
+        } else {
+            number.cast_signed()
+        };
+        Self::try_from(number)
     }
 }
 
@@ -303,6 +350,7 @@ impl fmt::Display for Epoch {
 
 #[cfg(test)]
 mod tests {
+    use alloc::format;
     use alloc::string::ToString;
 
     use super::*;
@@ -314,8 +362,47 @@ mod tests {
             assert_eq!(i64::from(id), number);
         }
         assert_eq!(LeaseId::new(NO_LEASE), None);
-        let id = LeaseId::new(-1).expect("not zero");
-        assert_eq!(id.to_string(), "ffffffffffffffff");
+    }
+
+    #[test]
+    fn a_text_is_hexadecimal_and_comes_back() {
+        for (number, text) in [
+            (i64::MIN, "8000000000000000"),
+            (-1, "ffffffffffffffff"),
+            (16, "0000000000000010"),
+            (i64::MAX, "7fffffffffffffff"),
+        ] {
+            let id = LeaseId::try_from(number).expect("not zero");
+            assert_eq!(id.to_string(), text);
+            assert_eq!(format!("{id:?}"), format!("LeaseId({text})"));
+            assert_eq!(text.parse(), Ok(id));
+            assert_eq!(text.to_uppercase().parse(), Ok(id));
+            // As Go prints it.
+            let sign = if number < 0 { "-" } else { "" };
+            let signed = format!("{sign}{:x}", number.unsigned_abs());
+            assert_eq!(signed.parse(), Ok(id), "{signed}");
+        }
+    }
+
+    #[test]
+    fn a_text_that_is_no_id_is_refused_with_the_reason() {
+        for (text, error) in [
+            ("", LeaseIdError::Empty),
+            ("-", LeaseIdError::Empty),
+            ("0", LeaseIdError::Zero),
+            ("-0000", LeaseIdError::Zero),
+            ("0x7", LeaseIdError::NotHexadecimal),
+            ("+7", LeaseIdError::NotHexadecimal),
+            ("--7", LeaseIdError::NotHexadecimal),
+            (" 7", LeaseIdError::NotHexadecimal),
+            ("\u{663}", LeaseIdError::NotHexadecimal),
+            ("10000000000000000", LeaseIdError::OutOfRange),
+            ("-8000000000000001", LeaseIdError::OutOfRange),
+            // A decimal number of the usual length.
+            ("7587817042727751691", LeaseIdError::OutOfRange),
+        ] {
+            assert_eq!(text.parse::<LeaseId>(), Err(error), "{text}");
+        }
     }
 
     #[test]

@@ -89,7 +89,7 @@ mod ttl;
 pub use batch::{HostWrite, LeaseWrite, Table, WriteBatch};
 pub use checkpoint::{Checkpoint, CheckpointBatch, CheckpointFence};
 pub use config::LessorConfig;
-pub use error::{BackendError, BoxError, HostError, LeaseError};
+pub use error::{BackendError, BoxError, HostError, LeaseError, LeaseIdError};
 pub use expired::{ExpiredBatch, ExpiredLease, ExpiryFence, Revocation, Revoked};
 pub use id::{Epoch, Incarnation, LeaseId, NO_LEASE};
 pub use item::LeaseItem;

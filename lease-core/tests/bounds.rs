@@ -8,8 +8,8 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use lease_core::{
-    Answer, Checkpoint, Command, Epoch, Grant, Incarnation, LeaseError, LeaseId, LessorConfig,
-    LessorCore, Renewal, Revocation, Revoked, Timestamp, Ttl, WriteBatch,
+    Answer, Checkpoint, Command, Epoch, Grant, Incarnation, LeaseError, LeaseId, LeaseIdError,
+    LessorConfig, LessorCore, Renewal, Revocation, Revoked, Timestamp, Ttl, WriteBatch,
 };
 
 use by_hand::{
@@ -24,7 +24,7 @@ fn bad_input_gets_a_clear_error() {
         max_items_per_lease: Some(1),
         ..LessorConfig::default()
     });
-    assert_eq!(LeaseId::try_from(0), Err(LeaseError::LeaseNotFound));
+    assert_eq!(LeaseId::try_from(0), Err(LeaseIdError::Zero));
     assert_eq!(
         lessor.config().admit_ttl(9_000_000_001),
         Err(LeaseError::LeaseTtlTooLarge)

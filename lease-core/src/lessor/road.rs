@@ -60,7 +60,7 @@ impl Shared {
         self.help();
         let seat = Seat::new();
         let is_inside = self.state.is_inside();
-        let number = self.state.with(|state| {
+        let number = self.state.with(|state| -> Result<_, LeaseError> {
             state.check_running()?;
             Ok(state.admit(job, Some(Arc::clone(&seat))))
         })?;

@@ -1,13 +1,15 @@
 //! Granting.
 
-use lease_core::{LeaseError, LeaseId, Lessor, LessorConfig, MAX_LEASE_TTL, NO_LEASE, Ttl};
+use lease_core::{
+    LeaseError, LeaseId, LeaseIdError, Lessor, LessorConfig, MAX_LEASE_TTL, NO_LEASE, Ttl,
+};
 
 use crate::{Bench, id, member, primary};
 
 #[test]
 fn there_is_no_lease_zero() {
     assert_eq!(LeaseId::new(NO_LEASE), None);
-    assert_eq!(LeaseId::try_from(0), Err(LeaseError::LeaseNotFound));
+    assert_eq!(LeaseId::try_from(0), Err(LeaseIdError::Zero));
 }
 
 #[test]

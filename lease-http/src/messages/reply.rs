@@ -1,7 +1,7 @@
 use std::error::Error;
 use std::fmt;
 
-use lease_core::{Lease, LeaseError, LeaseId, Renewal, Ttl};
+use lease_core::{Lease, LeaseError, LeaseId, LeaseIdError, Renewal, Ttl};
 use lease_pb::Message;
 use lease_pb::etcdserverpb::{LeaseKeepAliveResponse, LeaseTimeToLiveResponse, ResponseHeader};
 use lease_pb::leasehttppb::{Refusal, RefusalReason, RenewBatchResponse};
@@ -109,17 +109,19 @@ impl Reply {
         Self::answer(&answer)
     }
 
-    /// The lessor, or the host before it, has refused: 404 if there is no such lease; for any other
-    /// reason 400, or 500 where the time to live was asked for, with the error's text.
+    /// The lessor, or the host before it, has refused: 404 if there is no such lease, or the id is 0;
+    /// for any other reason 400, or 500 where the time to live was asked for, with the error's text.
     ///
     /// ```
-    /// use lease_core::LeaseError;
+    /// use lease_core::{LeaseError, LeaseIdError};
     /// use lease_http::messages::{Kind, Reply};
     ///
     /// let demoted = LeaseError::NotPrimary;
     /// assert_eq!(Reply::refused(Kind::Renew, &demoted).status(), 400);
     /// assert_eq!(Reply::refused(Kind::TimeToLive, &demoted).status(), 500);
     /// assert_eq!(Reply::refused(Kind::Renew, &demoted).body(), b"not a primary lessor\n");
+    /// let zero = LeaseError::from(LeaseIdError::Zero);
+    /// assert_eq!(Reply::refused(Kind::Renew, &zero).body(), b"lease not found\n");
     /// ```
     #[must_use]
     pub fn refused(kind: Kind, error: &LeaseError) -> Self {
@@ -127,6 +129,7 @@ impl Reply {
             Kind::Renew | Kind::RenewBatch => 400,
             Kind::TimeToLive => 500,
         };
+        let error = as_etcd(error);
         let (outcome, status) = match error {
             LeaseError::LeaseNotFound => (Outcome::NotFound, 404),
             LeaseError::NotPrimary => (Outcome::NotPrimary, otherwise),
@@ -320,8 +323,16 @@ impl Error for Reply {}
 /// How the text about an unknown path begins.
 pub(super) const UNKNOWN_PATH: &str = "unknown request path";
 
+/// Etcd knows id 0 as one that no lease has.
+fn as_etcd(error: &LeaseError) -> &LeaseError {
+    match error {
+        LeaseError::InvalidLeaseId(LeaseIdError::Zero) => &LeaseError::LeaseNotFound,
+        error => error,
+    }
+}
+
 fn refusal((place, answer): (u32, &Result<Renewal, LeaseError>)) -> Option<Refusal> {
-    let (reason, text) = match answer {
+    let (reason, text) = match answer.as_ref().map_err(as_etcd) {
         Ok(Renewal::Renewed(_)) => return None,
         Ok(_) => (RefusalReason::MustWait, String::new()),
         Err(LeaseError::LeaseNotFound) => (RefusalReason::NotFound, String::new()),

@@ -24,8 +24,7 @@ impl World<'_> {
     }
 
     fn answer(&mut self, command: &Command) -> Result<String> {
-        let with_id = |id: i64, work: &mut dyn FnMut(LeaseId) -> String| match LeaseId::try_from(id)
-        {
+        let with_id = |id: i64, work: &mut dyn FnMut(LeaseId) -> String| match lease_id(id) {
             Ok(id) => work(id),
             Err(error) => text::error(&error),
         };
@@ -157,7 +156,7 @@ impl World<'_> {
     }
 
     fn grant(&self, id: i64, ttl: i64) -> String {
-        let granted = LeaseId::try_from(id).and_then(|id| self.lessor().grant(id, ttl));
+        let granted = lease_id(id).and_then(|id| self.lessor().grant(id, ttl));
         match granted {
             Ok(lease) => format!("ok ttl={} left={}", lease.ttl().get(), text::left(&lease)),
             Err(error) => text::error(&error),
@@ -233,4 +232,9 @@ fn changed(changed: bool) -> String {
 
 fn items(keys: &[Vec<u8>]) -> Vec<LeaseItem> {
     keys.iter().map(|key| LeaseItem::new(key.clone())).collect()
+}
+
+/// What etcd answers for the id that is none.
+fn lease_id(id: i64) -> Result<LeaseId, LeaseError> {
+    LeaseId::new(id).ok_or(LeaseError::LeaseNotFound)
 }
