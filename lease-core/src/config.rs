@@ -2,7 +2,7 @@ use core::fmt;
 use core::num::NonZeroU32;
 use core::time::Duration;
 
-use crate::{LeaseError, MAX_LEASE_TTL, Ttl};
+use crate::{LeaseError, MAX_LEASE_TTL, RequestedTtl, Ttl};
 
 /// How a lessor behaves. The defaults are etcd's.
 ///
@@ -61,7 +61,7 @@ pub struct LessorConfig {
 }
 
 impl LessorConfig {
-    /// The TTL that a grant of `secs` seconds gets: raised to [`min_ttl`](Self::min_ttl).
+    /// The TTL that a grant gets that asks for this one: raised to [`min_ttl`](Self::min_ttl).
     ///
     /// Do this where a command is made, not where it is applied: members with different settings
     /// would diverge.
@@ -78,7 +78,8 @@ impl LessorConfig {
     /// assert_eq!(config.admit_ttl(MAX_LEASE_TTL + 1), Err(LeaseError::LeaseTtlTooLarge));
     /// # Ok::<(), LeaseError>(())
     /// ```
-    pub fn admit_ttl(&self, secs: i64) -> Result<Ttl, LeaseError> {
+    pub fn admit_ttl(&self, ttl: impl Into<RequestedTtl>) -> Result<Ttl, LeaseError> {
+        let secs = ttl.into().as_secs();
         if secs > MAX_LEASE_TTL {
             return Err(LeaseError::LeaseTtlTooLarge);
         }

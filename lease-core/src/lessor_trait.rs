@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use crate::{
     Backend, BackendError, Checkpointer, Epoch, ExpiredBatch, ExpiredLeases, Lease, LeaseError,
-    LeaseId, LeaseItem, RangeDeleter, Renewal, Revoked, TimeToLive, Timestamp, Ttl,
+    LeaseId, LeaseItem, RangeDeleter, Renewal, RequestedTtl, Revoked, TimeToLive, Timestamp, Ttl,
 };
 
 /// Owns leases: grants, revokes, renews and expires them. etcd's interface, and a little more.
@@ -57,8 +57,9 @@ pub trait Lessor: Send + Sync {
     /// ```
     fn set_checkpointer(&self, checkpointer: Arc<dyn Checkpointer>);
 
-    /// Grants a lease that expires at least `ttl` seconds from now. A TTL below the configured
-    /// minimum, zero and negative ones included, is raised to it.
+    /// Grants a lease: what `grant` of a lessor does, for code that is generic over lessors. `grant`
+    /// itself, of [`BackendLessor`](crate::BackendLessor::grant) and of `dyn Lessor`, takes seconds or a
+    /// [`Duration`] as they are, which a method of a trait object cannot.
     ///
     /// # Errors
     ///
@@ -67,13 +68,16 @@ pub trait Lessor: Send + Sync {
     ///
     /// ```
     /// # use lease_core::{BackendLessor, LeaseError, LeaseId, Lessor, NullBackend};
+    /// # use std::time::Duration;
+    /// /// Of a service that is generic over lessors.
+    /// fn open_session(lessor: &impl Lessor, id: LeaseId) -> Result<u64, LeaseError> {
+    ///     Ok(lessor.grant_lease(id, Duration::from_secs(30).into())?.ttl().as_secs())
+    /// }
     /// # let lessor = BackendLessor::builder(std::sync::Arc::new(NullBackend)).build()?;
-    /// let id = LeaseId::try_from(7)?;
-    /// assert_eq!(lessor.grant(id, 60)?.ttl().as_secs(), 60);
-    /// assert_eq!(lessor.grant(id, 60), Err(LeaseError::LeaseExists));
+    /// # assert_eq!(open_session(&lessor, LeaseId::try_from(7)?), Ok(30));
     /// # Ok::<(), LeaseError>(())
     /// ```
-    fn grant(&self, id: LeaseId, ttl: i64) -> Result<Lease, LeaseError>;
+    fn grant_lease(&self, id: LeaseId, ttl: RequestedTtl) -> Result<Lease, LeaseError>;
 
     /// Revokes a lease: its items are deleted, in sorted order, and its row with them in one
     /// transaction.
@@ -542,4 +546,27 @@ pub trait Lessor: Send + Sync {
     /// # Ok::<(), LeaseError>(())
     /// ```
     fn stop(&self);
+}
+
+/// Granting through a trait object.
+impl dyn Lessor + '_ {
+    /// Grants a lease that expires no earlier than `ttl` from now: seconds, or a [`Duration`], see
+    /// [`RequestedTtl`]. A TTL below the lessor's minimum is raised to it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`grant_lease`](Lessor::grant_lease).
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, LeaseError, LeaseId, Lessor, NullBackend};
+    /// # use std::{sync::Arc, time::Duration};
+    /// # let lessor = BackendLessor::builder(Arc::new(NullBackend)).build()?;
+    /// let lessor: Arc<dyn Lessor> = Arc::new(lessor);
+    /// lessor.grant(LeaseId::try_from(7)?, Duration::from_secs(60))?;
+    /// lessor.grant(LeaseId::try_from(8)?, 60)?;
+    /// # Ok::<(), LeaseError>(())
+    /// ```
+    pub fn grant(&self, id: LeaseId, ttl: impl Into<RequestedTtl>) -> Result<Lease, LeaseError> {
+        self.grant_lease(id, ttl.into())
+    }
 }

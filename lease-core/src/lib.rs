@@ -10,7 +10,7 @@
 //!     .build()?;
 //! lessor.promote(Duration::ZERO)?;
 //! let id = LeaseId::try_from(7)?;
-//! lessor.grant(id, 60)?;
+//! lessor.grant(id, Duration::from_secs(60))?;
 //! lessor.attach(id, &["services/web/1".into()])?;
 //! assert_eq!(lessor.get_lease(b"services/web/1"), Some(id));
 //! assert_eq!(lessor.renew(id)?.as_secs(), 60);
@@ -105,7 +105,7 @@ pub use ports::backend::Backend;
 pub use ports::checkpointer::Checkpointer;
 pub use ports::range_deleter::{Deleted, RangeDeleter, TableDeleter, TxnDelete};
 pub use row::{LeaseRow, RowFault, StrangeRow};
-pub use ttl::{MAX_LEASE_TTL, Ttl};
+pub use ttl::{MAX_LEASE_TTL, RequestedTtl, Ttl};
 #[cfg(feature = "std")]
 pub use {
     clock::{Clock, ManualClock, SystemClock},

@@ -9,12 +9,17 @@ pub const MAX_LEASE_TTL: i64 = 9_000_000_000;
 
 /// A time to live in whole seconds, from 1 to [`MAX_LEASE_TTL`].
 ///
+/// A [`Duration`] is rounded up to a whole second: a lease is never shorter than what was asked for.
+/// Where a lease is granted no `Ttl` is needed, see [`RequestedTtl`].
+///
 /// ```
 /// use lease_core::{LeaseError, MAX_LEASE_TTL, Ttl};
+/// use std::time::Duration;
 ///
 /// assert_eq!(Ttl::new(60)?.as_secs(), 60);
+/// assert_eq!(Ttl::try_from(Duration::from_millis(1_500))?.as_secs(), 2);
 /// assert_eq!(Ttl::new(MAX_LEASE_TTL + 1), Err(LeaseError::LeaseTtlTooLarge));
-/// assert_eq!(Ttl::new(0), Err(LeaseError::LeaseTtlTooSmall));
+/// assert_eq!(Ttl::try_from(Duration::ZERO), Err(LeaseError::LeaseTtlTooSmall));
 /// # Ok::<(), LeaseError>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -118,6 +123,21 @@ impl TryFrom<i64> for Ttl {
     }
 }
 
+/// Rounded up to a whole second.
+impl TryFrom<Duration> for Ttl {
+    type Error = LeaseError;
+
+    fn try_from(ttl: Duration) -> Result<Self, LeaseError> {
+        Self::new(RequestedTtl::from(ttl).as_secs())
+    }
+}
+
+impl From<Ttl> for Duration {
+    fn from(ttl: Ttl) -> Self {
+        ttl.as_duration()
+    }
+}
+
 impl fmt::Display for Ttl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} s", self.0)
@@ -127,6 +147,68 @@ impl fmt::Display for Ttl {
 impl fmt::Debug for Ttl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Ttl({self})")
+    }
+}
+
+/// The TTL that somebody asks for: seconds in an `i64` as in etcd's API, a [`Duration`], or a [`Ttl`].
+///
+/// What grants a lease takes any of the three as it is. Each of them can be asked for, and the lessor
+/// brings it into range: below its minimum, zero and negative numbers included, it is raised to that,
+/// above [`MAX_LEASE_TTL`] it is refused with [`LeaseError::LeaseTtlTooLarge`]. A duration is rounded
+/// up to a whole second.
+///
+/// ```
+/// use lease_core::{BackendLessor, LeaseError, LeaseId, NullBackend, RequestedTtl, Ttl};
+/// use std::{sync::Arc, time::Duration};
+///
+/// let lessor = BackendLessor::builder(Arc::new(NullBackend)).build()?;
+/// let id = |number| LeaseId::try_from(number);
+/// assert_eq!(lessor.grant(id(1)?, 60)?.ttl(), Ttl::new(60)?);
+/// assert_eq!(lessor.grant(id(2)?, Duration::from_millis(59_001))?.ttl(), Ttl::new(60)?);
+/// assert_eq!(lessor.grant(id(3)?, Ttl::MAX)?.ttl(), Ttl::MAX);
+/// let too_large = lessor.grant(id(4)?, Duration::MAX);
+/// assert_eq!(too_large, Err(LeaseError::LeaseTtlTooLarge));
+/// # Ok::<(), LeaseError>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct RequestedTtl(i64);
+
+impl RequestedTtl {
+    /// Seconds: what was asked for, in range or not.
+    ///
+    /// ```
+    /// use lease_core::RequestedTtl;
+    /// use std::time::Duration;
+    ///
+    /// assert_eq!(RequestedTtl::from(-1).as_secs(), -1);
+    /// assert_eq!(RequestedTtl::from(Duration::from_nanos(1)).as_secs(), 1);
+    /// assert_eq!(RequestedTtl::from(Duration::MAX).as_secs(), i64::MAX);
+    /// ```
+    #[must_use]
+    pub const fn as_secs(self) -> i64 {
+        self.0
+    }
+}
+
+/// Seconds.
+impl From<i64> for RequestedTtl {
+    fn from(secs: i64) -> Self {
+        Self(secs)
+    }
+}
+
+/// Rounded up to a whole second; what is more than an `i64` holds is the largest one.
+impl From<Duration> for RequestedTtl {
+    fn from(ttl: Duration) -> Self {
+        let begun = u64::from(ttl.subsec_nanos() > 0);
+        let secs = ttl.as_secs().saturating_add(begun);
+        Self(i64::try_from(secs).unwrap_or(i64::MAX))
+    }
+}
+
+impl From<Ttl> for RequestedTtl {
+    fn from(ttl: Ttl) -> Self {
+        Self(ttl.get())
     }
 }
 
@@ -149,6 +231,25 @@ mod tests {
             (i64::MAX, LeaseError::LeaseTtlTooLarge),
         ] {
             assert_eq!(Ttl::try_from(secs), Err(error));
+        }
+    }
+
+    #[test]
+    fn a_duration_is_rounded_up_to_a_whole_second() {
+        let nano = Duration::from_nanos(1);
+        for (ttl, secs) in [
+            (nano, 1),
+            (Duration::from_secs(1), 1),
+            (Duration::from_secs(1) + nano, 2),
+            (Ttl::MAX.into(), MAX_LEASE_TTL),
+        ] {
+            assert_eq!(Ttl::try_from(ttl).map(Ttl::get), Ok(secs));
+        }
+        let small = Ttl::try_from(Duration::ZERO);
+        assert_eq!(small, Err(LeaseError::LeaseTtlTooSmall));
+        let most = Ttl::MAX.as_duration();
+        for large in [most + nano, Duration::from_secs(u64::MAX), Duration::MAX] {
+            assert_eq!(Ttl::try_from(large), Err(LeaseError::LeaseTtlTooLarge));
         }
     }
 

@@ -6,8 +6,8 @@ use crate::lessor_trait::Lessor;
 use crate::sync::Arc;
 use crate::{
     Answer, Backend, BackendError, Checkpoint, Checkpointer, Command, Epoch, ExpiredBatch, Lease,
-    LeaseError, LeaseId, LeaseItem, RangeDeleter, Renewal, Revocation, Revoked, TimeToLive,
-    Timestamp, Ttl, WriteBatch,
+    LeaseError, LeaseId, LeaseItem, RangeDeleter, Renewal, RequestedTtl, Revocation, Revoked,
+    TimeToLive, Timestamp, Ttl, WriteBatch,
 };
 
 impl Lessor for BackendLessor {
@@ -25,8 +25,8 @@ impl Lessor for BackendLessor {
         drop(old);
     }
 
-    fn grant(&self, id: LeaseId, ttl: i64) -> Result<Lease, LeaseError> {
-        self.grant_with(id, ttl, WriteBatch::default())
+    fn grant_lease(&self, id: LeaseId, ttl: RequestedTtl) -> Result<Lease, LeaseError> {
+        self.grant(id, ttl)
     }
 
     fn revoke(&self, id: LeaseId) -> Result<(), LeaseError> {

@@ -12,14 +12,14 @@ use crate::probe::planted;
 use crate::sync::Arc;
 use crate::{
     AttemptOutcome, CheckpointBatch, Epoch, ExpiryFence, LeaseError, LeaseId, ProposalOutcome,
-    Timestamp, Ttl,
+    RequestedTtl, Timestamp, Ttl,
 };
 #[cfg(doc)]
 use crate::{Command, Lessor};
 
 /// What a host with a log of its own, or an async one, needs beyond the [`Lessor`] trait.
 impl BackendLessor {
-    /// The TTL that a grant of `secs` seconds gets. A host with a log asks before it proposes.
+    /// The TTL that a grant gets that asks for this one. A host with a log asks before it proposes.
     ///
     /// # Errors
     ///
@@ -31,8 +31,8 @@ impl BackendLessor {
     /// assert_eq!(lessor.admit_ttl(0)?, Ttl::MIN, "raised to the minimum");
     /// # Ok::<(), lease_core::LeaseError>(())
     /// ```
-    pub fn admit_ttl(&self, secs: i64) -> Result<Ttl, LeaseError> {
-        self.shared.config.admit_ttl(secs)
+    pub fn admit_ttl(&self, ttl: impl Into<RequestedTtl>) -> Result<Ttl, LeaseError> {
+        self.shared.config.admit_ttl(ttl)
     }
 
     /// Becomes the primary of the host's epoch, see

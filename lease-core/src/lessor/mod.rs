@@ -12,6 +12,7 @@ mod expired_leases;
 mod expiry;
 #[cfg(all(test, shuttle))]
 mod explore;
+mod grant;
 mod hosted;
 mod isolate;
 mod job;

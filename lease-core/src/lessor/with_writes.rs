@@ -1,42 +1,11 @@
 use super::BackendLessor;
 #[cfg(doc)]
 use crate::Lessor;
-use crate::lease::Remaining;
-use crate::{Answer, Command, Grant, Lease, LeaseError, LeaseId, LeaseItem, WriteBatch};
+use crate::{Answer, Command, LeaseError, LeaseId, LeaseItem, WriteBatch};
 
-/// Commands together with writes of the host's.
+/// Commands together with writes of the host's, beside
+/// [`grant_with`](BackendLessor::grant_with).
 impl BackendLessor {
-    /// As [`grant`](Lessor::grant), together with writes of the host's: the lease and they come to be
-    /// together, or neither does.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`grant`](Lessor::grant); then nothing is written.
-    ///
-    /// ```
-    /// # use lease_core::{BackendLessor, LeaseId, NullBackend, Table, WriteBatch};
-    /// # let lessor = BackendLessor::builder(std::sync::Arc::new(NullBackend)).build()?;
-    /// let mut writes = WriteBatch::default();
-    /// writes.put(Table::new("sessions"), "7", "alice");
-    /// lessor.grant_with(LeaseId::try_from(7)?, 60, writes)?;
-    /// # Ok::<(), lease_core::LeaseError>(())
-    /// ```
-    pub fn grant_with(
-        &self,
-        id: LeaseId,
-        ttl: i64,
-        writes: WriteBatch,
-    ) -> Result<Lease, LeaseError> {
-        let ttl = self.admit_ttl(ttl)?;
-        let (incarnation, runs) = self.shared.grant(&Grant::new(id, ttl), writes)?;
-        let mut lease = Lease::new(id, ttl);
-        lease.incarnation = incarnation;
-        if runs {
-            lease.remaining = Remaining::millis(ttl.as_millis());
-        }
-        Ok(lease)
-    }
-
     /// As [`revoke`](Lessor::revoke), together with writes of the host's.
     ///
     /// # Errors

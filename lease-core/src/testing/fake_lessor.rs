@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::{
     Backend, BackendError, Checkpointer, Epoch, ExpiredBatch, ExpiredLeases, Lease, LeaseError,
-    LeaseId, LeaseItem, Lessor, RangeDeleter, Renewal, Revoked, Timestamp, Ttl,
+    LeaseId, LeaseItem, Lessor, MAX_LEASE_TTL, RangeDeleter, Renewal, RequestedTtl, Revoked,
+    Timestamp, Ttl,
 };
 
 /// A lessor that knows which leases there are and nothing else, for tests of code that uses one.
@@ -47,6 +48,25 @@ impl FakeLessor {
         self.leases.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Puts the lease into [`lease_set`](Self::lease_set).
+    ///
+    /// # Errors
+    ///
+    /// None.
+    ///
+    /// ```
+    /// # use lease_core::testing::FakeLessor;
+    /// # use lease_core::LeaseId;
+    /// # use std::time::Duration;
+    /// let lessor = FakeLessor::default();
+    /// let lease = lessor.grant(LeaseId::try_from(7)?, Duration::from_secs(60))?;
+    /// assert!(lessor.lease_set().contains(&lease.id()));
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
+    pub fn grant(&self, id: LeaseId, ttl: impl Into<RequestedTtl>) -> Result<Lease, LeaseError> {
+        self.grant_lease(id, ttl.into())
+    }
+
     fn ttl() -> Ttl {
         Ttl::new(10).expect("in range")
     }
@@ -57,9 +77,10 @@ impl Lessor for FakeLessor {
 
     fn set_checkpointer(&self, _: Arc<dyn Checkpointer>) {}
 
-    fn grant(&self, id: LeaseId, ttl: i64) -> Result<Lease, LeaseError> {
+    fn grant_lease(&self, id: LeaseId, ttl: RequestedTtl) -> Result<Lease, LeaseError> {
         self.lease_set().insert(id);
-        Ok(Lease::new(id, Ttl::new(ttl).unwrap_or(Ttl::MIN)))
+        let ttl = Ttl::new(ttl.as_secs().clamp(1, MAX_LEASE_TTL));
+        Ok(Lease::new(id, ttl.expect("in range")))
     }
 
     fn revoke(&self, id: LeaseId) -> Result<(), LeaseError> {

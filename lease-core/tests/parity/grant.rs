@@ -1,5 +1,7 @@
 //! Granting.
 
+use std::time::Duration;
+
 use lease_core::{
     LeaseError, LeaseId, LeaseIdError, Lessor, LessorConfig, MAX_LEASE_TTL, NO_LEASE, Ttl,
 };
@@ -20,6 +22,20 @@ fn any_other_id_is_legal() {
         assert_eq!(bench.lessor.renew(id(number)).map(Ttl::get), Ok(60));
     }
     bench.assert_memory_is_disk();
+}
+
+#[test]
+fn a_ttl_is_seconds_or_a_duration_that_is_rounded_up() {
+    let bench = member(|builder| builder);
+    let whatever: &dyn Lessor = &bench.lessor;
+    let lease = bench.lessor.grant(id(1), Duration::from_millis(59_001));
+    assert_eq!(lease.expect("free").ttl().as_secs(), 60);
+    let lease = whatever.grant(id(2), Duration::from_secs(60));
+    assert_eq!(lease.expect("free").ttl().as_secs(), 60);
+    let lease = whatever.grant(id(3), 60);
+    assert_eq!(lease.expect("free").ttl().as_secs(), 60);
+    let refused = whatever.grant(id(4), Duration::MAX);
+    assert_eq!(refused, Err(LeaseError::LeaseTtlTooLarge));
 }
 
 #[test]
