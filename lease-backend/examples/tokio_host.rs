@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use lease_backend::MemoryBackend;
 use lease_core::{
-    BackendLessor, BoxError, Clock, Driver, ExpiredLeases, LeaseError, LeaseId, Lessor,
-    SystemClock, Timestamp,
+    BackendLessor, BoxError, Clock, Driver, ExpiredLeases, Lease, LeaseError, Lessor, SystemClock,
+    Timestamp,
 };
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
@@ -56,10 +56,8 @@ async fn main() -> Result<(), BoxError> {
     let driver = tokio::spawn(drive(Arc::clone(&lessor)));
     let revoker = tokio::spawn(revoke(Arc::clone(&lessor), lessor.expired_leases()));
 
-    let [first, second] = [LeaseId::try_from(1)?, LeaseId::try_from(2)?];
-    for id in [first, second] {
-        lessor.grant(id, 1)?;
-    }
+    let first = lessor.grant_new(Duration::from_secs(1))?.id();
+    let second = lessor.grant_new(Duration::from_secs(1))?.id();
     println!("granted leases {first} and {second} for one second; {second} is kept alive");
     for _ in 0..6 {
         sleep(Duration::from_millis(300)).await;
@@ -69,11 +67,9 @@ async fn main() -> Result<(), BoxError> {
     }
     let gone = lessor.renew_async(first).await;
     println!("lease {first}: {}", gone.expect_err("it has expired"));
-    let alive: Vec<_> = (lessor.leases().iter())
-        .map(|lease| lease.id().get())
-        .collect();
+    let alive: Vec<_> = lessor.leases().iter().map(Lease::id).collect();
     println!("alive: {alive:?}");
-    assert_eq!(alive, [2]);
+    assert_eq!(alive, [second]);
 
     lessor.stop();
     revoker.await??;

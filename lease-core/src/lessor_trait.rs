@@ -17,16 +17,18 @@ use crate::{
 ///
 /// ```
 /// use lease_core::{Lessor, LeaseError, LeaseId};
+/// use std::time::Duration;
 /// # use lease_core::{BackendLessor, NullBackend};
 ///
 /// /// Of a service that takes any lessor: a session ends with its client.
-/// fn open_session(lessor: &dyn Lessor, id: LeaseId, name: &str) -> Result<(), LeaseError> {
-///     lessor.grant(id, 30)?;
-///     lessor.attach(id, &[format!("sessions/{name}").into()])
+/// fn open_session(lessor: &dyn Lessor, name: &str) -> Result<LeaseId, LeaseError> {
+///     let id = lessor.grant_new(Duration::from_secs(30))?.id();
+///     lessor.attach(id, &[format!("sessions/{name}").into()])?;
+///     Ok(id)
 /// }
 /// # let lessor = BackendLessor::builder(std::sync::Arc::new(NullBackend)).build()?;
-/// # open_session(&lessor, LeaseId::try_from(7)?, "alice")?;
-/// # assert_eq!(lessor.get_lease(b"sessions/alice"), Some(LeaseId::try_from(7)?));
+/// # let id = open_session(&lessor, "alice")?;
+/// # assert_eq!(lessor.get_lease(b"sessions/alice"), Some(id));
 /// # Ok::<(), LeaseError>(())
 /// ```
 pub trait Lessor: Send + Sync {
@@ -57,9 +59,10 @@ pub trait Lessor: Send + Sync {
     /// ```
     fn set_checkpointer(&self, checkpointer: Arc<dyn Checkpointer>);
 
-    /// Grants a lease: what `grant` of a lessor does, for code that is generic over lessors. `grant`
-    /// itself, of [`BackendLessor`](crate::BackendLessor::grant) and of `dyn Lessor`, takes seconds or a
-    /// [`Duration`] as they are, which a method of a trait object cannot.
+    /// Grants a lease, under an id of the lessor's making if there is `None`: what `grant` and
+    /// `grant_new` of a lessor do, for code that is generic over lessors. These, of
+    /// [`BackendLessor`](crate::BackendLessor::grant) and of `dyn Lessor`, take seconds or a [`Duration`]
+    /// as they are, which a method of a trait object cannot.
     ///
     /// # Errors
     ///
@@ -70,14 +73,14 @@ pub trait Lessor: Send + Sync {
     /// # use lease_core::{BackendLessor, LeaseError, LeaseId, Lessor, NullBackend};
     /// # use std::time::Duration;
     /// /// Of a service that is generic over lessors.
-    /// fn open_session(lessor: &impl Lessor, id: LeaseId) -> Result<u64, LeaseError> {
-    ///     Ok(lessor.grant_lease(id, Duration::from_secs(30).into())?.ttl().as_secs())
+    /// fn open_session(lessor: &impl Lessor) -> Result<LeaseId, LeaseError> {
+    ///     Ok(lessor.grant_lease(None, Duration::from_secs(30).into())?.id())
     /// }
     /// # let lessor = BackendLessor::builder(std::sync::Arc::new(NullBackend)).build()?;
-    /// # assert_eq!(open_session(&lessor, LeaseId::try_from(7)?), Ok(30));
+    /// # assert!(lessor.lookup(open_session(&lessor)?).is_some());
     /// # Ok::<(), LeaseError>(())
     /// ```
-    fn grant_lease(&self, id: LeaseId, ttl: RequestedTtl) -> Result<Lease, LeaseError>;
+    fn grant_lease(&self, id: Option<LeaseId>, ttl: RequestedTtl) -> Result<Lease, LeaseError>;
 
     /// Revokes a lease: its items are deleted, in sorted order, and its row with them in one
     /// transaction.
@@ -567,6 +570,25 @@ impl dyn Lessor + '_ {
     /// # Ok::<(), LeaseError>(())
     /// ```
     pub fn grant(&self, id: LeaseId, ttl: impl Into<RequestedTtl>) -> Result<Lease, LeaseError> {
-        self.grant_lease(id, ttl.into())
+        self.grant_lease(Some(id), ttl.into())
+    }
+
+    /// As [`grant`](#method.grant), under an id that the lessor makes.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`grant_lease`](Lessor::grant_lease).
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, LeaseError, Lessor, NullBackend};
+    /// # use std::{sync::Arc, time::Duration};
+    /// # let lessor = BackendLessor::builder(Arc::new(NullBackend)).build()?;
+    /// let lessor: Arc<dyn Lessor> = Arc::new(lessor);
+    /// let id = lessor.grant_new(Duration::from_secs(60))?.id();
+    /// lessor.attach(id, &["services/web/1".into()])?;
+    /// # Ok::<(), LeaseError>(())
+    /// ```
+    pub fn grant_new(&self, ttl: impl Into<RequestedTtl>) -> Result<Lease, LeaseError> {
+        self.grant_lease(None, ttl.into())
     }
 }

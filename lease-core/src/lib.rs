@@ -2,15 +2,14 @@
 //! etcd's `server/v3/lease`.
 //!
 //! ```
-//! use lease_core::{BackendLessor, ExpiryMode, LeaseId, Lessor, NullBackend};
+//! use lease_core::{BackendLessor, ExpiryMode, Lessor, NullBackend};
 //! use std::{sync::Arc, time::Duration};
 //!
 //! let lessor = BackendLessor::builder(Arc::new(NullBackend))
 //!     .expiry(ExpiryMode::AutoRevoke)
 //!     .build()?;
 //! lessor.promote(Duration::ZERO)?;
-//! let id = LeaseId::try_from(7)?;
-//! lessor.grant(id, Duration::from_secs(60))?;
+//! let id = lessor.grant_new(Duration::from_secs(60))?.id();
 //! lessor.attach(id, &["services/web/1".into()])?;
 //! assert_eq!(lessor.get_lease(b"services/web/1"), Some(id));
 //! assert_eq!(lessor.renew(id)?.as_secs(), 60);
@@ -58,6 +57,7 @@ mod expired;
 mod id;
 mod item;
 mod lease;
+mod lease_ids;
 #[cfg(feature = "std")]
 mod lessor;
 #[cfg(feature = "std")]
@@ -94,6 +94,7 @@ pub use expired::{ExpiredBatch, ExpiredLease, ExpiryFence, Revocation, Revoked};
 pub use id::{Epoch, Incarnation, LeaseId, NO_LEASE};
 pub use item::LeaseItem;
 pub use lease::{Lease, TimeToLive};
+pub use lease_ids::LeaseIds;
 pub use lease_queue::Timestamp;
 pub use machine::ticket::{Ticket, TicketOutcome};
 pub use machine::{

@@ -5,9 +5,9 @@ use super::{BackendLessor, CheckpointMode, ExpiredLeases};
 use crate::lessor_trait::Lessor;
 use crate::sync::Arc;
 use crate::{
-    Answer, Backend, BackendError, Checkpoint, Checkpointer, Command, Epoch, ExpiredBatch, Lease,
-    LeaseError, LeaseId, LeaseItem, RangeDeleter, Renewal, RequestedTtl, Revocation, Revoked,
-    TimeToLive, Timestamp, Ttl, WriteBatch,
+    Backend, BackendError, Checkpoint, Checkpointer, Epoch, ExpiredBatch, Lease, LeaseError,
+    LeaseId, LeaseItem, RangeDeleter, Renewal, RequestedTtl, Revocation, Revoked, TimeToLive,
+    Timestamp, Ttl, WriteBatch,
 };
 
 impl Lessor for BackendLessor {
@@ -25,8 +25,11 @@ impl Lessor for BackendLessor {
         drop(old);
     }
 
-    fn grant_lease(&self, id: LeaseId, ttl: RequestedTtl) -> Result<Lease, LeaseError> {
-        self.grant(id, ttl)
+    fn grant_lease(&self, id: Option<LeaseId>, ttl: RequestedTtl) -> Result<Lease, LeaseError> {
+        match id {
+            Some(id) => self.grant(id, ttl),
+            None => self.grant_new(ttl),
+        }
     }
 
     fn revoke(&self, id: LeaseId) -> Result<(), LeaseError> {
@@ -69,11 +72,7 @@ impl Lessor for BackendLessor {
 
     fn promote(&self, extend: Duration) -> Result<Epoch, LeaseError> {
         let epoch = self.shared.state.read(|state| state.core.next_epoch());
-        let begin = Command::BeginEpoch(epoch);
-        match self.shared.apply(begin, WriteBatch::default())? {
-            Answer::Epoch(begun) => begun?,
-            _ => unreachable!("the beginning of an epoch is answered as one"),
-        };
+        self.shared.begin_epoch(epoch)?;
         self.promote_to(epoch, extend);
         self.primary_epoch().ok_or(LeaseError::NotPrimary)
     }

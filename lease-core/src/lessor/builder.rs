@@ -4,6 +4,7 @@ use std::time::Duration;
 use super::driver::Threads;
 use super::errands::Bells;
 use super::journal::Journal;
+use super::new_ids::NewIds;
 use super::options::{CheckpointMode, Driver, Durability, ExpiryMode, Options};
 use super::outbox::Outbox;
 use super::state::{State, StateCell};
@@ -11,7 +12,7 @@ use super::{BackendLessor, Shared};
 use crate::clock::{Clock, SystemClock};
 use crate::observer::Observer;
 use crate::sync::Arc;
-use crate::{Backend, Checkpointer, LeaseError, LessorConfig, LessorCore, RangeDeleter};
+use crate::{Backend, Checkpointer, LeaseError, LeaseIds, LessorConfig, LessorCore, RangeDeleter};
 
 /// Makes a [`BackendLessor`].
 ///
@@ -40,6 +41,7 @@ pub struct BackendLessorBuilder {
     options: Options,
     expired_capacity: usize,
     suspended: bool,
+    ids: Option<LeaseIds>,
 }
 
 impl BackendLessorBuilder {
@@ -63,6 +65,7 @@ impl BackendLessorBuilder {
             },
             expired_capacity: 16,
             suspended: false,
+            ids: None,
         }
     }
 
@@ -308,6 +311,29 @@ impl BackendLessorBuilder {
         self
     }
 
+    /// Where the ids of new leases come from, see [`BackendLessor::new_id`]. Default: they are counted in
+    /// the lessor's epoch.
+    ///
+    /// A member of a cluster gives those [of a member](LeaseIds::of_member), which are etcd's; so does
+    /// who runs several lessors whose ids are not to meet.
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, LeaseIds, NullBackend};
+    /// # use std::{sync::Arc, time::{Duration, SystemTime}};
+    /// # let since_1970 = Duration::from_secs(1_700_000_000);
+    /// // `since_1970` is from the host's clock.
+    /// let lessor = BackendLessor::builder(Arc::new(NullBackend))
+    ///     .ids(LeaseIds::of_member(7, since_1970))
+    ///     .build()?;
+    /// assert!(lessor.grant_new(60)?.id().to_string().starts_with("0007"));
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
+    #[must_use]
+    pub fn ids(mut self, ids: LeaseIds) -> Self {
+        self.ids = Some(ids);
+        self
+    }
+
     /// Starts with expiry suspended, see [`BackendLessor::suspend_expiry`].
     ///
     /// ```
@@ -365,7 +391,7 @@ impl BackendLessorBuilder {
                 Some(Journal::new(interval, max_writes))
             }
         };
-        let state = State::new(
+        let mut state = State::new(
             core,
             Arc::clone(&self.backend),
             journal,
@@ -374,6 +400,9 @@ impl BackendLessorBuilder {
             self.checkpoints,
             self.range_deleter,
         );
+        if let Some(ids) = self.ids {
+            state.new_ids = NewIds::Given(ids);
+        }
         let shared = Arc::new(Shared {
             state: StateCell::new(state, Bells::default()),
             clock,

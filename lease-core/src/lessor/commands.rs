@@ -3,8 +3,8 @@ use super::job::{Done, Job, LEASES_AT_ONCE, Purpose, Refusal};
 use super::state::State;
 use crate::observer::LessorEvent;
 use crate::{
-    Answer, Command, Grant, Incarnation, LeaseError, LeaseId, LeaseItem, LessorCore, Revocation,
-    Revoked, WriteBatch,
+    Answer, Command, Epoch, Grant, Incarnation, LeaseError, LeaseId, LeaseItem, LessorCore,
+    Revocation, Revoked, WriteBatch,
 };
 
 /// The most leases, or items, of a command that is decided and applied under one hold of the lock.
@@ -187,6 +187,14 @@ impl Shared {
             _ => {}
         }
         Ok(answer)
+    }
+
+    /// Begins an epoch, and stores it durably.
+    pub(super) fn begin_epoch(&self, epoch: Epoch) -> Result<Epoch, LeaseError> {
+        match self.apply(Command::BeginEpoch(epoch), WriteBatch::default())? {
+            Answer::Epoch(begun) => begun,
+            _ => unreachable!("the beginning of an epoch is answered as one"),
+        }
     }
 
     /// Writes what belongs to no command.

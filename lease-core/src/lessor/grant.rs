@@ -1,4 +1,8 @@
 use super::BackendLessor;
+use super::new_ids::NewId;
+use super::state::State;
+#[cfg(doc)]
+use crate::LeaseIds;
 #[cfg(doc)]
 use crate::Lessor;
 use crate::lease::Remaining;
@@ -52,6 +56,76 @@ impl BackendLessor {
     ) -> Result<Lease, LeaseError> {
         let ttl = self.admit_ttl(ttl)?;
         self.grant_admitted(id, ttl, writes)
+    }
+
+    /// As [`grant`](Self::grant), under an id that the lessor makes, see [`new_id`](Self::new_id): etcd's
+    /// server does so for a grant of id 0.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`grant`](Self::grant) but for [`LeaseError::LeaseExists`], and those of
+    /// [`new_id`](Self::new_id).
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, LeaseError, Lessor, NullBackend};
+    /// # use std::{sync::Arc, time::Duration};
+    /// # let lessor = BackendLessor::builder(Arc::new(NullBackend)).build()?;
+    /// # lessor.promote(Duration::ZERO)?;
+    /// let lease = lessor.grant_new(Duration::from_secs(60))?;
+    /// lessor.attach(lease.id(), &["services/web/1".into()])?;
+    /// assert!(lessor.grant_new(60)?.id() > lease.id());
+    /// # Ok::<(), LeaseError>(())
+    /// ```
+    pub fn grant_new(&self, ttl: impl Into<RequestedTtl>) -> Result<Lease, LeaseError> {
+        let ttl = self.admit_ttl(ttl)?;
+        self.grant_new_admitted(ttl)
+    }
+
+    /// An id that no lease has: for a grant whose id is to be known before, such as one with a row of
+    /// the host's that names it. Ids grow. O(1).
+    ///
+    /// By default they are counted in the lessor's epoch ([`LeaseIds::of_epoch`]), which is stored when
+    /// it begins: none comes twice, over restarts and crashes too, so that a client that still has the
+    /// id of a lease that is gone does not meet another one's. A lessor that has begun no epoch since
+    /// its start, which a [`promote`](Lessor::promote) does, begins one here, which waits for the
+    /// backend. Who has chosen an id of his own may have chosen one of these; what is in use is
+    /// passed over.
+    ///
+    /// With a log a host gives [`ids`](crate::BackendLessorBuilder::ids) of its own, or makes them
+    /// itself with [`LeaseIds`].
+    ///
+    /// # Errors
+    ///
+    /// [`LeaseError::Stopped`], and if an epoch has to be begun those of
+    /// [`promote`](Lessor::promote).
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, LeaseError, NullBackend, Table, WriteBatch};
+    /// # let lessor = BackendLessor::builder(std::sync::Arc::new(NullBackend)).build()?;
+    /// let id = lessor.new_id()?;
+    /// let mut writes = WriteBatch::default();
+    /// writes.put(Table::new("sessions"), "alice", id.get().to_be_bytes());
+    /// lessor.grant_with(id, 60, writes)?;
+    /// # Ok::<(), LeaseError>(())
+    /// ```
+    pub fn new_id(&self) -> Result<LeaseId, LeaseError> {
+        loop {
+            match self.shared.state.with(State::new_id)? {
+                NewId::Free(id) => return Ok(id),
+                NewId::InUse => {}
+                NewId::NoEpoch(next) => drop(self.shared.begin_epoch(next)?),
+            }
+        }
+    }
+
+    fn grant_new_admitted(&self, ttl: Ttl) -> Result<Lease, LeaseError> {
+        loop {
+            let granted = self.grant_admitted(self.new_id()?, ttl, WriteBatch::default());
+            // Else somebody else has granted the id meanwhile.
+            if granted != Err(LeaseError::LeaseExists) {
+                return granted;
+            }
+        }
     }
 
     fn grant_admitted(

@@ -19,6 +19,7 @@ mod job;
 mod journal;
 mod lifecycle;
 mod line;
+mod new_ids;
 mod options;
 mod outbox;
 mod own;
@@ -64,9 +65,10 @@ use crate::{Backend, LeaseRow, LessorConfig, LessorStats};
 /// | | may wait for |
 /// |---|---|
 /// | `get_lease`, `stats`, `try_renew`, `renew_many`, `wait`, `try_recv` | nothing |
+/// | `new_id` | nothing; before the lessor has begun an epoch, one or two commits of the backend |
 /// | `lookup`, `leases`, `page` | nothing; if a lease of more than 1,024 items changes again and again meanwhile, the command that is under way for it |
 /// | `renew`, `renew_timeout` | the end of an expired lease, or the reset of a checkpoint, up to its timeout |
-/// | `grant`, `revoke`, `attach`, `detach`, `checkpoint`, `apply`, `write`, batched | the backend when it is far behind; another command of the same lease; a revoke also for the range deleter |
+/// | `grant`, `grant_new`, `revoke`, `attach`, `detach`, `checkpoint`, `apply`, `write`, batched | the backend when it is far behind; another command of the same lease; a revoke also for the range deleter |
 /// | the same, durable | one or two commits of the backend |
 /// | `promote`, `flush`, `recover` | the backend; all other commands wait until `promote` has written its epoch |
 /// | `stop`, and dropping the lessor | the lessor's threads, the backend and a stop that is under way, up to the stop timeout |

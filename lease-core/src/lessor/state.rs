@@ -5,6 +5,7 @@ use super::errands::{Bells, Errands};
 use super::isolate::{is_inside, isolate_inside};
 use super::journal::Journal;
 use super::line::Road;
+use super::new_ids::NewIds;
 use super::outbox::Outbox;
 use super::own::{Kind, OwnCommands};
 use super::resets::Resets;
@@ -33,6 +34,7 @@ pub(super) struct State {
     /// Resets that renewals wait for, for the thread that proposes checkpoints.
     pub(super) resets: Resets,
     pub(super) own: OwnCommands,
+    pub(super) new_ids: NewIds,
     pub(super) is_stopped: bool,
     /// Who is stopping it, until that is over.
     pub(super) stopping: Option<ThreadId>,
@@ -87,6 +89,7 @@ impl State {
             checkpoints,
             resets: Resets::default(),
             own: OwnCommands::default(),
+            new_ids: NewIds::default(),
             is_stopped: false,
             stopping: None,
             retired: Vec::new(),

@@ -34,6 +34,15 @@ impl LessorCore {
         self.table.epoch()
     }
 
+    /// The epoch in which ids can be made that differ from all others: the one that was begun since
+    /// the latest recovery, or in which this lessor is the primary.
+    #[cfg(feature = "std")]
+    pub(crate) fn epoch_of_ids(&self) -> Option<Epoch> {
+        let own = self.table.own_epoch();
+        let own = (own != Epoch::ZERO).then_some(own);
+        own.or_else(|| self.primary_epoch())
+    }
+
     /// The epoch that a lessor without a host to count them promotes itself to.
     ///
     /// ```

@@ -83,6 +83,12 @@ impl LessorCore {
         Ok(incarnation)
     }
 
+    /// Whether a lease has this id. O(1).
+    #[cfg(feature = "std")]
+    pub(crate) fn contains(&self, id: LeaseId) -> bool {
+        self.table.records.get(id).is_some()
+    }
+
     /// Adds the lease and, on the primary, starts its time.
     pub(super) fn apply_grant(
         &mut self,

@@ -50,6 +50,12 @@ impl LeaseTable {
         self.epoch
     }
 
+    /// The epoch that was begun here and not recovered, zero if none was.
+    #[cfg(feature = "std")]
+    pub(crate) const fn own_epoch(&self) -> Epoch {
+        self.own_epoch
+    }
+
     /// Begins an epoch; it never falls.
     pub(crate) fn begin_epoch(&mut self, epoch: Epoch) {
         self.epoch = self.epoch.max(epoch);

@@ -64,7 +64,24 @@ impl FakeLessor {
     /// # Ok::<(), lease_core::LeaseError>(())
     /// ```
     pub fn grant(&self, id: LeaseId, ttl: impl Into<RequestedTtl>) -> Result<Lease, LeaseError> {
-        self.grant_lease(id, ttl.into())
+        self.grant_lease(Some(id), ttl.into())
+    }
+
+    /// As [`grant`](Self::grant), under the lowest positive id that is not in use.
+    ///
+    /// # Errors
+    ///
+    /// None.
+    ///
+    /// ```
+    /// # use lease_core::testing::FakeLessor;
+    /// let lessor = FakeLessor::default();
+    /// assert_eq!(lessor.grant_new(60)?.id().get(), 1);
+    /// assert_eq!(lessor.grant_new(60)?.id().get(), 2);
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
+    pub fn grant_new(&self, ttl: impl Into<RequestedTtl>) -> Result<Lease, LeaseError> {
+        self.grant_lease(None, ttl.into())
     }
 
     fn ttl() -> Ttl {
@@ -77,8 +94,14 @@ impl Lessor for FakeLessor {
 
     fn set_checkpointer(&self, _: Arc<dyn Checkpointer>) {}
 
-    fn grant_lease(&self, id: LeaseId, ttl: RequestedTtl) -> Result<Lease, LeaseError> {
-        self.lease_set().insert(id);
+    fn grant_lease(&self, id: Option<LeaseId>, ttl: RequestedTtl) -> Result<Lease, LeaseError> {
+        let mut leases = self.lease_set();
+        let id = id.unwrap_or_else(|| {
+            let mut ids = (1..).filter_map(LeaseId::new);
+            let free = ids.find(|id| !leases.contains(id));
+            free.expect("no set has them all")
+        });
+        leases.insert(id);
         let ttl = Ttl::new(ttl.as_secs().clamp(1, MAX_LEASE_TTL));
         Ok(Lease::new(id, ttl.expect("in range")))
     }

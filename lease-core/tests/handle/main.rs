@@ -11,6 +11,7 @@ mod expiry;
 mod gates;
 mod host;
 mod log;
+mod new_ids;
 mod own;
 mod regressions;
 #[path = "../support/mod.rs"]
