@@ -48,6 +48,8 @@
 //! With the feature `testing`, `conformance::check` runs every property that the lessor relies on
 //! in one line. The module `testing` has a disk that loses power in the middle of a write, a model
 //! and random batches.
+//!
+//! With the feature `serde`, the options of redb are read from and written to serde's formats.
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "testing")]

@@ -1,4 +1,6 @@
 use alloc::borrow::Cow;
+#[cfg(feature = "serde")]
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::{Epoch, LeaseId, LeaseRow};
@@ -16,6 +18,7 @@ use crate::{Epoch, LeaseId, LeaseRow};
 /// assert_eq!(batch.len(), 1);
 /// ```
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct WriteBatch {
     leases: Vec<LeaseWrite>,
     host: Vec<HostWrite>,
@@ -41,6 +44,8 @@ pub struct WriteBatch {
 /// # Ok::<(), lease_core::LeaseError>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum LeaseWrite {
     /// Insert or replace the row.
     Put(LeaseRow),
@@ -88,14 +93,18 @@ impl LeaseWrite {
 /// assert_eq!(rows.len(), 1);
 /// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum HostWrite {
     /// Insert or replace a row.
     Put {
         /// Where.
         table: Table,
         /// The row's key.
+        #[cfg_attr(feature = "serde", serde(with = "crate::formats::bytes"))]
         key: Vec<u8>,
         /// The row's value.
+        #[cfg_attr(feature = "serde", serde(with = "crate::formats::bytes"))]
         value: Vec<u8>,
     },
     /// Remove a row.
@@ -103,6 +112,7 @@ pub enum HostWrite {
         /// Where.
         table: Table,
         /// The row's key.
+        #[cfg_attr(feature = "serde", serde(with = "crate::formats::bytes"))]
         key: Vec<u8>,
     },
     /// Remove the rows whose key is at least `start` and below `end`.
@@ -110,8 +120,10 @@ pub enum HostWrite {
         /// Where.
         table: Table,
         /// The first key.
+        #[cfg_attr(feature = "serde", serde(with = "crate::formats::bytes"))]
         start: Vec<u8>,
         /// Past the last key; `None` is to the end of the table.
+        #[cfg_attr(feature = "serde", serde(with = "crate::formats::maybe_bytes"))]
         end: Option<Vec<u8>>,
     },
 }
@@ -152,6 +164,13 @@ impl Table {
             "table {name} belongs to the lessor"
         );
         Self(name)
+    }
+
+    /// As [`new`](Self::new), or `None` for a name that no table of a host's has.
+    #[cfg(feature = "serde")]
+    pub(crate) fn try_new(name: String) -> Option<Self> {
+        let is_free = !name.is_empty() && !LESSOR_TABLES.contains(&&*name);
+        is_free.then(|| Self(name.into()))
     }
 
     /// The name.

@@ -17,6 +17,7 @@ use crate::{Epoch, Incarnation, LeaseId, Ttl};
 /// # Ok::<(), lease_core::LeaseError>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Checkpoint {
     /// Which lease.
     pub id: LeaseId,
@@ -51,6 +52,7 @@ impl Checkpoint {
 
 /// What must still hold when a checkpoint is applied; else it is a no-op on every member.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct CheckpointFence {
     /// The grant it was computed for.
     pub incarnation: Incarnation,
@@ -78,6 +80,7 @@ pub struct CheckpointFence {
 /// # carry_out(&mut lessor, Timestamp::ZERO, &batch);
 /// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct CheckpointBatch {
     /// Names this batch when its outcome is reported.
     pub number: u64,

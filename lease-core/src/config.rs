@@ -18,6 +18,8 @@ use crate::{LeaseError, MAX_LEASE_TTL, RequestedTtl, Ttl};
 /// # Ok::<(), lease_core::LeaseError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
 pub struct LessorConfig {
     /// A grant with a smaller TTL is raised to this one. Default 1 s; etcd's server sets it to a
     /// bit more than its election timeout.
@@ -56,7 +58,9 @@ pub struct LessorConfig {
     /// Nothing that the lessor answers depends on it but the order of
     /// [`LessorCore::page`](crate::LessorCore::page). Default `None`: a
     /// [`BackendLessor`](crate::BackendLessor) draws one at random, and a
-    /// [`LessorCore`](crate::LessorCore), which is deterministic, takes 0.
+    /// [`LessorCore`](crate::LessorCore), which is deterministic, takes 0. It is neither printed nor
+    /// serialized, only read.
+    #[cfg_attr(feature = "serde", serde(skip_serializing))]
     pub hash_seed: Option<u64>,
 }
 

@@ -23,6 +23,7 @@ use crate::{Epoch, Incarnation, LeaseId};
 /// # Ok::<(), lease_core::LeaseError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ExpiredBatch {
     /// Counts the batches of a promotion, from 0.
     pub number: u64,
@@ -67,6 +68,7 @@ impl ExpiredBatch {
 
 /// One expired lease.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ExpiredLease {
     /// The lease's id.
     pub id: LeaseId,
@@ -97,6 +99,7 @@ pub struct ExpiredLease {
 /// # Ok::<(), lease_core::LeaseError>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Revocation {
     /// Which lease.
     pub id: LeaseId,
@@ -125,6 +128,7 @@ impl Revocation {
 
 /// What must still hold when an expiry-revoke is applied; else it is a no-op on every member.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ExpiryFence {
     /// The grant that expired.
     pub incarnation: Incarnation,
@@ -134,6 +138,8 @@ pub struct ExpiryFence {
 
 /// What became of an order to revoke.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Revoked {
     /// The lease and its items are gone.

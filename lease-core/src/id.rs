@@ -205,6 +205,11 @@ impl Incarnation {
         self.0 < Self::COUNTED || (0 < epoch && epoch < EPOCH_MAX)
     }
 
+    /// The epoch and the number of a counted one.
+    pub(crate) const fn counted_parts(self) -> (u64, u64) {
+        (self.counted_epoch(), self.0 & ((1 << 40) - 1))
+    }
+
     const fn counted_epoch(self) -> u64 {
         self.0 >> 40 & EPOCH_MAX
     }
@@ -268,7 +273,7 @@ impl fmt::Display for Incarnation {
         match self.as_supplied() {
             Some(number) => number.fmt(f),
             None => {
-                let (epoch, number) = (self.counted_epoch(), self.0 & ((1 << 40) - 1));
+                let (epoch, number) = self.counted_parts();
                 write!(f, "{epoch}.{number}")
             }
         }
@@ -292,6 +297,7 @@ impl fmt::Debug for Incarnation {
 /// # Ok::<(), lease_core::LeaseError>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Epoch(u64);
 
 impl Epoch {

@@ -396,13 +396,14 @@ mod tests {
         let id = LeaseId::new(7).expect("not zero");
         let mut lease = Lease::new(id, Ttl::MIN);
         let demoted = "Lease { id: LeaseId(0000000000000007), ttl: Ttl(1 s), \
-                       incarnation: Incarnation(0.0), remaining: None, checkpointed_remaining: None, keys: [] }";
+                       incarnation: Incarnation(0.0), remaining: None, \
+                       checkpointed_remaining: None, keys: [] }";
         assert_eq!(format!("{lease:?}"), demoted);
         lease.remaining = Remaining::millis(500);
         lease.set_lease_item("a".into());
         let counted = "Lease { id: LeaseId(0000000000000007), ttl: Ttl(1 s), \
-                       incarnation: Incarnation(0.0), remaining: Some(500ms), checkpointed_remaining: None, \
-                       keys: [LeaseItem(\"a\")] }";
+                       incarnation: Incarnation(0.0), remaining: Some(500ms), \
+                       checkpointed_remaining: None, keys: [LeaseItem(\"a\")] }";
         assert_eq!(format!("{lease:?}"), counted);
     }
 }

@@ -40,6 +40,13 @@
 //! # Features
 //!
 //! - `std` (default): the handle. Without it the crate is `no_std` and needs `alloc`.
+//! - `serde`: `Serialize` and `Deserialize` for ids, TTLs, leases, rows, commands, batches, counters and
+//!   settings, also without `std`. In formats that people read, such as JSON, an id is a string of
+//!   hexadecimal digits as everywhere, and an incarnation a string too: they are numbers beyond
+//!   2^53, which a browser would round. An item is a string, with `\\` for a backslash and `\xff` for
+//!   a byte that is no UTF-8. TTLs are seconds, epochs and counters numbers. What is read is checked:
+//!   no id is 0 and no TTL out of range. Errors, and so [`Answer`], are left out: they hold errors of
+//!   the host's own types.
 //! - `testing`: fakes for tests of code that uses a lessor.
 //! - `prometheus-client`, `metrics`, `tracing`: observers that feed the crates of these names, in
 //!   the module `metrics`.
@@ -54,6 +61,8 @@ mod clock;
 mod config;
 mod error;
 mod expired;
+#[cfg(feature = "serde")]
+mod formats;
 mod id;
 mod item;
 mod lease;

@@ -136,6 +136,8 @@ impl Observer for Vec<Arc<dyn Observer>> {
 
 /// Why a lease was revoked.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum RevokeReason {
     /// Somebody asked for it.

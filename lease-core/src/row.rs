@@ -19,6 +19,7 @@ use crate::{Incarnation, LeaseId, Ttl};
 /// # Ok::<(), lease_core::LeaseError>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct LeaseRow {
     /// The lease's id.
     pub id: LeaseId,
@@ -69,6 +70,7 @@ impl LeaseRow {
 /// assert_eq!(strange.to_string(), text);
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct StrangeRow {
     /// The id that the row is stored under; 0 is no lease's.
     pub key: i64,
@@ -85,6 +87,8 @@ pub struct StrangeRow {
 /// assert!(!RowFault::RemainingNegative { secs: -1 }.is_skipped());
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum RowFault {
     /// The TTL is below a second, and taken as one.

@@ -171,6 +171,7 @@ impl fmt::Debug for Ttl {
 /// # Ok::<(), LeaseError>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct RequestedTtl(i64);
 
 impl RequestedTtl {

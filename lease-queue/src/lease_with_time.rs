@@ -17,6 +17,7 @@ use crate::Timestamp;
 /// ```
 // Invariant: `time` is declared first, because the derived order compares fields in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct LeaseWithTime<K> {
     /// When the key is due.
     pub time: Timestamp,

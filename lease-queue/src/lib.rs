@@ -35,6 +35,10 @@
 //! record. A time that moves later costs the wheel nothing: the owner stores it, and puts the key
 //! back when its old place comes up. Every step is bounded, so that the owner can stop at any
 //! moment and go on later.
+//!
+//! # Features
+//!
+//! - `serde`: `Serialize` and `Deserialize` for [`Timestamp`] and [`LeaseWithTime`].
 #![forbid(unsafe_code)]
 #![no_std]
 

@@ -148,6 +148,32 @@ impl fmt::Debug for Timestamp {
     }
 }
 
+/// Where people read it as a [`Duration`] since the origin, because nanoseconds soon are more than the
+/// 2^53 that a browser keeps apart; else as nanoseconds.
+#[cfg(feature = "serde")]
+impl serde::Serialize for Timestamp {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        if to.is_human_readable() {
+            Duration::from_nanos(self.0).serialize(to)
+        } else {
+            to.serialize_u64(self.0)
+        }
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for Timestamp {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        if !from.is_human_readable() {
+            return u64::deserialize(from).map(Self);
+        }
+        let since_origin = Duration::deserialize(from)?;
+        let nanos = u64::try_from(since_origin.as_nanos());
+        let late = |_| serde::de::Error::custom("a time more than 584 years from the origin");
+        nanos.map(Self).map_err(late)
+    }
+}
+
 const fn saturating_nanos(duration: Duration) -> u64 {
     let nanos = duration.as_nanos();
     if nanos > u64::MAX as u128 {
@@ -199,6 +225,33 @@ mod tests {
         );
         assert_eq!(Timestamp::from_secs(u64::MAX), Timestamp::MAX);
         assert_eq!(Timestamp::from_millis(u64::MAX), Timestamp::MAX);
+    }
+
+    #[cfg(feature = "serde")]
+    #[test]
+    fn it_is_a_duration_for_people_and_a_number_for_machines() {
+        use serde_test::{Configure, Token, assert_de_tokens_error, assert_tokens};
+
+        let at = Timestamp::from_nanos(1_500_000_001);
+        let duration = |secs, nanos| {
+            [
+                Token::Struct {
+                    name: "Duration",
+                    len: 2,
+                },
+                Token::Str("secs"),
+                Token::U64(secs),
+                Token::Str("nanos"),
+                Token::U32(nanos),
+                Token::StructEnd,
+            ]
+        };
+        assert_tokens(&at.readable(), &duration(1, 500_000_001));
+        assert_tokens(&at.compact(), &[Token::U64(1_500_000_001)]);
+        assert_de_tokens_error::<serde_test::Readable<Timestamp>>(
+            &duration(u64::MAX, 0),
+            "a time more than 584 years from the origin",
+        );
     }
 
     #[test]

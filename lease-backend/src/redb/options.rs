@@ -20,6 +20,8 @@ use super::place::Place;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
 pub struct RedbOptions {
     pub(super) cache_size: usize,
     pub(super) repair: RepairMode,
@@ -36,6 +38,8 @@ pub struct RedbOptions {
 /// # assert_ne!(options, RedbOptions::new());
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum RepairMode {
     /// Opening after a crash reads the whole file: about 50 ms for a million leases. A commit waits
     /// for one sync.
@@ -72,6 +76,8 @@ pub enum RepairMode {
 /// # assert_ne!(options, RedbOptions::new());
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum IntegrityCheck {
     /// Each time the file is opened, which reads all of it: about 50 ms for a million leases,
     /// less than loading them.
@@ -217,5 +223,33 @@ impl RedbOptions {
 impl Default for RedbOptions {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+#[cfg(all(test, feature = "serde"))]
+mod tests {
+    use serde_json::{from_value, json, to_value};
+
+    use super::*;
+
+    #[test]
+    fn settings_come_back_may_be_left_out_and_are_known() {
+        let options = RedbOptions::new().repair(RepairMode::Quick);
+        let written = to_value(options).expect("settings");
+        let expected = json!({
+            "cache_size": 64 << 20,
+            "repair": "quick",
+            "integrity_check": "every_open",
+        });
+        assert_eq!(written, expected);
+        let read: RedbOptions = from_value(json!({"repair": "quick"})).expect("settings");
+        assert_eq!(read, options);
+        let unknown = from_value::<RedbOptions>(json!({"cash_size": 1}));
+        assert!(
+            unknown
+                .expect_err("a slip")
+                .to_string()
+                .contains("cash_size")
+        );
     }
 }

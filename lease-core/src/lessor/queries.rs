@@ -10,6 +10,8 @@ const RESTARTS: usize = 3;
 
 /// What a look-up that does not wait has found.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Lookup {
     /// The lease as it is.
     Whole(Lease),

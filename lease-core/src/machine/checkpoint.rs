@@ -28,6 +28,8 @@ use crate::{Answer, Checkpoint, CheckpointBatch, CheckpointFence, LeaseId, Write
 /// # assert_eq!(outcome(Ok(())), ProposalOutcome::Applied);
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum ProposalOutcome {
     /// All of them have been applied to this lessor.

@@ -28,6 +28,8 @@ use crate::{ExpiredBatch, ExpiredLease, ExpiryFence, LeaseId, LessorStats};
 /// # assert_eq!(outcome(true), AttemptOutcome::Failed);
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum AttemptOutcome {
     /// The revoke will certainly never be applied.

@@ -20,6 +20,7 @@ use crate::{Answer, Incarnation, LeaseError, LeaseId, Ttl, WriteBatch};
 /// # Ok::<(), lease_core::LeaseError>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Grant {
     /// The id, which must be free.
     pub id: LeaseId,

@@ -34,6 +34,8 @@ use crate::{Checkpoint, CheckpointFence, LeaseError, LeaseId, Ttl};
 /// # Ok::<(), lease_core::LeaseError>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Renewal {
     /// The lease has its whole TTL again.

@@ -2,6 +2,8 @@ use super::LessorCore;
 
 /// What a lessor has counted since it was made, and how much it holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default))]
 #[non_exhaustive]
 pub struct LessorStats {
     /// Leases granted.

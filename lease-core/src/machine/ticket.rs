@@ -56,6 +56,8 @@ impl Ticket {
 
 /// What became of a lease that somebody waited for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum TicketOutcome {
     /// The lease is gone: lease not found.

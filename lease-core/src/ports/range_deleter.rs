@@ -103,6 +103,7 @@ pub trait TxnDelete {
 
 /// What a [`TxnDelete`] did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Deleted {
     /// How many keys, as far as the host knows.
     pub keys: u64,

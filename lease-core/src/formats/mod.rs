@@ -1,0 +1,7 @@
+//! How values look in the formats of serde, where that is not what a derive makes of them.
+
+pub(crate) mod bytes;
+mod ids;
+mod lease;
+pub(crate) mod maybe_bytes;
+mod table;
