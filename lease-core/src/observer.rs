@@ -1,7 +1,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crate::{Epoch, ExpiredBatch, LeaseError, LeaseId, StrangeRow, Ttl};
+use crate::{Epoch, ExpiredBatch, LeaseError, LeaseId, LeaseItem, StrangeRow, Ttl};
 
 /// Is told what happens in a lessor: the seam for metrics and logs.
 ///
@@ -49,6 +49,43 @@ pub trait Observer: Send + Sync {
     /// # Failures.observe(&LessorEvent::Failed(&LeaseError::Stopped));
     /// ```
     fn observe(&self, event: &LessorEvent<'_>);
+
+    /// Whether the events of expired and revoked leases are to have their items. Asked once, when the
+    /// lessor is made. Default: no, because then the items of each such lease are copied for it, and a
+    /// revoke of a lease with items is never decided and applied in one step.
+    ///
+    /// ```
+    /// use lease_core::{BackendLessor, LessorEvent, Lessor, NullBackend, Observer};
+    /// use std::sync::{Arc, Mutex};
+    ///
+    /// /// The keys that are gone.
+    /// #[derive(Default)]
+    /// struct Gone(Mutex<Vec<String>>);
+    ///
+    /// impl Observer for Gone {
+    ///     fn observe(&self, event: &LessorEvent<'_>) {
+    ///         if let LessorEvent::Revoked { items, reason, .. } = event {
+    ///             let lines = items.iter().map(|item| format!("{item}: {reason:?}"));
+    ///             self.0.lock().expect("nobody panics").extend(lines);
+    ///         }
+    ///     }
+    ///
+    ///     fn wants_items(&self) -> bool {
+    ///         true
+    ///     }
+    /// }
+    ///
+    /// let gone = Arc::new(Gone::default());
+    /// let lessor = BackendLessor::builder(Arc::new(NullBackend)).observer(gone.clone()).build()?;
+    /// let id = lessor.grant_new(60)?.id();
+    /// lessor.attach(id, &["services/web/1".into()])?;
+    /// lessor.revoke(id)?;
+    /// assert_eq!(*gone.0.lock().expect("nobody panics"), ["services/web/1: User"]);
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
+    fn wants_items(&self) -> bool {
+        false
+    }
 }
 
 /// What an [`Observer`] is told.
@@ -59,7 +96,7 @@ pub trait Observer: Send + Sync {
 /// fn line(event: &LessorEvent<'_>) -> Option<String> {
 ///     match event {
 ///         LessorEvent::Granted { id, ttl } => Some(format!("{id}: granted for {ttl}")),
-///         LessorEvent::Revoked { id, reason: RevokeReason::Expired } => {
+///         LessorEvent::Revoked { id, reason: RevokeReason::Expired, .. } => {
 ///             Some(format!("{id}: expired"))
 ///         }
 ///         _ => None,
@@ -83,6 +120,9 @@ pub enum LessorEvent<'a> {
         id: LeaseId,
         /// Why.
         reason: RevokeReason,
+        /// What was attached to it, sorted; empty unless the observer
+        /// [wants items](Observer::wants_items).
+        items: &'a [LeaseItem],
     },
     /// A lease was renewed.
     Renewed {
@@ -91,8 +131,15 @@ pub enum LessorEvent<'a> {
         /// For how long.
         ttl: Ttl,
     },
-    /// Leases were delivered as expired.
-    Expired(&'a ExpiredBatch),
+    /// Leases were delivered as expired; they are not revoked yet.
+    Expired {
+        /// The leases.
+        batch: &'a ExpiredBatch,
+        /// For each of them, in the order of the batch, what is attached to it, sorted; empty unless the
+        /// observer [wants items](Observer::wants_items). A host that revokes a lease at once may do so
+        /// before they are copied, which leaves none for this event; that of the revoke has them.
+        items: &'a [Vec<LeaseItem>],
+    },
     /// This lessor became the primary of an epoch.
     Promoted(Epoch),
     /// This lessor ceased to be the primary.
@@ -131,6 +178,11 @@ impl Observer for Vec<Arc<dyn Observer>> {
             // Nobody waits for an observer's panic.
             let _ = catch_unwind(AssertUnwindSafe(|| observer.observe(event)));
         }
+    }
+
+    /// If one of them does.
+    fn wants_items(&self) -> bool {
+        self.iter().any(|observer| observer.wants_items())
     }
 }
 

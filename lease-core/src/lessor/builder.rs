@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use super::driver::Threads;
 use super::errands::Bells;
+use super::isolate::isolate;
 use super::journal::Journal;
 use super::new_ids::NewIds;
 use super::options::{CheckpointMode, Driver, Durability, ExpiryMode, Options};
@@ -59,6 +60,7 @@ impl BackendLessorBuilder {
                 flush_interval: Duration::ZERO,
                 driver: Driver::Threads,
                 expiry: ExpiryMode::Deliver,
+                tells_items: false,
                 renew_timeout: Duration::from_secs(5),
                 checkpoint_timeout: Duration::from_secs(5),
                 stop_timeout: Duration::from_secs(5),
@@ -380,6 +382,11 @@ impl BackendLessorBuilder {
             core.suspend_expiry();
         }
         let mut options = self.options;
+        let wants_items = |observer: &Arc<dyn Observer>| {
+            // One that panics wants nothing.
+            isolate("observer", || observer.wants_items()).unwrap_or(false)
+        };
+        options.tells_items = self.observer.as_ref().is_some_and(wants_items);
         let journal = match self.durability {
             Durability::EveryCommand => None,
             Durability::Batched {

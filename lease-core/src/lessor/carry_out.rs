@@ -6,7 +6,7 @@ use super::state::State;
 use super::{Driver, Shared};
 use crate::sync::thread::current;
 use crate::{
-    Answer, Checkpoint, CheckpointBatch, Command, Decision, LeaseError, LeaseId, ProposalOutcome,
+    Checkpoint, CheckpointBatch, Command, Decision, LeaseError, LeaseId, ProposalOutcome,
     Revocation, Timestamp,
 };
 
@@ -283,12 +283,7 @@ impl Shared {
                     state.queue_own(kind, job);
                 }
             }),
-            Ok(Outcome::Done(done)) => {
-                if let Some((Command::Revoke(revocations), Answer::Revoked(answers))) = &done {
-                    self.observe_revoked(revocations, answers);
-                }
-                self.own_done(purpose, subject);
-            }
+            Ok(Outcome::Done(_)) => self.own_done(purpose, subject),
             Err(error) => self.own_failed(purpose, subject, error),
         }
     }

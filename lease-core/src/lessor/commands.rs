@@ -1,4 +1,5 @@
 use super::Shared;
+use super::expiry::RevokedItems;
 use super::job::{Done, Job, LEASES_AT_ONCE, Purpose, Refusal};
 use super::state::State;
 use crate::observer::LessorEvent;
@@ -52,13 +53,13 @@ impl Shared {
         let revocation = Revocation::by_user(id);
         let (writes, done) = self.at_once_if(
             writes,
-            |state| !state.has_to_delete(&[revocation]),
+            |state| !state.has_to_delete(&[revocation]) && !self.has_to_tell(state, &[revocation]),
             |core, now, rows| core.revoke(now, &revocation, rows),
         );
         match done {
             Some(revoked) => {
                 let answer = revoked?;
-                self.observe_revoked(&[revocation], &[Ok(answer)]);
+                self.observe_revoked(&[revocation], &[Ok(answer)], &RevokedItems::default());
                 Ok(())
             }
             None => {
@@ -102,7 +103,7 @@ impl Shared {
         }
         let (writes, done) = self.at_once_if(
             WriteBatch::default(),
-            |state| !state.has_to_delete(&revocations),
+            |state| !state.has_to_delete(&revocations) && !self.has_to_tell(state, &revocations),
             |core, now, rows| {
                 let revoke = |one| core.revoke(now, one, rows);
                 Ok(revocations.iter().map(revoke).collect::<Vec<_>>())
@@ -111,7 +112,7 @@ impl Shared {
         match done {
             Some(answers) => {
                 let answers = answers?;
-                self.observe_revoked(&revocations, &answers);
+                self.observe_revoked(&revocations, &answers, &RevokedItems::default());
                 Ok(answers)
             }
             None => self.revoke_on_road(revocations, writes, Refusal::Drops),
@@ -125,11 +126,10 @@ impl Shared {
         refusal: Refusal,
     ) -> Result<Vec<Result<Revoked, LeaseError>>, LeaseError> {
         let done = self.go(Job::new(Command::Revoke(revocations), writes, refusal))?;
-        let Some((Command::Revoke(revocations), Answer::Revoked(answers))) = done else {
-            unreachable!("a revoke is answered as one");
-        };
-        self.observe_revoked(&revocations, &answers);
-        Ok(answers)
+        match done {
+            Some((_, Answer::Revoked(answers))) => Ok(answers),
+            _ => unreachable!("a revoke is answered as one"),
+        }
     }
 
     /// Attaches items to a lease.
@@ -177,14 +177,9 @@ impl Shared {
         let Some((command, answer)) = done else {
             unreachable!("a command is answered");
         };
-        match (&command, &answer) {
-            (Command::Grant(Grant { id, ttl, .. }), Answer::Granted(Ok(_))) => {
-                self.observe(|| LessorEvent::Granted { id: *id, ttl: *ttl });
-            }
-            (Command::Revoke(revocations), Answer::Revoked(answers)) => {
-                self.observe_revoked(revocations, answers);
-            }
-            _ => {}
+        if let (Command::Grant(Grant { id, ttl, .. }), Answer::Granted(Ok(_))) = (&command, &answer)
+        {
+            self.observe(|| LessorEvent::Granted { id: *id, ttl: *ttl });
         }
         Ok(answer)
     }

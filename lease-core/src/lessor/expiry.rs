@@ -1,19 +1,23 @@
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::isolate::isolate;
-use super::job::LEASES_AT_ONCE;
+use super::job::{Decided, LEASES_AT_ONCE};
 use super::own::Kind;
 use super::state::State;
 use super::{Driver, ExpiryMode, Shared};
 use crate::observer::LessorEvent;
 use crate::probe::sometimes;
 use crate::{
-    AttemptOutcome, ExpiredBatch, LeaseError, Observer, Revocation, RevokeReason, Revoked,
-    Timestamp,
+    AttemptOutcome, Decision, ExpiredBatch, LeaseError, LeaseId, LeaseItem, Observer, Revocation,
+    RevokeReason, Revoked, Timestamp,
 };
 
 /// How long the driver pauses when the host's clock has failed.
 pub(super) const CLOCK_PAUSE: Duration = Duration::from_millis(100);
+
+/// What was attached to leases that are revoked.
+pub(super) type RevokedItems = BTreeMap<LeaseId, Vec<LeaseItem>>;
 
 /// A slice of what is due.
 struct Slice {
@@ -45,9 +49,10 @@ impl Shared {
             });
             drop(retired);
             if let Some(batch) = slice.batch {
-                self.observe(|| LessorEvent::Expired(&batch));
+                let (batch, items) = (&batch, &*self.items_of_expired(&batch));
+                self.observe(|| LessorEvent::Expired { batch, items });
                 if self.options.expiry == ExpiryMode::AutoRevoke {
-                    self.auto_revoke(&batch, slice.generation);
+                    self.auto_revoke(batch, slice.generation);
                 }
             }
             let mut has_more = self.carry_out_own(Kind::Expiries);
@@ -91,6 +96,7 @@ impl Shared {
         &self,
         revocations: &[Revocation],
         answers: &[Result<Revoked, LeaseError>],
+        items: &RevokedItems,
     ) {
         if self.observer.is_none() {
             return;
@@ -102,9 +108,30 @@ impl Shared {
                     Some(_) => RevokeReason::Expired,
                 };
                 let id = revocation.id;
-                self.observe(|| LessorEvent::Revoked { id, reason });
+                let items = items.get(&id).map_or(&[][..], Vec::as_slice);
+                self.observe(|| LessorEvent::Revoked { id, reason, items });
             }
         }
+    }
+
+    /// Whether the observer is to be told items of these leases, which have to be copied before.
+    pub(super) fn has_to_tell(&self, state: &State, revocations: &[Revocation]) -> bool {
+        let has_items = |one: &Revocation| state.core.has_items(one.id);
+        self.options.tells_items && revocations.iter().any(has_items)
+    }
+
+    /// The items that the observer is told of when the job has gone well.
+    pub(super) fn items_to_tell(&self, decided: &Decided) -> RevokedItems {
+        let revoked = decided.decision.as_ref().map_or(&[][..], Decision::revoked);
+        let revoked = revoked.iter().filter(|_| self.options.tells_items);
+        let items = revoked.map(|id| (*id, self.items_of_claimed(*id)));
+        items.collect()
+    }
+
+    /// The items that the observer is told of leases that have expired.
+    fn items_of_expired(&self, batch: &ExpiredBatch) -> Vec<Vec<LeaseItem>> {
+        let leases = batch.leases.iter().filter(|_| self.options.tells_items);
+        leases.map(|lease| self.items_now(lease.id)).collect()
     }
 
     /// Commits the pending writes if they are due. Returns when they are due again.

@@ -157,6 +157,8 @@ pub(super) struct Options {
     pub(super) flush_interval: Duration,
     pub(super) driver: Driver,
     pub(super) expiry: ExpiryMode,
+    /// Whether the observer is told the items of what has expired or is revoked.
+    pub(super) tells_items: bool,
     pub(super) renew_timeout: Duration,
     pub(super) checkpoint_timeout: Duration,
     pub(super) stop_timeout: Duration,

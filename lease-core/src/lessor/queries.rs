@@ -86,6 +86,22 @@ impl Shared {
         walk.into_sorted()
     }
 
+    /// The items of a lease as they are. They are copied in slices if nobody changes them meanwhile, and
+    /// else in one look: no command is waited for.
+    pub(super) fn items_now(&self, id: LeaseId) -> Vec<LeaseItem> {
+        let mut walk = ItemWalk::default();
+        while walk.restarts() < RESTARTS {
+            let (has_more, _stale) = self.state.read(|state| {
+                let has_more = state.core.items_slice(id, &mut walk);
+                (has_more, walk.take_stale())
+            });
+            if !has_more {
+                return walk.into_sorted();
+            }
+        }
+        self.state.read(|state| state.core.items(id))
+    }
+
     /// The lease with this id, which has many items. They are copied in slices, and from the start
     /// again if they change meanwhile; if they do so often, commands that touch the lease wait.
     #[cold]

@@ -3,7 +3,7 @@ use super::job::{Call, Decided, Done, Job, Seat};
 use super::state::State;
 use crate::sync::{Arc, Deadline};
 use crate::{
-    BoxError, Command, Decision, HostError, LeaseError, LeaseId, LeaseItem, RangeDeleter,
+    Answer, BoxError, Command, Decision, HostError, LeaseError, LeaseId, LeaseItem, RangeDeleter,
     Timestamp, WriteBatch,
 };
 
@@ -91,7 +91,19 @@ impl Shared {
         }
     }
 
-    pub(super) fn carry_out(&self, mut decided: Decided) -> Result<Outcome, LeaseError> {
+    /// Takes a decided job to its end, and tells the observer what is revoked by it.
+    pub(super) fn carry_out(&self, decided: Decided) -> Result<Outcome, LeaseError> {
+        let items = self.items_to_tell(&decided);
+        let outcome = self.write_and_apply(decided)?;
+        if let Outcome::Done(Some((Command::Revoke(revocations), Answer::Revoked(answers)))) =
+            &outcome
+        {
+            self.observe_revoked(revocations, answers, &items);
+        }
+        Ok(outcome)
+    }
+
+    fn write_and_apply(&self, mut decided: Decided) -> Result<Outcome, LeaseError> {
         if decided.is_dropped() {
             return Ok(Outcome::Done(self.apply_decision(decided.decision.take())));
         }

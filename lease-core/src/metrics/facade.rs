@@ -64,7 +64,7 @@ impl Observer for FacadeMetrics {
             }
             LessorEvent::Revoked { .. } => self.revoked.increment(1),
             LessorEvent::Renewed { .. } => self.renewed.increment(1),
-            LessorEvent::Expired(batch) => {
+            LessorEvent::Expired { batch, .. } => {
                 first_lags(batch).for_each(|secs| self.expiry_lag.record(secs));
             }
             LessorEvent::Failed(_) => self.failures.increment(1),

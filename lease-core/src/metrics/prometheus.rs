@@ -91,7 +91,7 @@ impl Observer for PrometheusMetrics {
             }
             LessorEvent::Revoked { .. } => _ = self.revoked.inc(),
             LessorEvent::Renewed { .. } => _ = self.renewed.inc(),
-            LessorEvent::Expired(batch) => {
+            LessorEvent::Expired { batch, .. } => {
                 first_lags(batch).for_each(|secs| self.expiry_lag.observe(secs));
             }
             LessorEvent::Failed(_) => _ = self.failures.inc(),

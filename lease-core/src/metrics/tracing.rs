@@ -31,7 +31,7 @@ impl Observer for TracingObserver {
             LessorEvent::Granted { id, ttl } => {
                 trace!(target: TARGET, %id, ttl_secs = ttl.as_secs(), "granted");
             }
-            LessorEvent::Revoked { id, reason } => {
+            LessorEvent::Revoked { id, reason, .. } => {
                 let reason = match reason {
                     RevokeReason::User => "user",
                     RevokeReason::Expired => "expired",
@@ -41,7 +41,7 @@ impl Observer for TracingObserver {
             LessorEvent::Renewed { id, ttl } => {
                 trace!(target: TARGET, %id, ttl_secs = ttl.as_secs(), "renewed");
             }
-            LessorEvent::Expired(batch) => expired(batch),
+            LessorEvent::Expired { batch, .. } => expired(batch),
             LessorEvent::Promoted(epoch) => debug!(target: TARGET, epoch = epoch.get(), "promoted"),
             LessorEvent::Demoted => debug!(target: TARGET, "demoted"),
             LessorEvent::Failed(error) => warn!(target: TARGET, error = %Chain(*error), "failed"),

@@ -92,6 +92,7 @@ impl Observer for CallsBack {
         let LessorEvent::Revoked {
             id: gone,
             reason: RevokeReason::Expired,
+            ..
         } = event
         else {
             return;

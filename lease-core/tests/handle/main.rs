@@ -7,6 +7,7 @@
 mod apart;
 mod aside;
 mod commits;
+mod events;
 mod expiry;
 mod gates;
 mod host;

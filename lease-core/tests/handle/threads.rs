@@ -283,7 +283,7 @@ fn stop_is_bounded() {
     struct Stuck(Barrier, AtomicBool);
     impl Observer for Stuck {
         fn observe(&self, event: &LessorEvent<'_>) {
-            let LessorEvent::Expired(_) = event else {
+            let LessorEvent::Expired { .. } = event else {
                 return;
             };
             self.0.wait();

@@ -294,6 +294,10 @@ impl Observer for Nosy {
     fn observe(&self, _: &LessorEvent<'_>) {
         self.meddle();
     }
+
+    fn wants_items(&self) -> bool {
+        draw(2) == 0
+    }
 }
 
 impl Wake for Nosy {

@@ -80,7 +80,7 @@ pub(super) struct Notes {
 impl Observer for Notes {
     fn observe(&self, event: &LessorEvent<'_>) {
         match event {
-            LessorEvent::Expired(batch) => {
+            LessorEvent::Expired { batch, .. } => {
                 for lease in batch.leases.iter().filter(|lease| lease.attempt == 0) {
                     self.incarnations().insert(lease.id, lease.incarnation);
                     self.note(What::Expire(lease.id.get(), lease.incarnation));
@@ -89,6 +89,7 @@ impl Observer for Notes {
             LessorEvent::Revoked {
                 id,
                 reason: RevokeReason::Expired,
+                ..
             } => {
                 let incarnation = self.incarnations().get(id).copied();
                 let incarnation = incarnation.expect("it was delivered");
