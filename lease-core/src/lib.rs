@@ -121,7 +121,7 @@ pub use {
     clock::{Clock, ManualClock, SystemClock},
     lessor::{
         BackendLessor, BackendLessorBuilder, CheckpointMode, Driver, Durability, ExpiredLeases,
-        ExpiryMode, Lookup, RecvError, Wait,
+        ExpiryMode, ItemMode, Lookup, RecvError, Wait,
     },
     lessor_trait::Lessor,
     observer::{LessorEvent, Observer, RevokeReason},

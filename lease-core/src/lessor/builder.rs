@@ -6,7 +6,7 @@ use super::errands::Bells;
 use super::isolate::isolate;
 use super::journal::Journal;
 use super::new_ids::NewIds;
-use super::options::{CheckpointMode, Driver, Durability, ExpiryMode, Options};
+use super::options::{CheckpointMode, Driver, Durability, ExpiryMode, ItemMode, Options};
 use super::outbox::Outbox;
 use super::state::{State, StateCell};
 use super::{BackendLessor, Shared};
@@ -61,6 +61,7 @@ impl BackendLessorBuilder {
                 driver: Driver::Threads,
                 expiry: ExpiryMode::Deliver,
                 tells_items: false,
+                stores_items: false,
                 renew_timeout: Duration::from_secs(5),
                 checkpoint_timeout: Duration::from_secs(5),
                 stop_timeout: Duration::from_secs(5),
@@ -100,6 +101,22 @@ impl BackendLessorBuilder {
     #[must_use]
     pub const fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
+        self
+    }
+
+    /// Where the attached items are while the lessor does not run. Default: [`ItemMode::Replayed`].
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, ItemMode, NullBackend};
+    /// # use std::sync::Arc;
+    /// let lessor = BackendLessor::builder(Arc::new(NullBackend))
+    ///     .items(ItemMode::Stored)
+    ///     .build()?;
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
+    #[must_use]
+    pub const fn items(mut self, items: ItemMode) -> Self {
+        self.options.stores_items = matches!(items, ItemMode::Stored);
         self
     }
 

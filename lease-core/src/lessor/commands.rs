@@ -53,7 +53,7 @@ impl Shared {
         let revocation = Revocation::by_user(id);
         let (writes, done) = self.at_once_if(
             writes,
-            |state| !state.has_to_delete(&[revocation]) && !self.has_to_tell(state, &[revocation]),
+            |state| !state.has_to_delete(&[revocation]) && !self.has_to_copy(state, &[revocation]),
             |core, now, rows| core.revoke(now, &revocation, rows),
         );
         match done {
@@ -103,7 +103,7 @@ impl Shared {
         }
         let (writes, done) = self.at_once_if(
             WriteBatch::default(),
-            |state| !state.has_to_delete(&revocations) && !self.has_to_tell(state, &revocations),
+            |state| !state.has_to_delete(&revocations) && !self.has_to_copy(state, &revocations),
             |core, now, rows| {
                 let revoke = |one| core.revoke(now, one, rows);
                 Ok(revocations.iter().map(revoke).collect::<Vec<_>>())
@@ -141,7 +141,7 @@ impl Shared {
     ) -> Result<(), LeaseError> {
         let (writes, done) = self.at_once_if(
             writes,
-            |_| items.len() <= AT_ONCE,
+            |_| items.len() <= AT_ONCE && !self.options.stores_items,
             |core, _, _| core.attach(id, items),
         );
         done.unwrap_or_else(|| {
@@ -160,7 +160,7 @@ impl Shared {
     ) -> Result<(), LeaseError> {
         let (writes, done) = self.at_once_if(
             writes,
-            |_| items.len() <= AT_ONCE,
+            |_| items.len() <= AT_ONCE && !self.options.stores_items,
             |core, _, _| core.detach(id, items),
         );
         done.unwrap_or_else(|| {

@@ -114,10 +114,11 @@ impl Shared {
         }
     }
 
-    /// Whether the observer is to be told items of these leases, which have to be copied before.
-    pub(super) fn has_to_tell(&self, state: &State, revocations: &[Revocation]) -> bool {
+    /// Whether items of these leases have to be copied before, for the observer or for their rows.
+    pub(super) fn has_to_copy(&self, state: &State, revocations: &[Revocation]) -> bool {
         let has_items = |one: &Revocation| state.core.has_items(one.id);
-        self.options.tells_items && revocations.iter().any(has_items)
+        let copies = self.options.tells_items || self.options.stores_items;
+        copies && revocations.iter().any(has_items)
     }
 
     /// The items that the observer is told of when the job has gone well.

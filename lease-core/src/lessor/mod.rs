@@ -30,6 +30,7 @@ mod resets;
 mod road;
 mod sleepers;
 mod state;
+mod stored_items;
 mod turn;
 mod wait;
 mod waiting;
@@ -37,7 +38,7 @@ mod with_writes;
 
 pub use builder::BackendLessorBuilder;
 pub use expired_leases::{ExpiredLeases, RecvError};
-pub use options::{CheckpointMode, Driver, Durability, ExpiryMode};
+pub use options::{CheckpointMode, Driver, Durability, ExpiryMode, ItemMode};
 pub use queries::Lookup;
 pub use wait::Wait;
 
@@ -121,6 +122,31 @@ impl BackendLessor {
     #[must_use]
     pub fn builder(backend: Arc<dyn Backend>) -> BackendLessorBuilder {
         BackendLessorBuilder::new(backend)
+    }
+
+    /// A lessor for one machine, whose host has no log: it is the primary, revokes what has expired by
+    /// itself, and stores the attached items, so that a restart finds them. For other settings beside
+    /// these there is the [`builder`](Self::builder), with [`ExpiryMode::AutoRevoke`] and
+    /// [`ItemMode::Stored`], and [`promote`](crate::Lessor::promote).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`build`](BackendLessorBuilder::build) and of [`promote`](crate::Lessor::promote).
+    ///
+    /// ```
+    /// # use lease_core::{Backend, BackendLessor, LeaseError, LeaseId, Lessor, NullBackend};
+    /// # use std::sync::Arc;
+    /// # fn open() -> Arc<dyn Backend> { Arc::new(NullBackend) }
+    /// let lessor = BackendLessor::standalone(open())?;
+    /// let id = lessor.grant_new(60)?.id();
+    /// lessor.attach(id, &["services/web/1".into()])?;
+    /// # Ok::<(), LeaseError>(())
+    /// ```
+    pub fn standalone(backend: Arc<dyn Backend>) -> Result<Self, crate::LeaseError> {
+        let builder = Self::builder(backend).expiry(ExpiryMode::AutoRevoke);
+        let lessor = builder.items(ItemMode::Stored).build()?;
+        crate::Lessor::promote(&lessor, std::time::Duration::ZERO)?;
+        Ok(lessor)
     }
 
     /// The counters. O(1).

@@ -111,6 +111,28 @@ pub enum ExpiryMode {
     AutoRevoke,
 }
 
+/// Where the attached items are while the lessor does not run.
+///
+/// ```
+/// # use lease_core::{BackendLessor, ItemMode, NullBackend};
+/// # use std::sync::Arc;
+/// let lessor = BackendLessor::builder(Arc::new(NullBackend)).items(ItemMode::Stored).build()?;
+/// # Ok::<(), lease_core::LeaseError>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum ItemMode {
+    /// With the host, which attaches them again after a recovery, from its own rows or its log: as in
+    /// etcd.
+    Replayed,
+    /// In the table `lease_items` of the backend, written with the commands that change them, and read
+    /// by a recovery. The table is the lessor's. A command of items then costs a row for each, and goes
+    /// all the way to the backend.
+    Stored,
+}
+
 /// Who brings due checkpoints, and the resets that renewals need, to the replicated state.
 ///
 /// ```
@@ -159,6 +181,8 @@ pub(super) struct Options {
     pub(super) expiry: ExpiryMode,
     /// Whether the observer is told the items of what has expired or is revoked.
     pub(super) tells_items: bool,
+    /// Whether the items are in the store.
+    pub(super) stores_items: bool,
     pub(super) renew_timeout: Duration,
     pub(super) checkpoint_timeout: Duration,
     pub(super) stop_timeout: Duration,

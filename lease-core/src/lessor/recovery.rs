@@ -4,6 +4,7 @@ use super::Shared;
 use super::job::Job;
 use super::own::OwnCommands;
 use super::state::State;
+use super::stored_items::restore_items;
 use super::turn::Writer;
 use crate::sync::Arc;
 use crate::{
@@ -64,7 +65,9 @@ impl Shared {
         writer.commit().map_err(LeaseError::Backend)?;
         let recovery = self.state.read(|state| state.core.begin_recovery());
         self.state
-            .isolate_inside("backend", || load(backend, recovery))
+            .isolate_inside("backend", || {
+                load(backend, recovery, self.options.stores_items)
+            })
             .unwrap_or_else(|panic| Err(BackendError::Io(panic)))
             .map_err(LeaseError::Backend)
     }
@@ -113,7 +116,11 @@ impl State {
 /// The state in a store, and the rows that are not in it as they are stored.
 type Loaded = (Recovery, Epoch, Vec<StrangeRow>);
 
-fn load(backend: &dyn Backend, mut recovery: Recovery) -> Result<Loaded, BackendError> {
+fn load(
+    backend: &dyn Backend,
+    mut recovery: Recovery,
+    stores_items: bool,
+) -> Result<Loaded, BackendError> {
     let mut rows = Vec::with_capacity(ROWS_AT_ONCE);
     let mut twice = None;
     let mut mended = Vec::new();
@@ -136,6 +143,9 @@ fn load(backend: &dyn Backend, mut recovery: Recovery) -> Result<Loaded, Backend
     restore(&mut rows);
     if let Some(id) = twice {
         return Err(BackendError::Damaged(format!("two rows of lease {id}")));
+    }
+    if stores_items {
+        restore_items(backend, &mut recovery)?;
     }
     told.iter().for_each(|strange| recovery.count(strange));
     told.append(&mut mended);

@@ -111,6 +111,7 @@ impl Shared {
             self.abandon(decided.decision.take());
             return Err(error);
         }
+        self.store_items(&mut decided);
         let seat = Seat::new();
         let now = self.time_inside();
         match self.state.with(|state| state.enter(decided, &seat, now)) {

@@ -3,7 +3,7 @@ use super::ticket::TicketOutcome;
 use super::{LessorCore, Promotion};
 use crate::probe::planted;
 use crate::table::LeaseTable;
-use crate::{Epoch, LeaseError, LeaseRow, RowFault, StrangeRow};
+use crate::{Epoch, LeaseError, LeaseId, LeaseItem, LeaseRow, RowFault, StrangeRow};
 
 /// The replicated state that a recovery builds up beside the running one.
 ///
@@ -56,6 +56,24 @@ impl Recovery {
             self.count(strange);
         }
         Ok(strange)
+    }
+
+    /// Attaches an item to a lease that was added, for a host that stores the items; nothing happens if
+    /// there is no such lease. O(1).
+    ///
+    /// ```
+    /// # use lease_core::{Epoch, LeaseId, LeaseItem, LeaseRow, LessorConfig, LessorCore, Ttl};
+    /// # let mut lessor = LessorCore::new(LessorConfig::default());
+    /// # let id = LeaseId::try_from(7)?;
+    /// let mut recovery = lessor.begin_recovery();
+    /// recovery.insert(&LeaseRow::new(id, Ttl::new(60)?))?;
+    /// recovery.attach(id, LeaseItem::from("services/web/1"));
+    /// lessor.finish_recovery(recovery, Epoch::ZERO);
+    /// assert_eq!(lessor.get_lease(b"services/web/1"), Some(id));
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
+    pub fn attach(&mut self, id: LeaseId, item: LeaseItem) {
+        self.table.attach(id, &[item]);
     }
 
     /// Counts what the store has told of a row. O(1).

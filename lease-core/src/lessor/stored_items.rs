@@ -1,0 +1,76 @@
+use super::Shared;
+use super::job::Decided;
+use crate::{
+    Answer, Backend, BackendError, Command, Decision, LeaseId, LeaseItem, Recovery, Table,
+};
+
+/// The table in which the items of a lessor that [stores](super::ItemMode::Stored) them lie: the item is
+/// the key, and its lease's id the value, eight bytes, the highest first.
+const TABLE: &str = "lease_items";
+
+impl Shared {
+    /// Adds what a decided command does to the stored items, if they are stored.
+    pub(super) fn store_items(&self, decided: &mut Decided) {
+        let Some(decision) = decided
+            .decision
+            .as_ref()
+            .filter(|_| self.options.stores_items)
+        else {
+            return;
+        };
+        let rows = &mut decided.rows;
+        let table = || Table::new(TABLE);
+        match (decision.command(), decision.answer()) {
+            (Command::Attach { id, items }, Answer::Attached(Ok(()))) => {
+                for item in items {
+                    rows.put(table(), item.as_bytes(), id.get().to_be_bytes());
+                }
+            }
+            (Command::Detach { id, items }, Answer::Detached(Ok(()))) => {
+                for item in self.of_lease(*id, items) {
+                    rows.delete(table(), item.as_bytes());
+                }
+            }
+            (Command::Revoke(_), _) => {
+                for item in self.items_of_revoked(decision) {
+                    rows.delete(table(), item.as_bytes());
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Those of the items that are attached to a lease that a command of this thread's has a claim on.
+    fn of_lease<'i>(&self, id: LeaseId, items: &'i [LeaseItem]) -> Vec<&'i LeaseItem> {
+        self.state.read(|state| {
+            let owner = |item: &&LeaseItem| state.core.get_lease(item.as_bytes());
+            let items = items.iter().filter(|item| owner(item) == Some(id));
+            items.collect()
+        })
+    }
+
+    fn items_of_revoked(&self, decision: &Decision) -> impl Iterator<Item = LeaseItem> {
+        let revoked = decision.revoked().iter();
+        revoked.flat_map(|id| self.items_of_claimed(*id))
+    }
+}
+
+/// Attaches the stored items to the leases of a recovery. Those of leases that are not there are left
+/// alone: a lessor that did not store them has revoked these.
+pub(super) fn restore_items(
+    backend: &dyn Backend,
+    recovery: &mut Recovery,
+) -> Result<(), BackendError> {
+    let mut damaged = None;
+    backend.scan(&Table::new(TABLE), &mut |item, id| {
+        let id = id.try_into().ok().map(i64::from_be_bytes);
+        match id.and_then(LeaseId::new) {
+            Some(id) => recovery.attach(id, LeaseItem::from(item)),
+            None => damaged = Some(LeaseItem::from(item)),
+        }
+    })?;
+    damaged.map_or(Ok(()), |item| {
+        let text = format!("the lease of item {item} in the table {TABLE}");
+        Err(BackendError::Damaged(text))
+    })
+}
