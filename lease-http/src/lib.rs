@@ -78,8 +78,8 @@ pub use client::{
     transport::{Response, Transport},
 };
 pub use error::ClientError;
-pub use messages::{LEASE_BATCH_PREFIX, LEASE_INTERNAL_PREFIX, LEASE_PREFIX};
+pub use messages::{LEASE_BATCH_PREFIX, LEASE_INTERNAL_PREFIX, LEASE_PREFIX, Timeouts};
 #[cfg(feature = "metrics")]
 pub use server::metrics::HandlerMetrics;
 #[cfg(feature = "server")]
-pub use server::{Handler, Timeouts, handler};
+pub use server::{Handler, handler};

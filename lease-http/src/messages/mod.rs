@@ -28,11 +28,13 @@ mod path;
 mod reply;
 mod request;
 mod time_to_live;
+mod timeouts;
 
 pub use call::{BatchAnswer, Call, Keys, Kind, Renew, RenewBatch, TimeToLive};
 pub use reply::{Outcome, Reply};
-pub use request::{Request, check_method};
+pub use request::{Request, check_lease, check_method};
 pub use time_to_live::LeaseTimes;
+pub use timeouts::Timeouts;
 
 /// Where renewals are served: `/leases`, as in etcd.
 ///

@@ -109,6 +109,28 @@ impl Reply {
         Self::answer(&answer)
     }
 
+    /// What became of a renewal: the lease's TTL or the lessor's error, or nothing within
+    /// [`Timeouts::lease`](super::Timeouts::lease).
+    ///
+    /// ```
+    /// use lease_core::{LeaseError, LeaseId, Ttl};
+    /// use lease_http::messages::{Kind, Reply};
+    ///
+    /// let id = LeaseId::try_from(7)?;
+    /// let ttl = Ttl::new(60)?;
+    /// assert_eq!(Reply::to_renewal(id, Some(Ok(ttl))), Reply::renewed(id, ttl));
+    /// let late = Reply::refused(Kind::Renew, &LeaseError::DeadlineExceeded);
+    /// assert_eq!(Reply::to_renewal(id, None), late);
+    /// # Ok::<(), LeaseError>(())
+    /// ```
+    #[must_use]
+    pub fn to_renewal(id: LeaseId, renewed: Option<Result<Ttl, LeaseError>>) -> Self {
+        match renewed.unwrap_or(Err(LeaseError::DeadlineExceeded)) {
+            Ok(ttl) => Self::renewed(id, ttl),
+            Err(error) => Self::refused(Kind::Renew, &error),
+        }
+    }
+
     /// The lessor, or the host before it, has refused: 404 if there is no such lease, or the id is 0;
     /// for any other reason 400, or 500 where the time to live was asked for, with the error's text.
     ///
@@ -208,6 +230,31 @@ impl Reply {
             ttls: answers.iter().map(ttl).collect(),
             refusals: (0..).zip(answers).filter_map(refusal).collect(),
         })
+    }
+
+    /// Whether this member has applied what is committed, so that its lessor may be asked: what its
+    /// host's wait has come to, or nothing within [`Timeouts::applied`](super::Timeouts::applied).
+    ///
+    /// # Errors
+    ///
+    /// The reply that says why not: [`not_caught_up`](Self::not_caught_up) if the time is up,
+    /// [`refused`](Self::refused) if the host has failed.
+    ///
+    /// ```
+    /// use lease_core::LeaseError;
+    /// use lease_http::messages::{Kind, Outcome, Reply};
+    ///
+    /// let outcome = |applied| Reply::check_applied(Kind::Renew, applied).map_err(|it| it.outcome());
+    /// assert_eq!(outcome(Some(Ok(()))), Ok(()));
+    /// assert_eq!(outcome(Some(Err(LeaseError::NotPrimary))), Err(Outcome::NotPrimary));
+    /// assert_eq!(outcome(None), Err(Outcome::NotCaughtUp));
+    /// ```
+    pub fn check_applied(kind: Kind, applied: Option<Result<(), LeaseError>>) -> Result<(), Self> {
+        match applied {
+            Some(Ok(())) => Ok(()),
+            Some(Err(error)) => Err(Self::refused(kind, &error)),
+            None => Err(Self::not_caught_up()),
+        }
     }
 
     /// 408 with etcd's text: this member has not applied in time what is committed.

@@ -1,4 +1,4 @@
-use lease_core::LeaseId;
+use lease_core::{LeaseError, LeaseId};
 use lease_pb::etcdserverpb::LeaseKeepAliveRequest;
 use lease_pb::leasehttppb::RenewBatchRequest;
 use lease_pb::leasepb::LeaseInternalRequest;
@@ -46,6 +46,25 @@ pub fn check_method(method: &str) -> Result<(), Reply> {
     } else {
         Err(Reply::method_not_allowed())
     }
+}
+
+/// Which lease a request is about. It is looked at when the member has caught up.
+///
+/// # Errors
+///
+/// The reply that there is none, 404: no lease has etcd's id 0.
+///
+/// ```
+/// use lease_core::LeaseId;
+/// use lease_http::messages::{Kind, check_lease};
+///
+/// let id = LeaseId::new(7);
+/// assert_eq!(check_lease(Kind::Renew, id).ok(), id);
+/// let reply = check_lease(Kind::Renew, None).expect_err("no such lease");
+/// assert_eq!(reply.status(), 404);
+/// ```
+pub fn check_lease(kind: Kind, id: Option<LeaseId>) -> Result<LeaseId, Reply> {
+    id.ok_or_else(|| Reply::refused(kind, &LeaseError::LeaseNotFound))
 }
 
 impl Request {

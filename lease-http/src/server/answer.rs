@@ -10,7 +10,7 @@ use super::Handler;
 use super::body::read_body;
 use super::isolate::isolate;
 use super::watch::{Wait, Watch};
-use crate::messages::{Keys, Kind, Reply, Request, check_method};
+use crate::messages::{Keys, Kind, Reply, Request, check_lease, check_method};
 
 impl<W, F> Handler<W>
 where
@@ -52,20 +52,17 @@ where
         let _timer = watch.timer(Wait::Applied);
         let applied = isolate(async { (self.wait_applied)().await });
         let applied = timeout(self.timeouts.applied, applied).await;
-        let applied = applied.map_err(|_| Reply::not_caught_up())?;
-        let applied = applied.map_err(|_| Reply::broken())?;
-        applied.map_err(|error| Reply::refused(kind, &error))
+        let applied = applied.ok().transpose().map_err(|_| Reply::broken())?;
+        Reply::check_applied(kind, applied)
     }
 }
 
 impl<W> Handler<W> {
     async fn renew(&self, id: Option<LeaseId>, watch: &Watch) -> Result<Reply, Reply> {
         let _timer = watch.timer(Wait::Lease);
-        let refused = |error| Reply::refused(Kind::Renew, &error);
-        let id = id.ok_or(LeaseError::LeaseNotFound).map_err(refused)?;
+        let id = check_lease(Kind::Renew, id)?;
         let renewed = timeout(self.timeouts.lease, self.lessor.renew_async(id)).await;
-        let renewed = renewed.unwrap_or(Err(LeaseError::DeadlineExceeded));
-        Ok(Reply::renewed(id, renewed.map_err(refused)?))
+        Ok(Reply::to_renewal(id, renewed.ok()))
     }
 
     async fn time_to_live(
@@ -75,12 +72,13 @@ impl<W> Handler<W> {
         watch: &Watch,
     ) -> Result<Reply, Reply> {
         let _timer = watch.timer(Wait::Lease);
-        let lease = match id.and_then(|id| self.lessor.try_lookup(id)) {
+        let id = check_lease(Kind::TimeToLive, id)?;
+        let lease = match self.lessor.try_lookup(id) {
             None => None,
             Some(Lookup::Whole(lease)) => Some(lease),
             Some(Lookup::WithoutItems(lease)) => match keys {
                 Keys::Omit => Some(lease),
-                Keys::List => self.lookup(lease.id()).await?,
+                Keys::List => self.lookup(id).await?,
             },
         };
         Ok(Reply::time_to_live(lease.as_ref(), keys))
