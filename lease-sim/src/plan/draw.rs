@@ -51,7 +51,7 @@ impl FromStr for Profile {
 type Family = fn(&mut ChaCha8Rng, &Parameters) -> Action;
 
 /// The faults, and whether the lite profile has them.
-const FAULTS: [(Family, bool); 16] = [
+const FAULTS: [(Family, bool); 17] = [
     (elect, true),
     (transfer, true),
     (crash, true),
@@ -60,6 +60,7 @@ const FAULTS: [(Family, bool); 16] = [
     (pause, true),
     (cut, true),
     (cut_from_log, true),
+    (cut_from_member, true),
     (isolate, true),
     (clog, true),
     (clock_back, true),
@@ -223,6 +224,15 @@ fn cut(rng: &mut ChaCha8Rng, parameters: &Parameters) -> Action {
 fn cut_from_log(rng: &mut ChaCha8Rng, parameters: &Parameters) -> Action {
     let to = End::Node(node(rng, parameters));
     let (from, for_ms) = (End::Log, 2 * span(rng));
+    Action::Cut { from, to, for_ms }
+}
+
+/// What makes a member that is asked by another one, and whose answer does not come.
+fn cut_from_member(rng: &mut ChaCha8Rng, parameters: &Parameters) -> Action {
+    let from = node(rng, parameters);
+    let steps = rng.random_range(1..parameters.nodes);
+    let to = End::Node((from + steps) % parameters.nodes);
+    let (from, for_ms) = (End::Node(from), span(rng));
     Action::Cut { from, to, for_ms }
 }
 

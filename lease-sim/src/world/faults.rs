@@ -57,10 +57,11 @@ impl World {
             Action::Pause { node, for_ms } => self.pause(node, for_ms),
             Action::Cut { from, to, for_ms } => self.cut(&[(from, to)], for_ms, action),
             Action::Isolate { node, for_ms } => {
+                let others = (0..self.members.len()).filter(|other| *other != node);
+                let others = others.map(End::Node).chain([End::Log, End::Clients]);
                 let node = End::Node(node);
-                let others = [End::Log, End::Clients];
-                let links = others.map(|other| [(node, other), (other, node)]);
-                self.cut(links.as_flattened(), for_ms, action);
+                let links = others.flat_map(|other| [(node, other), (other, node)]);
+                self.cut(&links.collect::<Vec<_>>(), for_ms, action);
             }
             Action::Clog { node, for_ms } => {
                 lock(&self.network).clog(node);
