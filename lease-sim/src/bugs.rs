@@ -156,6 +156,22 @@ pub const BUGS: &[Bug] = &[
         "host-snapshot-forgets-checkpoints",
         "a snapshot has no remaining TTLs",
     ),
+    bug(
+        "host-forwards-for-ever",
+        "a member never gives up asking the primary",
+    ),
+    bug(
+        "host-takes-answer-for-another",
+        "a member takes the primary's answer for another lease",
+    ),
+    bug(
+        "host-answers-as-follower",
+        "a member that is no primary answers what it should forward",
+    ),
+    bug(
+        "host-answers-before-caught-up",
+        "a primary answers another member before it knows that it leads and has caught up",
+    ),
 ];
 
 const fn bug(name: &'static str, what: &'static str) -> Bug {
@@ -180,6 +196,6 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), BUGS.len());
-        assert!(BUGS.len() >= 34);
+        assert!(BUGS.len() >= 42);
     }
 }

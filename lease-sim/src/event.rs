@@ -198,7 +198,19 @@ pub enum Event {
         /// The answer: the lease, what remains and its TTL; `None` is "not found".
         answer: Option<(Name, u64, u64)>,
     },
-    /// A renewal waits for the end of an expired lease.
+    /// A member has told a client what the primary had told it of a lease.
+    PassedOn {
+        /// Which member.
+        node: usize,
+        /// The lease that was asked for.
+        lease: i64,
+        /// When the client's question came.
+        asked_ms: u64,
+        /// The answer: the lease, what remains and its TTL; `None` is "not found".
+        answer: Option<(Name, u64, u64)>,
+    },
+    /// Somebody waits: a renewal for the end of an expired lease, a client for a member that asks
+    /// the primary, that member's request for the log or for its lease.
     WaitBegan {
         /// Where.
         node: usize,

@@ -81,6 +81,7 @@ pub(super) fn draw(seed: u64, profile: Profile) -> Plan {
     actions.sort_by_key(|timed| timed.at_ms);
     let noise = rng.random();
     parameters.hash_seed = rng.random();
+    parameters.anywhere_per_mille = one_of(rng, &[0, 0, 200, 1_000]);
     Plan {
         seed,
         noise,
@@ -139,6 +140,7 @@ fn draw_parameters(rng: &mut impl Rng, profile: Profile) -> Parameters {
         commit_interval_ms: one_of(rng, &[100, 500, 2_000]),
         // Drawn last, see `draw`.
         hash_seed: 0,
+        anywhere_per_mille: 0,
     }
 }
 

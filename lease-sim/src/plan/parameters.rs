@@ -48,6 +48,10 @@ pub struct Parameters {
     /// Seeds the lessors' hash tables.
     #[serde(default)]
     pub hash_seed: u64,
+    /// How many in a thousand renewals and questions for the time to live go to just any member,
+    /// which asks the primary if it is not the primary itself.
+    #[serde(default)]
+    pub anywhere_per_mille: u32,
 }
 
 impl Parameters {

@@ -6,8 +6,8 @@ use prost::Message as _;
 /// A message between a member, the log and the clients.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Message {
-    /// A client asks a member.
-    Ask { call: u64, ask: Ask },
+    /// A client asks a member, which may forward the question to the primary or must not.
+    Ask { call: u64, ask: Ask, forward: bool },
     /// A member answers a client.
     Reply { call: u64, reply: Reply },
     /// A member asks the log to take in an entry.
@@ -18,18 +18,28 @@ pub(crate) enum Message {
     Rejected { proposal: u64 },
     /// A member asks whether it still leads the term.
     Confirm { call: u64, epoch: u64 },
-    /// Whether it does.
-    Confirmed { call: u64, leads: bool },
+    /// Whether it does, and how long the log is.
+    Confirmed { call: u64, leads: bool, length: u64 },
     /// A member asks for the entries from an index on.
     Fetch { from: u64 },
-    /// Entries of the log, and how long it is.
+    /// Entries of the log, how long it is, and who leads it in which term.
     Entries {
         first: u64,
         entries: Vec<Vec<u8>>,
         length: u64,
+        term: u64,
+        leader: usize,
     },
     /// A member's whole replicated state.
     Snapshot(Snapshot),
+    /// A member posts a request of lease-http's to another one.
+    HttpRequest {
+        call: u64,
+        path: String,
+        body: Vec<u8>,
+    },
+    /// What it is answered.
+    HttpAnswer { call: u64, answer: HttpAnswer },
 }
 
 /// What a client asks of a member.
@@ -53,6 +63,16 @@ pub(crate) enum Reply {
     Refused,
     /// Ask another member.
     NotPrimary,
+}
+
+/// An answer of lease-http's.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct HttpAnswer {
+    pub(crate) status: u16,
+    pub(crate) body: Vec<u8>,
+    /// Which lease a good one is about. It is there for the checkers, who know leases by name, and is
+    /// nothing that a member goes by.
+    pub(crate) about: Option<(LeaseId, Incarnation)>,
 }
 
 /// The replicated state after an entry.
@@ -94,6 +114,10 @@ struct Wire {
     rows: Vec<WireRow>,
     #[prost(message, repeated, tag = "13")]
     keys: Vec<WireKey>,
+    #[prost(string, tag = "14")]
+    path: String,
+    #[prost(bytes = "vec", tag = "15")]
+    body: Vec<u8>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -123,8 +147,8 @@ impl Message {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut wire = Wire::default();
         match self {
-            Self::Ask { call, ask } => {
-                (wire.kind, wire.call) = (1, *call);
+            Self::Ask { call, ask, forward } => {
+                (wire.kind, wire.call, wire.yes) = (1, *call, *forward);
                 ask.put(&mut wire);
             }
             Self::Reply { call, reply } => {
@@ -144,8 +168,12 @@ impl Message {
             Self::Confirm { call, epoch } => {
                 (wire.kind, wire.call, wire.epoch) = (6, *call, *epoch);
             }
-            Self::Confirmed { call, leads } => {
-                (wire.kind, wire.call, wire.yes) = (7, *call, *leads);
+            Self::Confirmed {
+                call,
+                leads,
+                length,
+            } => {
+                (wire.kind, wire.call, wire.yes, wire.index) = (7, *call, *leads, *length);
             }
             Self::Fetch { from } => {
                 (wire.kind, wire.index) = (8, *from);
@@ -154,13 +182,25 @@ impl Message {
                 first,
                 entries,
                 length,
+                term,
+                leader,
             } => {
                 (wire.kind, wire.index, wire.call) = (9, *first, *length);
+                (wire.epoch, wire.what) = (*term, *leader as u32);
                 wire.entries.clone_from(entries);
             }
             Self::Snapshot(snapshot) => {
                 wire.kind = 10;
                 snapshot.put(&mut wire);
+            }
+            Self::HttpRequest { call, path, body } => {
+                (wire.kind, wire.call) = (11, *call);
+                wire.path.clone_from(path);
+                wire.body.clone_from(body);
+            }
+            Self::HttpAnswer { call, answer } => {
+                (wire.kind, wire.call) = (12, *call);
+                answer.put(&mut wire);
             }
         }
         wire.encode_to_vec()
@@ -175,6 +215,7 @@ impl Message {
             1 => Self::Ask {
                 call,
                 ask: Ask::take(&wire),
+                forward: wire.yes,
             },
             2 => Self::Reply {
                 call,
@@ -196,14 +237,26 @@ impl Message {
             7 => Self::Confirmed {
                 call,
                 leads: wire.yes,
+                length: wire.index,
             },
             8 => Self::Fetch { from: wire.index },
             9 => Self::Entries {
                 first: wire.index,
                 entries: wire.entries,
                 length: call,
+                term: wire.epoch,
+                leader: wire.what as usize,
             },
             10 => Self::Snapshot(Snapshot::take(&wire)),
+            11 => Self::HttpRequest {
+                call,
+                path: wire.path,
+                body: wire.body,
+            },
+            12 => Self::HttpAnswer {
+                call,
+                answer: HttpAnswer::take(wire),
+            },
             kind => unreachable!("no message is of kind {kind}"),
         }
     }
@@ -268,6 +321,25 @@ impl Reply {
     }
 }
 
+impl HttpAnswer {
+    fn put(&self, wire: &mut Wire) {
+        wire.what = u32::from(self.status);
+        wire.body.clone_from(&self.body);
+        if let Some((id, incarnation)) = self.about {
+            (wire.lease, wire.incarnation) = (id.get(), incarnation.get());
+        }
+    }
+
+    fn take(wire: Wire) -> Self {
+        let incarnation = Incarnation::from_wire(wire.incarnation);
+        Self {
+            status: wire.what as u16,
+            body: wire.body,
+            about: LeaseId::new(wire.lease).map(|id| (id, incarnation)),
+        }
+    }
+}
+
 impl Snapshot {
     fn put(&self, wire: &mut Wire) {
         (wire.index, wire.epoch) = (self.index, self.epoch);
@@ -324,14 +396,26 @@ impl fmt::Display for Message {
             Self::Proposed { index, .. } => write!(f, "it is entry {index}"),
             Self::Rejected { .. } => f.write_str("rejected"),
             Self::Confirm { epoch, .. } => write!(f, "do I lead term {epoch}?"),
-            Self::Confirmed { leads, .. } => f.write_str(if *leads { "yes" } else { "no" }),
+            Self::Confirmed { leads, length, .. } => {
+                let answer = if *leads { "yes" } else { "no" };
+                write!(f, "{answer}, and the log has {length} entries")
+            }
             Self::Fetch { from } => write!(f, "entries from {from}, please"),
             Self::Entries {
                 first,
                 entries,
                 length,
+                ..
             } => write!(f, "{} of {length} entries from {first}", entries.len()),
             Self::Snapshot(snapshot) => write!(f, "snapshot after entry {}", snapshot.index),
+            Self::HttpRequest { path, body, .. } => write!(f, "POST {path} {body:02x?}"),
+            Self::HttpAnswer { answer, .. } => {
+                let HttpAnswer { status, body, .. } = answer;
+                match std::str::from_utf8(body) {
+                    Ok(text) if *status != 200 => write!(f, "{status} {}", text.trim_end()),
+                    _ => write!(f, "{status} {body:02x?}"),
+                }
+            }
         }
     }
 }
@@ -365,12 +449,15 @@ mod tests {
             Message::Confirmed {
                 call: 7,
                 leads: true,
+                length: 8,
             },
             Message::Fetch { from: 7 },
             Message::Entries {
                 first: 7,
                 entries: vec![vec![1], vec![2]],
                 length: 9,
+                term: 3,
+                leader: 2,
             },
             Message::Snapshot(Snapshot {
                 index: 7,
@@ -378,7 +465,21 @@ mod tests {
                 rows: vec![row],
                 keys: vec![(0, 0), (255, -4)],
             }),
+            Message::HttpRequest {
+                call: 7,
+                path: "/leases".into(),
+                body: vec![8, 1],
+            },
         ];
+        let answers = [(200, Some((id, incarnation))), (404, None)];
+        messages.extend(answers.map(|(status, about)| Message::HttpAnswer {
+            call: 7,
+            answer: HttpAnswer {
+                status,
+                body: vec![1, 2],
+                about,
+            },
+        }));
         let asks = [
             Ask::Grant { id, ttl: -7 },
             Ask::Renew { id },
@@ -399,7 +500,11 @@ mod tests {
             Reply::Refused,
             Reply::NotPrimary,
         ];
-        messages.extend(asks.map(|ask| Message::Ask { call: 7, ask }));
+        messages.extend(asks.map(|ask| Message::Ask {
+            call: 7,
+            ask,
+            forward: ask == Ask::Renew { id },
+        }));
         messages.extend(replies.map(|reply| Message::Reply { call: 7, reply }));
         for message in messages {
             assert_eq!(Message::decode(&message.encode()), message);

@@ -5,6 +5,4 @@ mod message;
 
 pub(crate) use entry::{Entry, Request};
 #[cfg(madsim)]
-pub(crate) use message::Snapshot;
-#[cfg(madsim)]
-pub(crate) use message::{Ask, Message, Reply};
+pub(crate) use message::{Ask, HttpAnswer, Message, Reply, Snapshot};

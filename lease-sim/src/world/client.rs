@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures::channel::oneshot;
 use lease_core::{LeaseId, probe};
 use madsim::time::{sleep, timeout};
+use rand::RngExt;
 
 use super::{World, lock};
 use crate::event::{Event, Name};
@@ -83,28 +84,33 @@ impl World {
         }
     }
 
-    /// Asks the member that is taken for the leader, then others. Returns the answer, and when the
-    /// member that gave it was asked.
+    /// Asks the member that is taken for the leader, or just any one if members forward what is asked,
+    /// then others. Returns the answer, and when the member that gave it was asked.
     async fn ask(self: &Arc<Self>, about: i64, ask: Ask) -> Option<(u64, Reply)> {
         let group = about.rem_euclid(GROUPS);
         let nodes = self.members.len();
-        let first = lock(&self.clients).believed_leader.get(&group).copied();
-        let first = first.unwrap_or(0);
+        let believed = lock(&self.clients).believed_leader.get(&group).copied();
+        let any = self.any_member(ask);
+        let first = any.or(believed).unwrap_or(0);
         for turn in 0..nodes {
             let node = (first + turn) % nodes;
             let asked_ms = self.now_ms();
-            let answer = timeout(ANSWER_TIMEOUT, self.ask_member(node, ask)).await;
+            let answer = timeout(ANSWER_TIMEOUT, self.ask_member(node, ask, any.is_some())).await;
             match answer {
                 Ok(Some(Reply::NotPrimary)) => {}
                 Ok(Some(reply)) => {
-                    lock(&self.clients).believed_leader.insert(group, node);
+                    if any.is_none() {
+                        lock(&self.clients).believed_leader.insert(group, node);
+                    }
                     return Some((asked_ms, reply));
                 }
                 // Whether it was done nobody knows.
                 Ok(None) | Err(_) => {
                     probe::mark("world: a client gets no answer");
-                    let next = (node + 1) % nodes;
-                    lock(&self.clients).believed_leader.insert(group, next);
+                    if any.is_none() {
+                        let next = (node + 1) % nodes;
+                        lock(&self.clients).believed_leader.insert(group, next);
+                    }
                     return None;
                 }
             }
@@ -112,17 +118,32 @@ impl World {
         None
     }
 
-    async fn ask_member(self: &Arc<Self>, node: usize, ask: Ask) -> Option<Reply> {
+    /// The member that a client asks without a thought for who leads, if it does so: only such a
+    /// question is forwarded, for a client that looks for the leader asks the next one itself.
+    fn any_member(&self, ask: Ask) -> Option<usize> {
+        let is_any = matches!(ask, Ask::Renew { .. } | Ask::TimeToLive { .. })
+            && self.happens(self.parameters.anywhere_per_mille);
+        let node = || lock(&self.noise).random_range(0..self.members.len());
+        is_any.then(node)
+    }
+
+    async fn ask_member(self: &Arc<Self>, node: usize, ask: Ask, forward: bool) -> Option<Reply> {
         let (answer, reply) = oneshot::channel();
-        let call = {
-            let mut clients = lock(&self.clients);
-            clients.calls += 1;
-            let call = clients.calls;
-            clients.waiting.insert(call, answer);
-            call
-        };
-        self.send(End::Clients, End::Node(node), &Message::Ask { call, ask });
+        let call = self.number_call();
+        lock(&self.clients).waiting.insert(call, answer);
+        self.send(
+            End::Clients,
+            End::Node(node),
+            &Message::Ask { call, ask, forward },
+        );
         reply.await.ok()
+    }
+
+    /// A number for a question, of a client or of a member.
+    pub(super) fn number_call(&self) -> u64 {
+        let mut clients = lock(&self.clients);
+        clients.calls += 1;
+        clients.calls
     }
 
     /// Brings an answer to the client that waits for it, if it still does.

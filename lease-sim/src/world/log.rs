@@ -57,6 +57,8 @@ impl Log {
             first: from,
             entries: entries.cloned().collect(),
             length: self.len(),
+            term: self.term,
+            leader: self.leader,
         }
     }
 }
@@ -166,8 +168,16 @@ impl World {
         match message {
             Message::Propose { proposal, entry } => self.take_in(node, proposal, entry),
             Message::Confirm { call, epoch } => {
-                let leads = lock(&self.log).term == epoch;
-                self.log_answers(node, &Message::Confirmed { call, leads });
+                let (leads, length) = {
+                    let log = lock(&self.log);
+                    (log.term == epoch, log.len())
+                };
+                let confirmed = Message::Confirmed {
+                    call,
+                    leads,
+                    length,
+                };
+                self.log_answers(node, &confirmed);
             }
             Message::Fetch { from } => {
                 let message = lock(&self.log).message(from);

@@ -216,7 +216,7 @@ const LEGEND = [
     },
   ],
   [
-    "renewal waits",
+    "wait",
     (brush, c) => {
       brush.fill(c["epoch-0"], 1, 3, 18, 7);
       brush.fill(c.ink, 4, 9, 11, 3);
@@ -261,7 +261,13 @@ const LEGEND = [
       SIGNS.taken_back(brush, 15, 7.5, 4, c.ink);
     },
   ],
-  ["time to live told", (brush, c) => SIGNS.told_time_to_live(brush, 10, 7.5, 4, c.ink)],
+  [
+    "time to live told, passed on",
+    (brush, c) => {
+      SIGNS.told_time_to_live(brush, 5, 7.5, 4, c.ink);
+      SIGNS.passed_on(brush, 15, 7.5, 4, c.ink);
+    },
+  ],
   ["lost message", (brush, c) => cross(brush, 10, 7.5, c.fault)],
 ];
 

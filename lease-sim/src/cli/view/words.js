@@ -33,6 +33,7 @@ const KINDS = {
   checkpoint_proposed: { label: "checkpoint proposed", listed: true, colour: "muted" },
   checkpointed: { label: "checkpointed", listed: true, colour: "ink" },
   told_time_to_live: { label: "time to live", listed: true, colour: "muted" },
+  passed_on: { label: "passed on", listed: true, colour: "muted" },
   wait_began: { label: "wait", listed: true, colour: "muted" },
   wait_ended: { label: "wait over", listed: true, colour: "muted" },
   broken: { label: "broken", listed: true, colour: "bad" },
@@ -162,8 +163,12 @@ const SENTENCES = {
     it.answer === null
       ? `node ${it.node} tells: no lease ${it.lease}`
       : `node ${it.node} tells: ${leaseName(it.answer[0])} has ${lasting(it.answer[1])}`,
+  passed_on: (it) =>
+    it.answer === null
+      ? `node ${it.node} passes on: no lease ${it.lease}`
+      : `node ${it.node} passes on: ${leaseName(it.answer[0])} has ${lasting(it.answer[1])}`,
   wait_began: (it) =>
-    `a renewal waits on node ${it.node}, until ${seconds(it.until_ms)} at the latest`,
+    `wait ${it.wait} on node ${it.node}, until ${seconds(it.until_ms)} at the latest`,
   wait_ended: (it) => `wait ${it.wait} on node ${it.node} is over`,
   broken: (it) => `node ${it.node}: ${it.message}`,
   over: (it) =>
@@ -222,6 +227,11 @@ const PARAMETERS = {
   durable: (it) => ["every command durable", it.durable ? "yes" : "no", it.durable],
   commit_interval_ms: (it) => ["batched writes wait", lasting(it.commit_interval_ms), it.durable],
   hash_seed: (it) => ["seed of the tables", it.hash_seed, it.hash_seed === 0],
+  anywhere_per_mille: (it) => [
+    "asked anywhere",
+    perMille(it.anywhere_per_mille),
+    !it.anywhere_per_mille,
+  ],
 };
 
 const upTo = (ms) => (ms === 0 ? "none" : `≤ ${lasting(ms)}`);

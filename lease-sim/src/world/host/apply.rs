@@ -61,11 +61,18 @@ impl Host {
     }
 
     /// Entries of the log have come, maybe again, maybe too early.
-    pub(super) fn receive(&mut self, first: u64, entries: Vec<Vec<u8>>, length: u64) {
+    pub(super) fn receive(
+        &mut self,
+        first: u64,
+        entries: Vec<Vec<u8>>,
+        length: u64,
+        leader: (u64, usize),
+    ) {
         let now_ms = self.world.now_ms();
         if lock(&self.member().status).wants_snapshot_until_ms > now_ms {
             return;
         }
+        self.leader = self.leader.max(Some(leader));
         let last = first + entries.len() as u64;
         for (entry, index) in entries.into_iter().zip(first..) {
             if index > self.applied {
@@ -253,11 +260,7 @@ impl Host {
                 let reply = reply(ask, entry, outcome);
                 self.reply(call, reply);
             }
-            Some(Pending::Reset { call }) => {
-                if let Some(id) = self.resetting.remove(&call) {
-                    self.renew(call, id);
-                }
-            }
+            Some(Pending::Reset { asker, id }) => self.renew(asker, id),
             Some(Pending::Checkpoints(batch)) => {
                 self.lessor
                     .handle_checkpoints(&batch, ProposalOutcome::Applied);

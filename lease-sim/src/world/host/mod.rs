@@ -2,7 +2,10 @@
 
 mod apply;
 mod expiry;
+mod forward;
+mod handler;
 mod ports;
+mod question;
 mod renew;
 mod report;
 mod roles;
@@ -26,8 +29,10 @@ use lease_core::{
 };
 use madsim::time::sleep;
 
+use self::forward::Forward;
+use self::handler::Serving;
 use self::ports::{Deleter, Store, Surroundings};
-use self::renew::Waiting;
+use self::renew::{Asker, Waiting};
 use super::member::{Letter, Member};
 use super::{World, lock};
 use crate::event::{Event, Exit};
@@ -52,10 +57,13 @@ struct Host {
     pending: BTreeMap<u64, Pending>,
     // Renewals whose answer waits until the leadership is confirmed.
     unconfirmed: BTreeMap<u64, (Incarnation, Ttl)>,
-    // Renewals that wait until their reset is applied.
-    resetting: BTreeMap<u64, LeaseId>,
     waits: Vec<Waiting>,
     wait_count: u64,
+    // The newest term that it has heard of, and who leads it.
+    leader: Option<(u64, usize)>,
+    // What it asks the primary for its clients, and what other members ask it.
+    forwards: Vec<Forward>,
+    serving: BTreeMap<u64, Serving>,
     // When the lessor was to be driven next, as far as it has said so.
     wakeup: Option<Timestamp>,
     // When the next tick was to be.
@@ -79,7 +87,7 @@ enum News {
 /// What a proposal was made for.
 enum Pending {
     Client { call: u64, ask: Ask },
-    Reset { call: u64 },
+    Reset { asker: Asker, id: LeaseId },
     Expired(ExpiredBatch),
     Checkpoints(CheckpointBatch),
 }
@@ -179,9 +187,11 @@ impl Host {
             failures: 0,
             pending: BTreeMap::new(),
             unconfirmed: BTreeMap::new(),
-            resetting: BTreeMap::new(),
             waits: Vec::new(),
             wait_count: 0,
+            leader: None,
+            forwards: Vec::new(),
+            serving: BTreeMap::new(),
             planned_ms: world.now_ms(),
             is_suspended,
             seen: None,
@@ -207,8 +217,11 @@ impl Host {
     fn read(&mut self, letter: Letter) {
         match letter {
             Letter::Message(End::Log, message) => self.log_says(message),
-            Letter::Message(_, Message::Ask { call, ask }) => self.serve(call, ask),
+            Letter::Message(_, Message::Ask { call, ask, forward }) => {
+                self.serve(call, ask, forward);
+            }
             Letter::Message(_, Message::Snapshot(snapshot)) => self.install(&snapshot),
+            Letter::Message(End::Node(from), message) => self.member_says(from, message),
             Letter::Message(from, message) => unreachable!("{from:?} sent {message:?}"),
             Letter::Promote(epoch) => self.promote(epoch),
             Letter::DemoteLate(epoch) => self.demote_late(epoch),
@@ -219,14 +232,30 @@ impl Host {
         }
     }
 
+    fn member_says(&mut self, node: usize, message: Message) {
+        match message {
+            Message::HttpRequest { call, path, body } => {
+                self.hear_request(node, call, &path, &body);
+            }
+            Message::HttpAnswer { call, answer } => self.hear_answer(node, call, &answer),
+            message => unreachable!("members do not send {message:?} to each other"),
+        }
+    }
+
     fn log_says(&mut self, message: Message) {
         match message {
             Message::Entries {
                 first,
                 entries,
                 length,
-            } => self.receive(first, entries, length),
-            Message::Confirmed { call, leads } => self.confirmed(call, leads),
+                term,
+                leader,
+            } => self.receive(first, entries, length, (term, leader)),
+            Message::Confirmed {
+                call,
+                leads,
+                length,
+            } => self.confirmed(call, leads, length),
             // What is in the log is dealt with when it is applied.
             Message::Proposed { .. } => {}
             Message::Rejected { proposal } => self.rejected(proposal),
@@ -261,9 +290,8 @@ impl Host {
     fn rejected(&mut self, proposal: u64) {
         match self.pending.remove(&proposal) {
             Some(Pending::Client { call, .. }) => self.reply_not_primary(call),
-            Some(Pending::Reset { call }) => {
-                self.resetting.remove(&call);
-                self.reply_not_primary(call);
+            Some(Pending::Reset { asker, .. }) => {
+                self.renewed(asker, Err(LeaseError::NotPrimary));
             }
             Some(Pending::Expired(batch)) => self.attempt_failed(&batch),
             Some(Pending::Checkpoints(batch)) => self.checkpoints_failed(&batch),
@@ -278,6 +306,8 @@ impl Host {
         }
         self.tick();
         self.poll_waits();
+        self.poll_serving();
+        self.poll_forwards();
         self.look();
     }
 
@@ -301,9 +331,10 @@ impl Host {
         if self.retry_at_ms > now_ms {
             at_ms = at_ms.min(self.retry_at_ms);
         }
-        for wait in &self.waits {
-            at_ms = at_ms.min(wait.until_ms);
-        }
+        let waits = self.waits.iter().map(|wait| wait.until_ms);
+        let serving = self.serving.values().map(|serving| serving.until_ms);
+        let forwards = self.forwards.iter().map(Forward::next_ms);
+        at_ms = waits.chain(serving).chain(forwards).fold(at_ms, u64::min);
         let mut span = Duration::from_millis(at_ms.saturating_sub(now_ms));
         if let Some(wakeup) = self.wakeup {
             span = span.min(self.member().clock.time_until(wakeup));

@@ -1,14 +1,25 @@
-use lease_core::{Epoch, LeaseError, LeaseId, Lessor, Renewal, TicketOutcome, Wait, probe};
+use lease_core::{
+    Epoch, Incarnation, LeaseError, LeaseId, Lessor, Renewal, TicketOutcome, Ttl, Wait, probe,
+};
 
 use super::{Host, Pending, hear};
 use crate::event::{Event, Name};
 use crate::plan::End;
 use crate::wire::{Message, Reply, Request};
 
+/// Who asks for a renewal, and the number of the question.
+#[derive(Clone, Copy)]
+pub(super) enum Asker {
+    /// A client. It hears of the renewal when the leadership is confirmed.
+    Client(u64),
+    /// Another member. The leadership was confirmed before.
+    Member(u64),
+}
+
 /// A renewal that waits for the end of an expired lease.
 pub(super) struct Waiting {
     number: u64,
-    call: u64,
+    asker: Asker,
     wait: Wait,
     pub(super) until_ms: u64,
 }
@@ -16,11 +27,13 @@ pub(super) struct Waiting {
 const WAIT_MS: u64 = 3_000;
 
 impl Host {
-    /// Renews a lease; the client hears of it when the leadership is confirmed.
-    pub(super) fn renew(&mut self, call: u64, id: LeaseId) {
-        let Some(epoch) = self.lessor.primary_epoch() else {
-            self.reply_not_primary(call);
+    /// Renews a lease.
+    pub(super) fn renew(&mut self, asker: Asker, id: LeaseId) {
+        let Some(until_ms) = self.deadline_ms(asker) else {
             return;
+        };
+        let Some(epoch) = self.lessor.primary_epoch() else {
+            return self.renewed(asker, Err(LeaseError::NotPrimary));
         };
         match self.lessor.try_renew(id) {
             Ok(Renewal::Renewed(ttl)) => {
@@ -36,44 +49,71 @@ impl Host {
                         name: Name::new(id, incarnation),
                     },
                 );
-                if probe::is_planted("host-unconfirmed-renewal") {
-                    self.reply(call, Reply::Alive { incarnation, ttl });
-                    return;
-                }
-                self.unconfirmed.insert(call, (incarnation, ttl));
-                let epoch = epoch.get();
-                self.send(End::Log, &Message::Confirm { call, epoch });
+                self.confirm(asker, epoch, (incarnation, ttl));
             }
             Ok(Renewal::Reset(checkpoint)) => {
                 probe::mark("host: a renewal resets a checkpoint");
                 if probe::is_planted("renew-without-reset") {
-                    self.acknowledge_wrongly(call, id);
+                    self.acknowledge_wrongly(asker, id);
                     return;
                 }
                 if probe::is_planted("host-acknowledges-before-reset") {
-                    self.acknowledge_wrongly(call, id);
+                    self.acknowledge_wrongly(asker, id);
                 }
-                self.resetting.insert(call, id);
                 let request = Request::Checkpoint(vec![checkpoint]);
-                self.propose(request, Pending::Reset { call });
+                self.propose(request, Pending::Reset { asker, id });
             }
-            Ok(_) if probe::is_planted("renew-expiring") => self.acknowledge_wrongly(call, id),
-            Ok(_) => self.wait(call, id),
-            Err(LeaseError::NotPrimary) => self.reply_not_primary(call),
-            Err(_) => self.reply(call, Reply::Refused),
+            Ok(_) if probe::is_planted("renew-expiring") => self.acknowledge_wrongly(asker, id),
+            Ok(_) => self.wait(asker, id, until_ms),
+            Err(error) => self.renewed(asker, Err(error)),
         }
     }
 
-    /// Whether this member still led after it had renewed.
-    pub(super) fn confirmed(&mut self, call: u64, leads: bool) {
-        let Some((incarnation, ttl)) = self.unconfirmed.remove(&call) else {
-            return;
+    /// When a wait ends that begins now; `None` if nobody waits any more.
+    fn deadline_ms(&self, asker: Asker) -> Option<u64> {
+        match asker {
+            Asker::Client(_) => Some(self.world.now_ms() + WAIT_MS),
+            Asker::Member(call) => self.lease_deadline_ms(call),
+        }
+    }
+
+    /// A lease was renewed. A client hears of it if this member still leads.
+    fn confirm(&mut self, asker: Asker, epoch: Epoch, renewed: (Incarnation, Ttl)) {
+        match asker {
+            Asker::Client(call) if !probe::is_planted("host-unconfirmed-renewal") => {
+                self.unconfirmed.insert(call, renewed);
+                let epoch = epoch.get();
+                self.send(End::Log, &Message::Confirm { call, epoch });
+            }
+            _ => self.renewed(asker, Ok(renewed)),
+        }
+    }
+
+    /// Whether this member led when the log was asked, and how long that was.
+    pub(super) fn confirmed(&mut self, call: u64, leads: bool, length: u64) {
+        let Some(renewed) = self.unconfirmed.remove(&call) else {
+            return self.confirmed_for_member(call, leads, length);
         };
-        if leads {
-            self.reply(call, Reply::Alive { incarnation, ttl });
-        } else {
+        if !leads {
             probe::mark("host: a renewal is not confirmed");
-            self.reply_not_primary(call);
+        }
+        let renewed = leads.then_some(renewed).ok_or(LeaseError::NotPrimary);
+        self.renewed(Asker::Client(call), renewed);
+    }
+
+    /// Answers whoever has asked for a renewal.
+    pub(super) fn renewed(
+        &mut self,
+        asker: Asker,
+        renewed: Result<(Incarnation, Ttl), LeaseError>,
+    ) {
+        match (asker, renewed) {
+            (Asker::Member(call), renewed) => self.renewed_for_member(call, renewed),
+            (Asker::Client(call), Ok((incarnation, ttl))) => {
+                self.reply(call, Reply::Alive { incarnation, ttl });
+            }
+            (Asker::Client(call), Err(LeaseError::NotPrimary)) => self.reply_not_primary(call),
+            (Asker::Client(call), Err(_)) => self.reply(call, Reply::Refused),
         }
     }
 
@@ -88,56 +128,45 @@ impl Host {
                 continue;
             }
             let waiting = self.waits.remove(at);
-            let event = Event::WaitEnded {
-                node: self.node,
-                wait: waiting.number,
-            };
-            hear(self, event);
-            self.end_wait(&waiting, outcome);
+            self.end_wait(waiting.number);
+            let error = error_of(outcome);
+            self.renewed(waiting.asker, Err(error));
         }
     }
 
-    fn wait(&mut self, call: u64, id: LeaseId) {
+    fn wait(&mut self, asker: Asker, id: LeaseId, until_ms: u64) {
         let Some(wait) = self.lessor.wait(id) else {
-            self.reply(call, Reply::Refused);
-            return;
+            return self.renewed(asker, Err(LeaseError::LeaseNotFound));
         };
-        self.wait_count += 1;
         let waiting = Waiting {
-            number: self.wait_count,
-            call,
+            number: self.begin_wait(until_ms),
+            asker,
             wait,
-            until_ms: self.world.now_ms() + WAIT_MS,
+            until_ms,
         };
-        let event = Event::WaitBegan {
-            node: self.node,
-            wait: waiting.number,
-            until_ms: waiting.until_ms,
-        };
-        hear(self, event);
         self.waits.push(waiting);
     }
 
-    fn end_wait(&mut self, waiting: &Waiting, outcome: Option<TicketOutcome>) {
-        let call = waiting.call;
-        match outcome {
-            Some(TicketOutcome::NotPrimary) => {
-                probe::mark("host: a demotion ends a wait");
-                self.reply_not_primary(call);
-            }
-            Some(_) => {
-                probe::mark("host: a revoke ends a wait");
-                self.reply(call, Reply::Refused);
-            }
-            None => {
-                probe::mark("host: a wait reaches its deadline");
-                self.reply(call, Reply::Refused);
-            }
-        }
+    /// Tells the checkers of a wait, and returns its number.
+    pub(super) fn begin_wait(&mut self, until_ms: u64) -> u64 {
+        self.wait_count += 1;
+        let event = Event::WaitBegan {
+            node: self.node,
+            wait: self.wait_count,
+            until_ms,
+        };
+        hear(self, event);
+        self.wait_count
+    }
+
+    /// Tells the checkers that a wait is over.
+    pub(super) fn end_wait(&self, wait: u64) {
+        let node = self.node;
+        hear(self, Event::WaitEnded { node, wait });
     }
 
     /// What a host must not do.
-    fn acknowledge_wrongly(&self, call: u64, id: LeaseId) {
+    fn acknowledge_wrongly(&mut self, asker: Asker, id: LeaseId) {
         if let Some(lease) = self.lessor.lookup(id) {
             let event = Event::Renewed {
                 node: self.node,
@@ -145,11 +174,25 @@ impl Host {
                 name: Name::new(id, lease.incarnation()),
             };
             hear(self, event);
-            let reply = Reply::Alive {
-                incarnation: lease.incarnation(),
-                ttl: lease.ttl(),
-            };
-            self.reply(call, reply);
+            self.renewed(asker, Ok((lease.incarnation(), lease.ttl())));
+        }
+    }
+}
+
+/// What the end of a wait means; none is its deadline.
+fn error_of(outcome: Option<TicketOutcome>) -> LeaseError {
+    match outcome {
+        Some(TicketOutcome::NotPrimary) => {
+            probe::mark("host: a demotion ends a wait");
+            LeaseError::NotPrimary
+        }
+        Some(_) => {
+            probe::mark("host: a revoke ends a wait");
+            LeaseError::LeaseNotFound
+        }
+        None => {
+            probe::mark("host: a wait reaches its deadline");
+            LeaseError::DeadlineExceeded
         }
     }
 }

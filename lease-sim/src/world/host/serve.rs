@@ -1,5 +1,7 @@
 use lease_core::{LeaseId, Lessor, Revocation, probe};
 
+use super::question::Question;
+use super::renew::Asker;
 use super::report::remaining_ms;
 use super::{Host, Pending, hear};
 use crate::event::{Event, Name};
@@ -7,14 +9,17 @@ use crate::plan::End;
 use crate::wire::{Ask, Message, Reply, Request};
 
 impl Host {
-    /// What a client asks, if this member takes itself for the primary.
-    pub(super) fn serve(&mut self, call: u64, ask: Ask) {
+    /// What a client asks. A member that does not take itself for the primary forwards it, if it may.
+    pub(super) fn serve(&mut self, call: u64, ask: Ask, forward: bool) {
         if self.lessor.primary_epoch().is_none() {
-            self.reply_not_primary(call);
+            match Question::of(ask).filter(|_| forward) {
+                Some(question) => self.forward(call, ask, question),
+                None => self.reply_not_primary(call),
+            }
             return;
         }
         let request = match ask {
-            Ask::Renew { id } => return self.renew(call, id),
+            Ask::Renew { id } => return self.renew(Asker::Client(call), id),
             Ask::TimeToLive { id } => return self.tell_time_to_live(call, id),
             Ask::Grant { id, ttl } => match self.lessor.admit_ttl(ttl) {
                 Ok(ttl) => Request::Grant { id, ttl },
