@@ -50,6 +50,7 @@
 //! and random batches.
 //!
 //! With the feature `serde`, the options of redb are read from and written to serde's formats.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "testing")]
@@ -69,3 +70,7 @@ pub use self::fjall::FjallBackend;
 #[cfg(feature = "redb")]
 pub use self::redb::{IntegrityCheck, RedbBackend, RedbOptions, RepairMode};
 pub use memory::MemoryBackend;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

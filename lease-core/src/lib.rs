@@ -50,6 +50,7 @@
 //! - `testing`: fakes for tests of code that uses a lessor.
 //! - `prometheus-client`, `metrics`, `tracing`: observers that feed the crates of these names, in
 //!   the module `metrics`.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(not(feature = "std"), no_std)]
 
 extern crate alloc;
@@ -126,3 +127,7 @@ pub use {
     lessor_trait::Lessor,
     observer::{LessorEvent, Observer, RevokeReason},
 };
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

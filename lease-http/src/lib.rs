@@ -58,6 +58,7 @@
 //!
 //! Without any of them there are the [`messages`], which do no I/O: a simulation sends them over its
 //! own network.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "client")]
@@ -83,3 +84,7 @@ pub use messages::{LEASE_BATCH_PREFIX, LEASE_INTERNAL_PREFIX, LEASE_PREFIX, Time
 pub use server::metrics::HandlerMetrics;
 #[cfg(feature = "server")]
 pub use server::{Handler, handler};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -32,6 +32,7 @@
 //!
 //! A request whose numbers the lessor itself judges, as a grant's, has no conversion: the host
 //! passes them to [`lease_core::LeaseId`] and [`lease_core::LessorConfig::admit_ttl`].
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 #![no_std]
 
@@ -51,3 +52,7 @@ pub mod leasepb;
 
 pub use convert::ConvertError;
 pub use prost::{DecodeError, Message};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

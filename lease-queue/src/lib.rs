@@ -39,6 +39,7 @@
 //! # Features
 //!
 //! - `serde`: `Serialize` and `Deserialize` for [`Timestamp`] and [`LeaseWithTime`].
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 #![no_std]
 
@@ -62,3 +63,7 @@ pub use crate::{
     timing_wheel::TimingWheel,
     wheel::{BucketWheel, DueSlot, Popped, Position, Removed, RetiredWheel},
 };
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -89,6 +89,12 @@ impl Workspace {
             .flatten()
     }
 
+    /// The members that people outside take from a registry.
+    pub(crate) fn published(&self) -> impl Iterator<Item = &Member> {
+        let members = self.members.iter();
+        members.filter(|member| member.is_published())
+    }
+
     /// Whether a crate of this name is a member.
     pub(crate) fn has_member(&self, name: &str) -> bool {
         self.members.iter().any(|member| member.name == name)
@@ -119,6 +125,11 @@ impl Member {
     pub(crate) fn parse(manifest: &str) -> Self {
         let manifest = manifest.parse().expect("a manifest that parses");
         Self::new("some/Cargo.toml".to_owned(), manifest).expect("a package with a name")
+    }
+
+    /// Whether people outside take it from a registry.
+    pub(crate) fn is_published(&self) -> bool {
+        self.get(&["package", "publish"]).and_then(Value::as_bool) != Some(false)
     }
 
     /// The value at a path of keys in the manifest.

@@ -33,6 +33,26 @@ pub(super) fn without_description(workspace: &Workspace) -> Vec<Problem> {
         .collect()
 }
 
+/// Crates for others that lack what a registry shows or a reader needs. That licence and readme are in
+/// a package is checked when it is made.
+pub(super) fn unfit_to_publish(workspace: &Workspace) -> Vec<Problem> {
+    let of_member = |member: &Member| {
+        let unlisted = LISTED.iter().filter(|key| !is_list(member, key));
+        let mut texts: Vec<_> = unlisted
+            .map(|key| format!("no {key}, or more than 5"))
+            .collect();
+        if member.get(&["package", "readme"]).and_then(Value::as_str) != Some("README.md") {
+            texts.push("its readme is not README.md".to_owned());
+        }
+        if !is_true(member.get(ALL_FEATURES)) {
+            texts.push(format!("{} = true is missing", ALL_FEATURES.join(".")));
+        }
+        let problem = |text| Problem::new(&member.manifest_path, text);
+        texts.into_iter().map(problem).collect::<Vec<_>>()
+    };
+    workspace.published().flat_map(of_member).collect()
+}
+
 /// Dependencies that pick a version of their own, past the one place where versions are pinned.
 pub(super) fn dependencies_of_their_own(workspace: &Workspace) -> Vec<Problem> {
     let of_member = |member: &Member| {
@@ -57,6 +77,15 @@ const INHERITED: &[&[&str]] = &[
     &["lints", "workspace"],
 ];
 
+const LISTED: [&str; 2] = ["categories", "keywords"];
+
+const ALL_FEATURES: &[&str] = &["package", "metadata", "docs", "rs", "all-features"];
+
+fn is_list(member: &Member, key: &str) -> bool {
+    let list = member.get(&["package", key]).and_then(Value::as_array);
+    list.is_some_and(|list| (1..=5).contains(&list.len()))
+}
+
 fn is_true(value: Option<&Value>) -> bool {
     value.and_then(Value::as_bool) == Some(true)
 }
@@ -72,6 +101,11 @@ version.workspace = true
 edition.workspace = true
 rust-version.workspace = true
 license.workspace = true
+readme = 'README.md'
+keywords = ['x']
+categories = ['concurrency']
+[package.metadata.docs.rs]
+all-features = true
 [dependencies]
 a = { workspace = true }
 [lints]
@@ -92,6 +126,25 @@ workspace = true
         assert_eq!(not_inherited(&good), []);
         assert_eq!(without_description(&good), []);
         assert_eq!(dependencies_of_their_own(&good), []);
+        assert_eq!(unfit_to_publish(&good), []);
+    }
+
+    #[test]
+    fn what_is_published_says_more() {
+        for (line, instead) in [
+            ("readme = 'README.md'", "readme = '../README.md'"),
+            (
+                "keywords = ['x']",
+                "keywords = ['a', 'b', 'c', 'd', 'e', 'f']",
+            ),
+            ("categories = ['concurrency']", ""),
+            ("all-features = true", ""),
+        ] {
+            let bad = GOOD.replace(line, instead);
+            assert_eq!(unfit_to_publish(&workspace(&bad)).len(), 1, "{bad}");
+            let kept = bad.replace("name = 'x'", "name = 'x'\npublish = false");
+            assert_eq!(unfit_to_publish(&workspace(&kept)), []);
+        }
     }
 
     #[test]

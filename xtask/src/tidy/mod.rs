@@ -79,6 +79,7 @@ const WORKSPACE_CHECKS: &[Check<Workspace>] = &[
     manifests::not_inherited,
     manifests::without_description,
     manifests::dependencies_of_their_own,
+    manifests::unfit_to_publish,
     pins::exact,
     pins::stale_exceptions,
 ];
