@@ -115,3 +115,8 @@ pub fn expire_all(core: &mut LessorCore) -> usize {
 
 /// The TTL of the leases of [`core_with`].
 pub const DUE_AFTER: Duration = Duration::from_secs(60);
+
+// The program that the project opens with builds.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

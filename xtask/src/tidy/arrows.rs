@@ -41,6 +41,16 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("lease-backend", &["lease-core", "lease-pb"]),
     ("lease-http", &["lease-core", "lease-pb"]),
     (
+        "lease",
+        &[
+            "lease-backend",
+            "lease-core",
+            "lease-http",
+            "lease-pb",
+            "lease-queue",
+        ],
+    ),
+    (
         "lease-sim",
         &[
             "lease-backend",
@@ -53,6 +63,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "lease-bench",
         &[
+            "lease",
             "lease-backend",
             "lease-core",
             "lease-http",
