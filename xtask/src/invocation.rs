@@ -33,6 +33,14 @@ impl Invocation {
         }
     }
 
+    /// The archiver tar with these arguments.
+    pub(crate) fn tar<S: Into<String>>(args: impl IntoIterator<Item = S>) -> Self {
+        Self {
+            program: "tar",
+            ..Self::cargo(args)
+        }
+    }
+
     /// Cargo with the arguments that are the words of `line`.
     pub(crate) fn cargo_line(line: &str) -> Self {
         Self::cargo(line.split_whitespace())

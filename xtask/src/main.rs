@@ -19,6 +19,7 @@ mod codegen;
 mod go;
 mod interop;
 mod invocation;
+mod package;
 mod sim;
 mod threads;
 mod tidy;
@@ -44,6 +45,7 @@ enum Command {
     Ci(ci::Args),
     Codegen(codegen::Args),
     Interop(interop::Args),
+    Package(package::Args),
     Sim(sim::Args),
     Threads(threads::Args),
     Tidy(tidy::Args),
@@ -66,6 +68,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Ci(args) => ci::run(&workspace, &args),
         Command::Codegen(args) => codegen::run(&workspace, &args),
         Command::Interop(args) => interop::run(&workspace, &args),
+        Command::Package(args) => package::run(&workspace, &args),
         Command::Sim(args) => sim::run(&workspace, &args),
         Command::Threads(args) => threads::run(&workspace, &args),
         Command::Tidy(args) => tidy::run(&workspace, &args),

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use super::features::feature_sets;
 use crate::invocation::Invocation;
 use crate::workspace::Workspace;
-use crate::{codegen, sim, threads, tidy};
+use crate::{codegen, package, sim, threads, tidy};
 
 /// A step of `ci`.
 #[derive(Debug)]
@@ -86,6 +86,11 @@ pub(super) const STEPS: &[Step] = &[
             let doc = Invocation::cargo_line("doc --workspace --no-deps --all-features");
             Ok(vec![Task::Run(doc.env("RUSTDOCFLAGS", "-D warnings"))])
         },
+    },
+    Step {
+        name: "package",
+        about: "the packages are whole, and a project outside builds with them",
+        tasks: |_| own("cargo xtask package", package::check),
     },
     Step {
         name: "threads",
