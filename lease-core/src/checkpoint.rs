@@ -76,11 +76,13 @@ pub struct CheckpointFence {
 ///     lessor.handle_checkpoints(now, batch, ProposalOutcome::Applied);
 /// }
 /// # let mut lessor = LessorCore::new(lease_core::LessorConfig::default());
-/// # let batch = CheckpointBatch { number: 0, records: Vec::new() };
-/// # carry_out(&mut lessor, Timestamp::ZERO, &batch);
+/// # if let Some(batch) = lessor.poll_checkpoints(Timestamp::ZERO) {
+/// #     carry_out(&mut lessor, Timestamp::ZERO, &batch);
+/// # }
 /// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct CheckpointBatch {
     /// Names this batch when its outcome is reported.
     pub number: u64,

@@ -6,6 +6,8 @@ use crate::{LeaseError, MAX_LEASE_TTL, RequestedTtl, Ttl};
 
 /// How a lessor behaves. The defaults are etcd's.
 ///
+/// Any release may add a setting: take the default for what is not named, as here.
+///
 /// ```
 /// use lease_core::{LessorConfig, Ttl};
 ///

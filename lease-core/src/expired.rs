@@ -24,6 +24,7 @@ use crate::{Epoch, Incarnation, LeaseId};
 /// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct ExpiredBatch {
     /// Counts the batches of a promotion, from 0.
     pub number: u64,
@@ -69,6 +70,7 @@ impl ExpiredBatch {
 /// One expired lease.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct ExpiredLease {
     /// The lease's id.
     pub id: LeaseId,

@@ -12,6 +12,7 @@
     reason = "what a command-line tool has to say goes to standard output"
 )]
 
+mod api;
 mod bench;
 mod chaos;
 mod ci;
@@ -40,6 +41,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Api(api::Args),
     Bench(bench::Args),
     Chaos(chaos::Args),
     Ci(ci::Args),
@@ -52,6 +54,9 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    if let Some(code) = api::stand_in_for_rustdoc() {
+        return code;
+    }
     let cli = Cli::parse();
     run(cli.command).unwrap_or_else(|error| {
         // Without the stack trace that anyhow takes: the text is for whoever broke a rule.
@@ -63,6 +68,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     let workspace = Workspace::load()?;
     match command {
+        Command::Api(args) => api::run(&workspace, &args),
         Command::Bench(args) => bench::run(&workspace, &args),
         Command::Chaos(args) => chaos::run(&workspace, &args),
         Command::Ci(args) => ci::run(&workspace, &args),

@@ -40,6 +40,7 @@ pub struct RedbOptions {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[non_exhaustive]
 pub enum RepairMode {
     /// Opening after a crash reads the whole file: about 50 ms for a million leases. A commit waits
     /// for one sync.
@@ -78,6 +79,7 @@ pub enum RepairMode {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[non_exhaustive]
 pub enum IntegrityCheck {
     /// Each time the file is opened, which reads all of it: about 50 ms for a million leases,
     /// less than loading them.

@@ -51,6 +51,8 @@ pub struct Coalescer<T> {
 
 /// How renewals are gathered.
 ///
+/// Any release may add an option: take the default for what is not named, as here.
+///
 /// ```
 /// use lease_http::CoalescerOptions;
 /// use std::time::Duration;

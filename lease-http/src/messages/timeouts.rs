@@ -2,6 +2,8 @@ use std::time::Duration;
 
 /// How long a request may take in each of its parts.
 ///
+/// Any release may add a part: take the default for what is not named.
+///
 /// ```
 /// use lease_http::Timeouts;
 /// use std::time::Duration;

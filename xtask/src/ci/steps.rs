@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use super::features::feature_sets;
 use crate::invocation::Invocation;
 use crate::workspace::Workspace;
-use crate::{codegen, package, sim, threads, tidy};
+use crate::{api, codegen, package, sim, threads, tidy};
 
 /// A step of `ci`.
 #[derive(Debug)]
@@ -86,6 +86,11 @@ pub(super) const STEPS: &[Step] = &[
             let doc = Invocation::cargo_line("doc --workspace --no-deps --all-features");
             Ok(vec![Task::Run(doc.env("RUSTDOCFLAGS", "-D warnings"))])
         },
+    },
+    Step {
+        name: "api",
+        about: "the lists of public items are up to date",
+        tasks: |_| own("cargo xtask api --check", api::check),
     },
     Step {
         name: "package",
