@@ -17,6 +17,7 @@ mod bench;
 mod chaos;
 mod ci;
 mod codegen;
+mod deps;
 mod go;
 mod interop;
 mod invocation;
@@ -46,6 +47,7 @@ enum Command {
     Chaos(chaos::Args),
     Ci(ci::Args),
     Codegen(codegen::Args),
+    Deps(deps::Args),
     Interop(interop::Args),
     Package(package::Args),
     Sim(sim::Args),
@@ -73,6 +75,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Chaos(args) => chaos::run(&workspace, &args),
         Command::Ci(args) => ci::run(&workspace, &args),
         Command::Codegen(args) => codegen::run(&workspace, &args),
+        Command::Deps(args) => deps::run(&workspace, &args),
         Command::Interop(args) => interop::run(&workspace, &args),
         Command::Package(args) => package::run(&workspace, &args),
         Command::Sim(args) => sim::run(&workspace, &args),

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use super::features::feature_sets;
 use crate::invocation::Invocation;
 use crate::workspace::Workspace;
-use crate::{api, codegen, package, sim, threads, tidy};
+use crate::{api, codegen, deps, package, sim, threads, tidy};
 
 /// A step of `ci`.
 #[derive(Debug)]
@@ -47,6 +47,11 @@ pub(super) const STEPS: &[Step] = &[
         name: "codegen",
         about: "generated files are up to date",
         tasks: |_| own("cargo xtask codegen --check", codegen::check),
+    },
+    Step {
+        name: "deps",
+        about: "licences, sources and compiler versions of all dependencies",
+        tasks: |_| own("cargo xtask deps", deps::check),
     },
     Step {
         name: "clippy",
