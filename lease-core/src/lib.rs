@@ -2,13 +2,10 @@
 //! etcd's `server/v3/lease`.
 //!
 //! ```
-//! use lease_core::{BackendLessor, ExpiryMode, Lessor, NullBackend};
+//! use lease_core::{BackendLessor, Lessor, NullBackend};
 //! use std::{sync::Arc, time::Duration};
 //!
-//! let lessor = BackendLessor::builder(Arc::new(NullBackend))
-//!     .expiry(ExpiryMode::AutoRevoke)
-//!     .build()?;
-//! lessor.promote(Duration::ZERO)?;
+//! let lessor = BackendLessor::standalone(Arc::new(NullBackend))?;
 //! let id = lessor.grant_new(Duration::from_secs(60))?.id();
 //! lessor.attach(id, &["services/web/1".into()])?;
 //! assert_eq!(lessor.get_lease(b"services/web/1"), Some(id));
@@ -25,8 +22,9 @@
 //!
 //! # One member or many
 //!
-//! Alone, a lessor promotes itself ([`Lessor::promote`]), revokes expired leases by itself
-//! ([`ExpiryMode::AutoRevoke`]) and applies its own checkpoints. Behind a consensus log every member
+//! Alone ([`BackendLessor::standalone`]), a lessor promotes itself ([`Lessor::promote`]), revokes
+//! expired leases by itself ([`ExpiryMode::AutoRevoke`]), stores attached items ([`ItemMode::Stored`])
+//! and applies its own checkpoints. Behind a consensus log every member
 //! applies the same commands with [`BackendLessor::apply`]; the leader's is promoted
 //! ([`BackendLessor::promote_to`]), and what it wants, revocations of
 //! [expired leases](Lessor::expired_leases) and [checkpoints](Checkpointer), goes through the log.

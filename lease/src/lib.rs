@@ -11,13 +11,11 @@
 //!     let path = "leases.redb";
 //! #   let dir = tempfile::tempdir()?;
 //! #   let path = dir.path().join(path);
-//!     let lessor = BackendLessor::builder(Arc::new(RedbBackend::open(path)?))
-//!         .expiry(ExpiryMode::AutoRevoke) // no consensus: the lessor revokes by itself
-//!         .build()?; // recovers what is in the file
-//!     lessor.promote(Duration::ZERO)?; // time runs, leases can be renewed
+//!     // Opens the file, or makes it; revokes what has expired by itself.
+//!     let lessor = BackendLessor::standalone(Arc::new(RedbBackend::open(path)?))?;
 //!
 //!     let id = lessor.grant_new(Duration::from_secs(60))?.id(); // durable when it returns
-//!     lessor.attach(id, &["services/web/1".into()])?;
+//!     lessor.attach(id, &["services/web/1".into()])?; // so is this: a restart finds it
 //!     assert_eq!(lessor.get_lease(b"services/web/1"), Some(id));
 //!     assert_eq!(lessor.renew(id)?.as_secs(), 60); // 60 more seconds
 //!     Ok(())

@@ -7,6 +7,6 @@ pub use crate::FjallBackend;
 #[cfg(feature = "redb")]
 pub use crate::RedbBackend;
 pub use crate::{
-    BackendLessor, Durability, ExpiredLeases, ExpiryMode, LeaseError, LeaseId, LeaseItem, Lessor,
-    LessorConfig, MemoryBackend, Ttl,
+    BackendLessor, Durability, ExpiredLeases, ExpiryMode, ItemMode, LeaseError, LeaseId, LeaseItem,
+    Lessor, LessorConfig, MemoryBackend, Ttl,
 };
