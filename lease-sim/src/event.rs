@@ -99,6 +99,15 @@ pub enum Event {
         /// The state.
         digest: u64,
     },
+    /// A member does not hold what it must after an entry.
+    Differs {
+        /// Which.
+        node: usize,
+        /// The entry.
+        index: u64,
+        /// The first row that differs: what it is there, and what it must be.
+        row: String,
+    },
     /// A member has applied an entry.
     Applied {
         /// Which.

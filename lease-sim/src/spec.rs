@@ -1,4 +1,5 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use lease_core::{Checkpoint, Epoch, Incarnation, LeaseId, LeaseRow, Revocation, Ttl};
@@ -136,10 +137,63 @@ impl State {
         }
     }
 
+    /// The first row in which this state is not the one that is specified, in words.
+    pub(crate) fn difference(&self, specified: &Self) -> Option<String> {
+        if self.epoch != specified.epoch {
+            let (is, must) = (self.epoch, specified.epoch);
+            return Some(format!("the epoch is {is} and must be {must}"));
+        }
+        let lease = first_difference(&self.leases, &specified.leases).map(|(id, is, must)| {
+            let text = |held: Option<&Held>| held.map_or("gone".to_owned(), Held::to_string);
+            format!("lease {id} is {} and must be {}", text(is), text(must))
+        });
+        let key = || {
+            let (key, is, must) = first_difference(&self.keys, &specified.keys)?;
+            let text = |lease: Option<&i64>| {
+                lease.map_or("no lease".to_owned(), |lease| format!("lease {lease}"))
+            };
+            Some(format!(
+                "key {key} hangs on {} and must hang on {}",
+                text(is),
+                text(must)
+            ))
+        };
+        lease.or_else(key)
+    }
+
     pub(crate) fn digest(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         self.hash(&mut hasher);
         hasher.finish()
+    }
+}
+
+/// The first key that one map has otherwise than the other, and what each has.
+fn first_difference<'a, K: Copy + Ord, V: PartialEq>(
+    one: &'a BTreeMap<K, V>,
+    other: &'a BTreeMap<K, V>,
+) -> Option<(K, Option<&'a V>, Option<&'a V>)> {
+    let keys: BTreeSet<_> = one.keys().chain(other.keys()).copied().collect();
+    let mut both = keys
+        .into_iter()
+        .map(|key| (key, one.get(&key), other.get(&key)));
+    both.find(|(_, one, other)| one != other)
+}
+
+impl fmt::Display for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            incarnation,
+            ttl,
+            remaining,
+            generation,
+        } = self;
+        write!(f, "of entry {incarnation} with a TTL of {ttl} s, ")?;
+        match remaining {
+            Some(left) => write!(f, "{left} s left at its last checkpoint")?,
+            None => f.write_str("no checkpoint")?,
+        }
+        write!(f, " and {generation} resets")
     }
 }
 
@@ -270,5 +324,31 @@ mod tests {
         for other in others {
             assert_ne!(other.digest(), specified.digest(), "{other:?}");
         }
+    }
+
+    #[test]
+    fn what_differs_is_said_in_words() {
+        let specified = state([grant(), begin(1)]);
+        assert_eq!(specified.difference(&specified), None);
+        let differs = |other: &State| other.difference(&specified).expect("it differs");
+        assert_eq!(differs(&state([])), "the epoch is 0 and must be 1");
+        assert_eq!(
+            differs(&state([begin(1)])),
+            "lease 1 is gone and must be of entry 1 with a TTL of 10 s, no checkpoint and 0 resets"
+        );
+        let checkpointed = state([grant(), checkpoint(Some(4), 0)]);
+        assert_eq!(
+            checkpointed.difference(&state([grant()])).as_deref(),
+            Some(
+                "lease 1 is of entry 1 with a TTL of 10 s, 4 s left at its last checkpoint and 0 resets \
+                 and must be of entry 1 with a TTL of 10 s, no checkpoint and 0 resets"
+            )
+        );
+        let mut keys = specified.clone();
+        keys.keys.insert(7, 1);
+        assert_eq!(
+            differs(&keys),
+            "key 7 hangs on lease 1 and must hang on no lease"
+        );
     }
 }

@@ -1,3 +1,4 @@
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -20,7 +21,9 @@ pub(crate) struct Args {
 ///
 /// If cargo cannot be started.
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
-    let status = invocation(&args.args).status(&workspace.root)?;
+    // Paths among the arguments are the caller's.
+    let here = std::env::current_dir()?;
+    let status = invocation(&workspace.root, &args.args).status(&here)?;
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
 }
@@ -54,7 +57,7 @@ pub(crate) fn run_short(workspace: &Workspace) -> Result<()> {
 
 fn run_line(workspace: &Workspace, line: &str) -> Result<()> {
     let words: Vec<_> = line.split(' ').skip(SIM_WORDS).map(str::to_owned).collect();
-    invocation(&words).run(&workspace.root)
+    invocation(&workspace.root, &words).run(&workspace.root)
 }
 
 /// Lints what only the simulation's build compiles.
@@ -85,10 +88,20 @@ pub(crate) const SHORT_RUN_LINE: &str = "cargo xtask sim --seeds 1000 --time 40"
 // How many words of these lines are this tool's.
 const SIM_WORDS: usize = 3;
 
-fn invocation(args: &[String]) -> Invocation {
-    let build = "run --release --package lease-sim --bin lease-sim --target-dir target-sim --";
-    let words = build.split_whitespace().map(str::to_owned);
-    simulated(words.chain(args.iter().cloned()))
+// It can be run in any folder.
+fn invocation(root: &Path, args: &[String]) -> Invocation {
+    let at = |path: &str| root.join(path).display().to_string();
+    let build = "run --release --package lease-sim --bin lease-sim";
+    let places = [
+        ("--manifest-path", at("Cargo.toml")),
+        ("--target-dir", at("target-sim")),
+    ];
+    let places = places
+        .into_iter()
+        .flat_map(|(flag, path)| [flag.to_owned(), path]);
+    let words = build.split_whitespace().map(str::to_owned).chain(places);
+    let rest = std::iter::once("--".to_owned()).chain(args.iter().cloned());
+    simulated(words.chain(rest))
 }
 
 // Cargo with these arguments, in the simulation's build.
@@ -115,8 +128,10 @@ mod tests {
 
     #[test]
     fn the_simulation_has_a_target_folder_of_its_own() {
-        let line = invocation(&["--seed".to_owned(), "7".to_owned()]).to_string();
-        assert!(line.contains("--target-dir target-sim"), "{line}");
+        let args = ["--seed".to_owned(), "7".to_owned()];
+        let line = invocation(Path::new("there"), &args).to_string();
+        let places = "--manifest-path there/Cargo.toml --target-dir there/target-sim --";
+        assert!(line.contains(places), "{line}");
         assert!(line.ends_with("-- --seed 7"), "{line}");
     }
 }

@@ -82,7 +82,7 @@ impl Checker for ExpiryLiveness {
                 None
             }
             Event::Over { left, behind } if !left.is_empty() || !behind.is_empty() => {
-                Some(format!("left: {left:?}, behind: {behind:?}"))
+                Some(at_the_end(left, behind))
             }
             _ => None,
         }
@@ -117,6 +117,18 @@ impl Checker for ExpiryLiveness {
         }
         None
     }
+}
+
+/// What is left when all is over, in words.
+fn at_the_end(left: &[(usize, i64)], behind: &[usize]) -> String {
+    let leases = left.iter().map(|(node, lease)| {
+        format!("node {node} still has lease {lease}, which nobody keeps alive")
+    });
+    let members = behind
+        .iter()
+        .map(|node| format!("node {node} has not applied the whole log"));
+    let sentences: Vec<_> = leases.chain(members).collect();
+    format!("at the end {}", sentences.join(", and "))
 }
 
 #[cfg(test)]
@@ -228,5 +240,10 @@ mod tests {
         assert!(!objects(checker(), &over(vec![], vec![])));
         assert!(objects(checker(), &over(vec![(0, 1)], vec![])));
         assert!(objects(checker(), &over(vec![], vec![1])));
+        assert_eq!(
+            at_the_end(&[(0, 7)], &[2]),
+            "at the end node 0 still has lease 7, which nobody keeps alive, and node 2 has not \
+             applied the whole log"
+        );
     }
 }

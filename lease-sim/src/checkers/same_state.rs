@@ -8,6 +8,14 @@ use crate::event::Event;
 #[derive(Debug, Default)]
 pub struct SameState {
     specified: BTreeMap<u64, u64>,
+    // The member and the entry of which it was said in what they differ.
+    told: Option<(usize, u64)>,
+}
+
+impl SameState {
+    fn is_wrong(&self, node: usize, index: u64, digest: u64) -> bool {
+        self.specified.get(&index) != Some(&digest) && self.told != Some((node, index))
+    }
 }
 
 impl Checker for SameState {
@@ -21,11 +29,16 @@ impl Checker for SameState {
                 self.specified.insert(*index, *digest);
                 None
             }
+            Event::Differs { node, index, row } => {
+                self.told = Some((*node, *index));
+                Some(format!("node {node} differs after entry {index}: {row}"))
+            }
             Event::Applied {
                 node,
                 index,
                 digest,
-            } => (self.specified.get(index) != Some(digest))
+            } => self
+                .is_wrong(*node, *index, *digest)
                 .then(|| format!("node {node} holds another state after entry {index}")),
             Event::Recovered {
                 node,
@@ -34,7 +47,7 @@ impl Checker for SameState {
                 from_disk,
             } => {
                 let from = if *from_disk { "its disk" } else { "a snapshot" };
-                (*index > 0 && self.specified.get(index) != Some(digest)).then(|| {
+                (*index > 0 && self.is_wrong(*node, *index, *digest)).then(|| {
                     format!("node {node} came back from {from} with another state at entry {index}")
                 })
             }
@@ -69,6 +82,16 @@ mod tests {
             (0, event)
         };
         let checker = SameState::default;
+        let row = "the epoch is 1 and must be 2".to_owned();
+        let differs = Event::Differs {
+            node: 3,
+            index: 5,
+            row,
+        };
+        assert_eq!(
+            checker().hear(0, &differs).as_deref(),
+            Some("node 3 differs after entry 5: the epoch is 1 and must be 2")
+        );
         assert!(objects(checker(), &[specified(1, 7), applied(1, 1, 8)]));
         assert!(objects(checker(), &[applied(1, 1, 8)]));
         assert!(!objects(checker(), &[specified(1, 7), applied(0, 1, 7)]));

@@ -3,7 +3,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use lease_sim::Report;
 
-use super::console::{Progress, say};
+use super::console::{Progress, counted, say};
 use super::fuzz::difference;
 use super::job::{Job, Runner, run_all};
 use super::pool::{self, Pool};
@@ -50,8 +50,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         }
     }
     say(format_args!(
-        "{} seeds, {events} events, {differing} seeds differ, hash of all {hash:016x}",
-        serial.len()
+        "{}, {}, of which {differing} differ, hash of all {hash:016x}",
+        counted(events, "event"),
+        counted(serial.len() as u64, "seed"),
     ));
     if events == 0 {
         say("nothing was compared, which proves nothing");

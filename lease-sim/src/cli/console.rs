@@ -22,6 +22,12 @@ pub(super) fn complain(why: &str) {
     note(why.split_whitespace().collect::<Vec<_>>().join(" "));
 }
 
+/// How many of something there are: `1 violation`, `2 violations`.
+pub(super) fn counted(count: u64, what: &str) -> String {
+    let end = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{end}")
+}
+
 /// How far a verb has come, on standard error: a line that is written over on a terminal, a new line
 /// now and then elsewhere.
 pub(super) struct Progress {

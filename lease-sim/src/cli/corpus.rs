@@ -5,9 +5,10 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use lease_sim::{Bug, Plan};
 
-use super::console::{Progress, say};
+use super::console::{Progress, counted, say};
 use super::failure::sentence;
 use super::job::{Job, Runner, run_all};
+use super::places::of_project;
 use super::pool::{self, Pool};
 use super::status;
 use super::subject::{Kept, bug_named};
@@ -31,7 +32,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME", requires = "add")]
     name: Option<String>,
     /// Where the plans are
-    #[arg(long, value_name = "FOLDER", default_value = "lease-sim/corpus")]
+    #[arg(long, value_name = "FOLDER", default_value_os_t = of_project("lease-sim/corpus"))]
     folder: PathBuf,
     /// With how many seeds of what is not planned each plan runs
     #[arg(long, value_name = "N", default_value_t = 8)]
@@ -92,7 +93,11 @@ fn run_plans(args: &Args) -> Result<ExitCode> {
         progress.show(|| format!("{runs} runs"));
     }
     drop(progress);
-    say(format_args!("{} plans, {runs} runs", plans.len()));
+    say(format_args!(
+        "{}, {}",
+        counted(plans.len() as u64, "plan"),
+        counted(runs as u64, "run")
+    ));
     if runs == 0 {
         say("nothing was compared, which proves nothing");
     }

@@ -3,7 +3,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use lease_sim::{MARKS, RARE_MARKS};
 
-use super::console::{Progress, say};
+use super::console::{Progress, counted, say};
 use super::job::{Job, Runner, Work};
 use super::pool::{self, Pool};
 use super::status;
@@ -53,8 +53,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
         say(format_args!("no list has the mark {mark:?}"));
     }
     say(format_args!(
-        "{} seeds, {} of {} marks, {missing} never reached",
-        totals.seeds,
+        "{}, {} of {} marks, {missing} never reached",
+        counted(totals.seeds, "seed"),
         totals.hit(),
         MARKS.len()
     ));

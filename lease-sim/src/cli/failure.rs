@@ -59,9 +59,7 @@ impl Folder<'_> {
     }
 
     fn folder(&self, seed: u64) -> PathBuf {
-        let options = self.with.options().replace(" --profile ", "-");
-        self.failures
-            .join(format!("seed-{seed}{}", options.replace(" --bug ", "-")))
+        self.failures.join(self.with.name_of(seed))
     }
 
     /// Writes the minimal plan and what happens in it.

@@ -7,9 +7,10 @@ use anyhow::Result;
 use lease_sim::{MARKS, Plan, Profile, Report, Violation};
 use serde::Serialize;
 
-use super::console::{Progress, say};
+use super::console::{Progress, counted, say};
 use super::failure::{self, DETERMINISM, Found};
 use super::job::{Job, Runner, Work};
+use super::places::of_project;
 use super::pool::{self, Pool};
 use super::replay;
 use super::status;
@@ -42,7 +43,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     shrink_time: u64,
     /// Where failures are kept
-    #[arg(long, value_name = "FOLDER", default_value = "target-sim/failures")]
+    #[arg(long, value_name = "FOLDER", default_value_os_t = of_project("target-sim/failures"))]
     failures: PathBuf,
     /// End with one line of JSON
     #[arg(long)]
@@ -81,12 +82,11 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
     let is_well = found.is_empty() & summarize(args, &totals);
     let speed = totals.seeds as f64 / elapsed.as_secs_f64();
     say(format_args!(
-        "{} seeds, {} violations, {} s of virtual time, {} events, {speed:.1} seeds a second, \
-         {} of {} marks",
-        totals.seeds,
-        found.len(),
+        "{}, {}, {} s of virtual time, {}, {speed:.1} seeds a second, {} of {} marks",
+        counted(totals.seeds, "seed"),
+        counted(found.len() as u64, "violation"),
         totals.virtual_ms / 1000,
-        totals.events,
+        counted(totals.events, "event"),
         totals.hit(),
         MARKS.len(),
     ));
@@ -243,9 +243,9 @@ impl Work for Fuzz {
 fn progress(totals: &Totals, violations: usize, started: Instant) -> String {
     let seconds = started.elapsed().as_secs_f64();
     format!(
-        "{seconds:.0} s: {} seeds, {violations} violations, {} h of virtual time, {:.1} seeds a \
-         second, {} of {} marks",
-        totals.seeds,
+        "{seconds:.0} s: {}, {}, {} h of virtual time, {:.1} seeds a second, {} of {} marks",
+        counted(totals.seeds, "seed"),
+        counted(violations as u64, "violation"),
         totals.virtual_ms / 3_600_000,
         totals.seeds as f64 / seconds,
         totals.hit(),

@@ -13,6 +13,7 @@ mod coverage;
 mod failure;
 mod fuzz;
 mod job;
+mod places;
 mod pool;
 mod process;
 mod replay;
@@ -163,7 +164,7 @@ mod tests {
             "replay 7 --trace",
             "replay plan.json --bug renew-expiring",
             "shrink 7 -o small.json",
-            "view 7 --profile lite",
+            "view 7 --profile lite --shrink-time 0",
             "check --seeds 10",
             "bugs --only renew-expiring --json",
             "canary",

@@ -3,7 +3,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use lease_sim::{Plan, Report};
 
-use super::console::say;
+use super::console::{counted, say};
 use super::failure::{sentence, trace_of};
 use super::job::{Job, run_one};
 use super::pool::{Patience, Pool};
@@ -104,9 +104,9 @@ fn print(plan: &Plan, report: &Report, is_traced: bool) {
         say(format_args!("violated: {}", sentence(violation)));
     }
     say(format_args!(
-        "{} violations, {} events, {}.{:03} s of virtual time, hash {:016x}",
-        report.violations.len(),
-        report.events,
+        "{}, {}, {}.{:03} s of virtual time, hash {:016x}",
+        counted(report.violations.len() as u64, "violation"),
+        counted(report.events, "event"),
         report.virtual_ms / 1000,
         report.virtual_ms % 1000,
         report.hash

@@ -64,6 +64,17 @@ impl Args {
             Subject::File(path) => Ok(Kept::read(path)?.plan),
         }
     }
+
+    /// What a file about this plan is called, without its ending.
+    pub(super) fn name(&self) -> String {
+        match &self.subject {
+            Subject::Seed(seed) => self.with.name_of(*seed),
+            Subject::File(path) => {
+                let stem = path.file_stem().unwrap_or(path.as_os_str());
+                stem.to_string_lossy().into_owned()
+            }
+        }
+    }
 }
 
 impl With {
@@ -74,6 +85,12 @@ impl With {
             options = format!(" --profile {}{options}", self.profile);
         }
         options
+    }
+
+    /// What a file or folder about this seed is called.
+    pub(super) fn name_of(&self, seed: u64) -> String {
+        let options = self.options().replace(" --profile ", "-");
+        format!("seed-{seed}{}", options.replace(" --bug ", "-"))
     }
 
     /// The option that plants the bug, with a space before it.

@@ -28,6 +28,8 @@ pub(super) struct Log {
     // When each proposal was made.
     proposed_ms: BTreeMap<u64, u64>,
     specified: State,
+    // The digest of what is specified after each entry.
+    digests: Vec<u64>,
     // What each entry does.
     effects: Vec<Vec<Event>>,
 }
@@ -48,6 +50,16 @@ impl Log {
 
     pub(super) fn proposed_ms(&self, proposal: u64) -> u64 {
         self.proposed_ms.get(&proposal).copied().unwrap_or(0)
+    }
+
+    /// What is specified after the entry with this index.
+    fn specified_at(&self, index: u64) -> State {
+        let mut state = State::default();
+        for (entry, index) in self.entries.iter().zip(1..=index) {
+            // What comes of it, and when it was asked for, is not asked here.
+            state.apply(index, &Entry::decode(entry), 0);
+        }
+        state
     }
 
     fn message(&self, from: u64) -> Message {
@@ -240,7 +252,9 @@ impl World {
             let effects = log.specified.apply(index, &decoded, proposed_ms);
             log.effects.push(effects);
             log.entries.push(entry);
-            (index, log.specified.digest(), log.message(index))
+            let digest = log.specified.digest();
+            log.digests.push(digest);
+            (index, digest, log.message(index))
         };
         self.hear(Event::Specified { index, digest });
         for node in 0..self.members.len() {
@@ -249,6 +263,15 @@ impl World {
             self.later(lag, move |world| world.log_answers(node, &message));
         }
         index
+    }
+
+    /// Where a state after the entry with this index is not as specified, in words. A member that has
+    /// applied nothing owes nothing.
+    pub(super) fn difference(&self, index: u64, state: &State) -> Option<String> {
+        let log = lock(&self.log);
+        let place = usize::try_from(index).ok()?.checked_sub(1)?;
+        let is_specified = log.digests.get(place) == Some(&state.digest());
+        (!is_specified).then(|| state.difference(&log.specified_at(index)))?
     }
 
     /// Whether no member has applied this index before.

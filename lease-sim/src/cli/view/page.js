@@ -49,6 +49,7 @@ function start() {
     timeline.reveal(at);
   });
   writeLegend();
+  foldOnSmallScreens();
   connectTools(model, timeline, list, jump, pin);
   if (model.violations.length > 0) {
     tell(model.violations[0]);
@@ -270,6 +271,16 @@ const LEGEND = [
   ],
   ["lost message", (brush, c) => cross(brush, 10, 7.5, c.fault)],
 ];
+
+// What fills a small screen before the chart comes is folded there, and open elsewhere.
+function foldOnSmallScreens() {
+  const small = matchMedia("(max-width: 700px)");
+  const fold = () => {
+    document.querySelectorAll("details.folds").forEach((it) => (it.open = !small.matches));
+  };
+  small.addEventListener("change", fold);
+  fold();
+}
 
 function writeLegend() {
   const colours = readColours();

@@ -38,6 +38,7 @@ const KINDS = {
   wait_ended: { label: "wait over", listed: true, colour: "muted" },
   broken: { label: "broken", listed: true, colour: "bad" },
   over: { label: "over", listed: true, colour: "ink" },
+  differs: { label: "differs", listed: true, colour: "bad" },
   applied: { label: "applied", listed: false, colour: "muted" },
   specified: { label: "entries", listed: false, colour: "muted" },
   message: { label: "messages", listed: false, colour: "faint" },
@@ -174,6 +175,7 @@ const SENTENCES = {
   over: (it) =>
     `the run is over, ${counted(it.left.length, "lease")} left, ` +
     `${counted(it.behind.length, "member")} behind`,
+  differs: (it) => `node ${it.node} differs after entry ${it.index}: ${it.row}`,
   applied: (it) => `node ${it.node} applied entry ${it.index}`,
   specified: (it) => `entry ${it.index} is in the log`,
   message: (it) =>

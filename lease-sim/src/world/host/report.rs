@@ -15,7 +15,7 @@ impl Host {
         self.lessor.epoch().get()
     }
 
-    /// The digest of this member's replicated state.
+    /// The digest of this member's replicated state; says where it is not as specified.
     pub(super) fn digest(&self) -> u64 {
         let rows = self.lessor.rows();
         let mut keys = Vec::new();
@@ -29,7 +29,12 @@ impl Host {
                 }
             }
         }
-        State::of(self.epoch(), &rows, keys).digest()
+        let state = State::of(self.epoch(), &rows, keys);
+        if let Some(row) = self.world.difference(self.applied, &state) {
+            let (node, index) = (self.node, self.applied);
+            hear(self, Event::Differs { node, index, row });
+        }
+        state.digest()
     }
 
     /// Shows this member to the checkers, if anything has changed or some time has passed.
