@@ -9,13 +9,26 @@ impl State {
     /// Has the checkpoint of a lease taken back, for a renewal that waits.
     pub(super) fn want_reset(&mut self, checkpoint: Checkpoint) -> Arc<ResetDone> {
         let done = Arc::new(Slot::default());
-        let is_new = self.resets.note(checkpoint, &done);
+        let is_void = self.is_void(&checkpoint);
+        if is_void && !self.awaits_its_epoch() {
+            // The change of the role has come between: the renewal looks again.
+            self.errands.tell(Arc::clone(&done), Ok(()));
+            return done;
+        }
+        let noted = self.resets.note(checkpoint, &done);
+        let is_coming = noted.is_some_and(|earlier| !self.is_void(&earlier));
         // One that is void would change nothing: the change of the role, which follows, has the
         // renewal look again.
-        if is_new && !self.is_void(&checkpoint) {
+        if !is_void && !is_coming {
             self.resets.wanted.insert(checkpoint.id);
         }
         done
+    }
+
+    /// Whether an epoch has begun that this primary is to be promoted to.
+    fn awaits_its_epoch(&self) -> bool {
+        let primary = self.core.primary_epoch();
+        primary.is_some_and(|primary| primary < self.core.epoch())
     }
 
     /// Whether a newer epoch has begun than that of the checkpoint.

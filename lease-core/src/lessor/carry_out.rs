@@ -41,7 +41,7 @@ impl State {
             revocations.into_iter().partition(needs_deleter);
         for (kind, some) in [(Kind::Expiries, others), (Kind::Deletions, deletions)] {
             if !some.is_empty() {
-                self.queue_own(kind, Job::own(Command::Revoke(some), Purpose::Expiry));
+                self.queue_own(kind, Job::own(Command::Revoke(some), Purpose::Expiry, 0));
             }
         }
     }
@@ -49,7 +49,7 @@ impl State {
     /// Has checkpoints applied.
     pub(super) fn checkpoint_own(&mut self, checkpoints: Vec<Checkpoint>, purpose: Purpose) {
         if !checkpoints.is_empty() {
-            let job = Job::own(Command::Checkpoint(checkpoints), purpose);
+            let job = Job::own(Command::Checkpoint(checkpoints), purpose, 0);
             self.queue_own(Kind::Checkpoints, job);
         }
     }
@@ -75,7 +75,7 @@ impl State {
 
     /// Whether the thread of a kind has something to do. Not while nothing can be decided at all.
     pub(super) fn has_own(&self, kind: Kind) -> bool {
-        self.own.has_work(kind, self.driver) && !self.is_kept()
+        self.own.has_work(kind, self.driver) && !self.is_kept() && !self.is_stopped
     }
 
     fn needs_deleter(&self, id: LeaseId) -> bool {
@@ -100,14 +100,32 @@ impl State {
     /// stands aside.
     pub(super) fn call_own(&mut self, job: Job) -> Option<(Kind, Job)> {
         let kind = self.kind_of(&job);
-        // Where nobody is there to do it, the thread whose command was in the way does it.
-        let is_nobody = self.driver == Driver::Manual && super::isolate::is_inside_any();
-        if self.own.may_decide(kind) && !is_nobody {
+        if self.own.is_sought(kind) || self.may_leave(kind, job.stood_aside) {
             return Some((kind, job));
         }
-        self.own.put_aside(kind, job);
+        let stood_aside = job.stood_aside.saturating_add(1);
+        self.own.put_aside(kind, Job { stood_aside, ..job });
         self.ring_own(kind);
         None
+    }
+
+    /// Whether one of this kind may be decided now and left to be carried out: for its thread, which is
+    /// there; or for this thread, which does it before it waits for anything. That is one at a time, and
+    /// not in code of the host's, which may wait for it.
+    fn may_leave(&self, kind: Kind, stood_aside: u32) -> bool {
+        let is_threads = self.driver == Driver::Threads;
+        if is_threads && self.own.may_decide(kind) {
+            return true;
+        }
+        let is_its_turn = if is_threads {
+            stood_aside > 0
+        } else {
+            self.own.may_decide(kind)
+        };
+        is_its_turn
+            && !self.own.is_any_left()
+            && !self.own.is_helper(current().id())
+            && !super::isolate::is_inside_any()
     }
 
     /// Leaves one that is decided for whoever carries it out.
@@ -142,23 +160,28 @@ impl State {
     /// Gives a command of the lessor's own its place in the line; its leases that others touch each their
     /// own.
     fn line_up(&mut self, kind: Kind, job: Job) {
-        let purpose = job.purpose;
+        let (purpose, stood_aside) = (job.purpose, job.stood_aside);
+        let own = |command| Job::own(command, purpose, stood_aside);
         match job.command {
             Some(Command::Revoke(revocations)) => {
-                let free = self.line_up_busy(revocations, |one| one.id, purpose, Command::Revoke);
+                let free =
+                    self.line_up_busy(revocations, |one| one.id, |some| own(Command::Revoke(some)));
                 let is_its =
                     |one: &Revocation| self.needs_deleter(one.id) == (kind == Kind::Deletions);
                 let (free, elsewhere): (Vec<_>, Vec<_>) = free.into_iter().partition(is_its);
                 self.queue_revokes(elsewhere);
                 if !free.is_empty() {
-                    self.admit(Job::own(Command::Revoke(free), purpose), None);
+                    self.admit(own(Command::Revoke(free)), None);
                 }
             }
             Some(Command::Checkpoint(checkpoints)) => {
-                let free =
-                    self.line_up_busy(checkpoints, |one| one.id, purpose, Command::Checkpoint);
+                let free = self.line_up_busy(
+                    checkpoints,
+                    |one| one.id,
+                    |some| own(Command::Checkpoint(some)),
+                );
                 if !free.is_empty() {
-                    self.admit(Job::own(Command::Checkpoint(free), purpose), None);
+                    self.admit(own(Command::Checkpoint(free)), None);
                 }
             }
             _ => unreachable!("the lessor gives itself no other commands"),
@@ -170,12 +193,11 @@ impl State {
         &mut self,
         all: Vec<T>,
         id: impl Fn(&T) -> LeaseId,
-        purpose: Purpose,
-        command: impl Fn(Vec<T>) -> Command,
+        own: impl Fn(Vec<T>) -> Job,
     ) -> Vec<T> {
         let (busy, free): (Vec<_>, Vec<_>) = all.into_iter().partition(|one| self.is_busy(id(one)));
         for some in busy.chunks(in_line_together(busy.len())) {
-            self.admit(Job::own(command(some.to_vec()), purpose), None);
+            self.admit(own(some.to_vec()), None);
         }
         free
     }
@@ -237,9 +259,6 @@ impl Shared {
     /// Carries out that one of the lessor's own commands that the end of a command of this thread's has
     /// let be decided, where no thread of the lessor's does: others wait behind it.
     pub(super) fn help(&self) {
-        if !self.is_manual() {
-            return;
-        }
         let me = current().id();
         for kind in Kind::ALL {
             if !self.state.read(|state| state.own.is_left_to(me)) {
@@ -273,18 +292,18 @@ impl Shared {
         let subject = Subject::of(decided.decision.as_ref());
         if let Err(error) = self.make_room() {
             self.abandon(decided.decision);
-            return self.own_failed(purpose, subject, error);
+            return self.own_failed(purpose, subject, error, generation);
         }
         match self.carry_out(*decided) {
             // An epoch has come between, or a recovery: then it was meant for another state.
             Ok(Outcome::Void(job)) => self.state.with(|state| {
-                if !state.is_stopped && state.own.generation() == generation {
+                if state.own.generation() == generation {
                     let kind = state.kind_of(&job);
                     state.queue_own(kind, job);
                 }
             }),
             Ok(Outcome::Done(_)) => self.own_done(purpose, subject),
-            Err(error) => self.own_failed(purpose, subject, error),
+            Err(error) => self.own_failed(purpose, subject, error, generation),
         }
     }
 
@@ -299,14 +318,15 @@ impl Shared {
         }
     }
 
-    fn own_failed(&self, purpose: Purpose, subject: Subject, error: LeaseError) {
+    fn own_failed(&self, purpose: Purpose, subject: Subject, error: LeaseError, generation: u64) {
         match subject {
             // If the range deleter refuses one of the leases, the others go without it.
             Subject::Revocations(revocations)
                 if revocations.len() > 1 && matches!(error, LeaseError::RangeDeleter(_)) =>
             {
                 self.state.with(|state| {
-                    for one in revocations {
+                    let is_for_it = state.own.generation() == generation;
+                    for one in revocations.into_iter().filter(|_| is_for_it) {
                         state.queue_revokes(vec![one]);
                     }
                 });
@@ -349,10 +369,10 @@ impl Shared {
 
 impl State {
     fn take_on(&mut self, kind: Kind, decided: Box<Decided>) -> Taken {
-        self.own.set_away(kind, true);
         if self.driver == Driver::Manual {
-            self.own.begin_help();
+            self.own.set_away(kind, true);
         }
+        self.own.begin_help();
         Taken {
             kind,
             decided,
@@ -377,11 +397,14 @@ struct Help<'a> {
 
 impl Drop for Help<'_> {
     fn drop(&mut self) {
-        // Else its thread rests when it has nothing to do.
-        if self.shared.is_manual() && !self.shared.state.is_poisoned() {
-            self.shared.state.with(|state| {
+        let shared = self.shared;
+        if !shared.state.is_poisoned() {
+            shared.state.with(|state| {
                 state.own.end_help();
-                state.own.set_away(self.kind, false);
+                // Else its thread rests when it has nothing to do.
+                if shared.is_manual() {
+                    state.own.set_away(self.kind, false);
+                }
             });
         }
     }

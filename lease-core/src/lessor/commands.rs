@@ -199,6 +199,7 @@ impl Shared {
             writes,
             refusal: Refusal::Writes,
             purpose: Purpose::Host,
+            stood_aside: 0,
         };
         self.go(job).map(drop)
     }

@@ -12,6 +12,8 @@ pub(super) struct Job {
     pub(super) writes: WriteBatch,
     pub(super) refusal: Refusal,
     pub(super) purpose: Purpose,
+    /// How often one of the lessor's own had its turn while nobody was there to do it.
+    pub(super) stood_aside: u32,
 }
 
 /// What becomes of the host's writes when the command is refused.
@@ -79,13 +81,15 @@ impl Job {
             writes,
             refusal,
             purpose: Purpose::Host,
+            stood_aside: 0,
         }
     }
 
     /// A command that the lessor gives itself.
-    pub(super) fn own(command: Command, purpose: Purpose) -> Self {
+    pub(super) fn own(command: Command, purpose: Purpose, stood_aside: u32) -> Self {
         Self {
             purpose,
+            stood_aside,
             ..Self::new(command, WriteBatch::default(), Refusal::Drops)
         }
     }

@@ -14,14 +14,15 @@ use crate::{ExpiryFence, LeaseId, Revocation};
 ///
 /// When its turn has come it is decided if its thread is there, that is, asleep. A thread that is away may
 /// be in code of the host's that waits for the very lease: then the command stands aside, first in
-/// the queue, and nobody waits for it.
+/// the queue, and nobody waits for it. One that has stood aside before is carried out by the thread whose
+/// command was the last in its way; so is each one that is driven by hand.
 #[derive(Default)]
 pub(super) struct OwnCommands {
     lanes: [Lane; 3],
     // The leases whose revoke is on its way: one that is delivered again is not revoked twice.
     revoking: BTreeMap<LeaseId, Option<ExpiryFence>>,
-    // How many threads of the host's carry out such commands.
-    helpers: usize,
+    // The threads that carry out such commands.
+    helpers: Vec<ThreadId>,
     // Of which kind somebody looks for one, to carry it out at once.
     sought: Option<Kind>,
     // Counts recoveries: what was meant for the old state is not done to the new one.
@@ -112,8 +113,22 @@ impl OwnCommands {
     /// Whether one of a kind may be decided now.
     pub(super) fn may_decide(&self, kind: Kind) -> bool {
         let lane = self.lane(kind);
-        let is_somebody_there = !lane.is_away && self.helpers == 0;
-        lane.decided.is_none() && (is_somebody_there || self.sought == Some(kind))
+        lane.decided.is_none() && !lane.is_away
+    }
+
+    /// Whether this thread carries one out: it may be in code that waits for another one.
+    pub(super) fn is_helper(&self, who: ThreadId) -> bool {
+        self.helpers.contains(&who)
+    }
+
+    /// Whether somebody looks for one of this kind, and has none.
+    pub(super) fn is_sought(&self, kind: Kind) -> bool {
+        self.sought == Some(kind) && self.lane(kind).decided.is_none()
+    }
+
+    /// Whether a decided one of any kind is left for somebody.
+    pub(super) fn is_any_left(&self) -> bool {
+        self.lanes.iter().any(|lane| lane.decided.is_some())
     }
 
     /// Notes that somebody looks for one of this kind, or has looked.
@@ -130,14 +145,17 @@ impl OwnCommands {
         self.lane_mut(kind).is_away = is_away;
     }
 
-    /// A thread of the host's begins to carry one out: until it [ends](Self::end_help) it may be in code
-    /// that waits for another one.
-    pub(super) const fn begin_help(&mut self) {
-        self.helpers += 1;
+    /// A thread begins to carry one out.
+    pub(super) fn begin_help(&mut self) {
+        self.helpers.push(current().id());
     }
 
-    pub(super) const fn end_help(&mut self) {
-        self.helpers -= 1;
+    /// It has ended.
+    pub(super) fn end_help(&mut self) {
+        let me = current().id();
+        if let Some(at) = self.helpers.iter().rposition(|who| *who == me) {
+            self.helpers.swap_remove(at);
+        }
     }
 
     /// Notes that the lease of a revocation is going to be revoked. Returns whether it was not.

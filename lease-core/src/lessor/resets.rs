@@ -30,16 +30,17 @@ impl Resets {
         !self.wanted.is_empty()
     }
 
-    /// Notes a renewal that waits. Returns whether it is the first one of its lease.
-    pub(super) fn note(&mut self, checkpoint: Checkpoint, done: &Arc<ResetDone>) -> bool {
-        let mut is_new = false;
-        let reset = self.of.entry(checkpoint.id).or_insert_with(|| {
-            is_new = true;
-            Reset {
-                checkpoint,
-                waiting: Vec::new(),
-                prune_at: FEW,
-            }
+    /// Notes a renewal that waits. Returns what others of its lease wait for.
+    pub(super) fn note(
+        &mut self,
+        checkpoint: Checkpoint,
+        done: &Arc<ResetDone>,
+    ) -> Option<Checkpoint> {
+        let earlier = self.of.get(&checkpoint.id).map(|reset| reset.checkpoint);
+        let reset = self.of.entry(checkpoint.id).or_insert_with(|| Reset {
+            checkpoint,
+            waiting: Vec::new(),
+            prune_at: FEW,
         });
         reset.checkpoint = checkpoint;
         if reset.waiting.len() >= reset.prune_at {
@@ -47,7 +48,7 @@ impl Resets {
             reset.prune_at = FEW.max(2 * reset.waiting.len());
         }
         reset.waiting.push(Arc::downgrade(done));
-        is_new
+        earlier
     }
 
     /// The next ones that are wanted, not too many.
@@ -93,12 +94,17 @@ mod tests {
         let id = LeaseId::new(1).expect("not zero");
         let checkpoint = Checkpoint::new(id, None);
         let stays = Arc::new(Slot::default());
-        assert!(resets.note(checkpoint, &stays), "the first of its lease");
+        assert_eq!(
+            resets.note(checkpoint, &stays),
+            None,
+            "the first of its lease"
+        );
         for _ in 0..10_000 {
-            assert!(!resets.note(checkpoint, &Arc::new(Slot::default())));
+            let again = resets.note(checkpoint, &Arc::new(Slot::default()));
+            assert_eq!(again, Some(checkpoint));
         }
         assert!(resets.of[&id].waiting.len() <= 2 * FEW);
         assert_eq!(resets.end(&checkpoint).count(), 1);
-        assert!(resets.note(checkpoint, &stays), "it is over");
+        assert_eq!(resets.note(checkpoint, &stays), None, "it is over");
     }
 }

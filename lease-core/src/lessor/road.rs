@@ -98,6 +98,8 @@ impl Shared {
         if let Outcome::Done(Some((Command::Revoke(revocations), Answer::Revoked(answers)))) =
             &outcome
         {
+            // An observer may wait for what its end has let be decided.
+            self.help();
             self.observe_revoked(revocations, answers, &items);
         }
         Ok(outcome)
@@ -266,6 +268,7 @@ impl State {
                 writes: decided.writes,
                 refusal: decided.refusal,
                 purpose: decided.purpose,
+                stood_aside: 0,
             });
         }
         let mut batch = std::mem::take(&mut decided.writes);

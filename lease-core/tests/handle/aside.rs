@@ -31,7 +31,7 @@ fn revoker(build: impl FnOnce(BackendLessorBuilder) -> BackendLessorBuilder) -> 
 }
 
 /// One that is driven by hand, and its clock.
-fn by_hand(
+pub(crate) fn by_hand(
     backend: Arc<TestBackend>,
     build: impl FnOnce(BackendLessorBuilder) -> BackendLessorBuilder,
 ) -> (Arc<BackendLessor>, Arc<ManualClock>) {
@@ -44,17 +44,17 @@ fn by_hand(
 }
 
 /// A lease with an item of its number.
-fn grant_with_item(lessor: &BackendLessor, number: i64) {
+pub(crate) fn grant_with_item(lessor: &BackendLessor, number: i64) {
     lessor.grant(id(number), 1).expect("free");
     let item = LeaseItem::from(number.to_string());
     lessor.attach(id(number), &[item]).expect("there");
 }
 
-fn is_there(lessor: &BackendLessor, number: i64) -> bool {
+pub(crate) fn is_there(lessor: &BackendLessor, number: i64) -> bool {
     lessor.try_lookup(id(number)).is_some()
 }
 
-fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+pub(crate) fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     let polls = LONG.as_millis() / 5;
     let is_so = (0..polls).any(|_| {
         let is_so = is_so();
