@@ -118,7 +118,8 @@ impl State {
             return true;
         }
         let is_its_turn = if is_threads {
-            stood_aside > 0
+            // A range deleter that hangs keeps its own thread, and no command that is done.
+            stood_aside > 0 && kind != Kind::Deletions
         } else {
             self.own.may_decide(kind)
         };

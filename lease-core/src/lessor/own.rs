@@ -15,7 +15,8 @@ use crate::{ExpiryFence, LeaseId, Revocation};
 /// When its turn has come it is decided if its thread is there, that is, asleep. A thread that is away may
 /// be in code of the host's that waits for the very lease: then the command stands aside, first in
 /// the queue, and nobody waits for it. One that has stood aside before is carried out by the thread whose
-/// command was the last in its way; so is each one that is driven by hand.
+/// command was the last in its way, unless the host's range deleter is called for it; so is each one that
+/// is driven by hand.
 #[derive(Default)]
 pub(super) struct OwnCommands {
     lanes: [Lane; 3],
