@@ -4,12 +4,12 @@ use std::sync::Arc;
 use http_body::Body;
 use lease_core::{Lease, LeaseError, LeaseId, Lessor, Lookup};
 use tokio::task::spawn_blocking;
-use tokio::time::timeout;
 
 use super::Handler;
 use super::body::read_body;
 use super::isolate::isolate;
 use super::watch::{Wait, Watch};
+use super::within::within;
 use crate::messages::{Keys, Kind, Reply, Request, check_lease, check_method};
 
 impl<W, F> Handler<W>
@@ -51,7 +51,7 @@ where
     async fn catch_up(&self, kind: Kind, watch: &Watch) -> Result<(), Reply> {
         let _timer = watch.timer(Wait::Applied);
         let applied = isolate(async { (self.wait_applied)().await });
-        let applied = timeout(self.timeouts.applied, applied).await;
+        let applied = within(self.timeouts.applied, applied).await;
         let applied = applied.ok().transpose().map_err(|_| Reply::broken())?;
         Reply::check_applied(kind, applied)
     }
@@ -61,7 +61,7 @@ impl<W> Handler<W> {
     async fn renew(&self, id: Option<LeaseId>, watch: &Watch) -> Result<Reply, Reply> {
         let _timer = watch.timer(Wait::Lease);
         let id = check_lease(Kind::Renew, id)?;
-        let renewed = timeout(self.timeouts.lease, self.lessor.renew_async(id)).await;
+        let renewed = within(self.timeouts.lease, self.lessor.renew_async(id)).await;
         Ok(Reply::to_renewal(id, renewed.ok()))
     }
 
@@ -89,7 +89,7 @@ impl<W> Handler<W> {
     async fn lookup(&self, id: LeaseId) -> Result<Option<Lease>, Reply> {
         let lessor = Arc::clone(&self.lessor);
         let lookup = spawn_blocking(move || lessor.lookup(id));
-        let lease = timeout(self.timeouts.lease, lookup).await;
+        let lease = within(self.timeouts.lease, lookup).await;
         let lease = lease.map_err(|_| Reply::items_not_copied())?;
         lease.map_err(|_| Reply::broken())
     }

@@ -4,8 +4,8 @@ use std::time::Duration;
 use bytes::Buf;
 use http_body::Body;
 use http_body_util::BodyExt;
-use tokio::time::timeout;
 
+use super::within::within;
 use crate::messages::{MAX_REQUEST_LEN, Reply};
 
 /// Reads the body of a request as a whole.
@@ -17,7 +17,7 @@ pub(super) async fn read_body<B: Body>(body: B, time: Duration) -> Result<Vec<u8
     if body.size_hint().lower() > MAX_REQUEST_LEN as u64 {
         return Err(Reply::too_large());
     }
-    let read = timeout(time, collect(body)).await;
+    let read = within(time, collect(body)).await;
     read.unwrap_or_else(|_| Err(Reply::unreadable()))
 }
 

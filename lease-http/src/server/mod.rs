@@ -7,6 +7,7 @@ pub(crate) mod metrics;
 mod router;
 mod service;
 mod watch;
+mod within;
 
 use std::fmt;
 use std::future::Future;
