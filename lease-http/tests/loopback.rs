@@ -12,7 +12,8 @@ use lease_http::blocking::{self, UreqTransport};
 use lease_http::messages::{BatchAnswer, Keys, LeaseTimes, MAX_RESPONSE_LEN};
 use lease_http::{
     ClientError, Coalescer, CoalescerOptions, HyperTransport, LEASE_BATCH_PREFIX,
-    LEASE_INTERNAL_PREFIX, LEASE_PREFIX, renew_batch_http, renew_http, time_to_live_http,
+    LEASE_INTERNAL_PREFIX, LEASE_PREFIX, Transport, renew_batch_http, renew_http,
+    time_to_live_http,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -242,6 +243,41 @@ async fn a_connection_that_was_closed_meanwhile_is_replaced() {
             wait(30).await;
         }
         server.abort();
+    }
+}
+
+/// A server that does not read what it refuses breaks the connection of whoever is writing still.
+#[tokio::test]
+async fn whoever_sends_too_much_reads_why_not() {
+    let member = Member::primary().grant(1, 10);
+    let server = member.serve(at_once()).await;
+    let url = server.url(LEASE_PREFIX);
+    for length in [65_537, 200_000, 1 << 20] {
+        let mut stream = TcpStream::connect(&server.address)
+            .await
+            .expect("it listens");
+        let head = format!("POST /leases HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.expect("it is read");
+        for piece in vec![0; length].chunks(length / 8) {
+            // The member has done by now what it does with the part that it has.
+            wait(5).await;
+            stream.write_all(piece).await.expect("it is read");
+        }
+        let mut answer = [0; 12];
+        stream
+            .read_exact(&mut answer)
+            .await
+            .expect("there is an answer");
+        assert_eq!(&answer, b"HTTP/1.1 413", "{length}");
+
+        let hyper = HyperTransport::new(LONG);
+        let refused = hyper.post(&url, vec![0; length]).await;
+        assert_eq!(refused.map(|answer| answer.status), Ok(413), "{length}");
+        let (ureq, url) = (UreqTransport::new(LONG), url.clone());
+        let refused =
+            spawn_blocking(move || blocking::Transport::post(&ureq, &url, vec![0; length]));
+        let refused = refused.await.expect("no panic");
+        assert_eq!(refused.map(|answer| answer.status), Ok(413), "{length}");
     }
 }
 

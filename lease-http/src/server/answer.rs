@@ -36,7 +36,7 @@ where
     ) -> Result<Reply, Reply> {
         let (head, body) = request.into_parts();
         check_method(head.method.as_str())?;
-        let body = read_body(body, self.timeouts.body).await?;
+        let body = read_body(&head.headers, body, self.timeouts.body).await?;
         let request = Request::decode(head.uri.path(), &body)?;
         watch.set_kind(request.kind());
         self.catch_up(request.kind(), watch).await?;
