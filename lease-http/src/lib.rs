@@ -61,6 +61,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "hyper")]
+mod bell;
 #[cfg(feature = "client")]
 mod client;
 mod error;

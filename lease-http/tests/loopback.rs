@@ -2,8 +2,10 @@
 
 mod support;
 
+use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
@@ -17,7 +19,7 @@ use lease_http::{
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::runtime::Handle;
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 use tokio::time::{Instant, timeout};
 
@@ -281,6 +283,28 @@ async fn whoever_sends_too_much_reads_why_not() {
     }
 }
 
+/// A connection is driven by the runtime that it was opened on.
+#[test]
+fn a_transport_serves_several_runtimes() {
+    let runtime = || Builder::new_current_thread().enable_all().build();
+    let of_server = Runtime::new().expect("a runtime");
+    let member = Member::primary().grant(1, 10);
+    let server = of_server.block_on(member.serve(at_once()));
+    let url = server.url(LEASE_PREFIX);
+    let transport = HyperTransport::new(Duration::from_secs(2));
+    let runtimes = [runtime(), runtime()].map(|runtime| runtime.expect("a runtime"));
+    for runtime in runtimes.iter().cycle().take(6) {
+        let renewed = runtime.block_on(async {
+            let renewed = timeout(LONG, renew_http(&transport, id(1), &url));
+            renewed.await.expect("it is driven")
+        });
+        assert_eq!(renewed.map(|ttl| ttl.get()), Ok(10));
+    }
+    drop(runtimes);
+    let renewed = of_server.block_on(renew_http(&transport, id(1), &url));
+    assert_eq!(renewed.map(|ttl| ttl.get()), Ok(10));
+}
+
 #[tokio::test]
 async fn answers_above_the_limit_are_not_read() {
     let limit = MAX_RESPONSE_LEN;
@@ -374,6 +398,33 @@ async fn what_is_no_address_is_told() {
             );
             assert!(is_refused, "{url:?}: {answer:?}");
         }
+    }
+}
+
+/// All in one task, which tokio stops when it has done much at once.
+#[tokio::test]
+async fn one_task_renews_hundreds_at_once() {
+    let member = Member::primary().grant(1, 10);
+    let server = member.serve(at_once()).await;
+    let (transport, url) = (HyperTransport::new(LONG), server.url(LEASE_PREFIX));
+    for _ in 0..3 {
+        let renew = || Box::pin(renew_http(&transport, id(1), &url));
+        let mut left: Vec<_> = (0..300).map(|_| renew()).collect();
+        let all = poll_fn(|cx| {
+            left.retain_mut(|renewal| match renewal.as_mut().poll(cx) {
+                Poll::Ready(renewed) => {
+                    assert_eq!(renewed.map(|ttl| ttl.get()), Ok(10));
+                    false
+                }
+                Poll::Pending => true,
+            });
+            if left.is_empty() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        });
+        timeout(LONG, all).await.expect("they end");
     }
 }
 
