@@ -30,7 +30,8 @@
 //!
 //! [`handler`] makes a tower service, and an axum router, of a lessor. It answers as etcd's does:
 //! paths, statuses, texts and limits are held against recorded exchanges with etcd v3.6.10, and its
-//! client and etcd's handler understand this crate as well.
+//! client and etcd's handler understand this crate as well. A host serves it as it serves its other
+//! paths; [`serve`] is the fastest way.
 //!
 //! A primary hears from many members at once. `TcpListener::bind` has a queue of 128 connections, and
 //! beyond it the system cuts them: the client is told [`Unreachable`](ClientError::Unreachable), with
@@ -49,8 +50,8 @@
 //!
 //! # Features
 //!
-//! - `axum`, `coalesce`, `hyper` (default): the handler as a router, [`Coalescer`],
-//!   [`HyperTransport`].
+//! - `axum`, `coalesce`, `hyper`, `serve` (default): the handler as a router, [`Coalescer`],
+//!   [`HyperTransport`], [`serve()`].
 //! - `server`: the handler as a tower service alone. `client`: the calls alone, over a transport of
 //!   the host's. `ureq`: the transport for threads.
 //! - `metrics`: the handler's counters for the facade of that name. `tracing`: a span for each
@@ -61,7 +62,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
-#[cfg(feature = "hyper")]
+#[cfg(any(feature = "hyper", feature = "serve"))]
 mod bell;
 #[cfg(feature = "client")]
 mod client;
@@ -84,6 +85,8 @@ pub use error::ClientError;
 pub use messages::{LEASE_BATCH_PREFIX, LEASE_INTERNAL_PREFIX, LEASE_PREFIX, Timeouts};
 #[cfg(feature = "metrics")]
 pub use server::metrics::HandlerMetrics;
+#[cfg(feature = "serve")]
+pub use server::serve::serve;
 #[cfg(feature = "server")]
 pub use server::{Handler, handler};
 

@@ -14,7 +14,7 @@ use lease_http::blocking::{self, UreqTransport};
 use lease_http::messages::{BatchAnswer, Keys, LeaseTimes, MAX_RESPONSE_LEN};
 use lease_http::{
     ClientError, Coalescer, CoalescerOptions, HyperTransport, LEASE_BATCH_PREFIX,
-    LEASE_INTERNAL_PREFIX, LEASE_PREFIX, Transport, renew_batch_http, renew_http,
+    LEASE_INTERNAL_PREFIX, LEASE_PREFIX, Transport, renew_batch_http, renew_http, serve,
     time_to_live_http,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -405,8 +405,13 @@ async fn what_is_no_address_is_told() {
 #[tokio::test]
 async fn one_task_renews_hundreds_at_once() {
     let member = Member::primary().grant(1, 10);
-    let server = member.serve(at_once()).await;
-    let (transport, url) = (HyperTransport::new(LONG), server.url(LEASE_PREFIX));
+    let listener = listen().await;
+    let address = listener.local_addr().expect("it listens");
+    let serving = tokio::spawn(serve(listener, member.handler(at_once())));
+    let (transport, url) = (
+        HyperTransport::new(LONG),
+        format!("http://{address}/leases"),
+    );
     for _ in 0..3 {
         let renew = || Box::pin(renew_http(&transport, id(1), &url));
         let mut left: Vec<_> = (0..300).map(|_| renew()).collect();
@@ -426,6 +431,35 @@ async fn one_task_renews_hundreds_at_once() {
         });
         timeout(LONG, all).await.expect("they end");
     }
+    serving.abort();
+}
+
+#[tokio::test]
+async fn what_serves_closes_its_connections_when_it_is_dropped() {
+    let member = Member::primary().grant(1, 10).with_expired(2, 0);
+    let listener = listen().await;
+    let address = listener.local_addr().expect("it listens");
+    let router = Router::new().merge(member.handler(at_once()).router());
+    let serving = tokio::spawn(serve(listener, router));
+    for client in Client::both(LONG) {
+        let renewed = client.renew(1, format!("http://{address}/leases")).await;
+        assert_eq!(renewed.map(|ttl| ttl.get()), Ok(10));
+    }
+    let waits = tokio::spawn(async move {
+        let url = format!("http://{address}/leases");
+        renew_http(&HyperTransport::new(LONG), id(2), &url).await
+    });
+    while member.lessor.stats().waiting == 0 {
+        wait(1).await;
+    }
+    serving.abort();
+    let ended = timeout(LONG, waits)
+        .await
+        .expect("it ends")
+        .expect("no panic");
+    assert!(matches!(ended, Err(ClientError::Unreachable(_))));
+    assert_eq!(member.lessor.stats().waiting, 0);
+    assert_eq!(Arc::strong_count(&member.lessor), 1);
 }
 
 #[tokio::test]

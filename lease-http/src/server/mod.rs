@@ -5,6 +5,8 @@ mod isolate;
 pub(crate) mod metrics;
 #[cfg(feature = "axum")]
 mod router;
+#[cfg(feature = "serve")]
+pub(crate) mod serve;
 mod service;
 mod watch;
 mod within;
