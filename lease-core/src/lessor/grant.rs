@@ -92,7 +92,9 @@ impl BackendLessor {
     /// passed over.
     ///
     /// With a log a host gives [`ids`](crate::BackendLessorBuilder::ids) of its own, or makes them
-    /// itself with [`LeaseIds`].
+    /// itself with [`LeaseIds`]. Without them ids come again when it becomes the primary of the same epoch
+    /// after a restart ([`promote_to`](Self::promote_to)); and an epoch that is begun here is later than
+    /// that of the log.
     ///
     /// # Errors
     ///
