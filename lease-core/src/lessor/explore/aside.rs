@@ -92,8 +92,8 @@ fn aside_recovery() {
         });
         let (old, new) = (Store::new(), Store::new());
         let row = |secs| LeaseRow::new(lease(1), Ttl::new(secs).expect("legal"));
-        old.change(|contents| drop(contents.rows.insert(lease(1), row(1))));
-        new.change(|contents| drop(contents.rows.insert(lease(1), row(3600))));
+        old.change(|contents| contents.rows.extend([(lease(1), row(1))]));
+        new.change(|contents| contents.rows.extend([(lease(1), row(3600))]));
         world.lessor.recover(old, None).expect("it is read");
         let promoted = world.lessor.promote(std::time::Duration::ZERO);
         promoted.expect("the store works");
