@@ -77,17 +77,10 @@ impl Rules {
     fn load(workspace: &Workspace) -> Result<Self> {
         let text = fs::read_to_string(workspace.root.join("deny.toml"))?;
         let deny: Table = text.parse().context("deny.toml does not parse")?;
-        let rust_version = lookup(
-            &workspace.manifest,
-            &["workspace", "package", "rust-version"],
-        );
         Ok(Self {
             licences: texts(&deny, &["licenses", "allow"])?,
             registries: texts(&deny, &["sources", "allow-registry"])?,
-            rust_version: rust_version
-                .and_then(Value::as_str)
-                .context("the workspace has no rust-version")?
-                .to_owned(),
+            rust_version: workspace.rust_version()?.to_owned(),
         })
     }
 

@@ -33,6 +33,14 @@ impl Invocation {
         }
     }
 
+    /// The manager of toolchains with these arguments.
+    pub(crate) fn rustup<S: Into<String>>(args: impl IntoIterator<Item = S>) -> Self {
+        Self {
+            program: "rustup",
+            ..Self::cargo(args)
+        }
+    }
+
     /// The archiver tar with these arguments.
     pub(crate) fn tar<S: Into<String>>(args: impl IntoIterator<Item = S>) -> Self {
         Self {
@@ -44,6 +52,21 @@ impl Invocation {
     /// Cargo with the arguments that are the words of `line`.
     pub(crate) fn cargo_line(line: &str) -> Self {
         Self::cargo(line.split_whitespace())
+    }
+
+    /// Adds an argument.
+    pub(crate) fn arg(mut self, arg: impl Into<String>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    /// Whether it can be started in the folder `dir` and succeeds; nothing is shown.
+    pub(crate) fn succeeds(&self, dir: &Path) -> bool {
+        let outcome = Command::new(self.executable())
+            .args(&self.args)
+            .current_dir(dir)
+            .output();
+        outcome.is_ok_and(|output| output.status.success())
     }
 
     /// Adds a variable to the environment.

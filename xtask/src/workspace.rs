@@ -89,6 +89,17 @@ impl Workspace {
             .flatten()
     }
 
+    /// The oldest compiler that is promised to do.
+    ///
+    /// # Errors
+    ///
+    /// If the manifest names none.
+    pub(crate) fn rust_version(&self) -> Result<&str> {
+        lookup(&self.manifest, &["workspace", "package", "rust-version"])
+            .and_then(Value::as_str)
+            .context("the workspace has no rust-version")
+    }
+
     /// The members that people outside take from a registry.
     pub(crate) fn published(&self) -> impl Iterator<Item = &Member> {
         let members = self.members.iter();

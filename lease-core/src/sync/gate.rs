@@ -169,7 +169,7 @@ impl<S> Gate<S> {
 
     fn try_shut(&self) -> bool {
         let free = |state| (state & WRITER == 0).then_some(state | WRITER);
-        self.state.try_update(SeqCst, SeqCst, free).is_ok()
+        self.state.fetch_update(SeqCst, SeqCst, free).is_ok()
     }
 
     #[cold]

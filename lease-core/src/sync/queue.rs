@@ -101,7 +101,8 @@ impl Line {
 
     /// Takes out the first if it has waited for too long.
     pub(super) fn take_overdue(&mut self) -> Option<Waiter> {
-        self.0.pop_front_if(|first| first.patience.has_passed())
+        let is_overdue = self.0.front()?.patience.has_passed();
+        is_overdue.then(|| self.0.pop_front())?
     }
 
     /// Takes out all if the first has waited for too long.

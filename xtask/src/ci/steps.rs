@@ -70,6 +70,11 @@ pub(super) const STEPS: &[Step] = &[
         tasks: |workspace| Ok(features(workspace)),
     },
     Step {
+        name: "msrv",
+        about: "the crates build with the oldest compiler that they promise",
+        tasks: |workspace| oldest_compiler(workspace),
+    },
+    Step {
         name: "no-std",
         about: "the core builds where there is no std",
         tasks: |workspace| no_std(&workspace.root),
@@ -148,6 +153,26 @@ fn features(workspace: &Workspace) -> Vec<Task> {
             sets.map(move |flags| of_member(&member.name, flags))
         })
         .collect()
+}
+
+// The lint `incompatible_msrv` of the step `clippy`, and the step `deps`, need no other toolchain.
+fn oldest_compiler(workspace: &Workspace) -> Result<Vec<Task>> {
+    let version = workspace.rust_version()?;
+    let with_it = |words: &str| {
+        let run = ["run", version].into_iter();
+        Invocation::rustup(run.chain(words.split_whitespace()))
+    };
+    if !with_it("rustc --version").succeeds(&workspace.root) {
+        let text = format!("skipped: Rust {version} is not installed");
+        return Ok(vec![Task::Note(text)]);
+    }
+    // Nothing of it is run, so that nothing need be fast.
+    let check = "cargo check --package lease --all-features \
+                 --config profile.dev.package.\"*\".opt-level=0 --target-dir";
+    let target = workspace.target_folder()?.join("msrv");
+    Ok(vec![Task::Run(
+        with_it(check).arg(target.display().to_string()),
+    )])
 }
 
 fn no_std(root: &Path) -> Result<Vec<Task>> {
