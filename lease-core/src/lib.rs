@@ -37,7 +37,9 @@
 //!
 //! # Features
 //!
-//! - `std` (default): the handle. Without it the crate is `no_std` and needs `alloc`.
+//! - `std` (default): the handle. Without it the crate is `no_std`: it needs `alloc` and a target whose
+//!   atomics compare and swap pointers, such as thumbv7em or riscv32imac. Atomics of 64 bits, which
+//!   these lack, are taken from the crate portable-atomic there; with `std` the target has to have them.
 //! - `serde`: `Serialize` and `Deserialize` for ids, TTLs, leases, rows, commands, batches, counters and
 //!   settings, also without `std`. In formats that people read, such as JSON, an id is a string of
 //!   hexadecimal digits as everywhere, and an incarnation a string too: they are numbers beyond

@@ -176,34 +176,32 @@ fn oldest_compiler(workspace: &Workspace) -> Result<Vec<Task>> {
 }
 
 fn no_std(root: &Path) -> Result<Vec<Task>> {
-    let Some(target) = installed_no_std_target(root)? else {
-        return Ok(vec![Task::Note(format!(
-            "skipped: none of these targets is installed: {}",
-            NO_STD_TARGETS.join(", ")
-        ))]);
-    };
-    let packages = "--package lease-queue --package lease-core --package lease-pb";
-    cargo(&format!(
-        "check {packages} --no-default-features --target {target}"
-    ))
-}
-
-// The likeliest first; all of them have the atomics that `Arc` needs.
-const NO_STD_TARGETS: [&str; 4] = [
-    "x86_64-unknown-none",
-    "aarch64-unknown-none",
-    "riscv64gc-unknown-none-elf",
-    "thumbv7em-none-eabihf",
-];
-
-fn installed_no_std_target(root: &Path) -> Result<Option<&'static str>> {
+    let mut tasks = Vec::new();
     for target in NO_STD_TARGETS {
         if is_installed(root, target)? {
-            return Ok(Some(target));
+            let packages = "--package lease-queue --package lease-core --package lease-pb";
+            tasks.extend(cargo(&format!(
+                "check {packages} --no-default-features --target {target}"
+            ))?);
         }
     }
-    Ok(None)
+    if tasks.is_empty() {
+        let targets = NO_STD_TARGETS.join(", ");
+        tasks.push(Task::Note(format!(
+            "skipped: none of these targets is installed: {targets}"
+        )));
+    }
+    Ok(tasks)
 }
+
+// All of them can compare and swap pointers, as `Arc` needs. The first and the last have no atomics of
+// 64 bits.
+const NO_STD_TARGETS: [&str; 4] = [
+    "thumbv7em-none-eabihf",
+    "x86_64-unknown-none",
+    "aarch64-unknown-none",
+    "riscv32imac-unknown-none-elf",
+];
 
 fn is_installed(root: &Path, target: &str) -> Result<bool> {
     let output = Command::new("rustc")
