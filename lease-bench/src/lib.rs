@@ -3,7 +3,7 @@
 //! `cargo bench -p lease-bench` times the operations, the queues and the stores; `--features peers`
 //! adds tokio-util's queue. The programs, each run by `cargo run --release -p lease-bench --bin`:
 //!
-//! - `workloads` is one side of `cargo xtask bench --peer etcd`,
+//! - `workloads` is one side of `cargo xtask bench --peer etcd`, of the lessor and through HTTP,
 //! - `memory` prints what a lease and an attached key cost in bytes,
 //! - `scale` grants as many leases as memory holds,
 //! - `lateness` prints how late expiries are delivered under load.

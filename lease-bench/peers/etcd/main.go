@@ -41,6 +41,7 @@ type bench struct {
 
 func main() {
 	n := flag.Int("n", 10000, "number of leases")
+	part := flag.String("part", "", "lessor or http; everything if it is not said")
 	flag.Parse()
 	folder, err := os.MkdirTemp("", "etcd-peer")
 	check(err)
@@ -49,9 +50,14 @@ func main() {
 	for _, id := range b.ids {
 		b.keys = append(b.keys, fmt.Sprintf("services/%023d", id))
 	}
-	b.run(filepath.Join(folder, "db"))
-	b.grantSequential(folder)
-	b.mixed(folder)
+	if *part != "http" {
+		b.run(filepath.Join(folder, "db"))
+		b.grantSequential(folder)
+		b.mixed(folder)
+	}
+	if *part != "lessor" {
+		b.http(folder)
+	}
 }
 
 func (b bench) run(path string) {

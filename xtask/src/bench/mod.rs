@@ -20,6 +20,9 @@ pub(crate) struct Args {
     /// What to compare with; etcd needs Go.
     #[arg(long)]
     peer: Option<Peer>,
+    /// Of what; of everything if it is not said.
+    #[arg(long)]
+    part: Option<Part>,
     /// End with one line of JSON.
     #[arg(long)]
     json: bool,
@@ -41,6 +44,25 @@ pub(crate) enum Peer {
     Etcd,
 }
 
+/// What the workloads are of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum Part {
+    /// The lessor's operations.
+    Lessor,
+    /// Renewals through HTTP.
+    Http,
+}
+
+impl Part {
+    /// Its name among the arguments of the programs.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Lessor => "lessor",
+            Self::Http => "http",
+        }
+    }
+}
+
 /// Builds the programs, runs them in turns and prints the table.
 ///
 /// # Errors
@@ -59,7 +81,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
         let n = 10_u64.pow(*size);
         for round in 1..=args.rounds {
             eprintln!("{n} leases, round {round} of {}", args.rounds);
-            programs.run(n, &mut measurements)?;
+            programs.run(n, args.part, &mut measurements)?;
         }
     }
     let rows = measurements.rows();

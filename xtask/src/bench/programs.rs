@@ -3,8 +3,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::Peer;
 use super::rows::{Measurements, System};
+use super::{Part, Peer};
 use crate::go;
 use crate::invocation::Invocation;
 use crate::workspace::Workspace;
@@ -36,23 +36,35 @@ impl Programs {
         })
     }
 
-    /// Runs each of them once.
+    /// Runs each of them once, all of it or a part.
     ///
     /// # Errors
     ///
     /// If one of them fails.
-    pub(crate) fn run(&self, n: u64, measurements: &mut Measurements) -> Result<()> {
-        measure(&self.ours, n, System::Ours, measurements)?;
+    pub(crate) fn run(
+        &self,
+        n: u64,
+        part: Option<Part>,
+        measurements: &mut Measurements,
+    ) -> Result<()> {
+        let mut args = vec!["-n".to_owned(), n.to_string()];
+        args.extend(part.map(|part| format!("--part={}", part.name())));
+        measure(&self.ours, &args, System::Ours, measurements)?;
         if let Some(peer) = &self.peer {
-            measure(peer, n, System::Peer, measurements)?;
+            measure(peer, &args, System::Peer, measurements)?;
         }
         Ok(())
     }
 }
 
-fn measure(program: &Path, n: u64, system: System, measurements: &mut Measurements) -> Result<()> {
+fn measure(
+    program: &Path,
+    args: &[String],
+    system: System,
+    measurements: &mut Measurements,
+) -> Result<()> {
     let output = Command::new(program)
-        .args(["-n", &n.to_string()])
+        .args(args)
         .output()
         .with_context(|| format!("cannot start {}", program.display()))?;
     if !output.status.success() {

@@ -9,11 +9,12 @@
 
 mod expire;
 mod floor;
+mod http;
 mod lessor;
 mod mixed;
 mod stopwatch;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 
 use stopwatch::Stopwatch;
 
@@ -23,15 +24,33 @@ struct Args {
     /// How many leases.
     #[arg(short)]
     n: usize,
+    /// Of what; of everything if it is not said.
+    #[arg(long)]
+    part: Option<Part>,
+}
+
+/// What the workloads are of.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// The lessor's operations.
+    Lessor,
+    /// Renewals through HTTP.
+    Http,
 }
 
 fn main() -> anyhow::Result<()> {
-    let Args { n } = Args::parse();
+    let Args { n, part } = Args::parse();
     anyhow::ensure!(n >= 10, "-n must be at least 10");
     let watch = Stopwatch::new(n);
-    floor::run(&watch);
-    lessor::run(&watch)?;
-    lessor::grant_sequential(&watch)?;
-    mixed::run(&watch)?;
-    expire::run(&watch)
+    if part != Some(Part::Http) {
+        floor::run(&watch);
+        lessor::run(&watch)?;
+        lessor::grant_sequential(&watch)?;
+        mixed::run(&watch)?;
+        expire::run(&watch)?;
+    }
+    if part != Some(Part::Lessor) {
+        http::run(&watch)?;
+    }
+    Ok(())
 }
