@@ -59,7 +59,7 @@ pub(crate) const SHIMS: &[Shim] = &[
     ),
     shim(
         "recovery",
-        "a recovery demotes first, and keeps the range deleter if it gets none",
+        "a recovery demotes first, drops what the host has not taken, and keeps the range deleter if it gets none",
     ),
     shim(
         "remaining",

@@ -107,6 +107,8 @@ func (w *world) recover(hasDeleter bool) string {
 	}
 	if w.on[recovery] {
 		w.le.Demote()
+		w.collect()
+		w.outbox = nil
 	}
 	if hasDeleter {
 		w.deleters++
