@@ -13,11 +13,15 @@ use std::{fmt, thread};
 
 use lease_core::{
     BackendLessor, BackendLessorBuilder, BoxError, Checkpoint, CheckpointMode, Checkpointer,
-    Command, ExpiryMode, LeaseError, LeaseItem, LeaseRow, Lessor, LessorConfig, LessorEvent,
-    ManualClock, Observer, RangeDeleter, RevokeReason, TableDeleter, Ttl, TxnDelete, WriteBatch,
+    Command, Driver, ExpiryMode, LeaseError, LeaseItem, LeaseRow, Lessor, LessorConfig,
+    LessorEvent, ManualClock, Observer, RangeDeleter, RevokeReason, SystemClock, TableDeleter, Ttl,
+    TxnDelete, WriteBatch,
 };
 
-use crate::gates::{EVERY, Gate, Gated, LONG, ends, gate, kv, shared, slow, told};
+use crate::gates::{
+    EVERY, Gate, Gated, Held, LONG, ends, gate, held, kv, shared, slow, ticks, told,
+};
+use crate::own::attaches;
 use crate::support::TestBackend;
 use crate::{id, items};
 
@@ -138,10 +142,7 @@ fn an_observer_may_do_so_inside_of_a_tick() {
     lessor.grant(id(1), 1).expect("free");
     grant_with_item(&lessor, 2);
     clock.advance(Duration::from_secs(5));
-    let ticks = {
-        let lessor = Arc::clone(&lessor);
-        ends(move || lessor.tick())
-    };
+    let ticks = ticks(&lessor);
     told(&ticks);
     assert!(lessor.leases().is_empty());
     let answers: Vec<_> = answers.try_iter().collect();
@@ -191,10 +192,7 @@ fn a_revoke_is_not_done_to_the_state_that_a_recovery_brings() {
     });
     lessor.attach(id(1), &items(&["a"])).expect("there");
     clock.advance(Duration::from_secs(1));
-    let ticks = {
-        let lessor = Arc::clone(&lessor);
-        ends(move || lessor.tick())
-    };
+    let ticks = ticks(&lessor);
     keeper.wait();
     let other = store_with(3600);
     lessor.recover(other.clone(), None).expect("it is read");
@@ -280,10 +278,7 @@ fn by_hand_nobody_carries_out_the_deletions_of_others() {
     lessor.checkpoint(id(99), 3000).expect("there");
     (1..=8).for_each(|number| grant_with_item(&lessor, number));
     clock.advance(Duration::from_secs(1));
-    let ticks = {
-        let lessor = Arc::clone(&lessor);
-        ends(move || lessor.tick())
-    };
+    let ticks = ticks(&lessor);
     keeper.wait();
     let others = {
         let lessor = Arc::clone(&lessor);
@@ -314,10 +309,7 @@ fn what_is_on_its_way_to_be_revoked_takes_nothing_of_the_rate() {
     });
     (1..=20).for_each(|number| grant_with_item(&lessor, number));
     clock.advance(Duration::from_secs(1));
-    let ticks = {
-        let lessor = Arc::clone(&lessor);
-        ends(move || lessor.tick())
-    };
+    let ticks = ticks(&lessor);
     keeper.wait();
     for number in 1001..=1010 {
         clock.advance(Duration::from_secs(1));
@@ -348,10 +340,7 @@ fn a_revoke_that_is_void_does_not_keep_the_next_one() {
     });
     grant_with_item(&lessor, 1);
     clock.advance(Duration::from_secs(1));
-    let ticks = {
-        let lessor = Arc::clone(&lessor);
-        ends(move || lessor.tick())
-    };
+    let ticks = ticks(&lessor);
     keeper.wait();
     lessor.promote(Duration::ZERO).expect("the epoch is stored");
     lessor.renew(id(1)).expect("the new primary has it");
@@ -433,28 +422,22 @@ fn nor_does_one_that_has_failed() {
 /// INV-26: a checkpointer is set while a checkpoint of the lessor's own is in line.
 #[test]
 fn a_checkpointer_does_not_wait_for_the_thread_that_calls_it() {
-    let (in_commit, keeper) = gate();
-    let sides = in_commit.0.lock().expect("no panic").take();
-    let backend = Gated {
-        inner: Arc::default(),
-        commit: Some(in_commit.clone()),
-        load: None,
-    };
     let config = LessorConfig {
         checkpoint_interval: Duration::from_secs(1),
         ..LessorConfig::default()
     };
-    let lessor = BackendLessor::builder(Arc::new(backend)).config(config);
-    let lessor = Arc::new(lessor.build().expect("an empty backend is read"));
-    lessor.promote(Duration::ZERO).expect("the epoch is stored");
+    let Held {
+        lessor,
+        set,
+        keeper,
+        ..
+    } = held(|builder| {
+        let clock = Arc::new(SystemClock::default());
+        builder.config(config).driver(Driver::Threads).clock(clock)
+    });
     lessor.grant(id(1), 3600).expect("free");
-    *in_commit.0.lock().expect("no panic") = sides;
-    let attached = {
-        let lessor = Arc::clone(&lessor);
-        let mut writes = WriteBatch::default();
-        writes.put(kv(), "a", "1");
-        ends(move || lessor.attach_with(id(1), &items(&["a"]), writes))
-    };
+    set();
+    let attached = attaches(&lessor, "a");
     keeper.wait();
     wait_until("its own stands in line", || lessor.stats().waiting > 0);
     let (in_log, log) = gate();
@@ -503,27 +486,18 @@ impl RangeDeleter for Refuses {
 
 #[test]
 fn who_helps_does_not_panic_with_the_hosts_code() {
-    let (in_commit, keeper) = gate();
-    let sides = in_commit.0.lock().expect("no panic").take();
-    let backend = Gated {
-        inner: Arc::default(),
-        commit: Some(in_commit.clone()),
-        load: None,
-    };
-    let clock = Arc::new(ManualClock::default());
-    let lessor = shared(Arc::new(backend), EVERY, |builder| {
-        let builder = builder.expiry(ExpiryMode::AutoRevoke).clock(clock.clone());
+    let Held {
+        lessor,
+        clock,
+        set,
+        keeper,
+    } = held(|builder| {
+        let builder = builder.expiry(ExpiryMode::AutoRevoke);
         builder.range_deleter(Arc::new(Refuses))
     });
-    lessor.promote(Duration::ZERO).expect("the epoch is stored");
     lessor.grant(id(1), 1).expect("free");
-    *in_commit.0.lock().expect("no panic") = sides;
-    let attached = {
-        let lessor = Arc::clone(&lessor);
-        let mut writes = WriteBatch::default();
-        writes.put(kv(), "a", "1");
-        ends(move || lessor.attach_with(id(1), &items(&["a"]), writes))
-    };
+    set();
+    let attached = attaches(&lessor, "a");
     keeper.wait();
     clock.advance(Duration::from_secs(1));
     lessor.tick();
@@ -535,23 +509,17 @@ fn who_helps_does_not_panic_with_the_hosts_code() {
 /// While an epoch is written nothing can be decided: what expires does not crowd the line.
 #[test]
 fn what_expires_while_an_epoch_is_written_waits_out_of_the_line() {
-    let (in_commit, keeper) = gate();
-    let sides = in_commit.0.lock().expect("no panic").take();
-    let backend = Gated {
-        inner: Arc::default(),
-        commit: Some(in_commit.clone()),
-        load: None,
-    };
-    let clock = Arc::new(ManualClock::default());
-    let lessor = shared(Arc::new(backend), EVERY, |builder| {
-        builder.expiry(ExpiryMode::AutoRevoke).clock(clock.clone())
-    });
-    lessor.promote(Duration::ZERO).expect("the epoch is stored");
+    let Held {
+        lessor,
+        clock,
+        set,
+        keeper,
+    } = held(|builder| builder.expiry(ExpiryMode::AutoRevoke));
     for number in 1..=500 {
         let secs = if number % 2 == 0 { 1 } else { 2 };
         lessor.grant(id(number), secs).expect("free");
     }
-    *in_commit.0.lock().expect("no panic") = sides;
+    set();
     let promoted = {
         let lessor = Arc::clone(&lessor);
         ends(move || lessor.promote(Duration::ZERO).map(drop))

@@ -6,8 +6,8 @@ use std::thread;
 use std::time::Duration;
 
 use lease_core::{
-    Backend, BackendError, BackendLessor, BoxError, Driver, Durability, Epoch, LeaseRow,
-    RangeDeleter, Table, TableDeleter, TxnDelete, WriteBatch,
+    Backend, BackendError, BackendLessor, BackendLessorBuilder, BoxError, Driver, Durability,
+    Epoch, LeaseRow, Lessor, ManualClock, RangeDeleter, Table, TableDeleter, TxnDelete, WriteBatch,
 };
 
 use crate::support::TestBackend;
@@ -126,7 +126,7 @@ impl RangeDeleter for Slow {
 pub(crate) fn shared(
     backend: Arc<dyn Backend>,
     durability: Durability,
-    build: impl FnOnce(lease_core::BackendLessorBuilder) -> lease_core::BackendLessorBuilder,
+    build: impl FnOnce(BackendLessorBuilder) -> BackendLessorBuilder,
 ) -> Arc<BackendLessor> {
     let builder = BackendLessor::builder(backend)
         .driver(Driver::Manual)
@@ -135,3 +135,42 @@ pub(crate) fn shared(
 }
 
 pub(crate) const EVERY: Durability = Durability::EveryCommand;
+
+/// A primary that is driven by hand, whose next commit waits at a gate once that is set.
+pub(crate) struct Held {
+    pub(crate) lessor: Arc<BackendLessor>,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) set: Box<dyn Fn()>,
+    pub(crate) keeper: Keeper,
+}
+
+pub(crate) fn held(build: impl FnOnce(BackendLessorBuilder) -> BackendLessorBuilder) -> Held {
+    let (in_commit, keeper) = gate();
+    let sides = in_commit.0.lock().expect("no panic").take();
+    let backend = Gated {
+        inner: Arc::new(TestBackend::default()),
+        commit: Some(in_commit.clone()),
+        load: None,
+    };
+    let clock = Arc::new(ManualClock::default());
+    let lessor = shared(Arc::new(backend), EVERY, |one| {
+        build(one.clock(clock.clone()))
+    });
+    lessor.promote(Duration::ZERO).expect("the epoch is stored");
+    let sides = std::cell::Cell::new(sides);
+    let set = Box::new(move || *in_commit.0.lock().expect("no panic") = sides.take());
+    Held {
+        lessor,
+        clock,
+        set,
+        keeper,
+    }
+}
+
+/// Drives a lessor on a thread of its own, which may get to a gate.
+pub(crate) fn ticks(lessor: &Arc<BackendLessor>) -> Receiver<()> {
+    let lessor = Arc::clone(lessor);
+    ends(move || {
+        lessor.tick();
+    })
+}

@@ -14,7 +14,7 @@ use lease_core::{
 };
 
 use crate::aside::{by_hand, grant_with_item, is_there, wait_until};
-use crate::gates::{EVERY, Gate, Gated, ends, gate, kv, shared, slow, told};
+use crate::gates::{Gate, Held, ends, gate, held, kv, slow, ticks, told};
 use crate::support::TestBackend;
 use crate::{id, items};
 
@@ -99,10 +99,7 @@ fn a_refused_batch_is_not_tried_again_on_what_a_recovery_brings() {
     lessor.attach(id(1), &items(&["a"])).expect("there");
     lessor.attach(id(2), &items(&["b"])).expect("there");
     clock.advance(Duration::from_secs(1));
-    let ticks = {
-        let lessor = Arc::clone(&lessor);
-        ends(move || lessor.tick())
-    };
+    let ticks = ticks(&lessor);
     keeper.wait();
     let other = store(3600);
     other.store().epoch = lessor.epoch();
@@ -177,27 +174,21 @@ impl Observer for WaitsForAWorker {
 /// INV-26, by hand: the end of a revoke lets the lessor's own revoke of lease 2 be decided.
 #[test]
 fn an_observer_may_wait_for_what_the_command_has_let_be_decided() {
-    let (in_commit, keeper) = gate();
-    let sides = in_commit.0.lock().expect("no panic").take();
-    let backend = Gated {
-        inner: Arc::default(),
-        commit: Some(in_commit.clone()),
-        load: None,
-    };
-    let (observer, clock) = (
-        Arc::<WaitsForAWorker>::default(),
-        Arc::new(ManualClock::default()),
-    );
-    let lessor = shared(Arc::new(backend), EVERY, |builder| {
-        let builder = builder.expiry(ExpiryMode::AutoRevoke).clock(clock.clone());
+    let observer = Arc::<WaitsForAWorker>::default();
+    let Held {
+        lessor,
+        clock,
+        set,
+        keeper,
+    } = held(|builder| {
+        let builder = builder.expiry(ExpiryMode::AutoRevoke);
         builder.observer(observer.clone())
     });
     observer.lessor.set(Arc::downgrade(&lessor)).expect("once");
-    lessor.promote(Duration::ZERO).expect("the epoch is stored");
     lessor.grant(id(1), 3600).expect("free");
     lessor.grant(id(2), 1).expect("free");
     lessor.attach(id(2), &items(&["x"])).expect("there");
-    *in_commit.0.lock().expect("no panic") = sides;
+    set();
     let revoked = {
         let lessor = Arc::clone(&lessor);
         ends(move || lessor.revoke(id(1)))
@@ -224,29 +215,22 @@ fn an_observer_may_wait_for_what_the_command_has_let_be_decided() {
 /// INV-9, INV-23, by hand: the deletion of lease 2 hangs, and lease 1 is in use when its time comes.
 #[test]
 fn a_deletion_that_hangs_keeps_no_other_lease_that_is_in_use() {
-    let (in_commit, keeper) = gate();
-    let sides = in_commit.0.lock().expect("no panic").take();
-    let backend = Gated {
-        inner: Arc::default(),
-        commit: Some(in_commit.clone()),
-        load: None,
-    };
     let (in_deleter, deletion) = gate();
-    let clock = Arc::new(ManualClock::default());
-    let lessor = shared(Arc::new(backend), EVERY, |builder| {
-        let builder = builder.expiry(ExpiryMode::AutoRevoke).clock(clock.clone());
+    let Held {
+        lessor,
+        clock,
+        set,
+        keeper,
+    } = held(|builder| {
+        let builder = builder.expiry(ExpiryMode::AutoRevoke);
         builder.range_deleter(slow(in_deleter, false))
     });
-    lessor.promote(Duration::ZERO).expect("the epoch is stored");
     grant_with_item(&lessor, 2);
     lessor.grant(id(1), 2).expect("free");
     clock.advance(Duration::from_secs(1));
-    let ticks = {
-        let lessor = Arc::clone(&lessor);
-        ends(move || lessor.tick())
-    };
+    let ticks = ticks(&lessor);
     deletion.wait();
-    *in_commit.0.lock().expect("no panic") = sides;
+    set();
     let used = {
         let lessor = Arc::clone(&lessor);
         ends(move || lessor.checkpoint(id(1), 1))

@@ -7,46 +7,15 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use lease_core::{
-    BackendLessor, BackendLessorBuilder, BoxError, Command, Driver, Epoch, ExpiryMode, LeaseError,
-    LeaseItem, Lessor, LessorEvent, ManualClock, Observer, RangeDeleter, TxnDelete, WriteBatch,
+    BackendLessor, BoxError, Command, Driver, Epoch, ExpiryMode, LeaseError, LeaseItem, Lessor,
+    LessorEvent, Observer, RangeDeleter, TxnDelete, WriteBatch,
 };
 
-use crate::gates::{EVERY, Gated, Keeper, LONG, ends, gate, shared, slow, told};
+use crate::gates::{EVERY, Gated, LONG, ends, gate, held, shared, slow, told};
 use crate::support::TestBackend;
 use crate::{bench, id, items};
 
-/// A primary that is driven by hand, whose next commit waits at a gate once that is set.
-struct Held {
-    lessor: Arc<BackendLessor>,
-    clock: Arc<ManualClock>,
-    set: Box<dyn Fn()>,
-    keeper: Keeper,
-}
-
-fn held(build: impl FnOnce(BackendLessorBuilder) -> BackendLessorBuilder) -> Held {
-    let (in_commit, keeper) = gate();
-    let sides = in_commit.0.lock().expect("no panic").take();
-    let backend = Gated {
-        inner: Arc::new(TestBackend::default()),
-        commit: Some(in_commit.clone()),
-        load: None,
-    };
-    let clock = Arc::new(ManualClock::default());
-    let lessor = shared(Arc::new(backend), EVERY, |one| {
-        build(one.clock(clock.clone()))
-    });
-    lessor.promote(Duration::ZERO).expect("the epoch is stored");
-    let sides = std::cell::Cell::new(sides);
-    let set = Box::new(move || *in_commit.0.lock().expect("no panic") = sides.take());
-    Held {
-        lessor,
-        clock,
-        set,
-        keeper,
-    }
-}
-
-fn attaches(
+pub(crate) fn attaches(
     lessor: &Arc<BackendLessor>,
     item: &str,
 ) -> std::sync::mpsc::Receiver<Result<(), LeaseError>> {
