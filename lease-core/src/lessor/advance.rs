@@ -26,16 +26,14 @@ impl State {
         }
         self.ring_kept();
         let mut next = 0;
-        while let Some((number, waiter)) = self.road.waiting.jobs.range(next..).next() {
-            let number = *number;
+        while let Some((number, waiter)) = self.road.waiting.from(next) {
             next = number + 1;
             let is_behind = self.road.waiting.is_still_behind(waiter, &self.core);
             if !is_behind && let ControlFlow::Continue(()) = self.look(number) {
                 continue;
             }
             // An epoch waits for few, and all others for it: else it might wait for ever.
-            let waiter = self.road.waiting.jobs.get(&number);
-            if waiter.is_some_and(|waiter| waiter.job.begins_epoch()) {
+            if self.road.waiting.begins_epoch(number) {
                 break;
             }
         }
@@ -43,7 +41,7 @@ impl State {
 
     /// Decides a job, or notes what keeps it; then it breaks.
     fn look(&mut self, number: u64) -> ControlFlow<()> {
-        let Some(mut waiter) = self.road.waiting.jobs.remove(&number) else {
+        let Some(mut waiter) = self.road.waiting.take(number) else {
             return ControlFlow::Continue(());
         };
         let mut own = None;
@@ -68,7 +66,7 @@ impl State {
             }
             Err(command) => {
                 waiter.job.command = Some(command);
-                self.road.waiting.jobs.insert(number, waiter);
+                self.road.waiting.put(number, waiter);
                 ControlFlow::Break(())
             }
         }
@@ -86,9 +84,10 @@ impl State {
         let touched = |core: &LessorCore, command: &Command| {
             let mut touched = core.touched_by(command);
             touched.sort_unstable();
+            touched.dedup();
             touched
         };
-        let has_earlier = waiting.jobs.range(..number).next().is_some();
+        let has_earlier = waiting.has_before(number);
         if has_earlier {
             waiter.touched = touched(&self.core, &command);
             if let Some(earlier) = waiting.before(number, &waiter.touched) {
@@ -120,7 +119,7 @@ impl State {
 
     /// Takes a job back; `None` if it is decided.
     pub(super) fn withdraw(&mut self, number: u64) -> Option<Job> {
-        let waiter = self.road.waiting.jobs.remove(&number)?;
+        let waiter = self.road.waiting.take(number)?;
         // Others may have waited behind it.
         self.advance();
         Some(waiter.job)

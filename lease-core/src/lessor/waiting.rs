@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::job::{Job, Seat};
 use crate::machine::Obstacle;
@@ -11,8 +11,12 @@ use crate::{LeaseId, LessorCore};
 /// that waits costs the others no more than one of a single lease.
 #[derive(Default)]
 pub(super) struct Waiting {
-    pub(super) jobs: BTreeMap<u64, Waiter>,
+    jobs: BTreeMap<u64, Waiter>,
     next: u64,
+    // Which leases the jobs touch, as of the last look at each, and which job does.
+    touched: BTreeSet<(LeaseId, u64)>,
+    // How many of them begin an epoch.
+    epochs: usize,
 }
 
 pub(super) struct Waiter {
@@ -21,7 +25,7 @@ pub(super) struct Waiter {
     pub(super) seat: Option<Arc<Seat>>,
     // `None` until it is looked at.
     pub(super) behind: Option<Behind>,
-    // The leases that it touches, sorted; as of the last look.
+    // The leases that it touches, each once; as of the last look.
     pub(super) touched: Vec<LeaseId>,
 }
 
@@ -42,9 +46,25 @@ impl Waiting {
         self.jobs.is_empty()
     }
 
-    /// Whether one of them begins an epoch.
-    pub(super) fn has_epoch(&self) -> bool {
-        self.jobs.values().any(|waiter| waiter.job.begins_epoch())
+    /// Whether one of them begins an epoch. O(1).
+    pub(super) const fn has_epoch(&self) -> bool {
+        self.epochs > 0
+    }
+
+    /// Whether there is a job before `number`.
+    pub(super) fn has_before(&self, number: u64) -> bool {
+        self.jobs.range(..number).next().is_some()
+    }
+
+    /// The first job from `number` on.
+    pub(super) fn from(&self, number: u64) -> Option<(u64, &Waiter)> {
+        let first = self.jobs.range(number..).next();
+        first.map(|(number, waiter)| (*number, waiter))
+    }
+
+    pub(super) fn begins_epoch(&self, number: u64) -> bool {
+        let waiter = self.jobs.get(&number);
+        waiter.is_some_and(|waiter| waiter.job.begins_epoch())
     }
 
     /// Adds a job that nobody has looked at. Returns its number.
@@ -57,33 +77,54 @@ impl Waiting {
             behind: None,
             touched: Vec::new(),
         };
-        self.jobs.insert(number, waiter);
+        self.put(number, waiter);
         number
+    }
+
+    /// Takes a job out of the line. O(what it touches).
+    pub(super) fn take(&mut self, number: u64) -> Option<Waiter> {
+        let waiter = self.jobs.remove(&number)?;
+        for id in &waiter.touched {
+            self.touched.remove(&(*id, number));
+        }
+        self.epochs -= usize::from(waiter.job.begins_epoch());
+        Some(waiter)
+    }
+
+    /// Puts a job in its place in the line. O(what it touches).
+    pub(super) fn put(&mut self, number: u64, waiter: Waiter) {
+        let touched = waiter.touched.iter().map(|id| (*id, number));
+        self.touched.extend(touched);
+        self.epochs += usize::from(waiter.job.begins_epoch());
+        self.jobs.insert(number, waiter);
     }
 
     /// Takes those that nobody waits for: the lessor's own.
     pub(super) fn take_own(&mut self) -> Vec<Job> {
-        let own = self.jobs.extract_if(.., |_, waiter| waiter.seat.is_none());
-        own.map(|(_, waiter)| waiter.job).collect()
+        let is_own = |(number, waiter): (&u64, &Waiter)| waiter.seat.is_none().then_some(*number);
+        let own: Vec<_> = self.jobs.iter().filter_map(is_own).collect();
+        let own = own.into_iter().filter_map(|number| self.take(number));
+        own.map(|waiter| waiter.job).collect()
     }
 
     /// Takes all of them. Returns who waits for them.
     pub(super) fn clear(&mut self) -> impl Iterator<Item = Arc<Seat>> + use<> {
+        self.touched.clear();
+        self.epochs = 0;
         let jobs = std::mem::take(&mut self.jobs);
         jobs.into_values().filter_map(|waiter| waiter.seat)
     }
 
-    /// The first job before `number` that touches one of these leases, which are sorted.
+    /// The first job before `number` that touches one of these leases. O(leases).
     pub(super) fn before(&self, number: u64, touched: &[LeaseId]) -> Option<u64> {
-        let mut before = self.jobs.range(..number);
-        let first = before.find(|(_, earlier)| meet(&earlier.touched, touched));
-        first.map(|(number, _)| *number)
+        let first = |id: &LeaseId| self.touched.range((*id, 0)..(*id, number)).next();
+        touched.iter().filter_map(first).map(|(_, job)| *job).min()
     }
 
     /// Whether any job touches the lease.
     pub(super) fn is_touched(&self, id: LeaseId) -> bool {
-        let touches = |waiter: &Waiter| waiter.touched.binary_search(&id).is_ok();
-        self.jobs.values().any(touches)
+        let mut jobs = self.touched.range((id, 0)..=(id, u64::MAX));
+        jobs.next().is_some()
     }
 
     pub(super) fn is_still_behind(&self, waiter: &Waiter, core: &LessorCore) -> bool {
@@ -93,14 +134,4 @@ impl Waiting {
             None => false,
         }
     }
-}
-
-/// Whether two sorted lists have a lease in common. O(of the shorter, times log of the longer).
-fn meet(one: &[LeaseId], other: &[LeaseId]) -> bool {
-    let (short, long) = if one.len() < other.len() {
-        (one, other)
-    } else {
-        (other, one)
-    };
-    short.iter().any(|id| long.binary_search(id).is_ok())
 }
