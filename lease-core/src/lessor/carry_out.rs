@@ -23,7 +23,7 @@ const fn in_line_together(busy: usize) -> usize {
     if busy > 32 { LEASES_AT_ONCE } else { 1 }
 }
 
-/// How many commands are lined up in one hold of the lock.
+/// How many commands are lined up in one hold of the lock, if they have few leases.
 const LINED_UP_AT_ONCE: usize = 32;
 
 impl State {
@@ -143,13 +143,15 @@ impl State {
         }
         self.own.seek(Some(kind));
         let mut next = self.own.take(kind, None);
-        for _ in 0..LINED_UP_AT_ONCE {
-            if next.is_some() || self.is_kept() {
-                break;
-            }
-            let Some(job) = self.own.pop(kind) else {
-                break;
-            };
+        let (mut jobs, mut leases) = (0, 0);
+        while next.is_none()
+            && !self.is_kept()
+            && jobs < LINED_UP_AT_ONCE
+            && leases < LEASES_AT_ONCE
+            && let Some(job) = self.own.pop(kind)
+        {
+            jobs += 1;
+            leases += job.command.as_ref().map_or(0, leases_of);
             self.line_up(kind, job);
             next = self.own.take(kind, None);
         }
@@ -303,18 +305,18 @@ impl Shared {
                     state.queue_own(kind, job);
                 }
             }),
-            Ok(Outcome::Done(_)) => self.own_done(purpose, subject),
+            Ok(Outcome::Done(_)) => self.own_done(purpose, subject, generation),
             Err(error) => self.own_failed(purpose, subject, error, generation),
         }
     }
 
-    fn own_done(&self, purpose: Purpose, subject: Subject) {
+    fn own_done(&self, purpose: Purpose, subject: Subject, generation: u64) {
         match subject {
             Subject::Revocations(revocations) => {
                 self.state.with(|state| state.own.end_revokes(&revocations));
             }
             Subject::Checkpoints(records) => {
-                self.end_checkpoints(purpose, records, Ok(()));
+                self.end_checkpoints(purpose, records, Ok(()), generation);
             }
         }
     }
@@ -336,7 +338,9 @@ impl Shared {
                 self.state.with(|state| state.own.end_revokes(&revocations));
                 self.attempt_failed(&revocations, &error);
             }
-            Subject::Checkpoints(records) => self.end_checkpoints(purpose, records, Err(error)),
+            Subject::Checkpoints(records) => {
+                self.end_checkpoints(purpose, records, Err(error), generation);
+            }
         }
     }
 
@@ -345,8 +349,14 @@ impl Shared {
         purpose: Purpose,
         records: Vec<Checkpoint>,
         result: Result<(), LeaseError>,
+        generation: u64,
     ) {
         if let Purpose::Checkpoint(number) = purpose {
+            self.state.with(|state| {
+                if state.own.generation() == generation {
+                    state.own.end_checkpoints(&records);
+                }
+            });
             let outcome = match &result {
                 Ok(()) => ProposalOutcome::Applied,
                 Err(_) => ProposalOutcome::Failed,
@@ -365,6 +375,15 @@ impl Shared {
         if !matches!(error, LeaseError::Stopped) {
             self.observe_failure(error);
         }
+    }
+}
+
+/// Of how many leases a command of the lessor's own is.
+const fn leases_of(command: &Command) -> usize {
+    match command {
+        Command::Revoke(revocations) => revocations.len(),
+        Command::Checkpoint(checkpoints) => checkpoints.len(),
+        _ => 0,
     }
 }
 

@@ -83,12 +83,16 @@ impl State {
     ) -> (Option<(CheckpointMode, CheckpointBatch)>, Option<Timestamp>) {
         let is_own = !self.is_stopped && !matches!(self.checkpoints, CheckpointMode::Polled);
         let batch = if is_own {
-            self.core.poll_checkpoints(now)
+            // What is proposed is bounded by the one who proposes: he waits for its outcome.
+            let is_local = matches!(self.checkpoints, CheckpointMode::Local);
+            let is_on_its_way = |id| is_local && self.own.is_checkpointing(id);
+            self.core.poll_checkpoints_but(now, &is_on_its_way)
         } else {
             None
         };
         let batch = match (&self.checkpoints, batch) {
             (CheckpointMode::Local, Some(CheckpointBatch { number, records })) => {
+                self.own.begin_checkpoints(&records);
                 self.checkpoint_own(records, Purpose::Checkpoint(number));
                 None
             }

@@ -1,9 +1,9 @@
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::Driver;
 use super::job::{Decided, Job};
 use crate::sync::thread::{ThreadId, current};
-use crate::{ExpiryFence, LeaseId, Revocation};
+use crate::{Checkpoint, ExpiryFence, LeaseId, Revocation};
 
 /// The commands that a lessor gives itself: revokes of what has expired, checkpoints, and resets that
 /// renewals wait for.
@@ -22,6 +22,8 @@ pub(super) struct OwnCommands {
     lanes: [Lane; 3],
     // The leases whose revoke is on its way: one that is delivered again is not revoked twice.
     revoking: BTreeMap<LeaseId, Option<ExpiryFence>>,
+    // The leases whose checkpoint is on its way: one that is due again waits until it is over.
+    checkpointing: BTreeSet<LeaseId>,
     // The threads that carry out such commands.
     helpers: Vec<ThreadId>,
     // Of which kind somebody looks for one, to carry it out at once.
@@ -178,6 +180,24 @@ impl OwnCommands {
         }
     }
 
+    /// Notes that these leases are going to be checkpointed.
+    pub(super) fn begin_checkpoints(&mut self, checkpoints: &[Checkpoint]) {
+        self.checkpointing
+            .extend(checkpoints.iter().map(|one| one.id));
+    }
+
+    /// Whether the checkpoint of a lease is on its way.
+    pub(super) fn is_checkpointing(&self, id: LeaseId) -> bool {
+        self.checkpointing.contains(&id)
+    }
+
+    /// The checkpoints of these leases are over, whatever came of them.
+    pub(super) fn end_checkpoints(&mut self, checkpoints: &[Checkpoint]) {
+        for one in checkpoints {
+            self.checkpointing.remove(&one.id);
+        }
+    }
+
     pub(super) const fn generation(&self) -> u64 {
         self.generation
     }
@@ -188,6 +208,7 @@ impl OwnCommands {
         self.generation += 1;
         let mut cleared = Self {
             revoking: std::mem::take(&mut self.revoking),
+            checkpointing: std::mem::take(&mut self.checkpointing),
             ..Self::default()
         };
         for (lane, cleared) in self.lanes.iter_mut().zip(&mut cleared.lanes) {

@@ -141,6 +141,16 @@ impl LessorCore {
     /// # Ok::<(), lease_core::LeaseError>(())
     /// ```
     pub fn poll_checkpoints(&mut self, now: Timestamp) -> Option<CheckpointBatch> {
+        self.poll_checkpoints_but(now, &|_| false)
+    }
+
+    /// As [`poll_checkpoints`](Self::poll_checkpoints), but for a lease that is `held` nothing is
+    /// proposed until a checkpoint interval has passed.
+    pub(crate) fn poll_checkpoints_but(
+        &mut self,
+        now: Timestamp,
+        is_held: &dyn Fn(LeaseId) -> bool,
+    ) -> Option<CheckpointBatch> {
         let now = self.read_clock(now);
         let primary = self.primary.as_mut()?;
         let limit = self.config.max_checkpoint_batch_size.get() as usize;
@@ -151,7 +161,7 @@ impl LessorCore {
                 break;
             };
             steps += 1;
-            records.extend(propose(primary, &mut self.table, id, now));
+            records.extend(propose(primary, &mut self.table, id, now, is_held));
         }
         if records.is_empty() {
             return None;
@@ -221,11 +231,12 @@ fn propose(
     table: &mut LeaseTable,
     id: LeaseId,
     now: Now,
+    is_held: &dyn Fn(LeaseId) -> bool,
 ) -> Option<Checkpoint> {
     let remainder = table.remainders.get(id);
     let record = table.records.get_mut(id)?;
     let left = remainder.remaining.unwrap_or(record.ttl());
-    if record.phase() != Phase::Active {
+    if record.phase() != Phase::Active || is_held(id) {
         primary.checkpoints.reschedule(record, now);
         return None;
     }

@@ -81,7 +81,8 @@ impl LessorCore {
     }
 
     /// As [`poll_expired`](Self::poll_expired), but a lease that was delivered before and that is `held`
-    /// is not delivered again, and takes nothing of the revoke rate, until a retry interval has passed.
+    /// is not delivered again, and takes nothing of the revoke rate; it is looked at again as soon as a
+    /// failed attempt would be followed by the next.
     pub(crate) fn poll_expired_but(
         &mut self,
         now: Timestamp,
@@ -299,7 +300,8 @@ impl Delivery<'_> {
         let attempt = match record.phase() {
             Phase::Active => 0,
             Phase::Expiring if (self.is_held)(record.id()) => {
-                let again_ms = self.now.ceil_ms.saturating_add(primary.attempts.retry_ms());
+                let pause_ms = primary.attempts.retry_ms() / FAILED_RETRY_DIVISOR;
+                let again_ms = self.now.ceil_ms.saturating_add(pause_ms.max(1));
                 record.set_deadline_ms(again_ms.min(FAR_FUTURE_MS));
                 return primary.queue(record);
             }

@@ -9,8 +9,9 @@ use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use lease_core::{
-    BackendLessor, BoxError, Driver, ExpiryMode, LeaseError, LeaseRow, Lessor, LessorEvent,
-    ManualClock, Observer, RangeDeleter, RevokeReason, TableDeleter, Ttl, TxnDelete, WriteBatch,
+    BackendLessor, BoxError, CheckpointMode, Driver, ExpiryMode, LeaseError, LeaseRow, Lessor,
+    LessorConfig, LessorEvent, ManualClock, Observer, RangeDeleter, RevokeReason, TableDeleter,
+    Ttl, TxnDelete, WriteBatch,
 };
 
 use crate::aside::{by_hand, grant_with_item, is_there, wait_until};
@@ -245,4 +246,89 @@ fn a_deletion_that_hangs_keeps_no_other_lease_that_is_in_use() {
     deletion.open();
     told(&ticks);
     assert!(lessor.leases().is_empty());
+}
+
+/// INV-9: its time to be delivered again came while its revoke hung, which then failed.
+#[test]
+fn a_revoke_that_fails_after_a_retry_was_due_comes_again_as_soon_as_any_other() {
+    let (in_deleter, keeper) = gate();
+    let deleter = RefusesFirst::new(in_deleter, Some(TableDeleter::new(kv())));
+    let config = LessorConfig {
+        expired_lease_retry_interval: Duration::from_secs(4),
+        ..LessorConfig::default()
+    };
+    let (lessor, clock) = by_hand(Arc::default(), |builder| {
+        builder.config(config).range_deleter(deleter)
+    });
+    grant_with_item(&lessor, 1);
+    clock.advance(Duration::from_secs(1));
+    let ticks = ticks(&lessor);
+    keeper.wait();
+    clock.advance(Duration::from_secs(4));
+    lessor.tick();
+    keeper.open();
+    told(&ticks);
+    assert!(is_there(&lessor, 1), "it was refused");
+    clock.advance(Duration::from_secs(1));
+    lessor.tick();
+    assert!(!is_there(&lessor, 1), "a quarter of the interval later");
+}
+
+/// INV-20: a lease that is in use has one checkpoint on its way, however often one is due.
+#[test]
+fn checkpoints_of_a_lease_do_not_pile_up_while_it_is_in_use() {
+    let Held {
+        lessor,
+        clock,
+        set,
+        keeper,
+    } = held(|builder| builder.checkpoints(CheckpointMode::Local));
+    lessor.grant(id(1), 1_000_000).expect("free");
+    set();
+    let used = {
+        let lessor = Arc::clone(&lessor);
+        ends(move || lessor.checkpoint(id(1), 999_999))
+    };
+    keeper.wait();
+    for _ in 0..50 {
+        clock.advance(Duration::from_mins(5));
+        lessor.tick();
+    }
+    assert_eq!(lessor.stats().waiting, 1);
+    keeper.open();
+    assert_eq!(told(&used), Ok(()));
+    clock.advance(Duration::from_mins(5));
+    lessor.tick();
+    let lease = lessor.lookup(id(1)).expect("there");
+    let left = lease.checkpointed_remaining().map(Ttl::as_secs);
+    assert_eq!(left, Some(1_000_000 - 51 * 300));
+}
+
+/// INV-20, while nothing at all is decided: the epoch hangs in the store.
+#[test]
+fn nor_do_they_while_an_epoch_is_written() {
+    let Held {
+        lessor,
+        clock,
+        set,
+        keeper,
+    } = held(|builder| builder.checkpoints(CheckpointMode::Local));
+    lessor.grant(id(1), 1_000_000).expect("free");
+    set();
+    let promotes = {
+        let lessor = Arc::clone(&lessor);
+        ends(move || lessor.promote(Duration::ZERO))
+    };
+    keeper.wait();
+    for _ in 0..50 {
+        clock.advance(Duration::from_mins(5));
+        lessor.tick();
+    }
+    assert_eq!(lessor.stats().checkpoints_proposed, 1);
+    keeper.open();
+    told(&promotes).expect("the epoch is stored");
+    clock.advance(Duration::from_mins(5));
+    lessor.tick();
+    let lease = lessor.lookup(id(1)).expect("there");
+    assert!(lease.checkpointed_remaining().is_some());
 }
