@@ -1,6 +1,6 @@
 use super::isolate::isolate;
 use super::job::{Decided, Job, LEASES_AT_ONCE, Purpose};
-use super::own::Kind;
+use super::own::{Carrier, Kind};
 use super::road::Outcome;
 use super::state::State;
 use super::{Driver, Shared};
@@ -96,12 +96,12 @@ impl State {
         }
     }
 
-    /// The turn of one of the lessor's own commands has come. Returns it if it is to be decided; else it
-    /// stands aside.
-    pub(super) fn call_own(&mut self, job: Job) -> Option<(Kind, Job)> {
+    /// The turn of one of the lessor's own commands has come. Returns it, and who carries it out, if it is
+    /// to be decided; else it stands aside.
+    pub(super) fn call_own(&mut self, job: Job) -> Option<(Kind, Carrier, Job)> {
         let kind = self.kind_of(&job);
-        if self.own.is_sought(kind) || self.may_leave(kind, job.stood_aside) {
-            return Some((kind, job));
+        if let Some(carrier) = self.carrier(kind, job.stood_aside) {
+            return Some((kind, carrier, job));
         }
         let stood_aside = job.stood_aside.saturating_add(1);
         self.own.put_aside(kind, Job { stood_aside, ..job });
@@ -109,13 +109,16 @@ impl State {
         None
     }
 
-    /// Whether one of this kind may be decided now and left to be carried out: for its thread, which is
-    /// there; or for this thread, which does it before it waits for anything. That is one at a time, and
-    /// not in code of the host's, which may wait for it.
-    fn may_leave(&self, kind: Kind, stood_aside: u32) -> bool {
+    /// Who would carry out one of this kind that is decided now: its thread, which is there; or this
+    /// thread, which looks for one, or does it before it waits for anything. That is one at a time, and
+    /// not in code of the host's, which may wait for it. `None` if nobody would.
+    fn carrier(&self, kind: Kind, stood_aside: u32) -> Option<Carrier> {
+        if self.own.is_sought(kind) {
+            return Some(Carrier::ThisThread);
+        }
         let is_threads = self.driver == Driver::Threads;
         if is_threads && self.own.may_decide(kind) {
-            return true;
+            return Some(Carrier::ThreadOfItsKind);
         }
         let is_its_turn = if is_threads {
             // A range deleter that hangs keeps its own thread, and no command that is done.
@@ -123,15 +126,16 @@ impl State {
         } else {
             self.own.may_decide(kind)
         };
-        is_its_turn
+        let may_help = is_its_turn
             && !self.own.is_any_left()
             && !self.own.is_helper(current().id())
-            && !super::isolate::is_inside_any()
+            && !super::isolate::is_inside_any();
+        may_help.then_some(Carrier::ThisThread)
     }
 
     /// Leaves one that is decided for whoever carries it out.
-    pub(super) fn leave_own(&mut self, kind: Kind, decided: Box<Decided>) {
-        self.own.leave(kind, decided);
+    pub(super) fn leave_own(&mut self, kind: Kind, decided: Box<Decided>, carrier: Carrier) {
+        self.own.leave(kind, decided, carrier);
         self.ring_own(kind);
     }
 
@@ -142,7 +146,7 @@ impl State {
             return (None, false);
         }
         self.own.seek(Some(kind));
-        let mut next = self.own.take(kind, None);
+        let mut next = self.own.take(kind);
         let (mut jobs, mut leases) = (0, 0);
         while next.is_none()
             && !self.is_kept()
@@ -153,7 +157,7 @@ impl State {
             jobs += 1;
             leases += job.command.as_ref().map_or(0, leases_of);
             self.line_up(kind, job);
-            next = self.own.take(kind, None);
+            next = self.own.take(kind);
         }
         self.own.seek(None);
         let has_more = next.is_none() && self.has_own(kind);
@@ -268,7 +272,7 @@ impl Shared {
                 return;
             }
             let mine = self.state.with(|state| {
-                let mine = state.own.take(kind, Some(me))?;
+                let mine = state.own.take_left_to(kind, me)?;
                 Some(state.take_on(kind, mine))
             });
             if let Some(taken) = mine {

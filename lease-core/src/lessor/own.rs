@@ -37,8 +37,9 @@ pub(super) struct OwnCommands {
 struct Lane {
     // Not decided, and in nobody's way.
     queue: VecDeque<Job>,
-    // At most one, and by which thread it was decided: it keeps others from its leases.
-    decided: Option<(Box<Decided>, ThreadId)>,
+    // At most one, which keeps others from its leases, and which thread carries it out: `None` for that
+    // of the kind.
+    decided: Option<(Box<Decided>, Option<ThreadId>)>,
     // Whether its thread is awake, or somebody carries one out.
     is_away: bool,
 }
@@ -52,6 +53,15 @@ pub(super) enum Kind {
     Deletions,
     /// Checkpoints and resets.
     Checkpoints,
+}
+
+/// Who carries out one of a lessor's own commands that was decided when its turn came.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Carrier {
+    /// The thread of its kind, which is there.
+    ThreadOfItsKind,
+    /// The thread that has let it be decided, before it waits for anything.
+    ThisThread,
 }
 
 impl Kind {
@@ -95,22 +105,32 @@ impl OwnCommands {
         self.lane_mut(kind).queue.pop_front()
     }
 
-    /// Leaves a decided one for whoever carries it out.
-    pub(super) fn leave(&mut self, kind: Kind, decided: Box<Decided>) {
-        self.lane_mut(kind).decided = Some((decided, current().id()));
+    /// Leaves a decided one for whoever carries it out: this thread, or that of the kind.
+    pub(super) fn leave(&mut self, kind: Kind, decided: Box<Decided>, carrier: Carrier) {
+        let who = match carrier {
+            Carrier::ThreadOfItsKind => None,
+            Carrier::ThisThread => Some(current().id()),
+        };
+        self.lane_mut(kind).decided = Some((decided, who));
     }
 
-    /// Takes the decided one of a kind, of whatever thread or of this one.
-    pub(super) fn take(&mut self, kind: Kind, of: Option<ThreadId>) -> Option<Box<Decided>> {
-        let is_its = |(_, who): &mut (_, ThreadId)| of.is_none_or(|of| of == *who);
+    /// Takes the decided one of a kind, whoever it is left to.
+    pub(super) fn take(&mut self, kind: Kind) -> Option<Box<Decided>> {
+        let (decided, _) = self.lane_mut(kind).decided.take()?;
+        Some(decided)
+    }
+
+    /// Takes the decided one of a kind if it is left to this thread.
+    pub(super) fn take_left_to(&mut self, kind: Kind, who: ThreadId) -> Option<Box<Decided>> {
+        let is_its = |(_, left_to): &mut (_, Option<ThreadId>)| *left_to == Some(who);
         let (decided, _) = self.lane_mut(kind).decided.take_if(is_its)?;
         Some(decided)
     }
 
-    /// Whether a thread has let one be decided, where it has to carry it out itself.
+    /// Whether one that a thread has let be decided is left to it.
     pub(super) fn is_left_to(&self, who: ThreadId) -> bool {
         let mut decided = self.lanes.iter().flat_map(|lane| &lane.decided);
-        decided.any(|(_, by)| *by == who)
+        decided.any(|(_, left_to)| *left_to == Some(who))
     }
 
     /// Whether one of a kind may be decided now.
