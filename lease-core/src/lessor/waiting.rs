@@ -115,10 +115,13 @@ impl Waiting {
         jobs.into_values().filter_map(|waiter| waiter.seat)
     }
 
-    /// The first job before `number` that touches one of these leases. O(leases).
+    /// The last job before `number` that touches one of these leases. O(leases).
+    ///
+    /// It goes after the others of its lease: who waits behind the first would be looked at again each
+    /// time that one of them goes.
     pub(super) fn before(&self, number: u64, touched: &[LeaseId]) -> Option<u64> {
-        let first = |id: &LeaseId| self.touched.range((*id, 0)..(*id, number)).next();
-        touched.iter().filter_map(first).map(|(_, job)| *job).min()
+        let last = |id: &LeaseId| self.touched.range((*id, 0)..(*id, number)).next_back();
+        touched.iter().filter_map(last).map(|(_, job)| *job).max()
     }
 
     /// Whether any job touches the lease.
@@ -133,5 +136,39 @@ impl Waiting {
             Some(Behind::Claim(obstacle)) => core.is_in_the_way(obstacle),
             None => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lessor::job::Refusal;
+    use crate::{Command, WriteBatch};
+
+    /// Each of a thousand commands of one lease was looked at again whenever one of them was over.
+    #[test]
+    fn one_that_is_over_lets_one_of_its_lease_be_looked_at_and_no_more() {
+        let id = |number| LeaseId::new(number).expect("not zero");
+        let mut waiting = Waiting::default();
+        let mut line_up = |touched: &[LeaseId]| {
+            let detach = Command::Detach {
+                id: touched[0],
+                items: Vec::new(),
+            };
+            let job = Job::new(detach, WriteBatch::default(), Refusal::Drops);
+            let number = waiting.push(job, None);
+            let mut waiter = waiting.take(number).expect("it was put there");
+            waiter.touched = touched.to_vec();
+            let behind = waiting.before(number, touched);
+            waiting.put(number, waiter);
+            behind
+        };
+        let [one, two] = [1, 2].map(id);
+        let behind = [&[one][..], &[two], &[one], &[one, two], &[two], &[one]].map(&mut line_up);
+        assert_eq!(
+            behind,
+            [None, None, Some(0), Some(2), Some(3), Some(3)],
+            "the last one of its leases"
+        );
     }
 }
