@@ -1,5 +1,6 @@
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::HostError;
@@ -22,25 +23,64 @@ pub(super) fn isolate_inside<R>(
     whose: &str,
     code: impl FnOnce() -> R,
 ) -> Result<R, HostError> {
-    INSIDE.with(|inside| inside.borrow_mut().push(lessor));
+    INSIDE.with(|inside| inside.enter(lessor));
     let result = isolate(whose, code);
-    INSIDE.with(|inside| inside.borrow_mut().pop());
+    INSIDE.with(Inside::leave);
     result
 }
 
 /// Whether this thread is in code that this lessor has called.
 pub(super) fn is_inside(lessor: usize) -> bool {
-    INSIDE.with(|inside| inside.borrow().contains(&lessor))
+    INSIDE.with(|inside| inside.contains(lessor))
 }
 
 /// Whether this thread is in code that any lessor has called.
 pub(super) fn is_inside_any() -> bool {
-    INSIDE.with(|inside| !inside.borrow().is_empty())
+    INSIDE.with(|inside| inside.first.get().is_some())
 }
 
 crate::sync::thread_local! {
-    // The lessors whose commands this thread is inside of.
-    static INSIDE: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
+    static INSIDE: Inside = const { Inside::new() };
+}
+
+/// The lessors whose commands a thread is inside of.
+///
+/// It needs no destructor: a lessor may be used, or stopped, while the thread-local values of its
+/// host's thread are destroyed, after this one would have been.
+struct Inside {
+    first: Cell<Option<usize>>,
+    // Of commands inside of commands. Invariant: has no memory while it is empty.
+    others: ManuallyDrop<RefCell<Vec<usize>>>,
+}
+
+impl Inside {
+    const fn new() -> Self {
+        Self {
+            first: Cell::new(None),
+            others: ManuallyDrop::new(RefCell::new(Vec::new())),
+        }
+    }
+
+    fn enter(&self, lessor: usize) {
+        if self.first.get().is_none() {
+            self.first.set(Some(lessor));
+        } else {
+            self.others.borrow_mut().push(lessor);
+        }
+    }
+
+    fn leave(&self) {
+        let mut others = self.others.borrow_mut();
+        if others.pop().is_none() {
+            self.first.set(None);
+        } else if others.is_empty() {
+            *others = Vec::new();
+        }
+    }
+
+    fn contains(&self, lessor: usize) -> bool {
+        self.first.get() == Some(lessor) || self.others.borrow().contains(&lessor)
+    }
 }
 
 fn message(panic: &(dyn Any + Send)) -> &str {

@@ -1,5 +1,6 @@
 //! Several threads, the lessor's own among them.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,8 +9,8 @@ use std::thread;
 use std::time::Duration;
 
 use lease_core::{
-    BackendLessor, Clock, Durability, LeaseError, Lessor, LessorConfig, LessorEvent, ManualClock,
-    Observer, SystemClock,
+    BackendLessor, Clock, Driver, Durability, LeaseError, Lessor, LessorConfig, LessorEvent,
+    ManualClock, Observer, SystemClock,
 };
 
 use crate::gates::{Gated, ends, gate, shared, told};
@@ -251,6 +252,28 @@ fn a_dropped_lessor_leaves_no_thread() {
     drop(lessor);
     assert_eq!(Arc::strong_count(&backend), 1);
     assert_eq!(backend.rows().len(), 1, "what was pending is written");
+}
+
+/// INV-16: it aborted the process.
+#[test]
+fn a_lessor_may_be_dropped_with_the_thread_that_has_it() {
+    thread_local! {
+        static LESSOR: RefCell<Option<BackendLessor>> = const { RefCell::new(None) };
+    }
+    for driver in [Driver::Threads, Driver::Manual] {
+        let backend = Arc::new(TestBackend::default());
+        let builder = BackendLessor::builder(backend.clone());
+        let builder = builder.durability(BATCHED).driver(driver);
+        let owner = thread::spawn(move || {
+            // Before the lessor's code has any thread-local value: what comes first goes last.
+            LESSOR.with(|_| {});
+            let lessor = builder.build().expect("empty");
+            lessor.grant(id(1), 60).expect("free");
+            LESSOR.set(Some(lessor));
+        });
+        owner.join().expect("no panic");
+        assert_eq!(backend.rows().len(), 1, "what was pending is written");
+    }
 }
 
 /// A lease that is granted while the threads sleep is checkpointed when it must be.
