@@ -99,7 +99,7 @@ impl State {
             (_, batch) => batch.map(|batch| (self.checkpoints.clone(), batch)),
         };
         let next = self.next_checkpoint();
-        self.alarms.checkpoint = next.unwrap_or(Timestamp::MAX);
+        self.alarms.checkpoint = next;
         (batch, next)
     }
 }

@@ -209,7 +209,7 @@ impl State {
             }
         }
         let next = self.next_expiry();
-        self.alarms.expiry = next.unwrap_or(Timestamp::MAX);
+        self.alarms.expiry = next;
         Slice {
             batch: delivered,
             generation: self.own.generation(),
@@ -229,7 +229,7 @@ impl State {
             journal.hold(now);
         }
         let due = self.next_flush();
-        self.alarms.flush = due.unwrap_or(Timestamp::MAX);
+        self.alarms.flush = due;
         due
     }
 }

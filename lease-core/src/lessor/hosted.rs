@@ -248,7 +248,7 @@ impl BackendLessor {
     /// Ends when the lessor has something to do before the time that the last
     /// [`tick`](Lessor::tick) or [`next_wakeup`](Lessor::next_wakeup) has answered, for the task that
     /// drives a lessor by hand: it sleeps until the earlier of the two, and ticks again. What comes
-    /// closer before this is polled is not lost.
+    /// closer before this is polled is not lost. A stop ends it as well: then nothing is due ever again.
     ///
     /// ```
     /// # use {lease_core::*, std::{sync::Arc, time::Duration}};

@@ -60,6 +60,7 @@ impl Shared {
             state.announce();
             state.errands.ring(true, true, true);
             state.errands.ring_deletions();
+            state.wake_sleepers();
             state.end_all_resets(&Err(LeaseError::Stopped));
             (was_running, state.own.clear())
         });

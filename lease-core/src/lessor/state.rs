@@ -50,12 +50,12 @@ pub(super) struct State {
     has_moved: bool,
 }
 
-/// When those who drive the lessor wake by themselves. Whatever is due earlier must wake them.
-#[derive(Debug)]
+/// When those who drive the lessor wake by themselves, if ever. Whatever is due earlier must wake them.
+#[derive(Debug, Default)]
 pub(super) struct Alarms {
-    pub(super) expiry: Timestamp,
-    pub(super) checkpoint: Timestamp,
-    pub(super) flush: Timestamp,
+    pub(super) expiry: Option<Timestamp>,
+    pub(super) checkpoint: Option<Timestamp>,
+    pub(super) flush: Option<Timestamp>,
 }
 
 /// The state behind the lessor's lock. Nothing else is locked, and no code of the host's runs,
@@ -93,11 +93,7 @@ impl State {
             is_stopped: false,
             stopping: None,
             retired: Vec::new(),
-            alarms: Alarms {
-                expiry: Timestamp::MAX,
-                checkpoint: Timestamp::MAX,
-                flush: Timestamp::MAX,
-            },
+            alarms: Alarms::default(),
             errands: Errands::default(),
             waits: BTreeMap::new(),
             driver,
@@ -194,9 +190,9 @@ impl State {
     pub(super) fn tell_wakeup(&mut self) -> Option<Timestamp> {
         // What was due before may have gone since.
         self.alarms = Alarms {
-            expiry: self.next_expiry().unwrap_or(Timestamp::MAX),
-            checkpoint: self.next_checkpoint().unwrap_or(Timestamp::MAX),
-            flush: self.next_flush().unwrap_or(Timestamp::MAX),
+            expiry: self.next_expiry(),
+            checkpoint: self.next_checkpoint(),
+            flush: self.next_flush(),
         };
         self.next_wakeup()
     }
@@ -249,11 +245,14 @@ impl State {
         match self.driver {
             Driver::Threads => self.errands.ring(expiry, checkpoint, flush),
             Driver::Manual if planted!("sleeper-not-woken") => {}
-            Driver::Manual => {
-                self.has_moved = true;
-                self.errands.wake(&mut self.sleepers);
-            }
+            Driver::Manual => self.wake_sleepers(),
         }
+    }
+
+    /// Ends the sleep of those who drive the lessor by hand.
+    pub(super) fn wake_sleepers(&mut self) {
+        self.has_moved = true;
+        self.errands.wake(&mut self.sleepers);
     }
 
     #[cold]
@@ -267,14 +266,12 @@ impl State {
 }
 
 #[inline]
-fn bring_forward(alarm: &mut Timestamp, due: Option<Timestamp>) -> bool {
-    match due {
-        Some(due) if due < *alarm => {
-            *alarm = due;
-            true
-        }
-        _ => false,
+fn bring_forward(alarm: &mut Option<Timestamp>, due: Option<Timestamp>) -> bool {
+    let is_earlier = due.is_some_and(|due| alarm.is_none_or(|alarm| due < alarm));
+    if is_earlier {
+        *alarm = due;
     }
+    is_earlier
 }
 
 impl StateCell {

@@ -13,7 +13,7 @@ use lease_core::{
     BoxError, Checkpoint, ExpiryMode, LeaseError, LeaseItem, Lessor, Lookup, Renewal, TicketOutcome,
 };
 
-use crate::{Bench, bench, id};
+use crate::{BATCHED, Bench, bench, id};
 
 #[derive(Default)]
 struct Count(AtomicUsize);
@@ -129,6 +129,38 @@ fn a_host_is_told_of_all_that_is_earlier_than_tick_said() {
     let waker = Waker::from(Arc::new(Count::default()));
     let mut cx = Context::from_waker(&waker);
     assert_eq!(moved.as_mut().poll(&mut cx), Poll::Ready(()));
+}
+
+/// INV-26, at the end of time: what can be due no earlier is due.
+#[test]
+fn a_host_is_told_of_what_is_due_at_the_last_moment_that_there_is() {
+    let bench = bench(|builder| builder.durability(BATCHED));
+    bench.clock.advance(Duration::from_nanos(u64::MAX));
+    bench.lessor.flush().expect("it works");
+    assert_eq!(bench.lessor.tick(), None);
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut moved = pin!(bench.lessor.wakeup_moved());
+    assert!(moved.as_mut().poll(&mut cx).is_pending());
+    bench.lessor.grant(id(1), 60).expect("free");
+    assert!(moved.as_mut().poll(&mut cx).is_ready());
+    bench.lessor.tick();
+    bench.assert_memory_is_disk();
+}
+
+/// INV-5: the task that drives a lessor by hand.
+#[test]
+fn who_drives_a_lessor_by_hand_does_not_sleep_through_its_stop() {
+    let bench = bench(|builder| builder);
+    assert_eq!(bench.lessor.tick(), None);
+    let woken = Arc::new(Count::default());
+    let waker = Waker::from(woken.clone());
+    let mut cx = Context::from_waker(&waker);
+    let mut moved = pin!(bench.lessor.wakeup_moved());
+    assert!(moved.as_mut().poll(&mut cx).is_pending());
+    bench.lessor.stop();
+    assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+    assert!(moved.as_mut().poll(&mut cx).is_ready());
+    assert_eq!(bench.lessor.tick(), None);
 }
 
 #[test]
