@@ -11,7 +11,7 @@ pub(super) struct Journal {
     max_writes: usize,
     // Since when something is pending.
     since: Option<Timestamp>,
-    // Whether the last commit has failed, so that even a full journal is not committed at once.
+    // Whether the last commit has failed: then there is a pause, also if the journal is full.
     has_failed: bool,
 }
 
@@ -19,6 +19,10 @@ pub(super) struct Journal {
 /// larger a commit, the less each of its rows costs: with 4 times, a million grants took twice as
 /// long.
 const BACKLOG_FACTOR: usize = 16;
+
+/// A commit that has failed is not followed by the next one before this has passed, however short the
+/// interval is.
+const FAILED_PAUSE: Duration = Duration::from_millis(10);
 
 impl Journal {
     pub(super) fn new(interval: Duration, max_writes: NonZeroUsize) -> Self {
@@ -73,8 +77,10 @@ impl Journal {
     #[inline]
     pub(super) fn due(&self) -> Option<Timestamp> {
         let since = self.since?;
-        let is_full = self.pending.len() >= self.max_writes && !self.has_failed;
-        Some(if is_full {
+        let is_full = self.pending.len() >= self.max_writes;
+        Some(if self.has_failed {
+            since.saturating_add(self.interval.max(FAILED_PAUSE))
+        } else if is_full {
             since
         } else {
             since.saturating_add(self.interval)

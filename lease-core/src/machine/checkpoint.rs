@@ -216,8 +216,9 @@ impl LessorCore {
                 record.set_marks(record.marks().with_guard(remaining.is_some()));
                 if outcome == ProposalOutcome::Failed {
                     sometimes!("core: a failed checkpoint is scheduled again");
-                    let interval_ms = primary.checkpoints.interval_ms();
-                    let again_ms = now.ceil_ms.saturating_add(interval_ms / 2);
+                    // What is due at once would be tried in the same call again and again.
+                    let pause_ms = (primary.checkpoints.interval_ms() / 2).max(1);
+                    let again_ms = now.ceil_ms.saturating_add(pause_ms);
                     primary.checkpoints.schedule_at(id, again_ms);
                 }
             }

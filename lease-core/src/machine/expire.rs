@@ -9,7 +9,7 @@ use super::time::Now;
 use crate::primary::Primary;
 use crate::primary::attempts::max_batch;
 use crate::probe::{planted, sometimes};
-use crate::table::record::{FAR_FUTURE_MS, Phase, Place, Record};
+use crate::table::record::{Phase, Place, Record};
 use crate::table::records::Records;
 use crate::{ExpiredBatch, ExpiredLease, ExpiryFence, LeaseId, LessorStats};
 
@@ -40,9 +40,6 @@ pub enum AttemptOutcome {
 
 /// How many entries of the expiry queue one call looks at: some 100 µs.
 const STEPS_PER_CALL: usize = 2048;
-
-/// How much sooner than a lost attempt one that is known to have failed is followed by the next.
-const FAILED_RETRY_DIVISOR: u64 = 4;
 
 impl LessorCore {
     /// Delivers the next leases whose time is up, or `None` if none is, expiry is suspended, this is
@@ -228,7 +225,7 @@ impl LessorCore {
             && primary.attempts.is_taken(spot)
         {
             sometimes!("core: a failed attempt is retried sooner");
-            let pause_ms = primary.attempts.retry_ms() / FAILED_RETRY_DIVISOR;
+            let pause_ms = primary.attempts.failed_retry_ms();
             primary.attempts.leave(record, spot);
             record.set_deadline_ms(now.ceil_ms.saturating_add(pause_ms));
             primary.queue(record);
@@ -300,9 +297,8 @@ impl Delivery<'_> {
         let attempt = match record.phase() {
             Phase::Active => 0,
             Phase::Expiring if (self.is_held)(record.id()) => {
-                let pause_ms = primary.attempts.retry_ms() / FAILED_RETRY_DIVISOR;
-                let again_ms = self.now.ceil_ms.saturating_add(pause_ms.max(1));
-                record.set_deadline_ms(again_ms.min(FAR_FUTURE_MS));
+                let pause_ms = primary.attempts.failed_retry_ms();
+                record.set_deadline_ms(self.now.ceil_ms.saturating_add(pause_ms));
                 return primary.queue(record);
             }
             Phase::Expiring => primary.attempts.next_number(record.id()),

@@ -53,6 +53,9 @@ struct Spots {
 /// a thousand batches apart. With 500 leases a batch it can tell two million.
 const MAX_BATCH: usize = 1 << 20;
 
+/// How much sooner than a lost attempt one that is known to have failed is followed by the next.
+const FAILED_RETRY_DIVISOR: u64 = 4;
+
 impl Attempts {
     pub(crate) fn new(config: &LessorConfig) -> Self {
         Self {
@@ -66,9 +69,10 @@ impl Attempts {
         }
     }
 
-    /// How long the host has for an attempt. Milliseconds.
-    pub(crate) const fn retry_ms(&self) -> u64 {
-        self.retry_ms
+    /// How soon an attempt that is known to have failed is followed by the next. Milliseconds, one at
+    /// least: what is due at once would be tried in the same call again and again.
+    pub(crate) fn failed_retry_ms(&self) -> u64 {
+        (self.retry_ms / FAILED_RETRY_DIVISOR).max(1)
     }
 
     /// How many leases are delivered.

@@ -1,5 +1,6 @@
 //! Commands and their commits: what fails has had no effect, what succeeds is on disk.
 
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
@@ -423,4 +424,20 @@ fn a_batch_that_failed_is_tried_again_after_the_interval() {
     lessor.flush().expect_err("the store fails");
     let due = lessor.next_wakeup().expect("something is pending");
     assert!(due > Timestamp::from_secs(5), "{due:?}");
+}
+
+/// The store and the observer were asked without a pause for as long as the store failed.
+#[test]
+fn nor_is_it_at_once_if_there_is_no_interval() {
+    let durability = Durability::Batched {
+        interval: Duration::ZERO,
+        max_writes: NonZeroUsize::new(8).expect("not zero"),
+    };
+    let bench = bench(|builder| builder.durability(durability));
+    bench.lessor.grant(id(1), 60).expect("free");
+    bench.backend.store().fail_after = Some(0);
+    let due = bench.lessor.tick().expect("something is pending");
+    assert!(due > Timestamp::ZERO && due < Timestamp::from_secs(1));
+    bench.advance(1);
+    bench.assert_memory_is_disk();
 }

@@ -7,8 +7,8 @@ use std::thread;
 use std::time::Duration;
 
 use lease_core::{
-    BackendLessor, BoxError, Driver, ExpiryMode, LeaseError, Lessor, LessorConfig, ManualClock,
-    RangeDeleter, Renewal, Revoked, Table, TableDeleter, Ttl, TxnDelete, WriteBatch,
+    BackendLessor, BoxError, CheckpointMode, Driver, ExpiryMode, LeaseError, Lessor, LessorConfig,
+    ManualClock, RangeDeleter, Renewal, Revoked, Table, TableDeleter, Ttl, TxnDelete, WriteBatch,
 };
 
 use crate::{Bench, bench, id, items};
@@ -135,6 +135,38 @@ fn auto_revoke_survives_failures() {
     bench.advance(1);
     assert_eq!(bench.lessor.lookup(id(1)), None);
     bench.assert_memory_is_disk();
+}
+
+/// With the shortest intervals, and a store that fails, a tick did not end.
+#[test]
+fn what_has_failed_is_not_tried_again_in_the_same_call() {
+    let config = LessorConfig {
+        expired_lease_retry_interval: Duration::ZERO,
+        revoke_rate_per_sec: None,
+        checkpoint_interval: Duration::ZERO,
+        checkpoint_rate_per_sec: None,
+        ..LessorConfig::default()
+    };
+    let revokes = bench(|builder| {
+        let builder = builder.checkpoints(CheckpointMode::Polled);
+        builder
+            .config(config.clone())
+            .expiry(ExpiryMode::AutoRevoke)
+    });
+    revokes.lessor.grant(id(1), 10).expect("free");
+    revokes.backend.store().fail_after = Some(0);
+    revokes.advance(10);
+    assert!(revokes.lessor.lookup(id(1)).is_some(), "the commit failed");
+    revokes.advance(1);
+    assert_eq!(revokes.lessor.lookup(id(1)), None);
+
+    let checkpoints = bench(|builder| builder.config(config));
+    checkpoints.lessor.grant(id(1), 100).expect("free");
+    checkpoints.backend.store().fail_after = Some(0);
+    checkpoints.advance(10);
+    assert_eq!(checkpoints.lessor.stats().checkpoints_proposed, 1);
+    checkpoints.advance(1);
+    assert_eq!(checkpoints.lessor.stats().checkpoints_applied, 1);
 }
 
 /// Checkpoints of a lessor without a host's log survive a restart.
