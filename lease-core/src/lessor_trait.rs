@@ -176,7 +176,7 @@ pub trait Lessor: Send + Sync {
     /// # Errors
     ///
     /// [`LeaseError::LeaseNotFound`], [`LeaseError::TooManyItems`], [`LeaseError::ItemTooLong`],
-    /// [`LeaseError::Stopped`].
+    /// [`LeaseError::Stopped`], and [`LeaseError::Backend`] if the items are stored.
     ///
     /// ```
     /// # use lease_core::{BackendLessor, LeaseId, Lessor, NullBackend};
@@ -209,7 +209,8 @@ pub trait Lessor: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`LeaseError::LeaseNotFound`], [`LeaseError::Stopped`].
+    /// [`LeaseError::LeaseNotFound`], [`LeaseError::Stopped`], and [`LeaseError::Backend`] if the items
+    /// are stored.
     ///
     /// ```
     /// # use lease_core::{BackendLessor, LeaseId, Lessor, NullBackend};

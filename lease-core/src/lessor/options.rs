@@ -130,6 +130,9 @@ pub enum ItemMode {
     /// In the table `lease_items` of the backend, written with the commands that change them, and read
     /// by a recovery. The table is the lessor's. A command of items then costs a row for each, and goes
     /// all the way to the backend.
+    ///
+    /// A store whose items are stored is always to be opened so: the items of a lease that is revoked in
+    /// the other mode stay in the table, for the next lease that is granted under its id.
     Stored,
 }
 

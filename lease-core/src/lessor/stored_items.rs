@@ -8,6 +8,9 @@ use crate::{
 /// the key, and its lease's id the value, eight bytes, the highest first.
 const TABLE: &str = "lease_items";
 
+/// How many items are looked at before the lock is given to others.
+const ITEMS_PER_LOCK: usize = 256;
+
 impl Shared {
     /// Adds what a decided command does to the stored items, if they are stored.
     pub(super) fn store_items(&self, decided: &mut Decided) {
@@ -42,11 +45,14 @@ impl Shared {
 
     /// Those of the items that are attached to a lease that a command of this thread's has a claim on.
     fn of_lease<'i>(&self, id: LeaseId, items: &'i [LeaseItem]) -> Vec<&'i LeaseItem> {
-        self.state.read(|state| {
-            let owner = |item: &&LeaseItem| state.core.get_lease(item.as_bytes());
-            let items = items.iter().filter(|item| owner(item) == Some(id));
-            items.collect()
-        })
+        let mut its = Vec::new();
+        for some in items.chunks(ITEMS_PER_LOCK) {
+            self.state.read(|state| {
+                let owner = |item: &&LeaseItem| state.core.get_lease(item.as_bytes());
+                its.extend(some.iter().filter(|item| owner(item) == Some(id)));
+            });
+        }
+        its
     }
 
     fn items_of_revoked(&self, decision: &Decision) -> impl Iterator<Item = LeaseItem> {
