@@ -181,8 +181,20 @@ impl BackendLessor {
         })
     }
 
-    /// When [`poll_checkpoints`](Self::poll_checkpoints), whose example has it, may have
-    /// something, if ever; never once the lessor was stopped. O(1).
+    /// When [`poll_checkpoints`](Self::poll_checkpoints) may have something, if ever; never once the
+    /// lessor was stopped. O(1).
+    ///
+    /// ```
+    /// # use {lease_core::*, std::{sync::Arc, time::Duration}};
+    /// # let clock = Arc::new(ManualClock::default());
+    /// # let lessor = BackendLessor::builder(Arc::new(NullBackend)).clock(clock);
+    /// # let lessor = lessor.driver(Driver::Manual).checkpoints(CheckpointMode::Polled).build()?;
+    /// # lessor.promote(Duration::ZERO)?;
+    /// assert_eq!(lessor.next_checkpoint(), None);
+    /// lessor.grant(LeaseId::try_from(7)?, 1000)?;
+    /// assert_eq!(lessor.next_checkpoint(), Some(Timestamp::from_secs(300)), "5 minutes");
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     #[must_use]
     pub fn next_checkpoint(&self) -> Option<Timestamp> {
         self.shared.state.read(|state| {
@@ -191,8 +203,23 @@ impl BackendLessor {
         })
     }
 
-    /// Reports what became of a batch from [`poll_checkpoints`](Self::poll_checkpoints), as its
-    /// example does.
+    /// Reports what became of a batch from [`poll_checkpoints`](Self::poll_checkpoints), whose example
+    /// has the good case.
+    ///
+    /// ```
+    /// # use {lease_core::*, std::{sync::Arc, time::Duration}};
+    /// # let clock = Arc::new(ManualClock::default());
+    /// # let lessor = BackendLessor::builder(Arc::new(NullBackend)).clock(clock.clone());
+    /// # let lessor = lessor.driver(Driver::Manual).checkpoints(CheckpointMode::Polled).build()?;
+    /// # lessor.promote(Duration::ZERO)?;
+    /// # lessor.grant(LeaseId::try_from(7)?, 1000)?;
+    /// # clock.advance(Duration::from_secs(300));
+    /// let batch = lessor.poll_checkpoints().expect("one is due");
+    /// // The log has refused it: the lease is checkpointed again in half an interval.
+    /// lessor.handle_checkpoints(&batch, ProposalOutcome::Failed);
+    /// assert_eq!(lessor.next_checkpoint(), Some(Timestamp::from_secs(450)));
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
     pub fn handle_checkpoints(&self, batch: &CheckpointBatch, outcome: ProposalOutcome) {
         let now = self.shared.time_or_last();
         self.shared
