@@ -10,6 +10,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper::rt::{Read, Write};
+use tokio::task::coop::{consume_budget, unconstrained};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::super::transport::Response;
@@ -108,6 +109,8 @@ impl Connection {
                 return Err(ClientError::TooLarge);
             }
             whole.extend_from_slice(&data);
+            // Of what comes in tiny pieces there is always more: let the alarm be looked at.
+            consume_budget().await;
         }
     }
 
@@ -148,9 +151,11 @@ impl Alarm {
         }
     }
 
+    /// Rings also for a task that has used up its share of the time, which a timer by itself does not:
+    /// who never stops sending uses it up again and again.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            ready!(self.timer.as_mut().poll(cx));
+            ready!(pin!(unconstrained(self.timer.as_mut())).poll(cx));
             if self.timer.deadline() >= self.time {
                 return Poll::Ready(());
             }
