@@ -2,8 +2,12 @@
 
 mod support;
 
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use lease_core::{HostError, LeaseError, Lessor, Renewal, Ttl};
@@ -11,7 +15,7 @@ use lease_http::messages::{MAX_BATCH, Reply, Request};
 use lease_http::{
     ClientError, Coalescer, CoalescerOptions, LEASE_BATCH_PREFIX, LEASE_PREFIX, Response, Transport,
 };
-use tokio::runtime::Handle;
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::{JoinHandle, JoinSet, yield_now};
 use tokio::time::{Instant, advance, sleep, timeout};
 
@@ -35,6 +39,7 @@ struct Net {
     sent: Arc<Mutex<Vec<usize>>>,
     alone: Arc<AtomicUsize>,
     delay_ms: Arc<AtomicU64>,
+    alone_ms: Arc<AtomicU64>,
 }
 
 impl Net {
@@ -45,6 +50,7 @@ impl Net {
             sent: Arc::default(),
             alone: Arc::default(),
             delay_ms: Arc::default(),
+            alone_ms: Arc::default(),
         }
     }
 
@@ -96,6 +102,7 @@ impl Transport for Net {
             Request::Renew(Some(id)) => {
                 assert_eq!(path, LEASE_PREFIX);
                 self.alone.fetch_add(1, Ordering::Relaxed);
+                sleep(Duration::from_millis(self.alone_ms.load(Ordering::Relaxed))).await;
                 let renewed = self.member.lessor.renew_async(id).await;
                 Reply::renewed(id, renewed.expect("there"))
             }
@@ -381,4 +388,97 @@ async fn a_coalescer_that_is_dropped_leaves_nothing_behind() {
     drop(renewals);
     nothing_is_left().await;
     assert_eq!(Arc::strong_count(&net.member), 1);
+}
+
+const LONG: Duration = Duration::from_secs(9);
+
+/// Polls it once, and leaves it.
+fn poll_once<F: Future>(future: F) {
+    let waker = Waker::noop();
+    let polled = pin!(future).poll(&mut Context::from_waker(waker));
+    assert!(polled.is_pending());
+}
+
+fn runtime() -> Runtime {
+    let runtime = Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime")
+}
+
+/// The batch that it has opened, or has under way, is not left to those who come later.
+#[test]
+fn a_runtime_that_ends_keeps_nobody() {
+    let net = granted(3);
+    let renewals = coalescer(&net, 3);
+    let others = runtime();
+    // It opens a batch, and one that is full and under way.
+    for callers in [1, 3] {
+        let ends = runtime();
+        ends.block_on(async {
+            for number in 1..=callers {
+                poll_once(renewals.renew(id(number)));
+            }
+        });
+        let waits = others.spawn({
+            let renewals = renewals.clone();
+            async move { renewals.renew(id(2)).await }
+        });
+        others.block_on(yield_now());
+        drop(ends);
+        let waited = others.block_on(async { timeout(LONG, waits).await });
+        let waited = waited.expect("it ends").expect("no panic");
+        // Told, if the batch was the other runtime's.
+        let is_told = matches!(waited, Err(ClientError::Unreachable(_)));
+        assert_eq!(is_told, callers == 1, "{waited:?}");
+        let later = others.block_on(async { timeout(LONG, renewals.renew(id(3))).await });
+        assert_eq!(later.expect("it ends").map(|ttl| ttl.get()), Ok(13));
+        // Nothing is waited for, so that nothing is taken for being under way.
+        assert_eq!(net.sent().last(), Some(&1));
+    }
+}
+
+#[test]
+fn who_renews_outside_of_a_runtime_panics_and_keeps_nobody() {
+    let net = granted(1);
+    let renewals = coalescer(&net, 1_000);
+    let outside = catch_unwind(AssertUnwindSafe(|| poll_once(renewals.renew(id(1)))));
+    outside.expect_err("there is no runtime");
+    let renewed = runtime().block_on(async { timeout(LONG, renewals.renew(id(1))).await });
+    assert_eq!(renewed.expect("it ends").map(|ttl| ttl.get()), Ok(11));
+    assert_eq!(net.sent(), [1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_are_asked_for_alone_take_turns() {
+    let net = granted(50);
+    net.set(Batches::Unknown);
+    net.alone_ms.store(100, Ordering::Relaxed);
+    let options = CoalescerOptions {
+        max_alone: 20,
+        ..CoalescerOptions::default()
+    };
+    let renewals = Coalescer::new(net.clone(), "http://member/", options);
+    let start = Instant::now();
+    check(&renew_all(&renewals, 50).await);
+    assert_eq!(start.elapsed().as_millis(), 300, "20, 20 and 10");
+    assert_eq!((net.sent(), net.alone()), (vec![50], 50));
+
+    // Who has to wait keeps none of those who are asked for alone for another reason.
+    let member = Member::primary().with_expired(1, 0).grant(2, 12);
+    let net = Net::new(member);
+    let options = CoalescerOptions {
+        max_alone: 0,
+        ..CoalescerOptions::default()
+    };
+    let renewals = Coalescer::new(net.clone(), "http://member", options);
+    let waits = tokio::spawn({
+        let renewals = renewals.clone();
+        async move { renewals.renew(id(1)).await }
+    });
+    while net.member.lessor.stats().waiting == 0 {
+        yield_now().await;
+    }
+    net.set(Batches::Unknown);
+    let renewed = timeout(Duration::from_secs(1), renewals.renew(id(2))).await;
+    assert_eq!(renewed.expect("its turn").map(|ttl| ttl.get()), Ok(12));
+    waits.abort();
 }

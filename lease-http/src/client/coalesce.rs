@@ -1,9 +1,11 @@
 use std::fmt;
+use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lease_core::{HostError, LeaseId, Ttl};
-use tokio::sync::oneshot;
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep};
 
@@ -68,6 +70,10 @@ pub struct CoalescerOptions {
     pub max_wait: Duration,
     /// With how many leases it goes out: 1,000 by default, at least 1, and at most [`MAX_BATCH`].
     pub max_leases: usize,
+    /// How many renewals are asked for by themselves at a time, which is how many connections they need:
+    /// 256 by default, and at least 1. The others wait for their turn. Those that have to wait, and those
+    /// at a member that knows no batches, are counted apart.
+    pub max_alone: usize,
 }
 
 impl Default for CoalescerOptions {
@@ -75,15 +81,18 @@ impl Default for CoalescerOptions {
         Self {
             max_wait: Duration::from_millis(2),
             max_leases: 1_000,
+            max_alone: 256,
         }
     }
 }
 
 impl<T: Transport + Send + Sync + 'static> Coalescer<T> {
-    /// Gathers renewals for a member, such as `http://10.0.0.7:2380`.
+    /// Gathers renewals for a member, such as `http://10.0.0.7:2380`; a slash behind it is as good.
     #[must_use]
     pub fn new(transport: T, member: impl Into<String>, options: CoalescerOptions) -> Self {
         let member = member.into();
+        let member = member.trim_end_matches('/');
+        let turns = || Semaphore::new(options.max_alone.clamp(1, Semaphore::MAX_PERMITS));
         Self {
             shared: Arc::new(Shared {
                 transport,
@@ -92,6 +101,8 @@ impl<T: Transport + Send + Sync + 'static> Coalescer<T> {
                 max_wait: options.max_wait,
                 max_leases: options.max_leases.clamp(1, MAX_BATCH),
                 gathering: Mutex::default(),
+                alone: turns(),
+                waiting: turns(),
             }),
         }
     }
@@ -106,14 +117,14 @@ impl<T: Transport + Send + Sync + 'static> Coalescer<T> {
     ///
     /// Outside of a runtime of tokio's.
     pub async fn renew(&self, id: LeaseId) -> Result<Ttl, ClientError> {
-        let answer = match self.shared.join(id) {
+        let shared = &self.shared;
+        let answer = match shared.join(id) {
             Some(seat) => seat.await.unwrap_or_else(|_| Err(abandoned())),
             None => Err(ClientError::NoBatches),
         };
         match answer {
-            Err(ClientError::MustWait | ClientError::NoBatches) => {
-                renew_http(&self.shared.transport, id, &self.shared.url).await
-            }
+            Err(ClientError::MustWait) => shared.renew_alone(id, &shared.waiting).await,
+            Err(ClientError::NoBatches) => shared.renew_alone(id, &shared.alone).await,
             answer => answer,
         }
     }
@@ -142,6 +153,10 @@ struct Shared<T> {
     max_wait: Duration,
     max_leases: usize,
     gathering: Mutex<Gathering>,
+    // Turns of those who are asked for by themselves: where batches are not known, and where a renewal
+    // has to wait. These would keep the others.
+    alone: Semaphore,
+    waiting: Semaphore,
 }
 
 /// The open batch.
@@ -171,30 +186,33 @@ impl Gathering {
         self.alone_until.is_some()
     }
 
-    /// Takes the open batch, which then is under way.
+    /// Takes the open batch.
     fn close(&mut self) -> Vec<Caller> {
         self.round += 1;
-        self.in_flight += 1;
-        std::mem::take(&mut self.callers)
+        mem::take(&mut self.callers)
     }
 }
 
 impl<T: Transport + Send + Sync + 'static> Shared<T> {
     /// Takes a seat in the open batch; `None` where batches are not known.
     fn join(self: &Arc<Self>, id: LeaseId) -> Option<Seat> {
+        // Where there is none it panics, before anybody has taken a seat.
+        let runtime = Handle::current();
         let (answer, seat) = oneshot::channel();
         let mut gathering = self.gathering();
         if gathering.asks_alone() {
             return None;
         }
         gathering.callers.push(Caller { id, answer });
-        let shared = Arc::clone(self);
         if gathering.callers.len() >= self.max_leases {
-            let callers = gathering.close();
+            let batch = Batch::take_off(self, &mut gathering);
             drop(gathering);
-            tokio::spawn(async move { shared.send(callers).await });
+            runtime.spawn(batch.send());
         } else if gathering.callers.len() == 1 {
-            let round = gathering.round;
+            let opened = Opened {
+                shared: Arc::clone(self),
+                round: gathering.round,
+            };
             let is_idle = gathering.in_flight == 0;
             drop(gathering);
             let pause = if is_idle {
@@ -202,36 +220,9 @@ impl<T: Transport + Send + Sync + 'static> Shared<T> {
             } else {
                 self.max_wait
             };
-            tokio::spawn(async move { shared.send_later(round, pause).await });
+            runtime.spawn(opened.send_later(pause));
         }
         Some(seat)
-    }
-
-    async fn send_later(&self, round: u64, pause: Duration) {
-        if pause.is_zero() {
-            yield_now().await;
-        } else {
-            sleep(pause).await;
-        }
-        let callers = {
-            let mut gathering = self.gathering();
-            if gathering.round != round {
-                return;
-            }
-            gathering.close()
-        };
-        self.send(callers).await;
-    }
-
-    /// Sends a batch, and those who gather meanwhile if nobody else does.
-    async fn send(&self, callers: Vec<Caller>) {
-        let mut next = Some(callers);
-        while let Some(callers) = next {
-            let flight = Flight(&self.gathering);
-            let (callers, answers) = self.exchange(callers).await;
-            next = flight.land();
-            tell(callers, answers);
-        }
     }
 
     async fn exchange(
@@ -253,34 +244,104 @@ impl<T: Transport + Send + Sync + 'static> Shared<T> {
         (callers, answers)
     }
 
+    async fn renew_alone(&self, id: LeaseId, turns: &Semaphore) -> Result<Ttl, ClientError> {
+        let _turn = turns.acquire().await.map_err(|_| abandoned())?;
+        renew_http(&self.transport, id, &self.url).await
+    }
+}
+
+impl<T> Shared<T> {
     fn gathering(&self) -> MutexGuard<'_, Gathering> {
-        lock(&self.gathering)
+        // Nothing panics under it.
+        self.gathering
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A batch under way. It is not any more when this is dropped, also by a panic of the transport's.
-struct Flight<'a>(&'a Mutex<Gathering>);
+/// A batch that is open. If this is dropped before it has gone out, its callers are told: the runtime
+/// that the first one of them was on has ended.
+struct Opened<T> {
+    shared: Arc<Shared<T>>,
+    round: u64,
+}
 
-impl Flight<'_> {
-    /// Ends it. Returns the open batch, closed, if nothing else is under way.
-    fn land(self) -> Option<Vec<Caller>> {
-        let gathering = self.0;
-        drop(self);
-        let mut gathering = lock(gathering);
-        let goes_out = gathering.in_flight == 0 && !gathering.callers.is_empty();
-        goes_out.then(|| gathering.close())
+impl<T: Transport + Send + Sync + 'static> Opened<T> {
+    async fn send_later(self, pause: Duration) {
+        if pause.is_zero() {
+            yield_now().await;
+        } else {
+            sleep(pause).await;
+        }
+        if let Some(batch) = self.take_off() {
+            batch.send().await;
+        }
+    }
+
+    /// `None` if it went out when it was full, or when the one before was answered.
+    fn take_off(&self) -> Option<Batch<T>> {
+        let mut gathering = self.shared.gathering();
+        let is_open = gathering.round == self.round;
+        is_open.then(|| Batch::take_off(&self.shared, &mut gathering))
     }
 }
 
-impl Drop for Flight<'_> {
+impl<T> Drop for Opened<T> {
     fn drop(&mut self) {
-        lock(self.0).in_flight -= 1;
+        let mut gathering = self.shared.gathering();
+        let is_open = gathering.round == self.round;
+        let abandoned = is_open.then(|| gathering.close());
+        // They are woken without the lock.
+        drop(gathering);
+        drop(abandoned);
     }
 }
 
-fn lock(gathering: &Mutex<Gathering>) -> MutexGuard<'_, Gathering> {
-    // Nothing panics under it.
-    gathering.lock().unwrap_or_else(PoisonError::into_inner)
+/// A batch that goes out. If this is dropped before there is an answer, its callers are told.
+struct Batch<T> {
+    callers: Vec<Caller>,
+    flight: Flight<T>,
+}
+
+impl<T: Transport + Send + Sync + 'static> Batch<T> {
+    /// Takes the open batch.
+    fn take_off(shared: &Arc<Shared<T>>, gathering: &mut Gathering) -> Self {
+        gathering.in_flight += 1;
+        Self {
+            callers: gathering.close(),
+            flight: Flight(Arc::clone(shared)),
+        }
+    }
+
+    /// Sends it, and those who gather meanwhile if nobody else does.
+    async fn send(self) {
+        let mut next = Some(self);
+        while let Some(Self { callers, flight }) = next {
+            let (callers, answers) = flight.0.exchange(callers).await;
+            next = flight.land();
+            tell(callers, answers);
+        }
+    }
+}
+
+/// A batch is under way. It is not any more when this is dropped, also by a panic of the transport's.
+struct Flight<T>(Arc<Shared<T>>);
+
+impl<T: Transport + Send + Sync + 'static> Flight<T> {
+    /// Ends it. Returns the open batch if nothing else is under way.
+    fn land(self) -> Option<Batch<T>> {
+        let shared = Arc::clone(&self.0);
+        drop(self);
+        let mut gathering = shared.gathering();
+        let goes_out = gathering.in_flight == 0 && !gathering.callers.is_empty();
+        goes_out.then(|| Batch::take_off(&shared, &mut gathering))
+    }
+}
+
+impl<T> Drop for Flight<T> {
+    fn drop(&mut self) {
+        self.0.gathering().in_flight -= 1;
+    }
 }
 
 fn tell(callers: Vec<Caller>, answers: Result<BatchAnswer, ClientError>) {
