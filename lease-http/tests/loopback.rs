@@ -382,6 +382,7 @@ async fn what_is_no_address_is_told() {
             "http://",
             "http://%zz/leases",
             "http://a b/leases",
+            "http://127.0.0.1:99999/leases",
         ] {
             let answer = client.renew(1, url.to_owned()).await;
             assert!(

@@ -7,3 +7,5 @@ pub(crate) mod hyper;
 pub(crate) mod transport;
 #[cfg(feature = "ureq")]
 mod ureq;
+#[cfg(any(feature = "hyper", feature = "ureq"))]
+mod url;

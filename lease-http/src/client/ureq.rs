@@ -5,13 +5,15 @@ use lease_core::HostError;
 use ureq::{Agent, Error};
 
 use super::blocking::Transport;
+use super::url::check_port;
 use crate::messages::{CONTENT_TYPE, MAX_RESPONSE_LEN};
 use crate::{ClientError, Response};
 
 /// A [blocking transport](Transport) over ureq, with a pool of connections.
 ///
-/// A clone is cheap and shares the connections. They are closed 15 s after their last use, and at
-/// most 64 to a member are kept.
+/// A clone is cheap and shares the connections. Those that nobody has used for 15 s are closed with the
+/// next request, to whichever member, and all of them with the last clone; at most 64 to a member are
+/// kept, and 256 in all.
 #[derive(Clone)]
 pub struct UreqTransport {
     agent: Agent,
@@ -73,6 +75,7 @@ impl UreqTransport {
 
 impl Transport for UreqTransport {
     fn post(&self, url: &str, body: Vec<u8>) -> Result<Response, ClientError> {
+        check_port(url)?;
         let request = self.agent.post(url).content_type(CONTENT_TYPE);
         let mut response = request.send(&body[..]).map_err(client_error)?;
         let status = response.status().as_u16();

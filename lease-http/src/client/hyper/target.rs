@@ -5,6 +5,7 @@ use http::{Method, Request, Uri};
 use http_body_util::Full;
 use lease_core::{BoxError, HostError};
 
+use super::super::url::check_port;
 use crate::ClientError;
 use crate::messages::CONTENT_TYPE as PROTOBUF;
 
@@ -20,6 +21,7 @@ impl Target {
     ///
     /// [`ClientError::BadUrl`].
     pub(super) fn parse(url: &str) -> Result<Self, ClientError> {
+        check_port(url)?;
         let mut parts = url.parse::<Uri>().map_err(bad_url)?.into_parts();
         let path = parts.path_and_query.replace(PathAndQuery::from_static("/"));
         let origin =
@@ -107,6 +109,7 @@ mod tests {
             "http://",
             "http:///leases",
             "http://a b",
+            "http://a:99999/leases",
         ] {
             let refused = Target::parse(url).map(|target| target.origin);
             assert!(
