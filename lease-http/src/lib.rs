@@ -31,7 +31,7 @@
 //! [`handler`] makes a tower service, and an axum router, of a lessor. It answers as etcd's does:
 //! paths, statuses, texts and limits are held against recorded exchanges with etcd v3.6.10, and its
 //! client and etcd's handler understand this crate as well. A host serves it as it serves its other
-//! paths; [`serve`] is the fastest way.
+//! paths; [`serve()`] is the fastest way, and [`serve_until`] ends when the host does.
 //!
 //! A primary hears from many members at once. `TcpListener::bind` has a queue of 128 connections, and
 //! beyond it the system cuts them: the client is told [`Unreachable`](ClientError::Unreachable), with
@@ -51,7 +51,7 @@
 //! # Features
 //!
 //! - `axum`, `coalesce`, `hyper`, `serve` (default): the handler as a router, [`Coalescer`],
-//!   [`HyperTransport`], [`serve()`].
+//!   [`HyperTransport`], [`serve()`] and [`serve_until`].
 //! - `server`: the handler as a tower service alone. `client`: the calls alone, over a transport of
 //!   the host's. `ureq`: the transport for threads.
 //! - `metrics`: the handler's counters for the facade of that name. `tracing`: a span for each
@@ -86,7 +86,7 @@ pub use messages::{LEASE_BATCH_PREFIX, LEASE_INTERNAL_PREFIX, LEASE_PREFIX, Time
 #[cfg(feature = "metrics")]
 pub use server::metrics::HandlerMetrics;
 #[cfg(feature = "serve")]
-pub use server::serve::serve;
+pub use server::serve::{serve, serve_until};
 #[cfg(feature = "server")]
 pub use server::{Handler, handler};
 

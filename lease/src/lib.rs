@@ -37,8 +37,9 @@
 //! # Features
 //!
 //! - `redb` (default): [`RedbBackend`]. `fjall`: `FjallBackend`.
-//! - `http`: the module `http`, with the handler as an axum router and a client for tasks. A program
-//!   that wants less of it, or the client for threads, depends on `lease-http` beside this crate.
+//! - `http`: the module `http`, with the handler as an axum router, what serves it, and a client for
+//!   tasks. A program that wants less of it, or the client for threads, depends on `lease-http` beside
+//!   this crate.
 //! - `metrics`, `prometheus-client`, `tracing`: observers that feed the crates of these names, in the
 //!   module `metrics`.
 //! - `serde`: what is public can be read from and written to serde's formats, see the features of
