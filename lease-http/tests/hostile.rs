@@ -5,17 +5,19 @@ mod support;
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
 use lease_core::{LeaseError, LeaseItem, Lessor};
 use lease_http::messages::{Call, Keys, MAX_BATCH, Renew, RenewBatch, TimeToLive};
 use lease_http::{ClientError, LEASE_BATCH_PREFIX, LEASE_INTERNAL_PREFIX, LEASE_PREFIX, Timeouts};
-use tokio::runtime::Handle;
-use tokio::time::{Instant, sleep};
+use tokio::runtime::{Builder, Handle};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
 use tower_service::Service;
 
 use support::wire::Wire;
@@ -330,4 +332,46 @@ async fn the_items_of_a_large_lease_are_copied_elsewhere() {
     }
     wire.close().await;
     assert_eq!(tasks(), TASKS_OF_A_TEST);
+}
+
+/// Each would be a thread that copies, and the items once more.
+#[test]
+fn a_large_lease_that_many_ask_for_takes_a_few_threads() {
+    let threads = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&threads);
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .on_thread_start(move || {
+            counter.fetch_add(1, Ordering::Relaxed);
+        })
+        .build();
+    runtime.expect("a runtime").block_on(async {
+        let member = Member::primary().grant(1, 10);
+        let items: Vec<_> = (0..30_000_u32)
+            .map(|n| LeaseItem::from(&n.to_be_bytes()[..]))
+            .collect();
+        member.lessor.attach(id(1), &items).expect("there");
+        let handler = member.handler(at_once());
+        let call = TimeToLive {
+            id: id(1),
+            keys: Keys::List,
+        };
+        let mut asks = JoinSet::new();
+        for number in 0..60 {
+            let (mut handler, body) = (handler.clone(), Full::<Bytes>::from(call.encode()));
+            let request = http::Request::post(LEASE_INTERNAL_PREFIX).body(body);
+            let answer = handler.call(request.expect("a request"));
+            // Those who go away do not copy more.
+            let patience = Duration::from_millis(if number % 3 == 0 { 1 } else { 60_000 });
+            asks.spawn(async move { timeout(patience, answer).await });
+        }
+        while let Some(asked) = asks.join_next().await {
+            if let Ok(answer) = asked.expect("no panic") {
+                assert_eq!(answer.expect("it never fails").status(), 200);
+            }
+        }
+    });
+    let threads = threads.load(Ordering::Relaxed);
+    // One that has just ended may not be idle yet when the next copy begins.
+    assert!((1..20).contains(&threads), "{threads}");
 }

@@ -171,3 +171,37 @@ fn outcomes_have_names_of_their_own() {
     names.sort_unstable();
     assert!(names.windows(2).all(|pair| pair[0] < pair[1]), "{names:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn whoever_goes_away_is_in_flight_no_more() {
+    let member = Member::primary().grant(1, 10);
+    for (request, in_flight, ended) in [
+        // Before there is a request, in its body, while the member catches up, and with one more behind.
+        ("POST /leases HTTP/1.1\r\nHo", "", ""),
+        (
+            "POST /leases HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n\x08",
+            ", +1, -1",
+            "lease_http_requests_total unknown malformed: +1\n",
+        ),
+        (
+            "POST /leases HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n\x08\x01",
+            ", +1, -1",
+            "lease_http_requests_total renew gone: +1\n",
+        ),
+        (
+            "POST /leases HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n\x08\x01POST /leases",
+            ", +1, -1",
+            // What was sent behind it is not read meanwhile, nor that there is nothing more.
+            "lease_http_requests_total renew not_caught_up: +1\n",
+        ),
+    ] {
+        let text = counted(&member, never(), async |wire| {
+            wire.send_raw(request.as_bytes()).await;
+            sleep(Duration::from_millis(10)).await;
+        });
+        let text = text.await;
+        let lines: Vec<_> = text.lines().collect();
+        assert!(lines[0].ends_with(&format!("ended.{in_flight}")), "{text}");
+        assert!(text.contains(ended), "{text}");
+    }
+}

@@ -1,7 +1,7 @@
 use std::error::Error;
 use std::fmt;
 
-use lease_core::{Lease, LeaseError, LeaseId, LeaseIdError, Renewal, Ttl};
+use lease_core::{Lease, LeaseError, LeaseId, LeaseIdError, LeaseItem, Renewal, TimeToLive, Ttl};
 use lease_pb::Message;
 use lease_pb::etcdserverpb::{LeaseKeepAliveResponse, LeaseTimeToLiveResponse, ResponseHeader};
 use lease_pb::leasehttppb::{Refusal, RefusalReason, RenewBatchResponse};
@@ -174,22 +174,45 @@ impl Reply {
     /// ```
     #[must_use]
     pub fn time_to_live(lease: Option<&Lease>, keys: Keys) -> Self {
-        let refused = |error| Self::refused(Kind::TimeToLive, &error);
         let Some(lease) = lease else {
-            return refused(LeaseError::LeaseNotFound);
-        };
-        let Some(remaining) = lease.remaining() else {
-            return refused(LeaseError::NotPrimary);
+            return Self::refused(Kind::TimeToLive, &LeaseError::LeaseNotFound);
         };
         let keys = match keys {
             Keys::Omit => &[],
             Keys::List => lease.keys(),
         };
+        Self::times(lease.id(), &lease.time_to_live(), keys)
+    }
+
+    /// As [`time_to_live`](Self::time_to_live) without the keys, which then are not looked up. O(1).
+    ///
+    /// ```
+    /// use lease_core::{Lease, LeaseId, Ttl};
+    /// use lease_http::messages::{Keys, Reply};
+    ///
+    /// let lease = Lease::new(LeaseId::try_from(7)?, Ttl::new(60)?);
+    /// let reply = Reply::time_left(lease.id(), Some(lease.time_to_live()));
+    /// assert_eq!(reply, Reply::time_to_live(Some(&lease), Keys::Omit));
+    /// assert_eq!(Reply::time_left(lease.id(), None).status(), 404);
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
+    #[must_use]
+    pub fn time_left(id: LeaseId, left: Option<TimeToLive>) -> Self {
+        match left {
+            Some(left) => Self::times(id, &left, &[]),
+            None => Self::refused(Kind::TimeToLive, &LeaseError::LeaseNotFound),
+        }
+    }
+
+    fn times(id: LeaseId, left: &TimeToLive, keys: &[LeaseItem]) -> Self {
+        let Some(remaining) = left.remaining() else {
+            return Self::refused(Kind::TimeToLive, &LeaseError::NotPrimary);
+        };
         let answer = LeaseTimeToLiveResponse {
             header: Some(ResponseHeader::default()),
-            id: lease.id().get(),
+            id: id.get(),
             ttl: i64::try_from(remaining.as_secs()).unwrap_or(i64::MAX),
-            granted_ttl: lease.ttl().get(),
+            granted_ttl: left.ttl().get(),
             keys: keys.iter().map(|key| key.as_bytes().to_vec()).collect(),
         };
         Self::answer(&LeaseInternalResponse {

@@ -2,7 +2,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use http_body::Body;
-use lease_core::{Lease, LeaseError, LeaseId, Lessor, Lookup};
+use lease_core::{LeaseError, LeaseId, Lessor, Lookup};
 use tokio::task::spawn_blocking;
 
 use super::Handler;
@@ -73,24 +73,31 @@ impl<W> Handler<W> {
     ) -> Result<Reply, Reply> {
         let _timer = watch.timer(Wait::Lease);
         let id = check_lease(Kind::TimeToLive, id)?;
-        let lease = match self.lessor.try_lookup(id) {
-            None => None,
-            Some(Lookup::Whole(lease)) => Some(lease),
-            Some(Lookup::WithoutItems(lease)) => match keys {
-                Keys::Omit => Some(lease),
-                Keys::List => self.lookup(id).await?,
-            },
-        };
-        Ok(Reply::time_to_live(lease.as_ref(), keys))
+        if keys == Keys::Omit {
+            let left = isolate(async { self.lessor.time_to_live(id) }).await;
+            return Ok(Reply::time_left(id, left.map_err(|_| Reply::broken())?));
+        }
+        match self.lessor.try_lookup(id) {
+            None => Ok(Reply::time_to_live(None, keys)),
+            Some(Lookup::Whole(lease)) => Ok(Reply::time_to_live(Some(&lease), keys)),
+            Some(Lookup::WithoutItems(_)) => {
+                let copied = within(self.timeouts.lease, self.copy_items(id)).await;
+                copied.unwrap_or_else(|_| Err(Reply::items_not_copied()))
+            }
+        }
     }
 
-    /// The lease with its many items. It waits for the commands of the lease, on a thread where that
-    /// keeps nobody.
-    async fn lookup(&self, id: LeaseId) -> Result<Option<Lease>, Reply> {
+    /// The answer with the many items of a lease. It waits for the commands of the lease, on a thread
+    /// where that keeps nobody. There are only a few of these, also if callers go away: they may be many,
+    /// and the items too.
+    async fn copy_items(&self, id: LeaseId) -> Result<Reply, Reply> {
+        let turn = Arc::clone(&self.copies).acquire_owned().await;
+        let turn = turn.map_err(|_| Reply::items_not_copied())?;
         let lessor = Arc::clone(&self.lessor);
-        let lookup = spawn_blocking(move || lessor.lookup(id));
-        let lease = within(self.timeouts.lease, lookup).await;
-        let lease = lease.map_err(|_| Reply::items_not_copied())?;
-        lease.map_err(|_| Reply::broken())
+        let copied = spawn_blocking(move || {
+            let _turn = turn;
+            Reply::time_to_live(lessor.lookup(id).as_ref(), Keys::List)
+        });
+        copied.await.map_err(|_| Reply::broken())
     }
 }
