@@ -24,10 +24,10 @@ use crate::ClientError;
 
 /// A [`Transport`] over hyper and tokio, with a pool of connections.
 ///
-/// Whoever asks drives its connection itself, so that an answer wakes no other task on its way, and
-/// nothing runs while nobody asks. A connection serves one request at a time and is then kept, up to
-/// 1,024 for each member. Those that nobody has used for 90 s are closed with the next request, to
-/// whichever member, and all of them with the last clone. A clone is cheap and shares them.
+/// Whoever asks drives its connection itself, so that an answer wakes no other task on its way. A
+/// connection serves one request at a time and is then kept, up to 1,024 for each member. Those that
+/// nobody has used for 90 s are closed, by a task that there is as long as any is kept; all of them, and
+/// the task, end with the last clone. A clone is cheap and shares them.
 #[derive(Clone)]
 pub struct HyperTransport<C = HttpConnector> {
     connector: C,
