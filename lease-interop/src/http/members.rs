@@ -7,7 +7,7 @@ use anyhow::Result;
 use lease_core::{
     BackendLessor, LeaseError, LeaseId, LeaseItem, Lessor, LessorConfig, NullBackend, Ttl,
 };
-use lease_http::handler;
+use lease_http::{handler, serve};
 use tokio::net::{TcpListener, TcpSocket};
 
 /// How a member is when it is asked.
@@ -61,10 +61,9 @@ pub(super) async fn start(state: State) -> Result<String> {
             Box::pin(ready(Ok(())))
         }
     };
-    let router = handler(lessor, applied).router();
     let listener = listen()?;
     let url = format!("http://{}", listener.local_addr()?);
-    tokio::spawn(async { axum::serve(listener, router).await });
+    tokio::spawn(serve(listener, handler(lessor, applied)));
     Ok(url)
 }
 
