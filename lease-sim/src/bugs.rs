@@ -54,6 +54,18 @@ pub const BUGS: &[Bug] = &[
         "dead-entries-stay",
         "the queue keeps the entries of revoked leases",
     ),
+    bug(
+        "suspended-not-renewed",
+        "a lease whose time is up while expiry is suspended is not renewed",
+    ),
+    bug(
+        "reset-leaves-the-guard",
+        "a renewal asks for another reset after each one",
+    ),
+    bug(
+        "lost-checkpoint-blocks",
+        "a checkpoint whose proposal got lost keeps later ones away",
+    ),
     // In the member's store.
     bug("remaining-lost", "a restart forgets the remaining TTLs"),
     bug(
@@ -89,6 +101,10 @@ pub const BUGS: &[Bug] = &[
     bug(
         "checkpoints-multiply",
         "checkpoints are proposed more often than the interval says",
+    ),
+    bug(
+        "checkpoints-too-seldom",
+        "checkpoints are proposed more seldom than the interval says",
     ),
     bug(
         "retried-too-soon",
@@ -196,6 +212,6 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), BUGS.len());
-        assert!(BUGS.len() >= 42);
+        assert!(BUGS.len() >= 46);
     }
 }

@@ -158,6 +158,40 @@ pub enum Event {
         /// When it was asked for.
         proposed_ms: u64,
     },
+    /// A proposal of a checkpoint never comes to the log, and nobody tells.
+    CheckpointLost {
+        /// The lease.
+        name: Name,
+    },
+    /// A primary is asked for a renewal, by a client or by another member.
+    RenewalAsked {
+        /// Which.
+        node: usize,
+        /// The number of the question.
+        call: u64,
+    },
+    /// What the lessor of a primary has said to a renewal.
+    RenewalTried {
+        /// Which.
+        node: usize,
+        /// Its epoch.
+        epoch: u64,
+        /// The number of the question.
+        call: u64,
+        /// The lease, which is there.
+        name: Name,
+        /// Whether it has time left, or nothing may expire and nothing that has waits for the host.
+        is_alive: bool,
+        /// The answer.
+        came_to: Came,
+    },
+    /// A question for a renewal has its answer.
+    RenewalAnswered {
+        /// Where.
+        node: usize,
+        /// The number of the question.
+        call: u64,
+    },
     /// A primary has renewed a lease; the client does not know it yet.
     Renewed {
         /// Which.
@@ -242,6 +276,8 @@ pub enum Event {
         /// What.
         message: String,
     },
+    /// The faults are over: the first members are whole, and no message is lost any more.
+    Healed,
     /// The run is over.
     Over {
         /// The leases that are still there, and where.
@@ -262,6 +298,20 @@ pub enum Event {
         /// Whether it arrived.
         arrived: bool,
     },
+}
+
+/// What an attempt to renew a lease comes to.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Came {
+    /// It has its whole TTL again.
+    Renewed,
+    /// A checkpoint must be reset before.
+    Reset,
+    /// It is too late.
+    Expiring,
+    /// Something else is wrong.
+    Refused,
 }
 
 /// How a member's process ends.

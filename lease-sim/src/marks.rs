@@ -37,6 +37,7 @@ pub const MARKS: &[&str] = &[
     "host: a forwarded request waits for the log",
     "host: a forwarded time to live is told",
     "host: a lease is checkpointed",
+    "host: a lease whose time is up is renewed while expiry is suspended",
     "host: a lease is renewed while its revoke is written",
     "host: a member has missed entries",
     "host: a member is held up",
@@ -63,6 +64,7 @@ pub const MARKS: &[&str] = &[
     "host: expiry is suspended",
     "host: several leases expire in one batch",
     "world: a client gets no answer",
+    "world: a holder goes on in the healed world",
     "world: a lost leader is replaced",
     "world: a member is stopped in order",
     "world: a member loses power",
@@ -72,6 +74,7 @@ pub const MARKS: &[&str] = &[
     "world: a primary is paused",
     "world: a proposal comes in from a former leader",
     "world: a proposal comes in twice",
+    "world: a proposal of checkpoints is lost",
     "world: held up messages come at once",
 ];
 

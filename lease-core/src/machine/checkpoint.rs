@@ -105,7 +105,9 @@ impl LessorCore {
                     primary.checkpoints.close(id);
                 }
                 primary.checkpoints.reschedule(record, now);
-                record.set_marks(record.marks().with_guard(remainder.remaining.is_some()));
+                let is_guarded =
+                    remainder.remaining.is_some() || planted!("reset-leaves-the-guard");
+                record.set_marks(record.marks().with_guard(is_guarded));
             }
             self.table.remainders.set(id, *remainder);
         }

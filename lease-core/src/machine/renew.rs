@@ -172,7 +172,7 @@ impl LessorCore {
         let is_overdue = record.deadline_ms() <= now.floor_ms;
         // An overdue lease lives on while the revoke rate, or the host, keeps it from being delivered.
         let may_live = !is_overdue
-            || self.suspended
+            || self.suspended && !planted!("suspended-not-renewed")
             || record.place() == Place::Throttled
             || !primary.revoke_rate.has_permit(now.floor_ms);
         if record.phase() == Phase::Expiring || !may_live {

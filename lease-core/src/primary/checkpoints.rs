@@ -5,6 +5,7 @@ use lease_queue::{ExpiryQueue, Timestamp, TimingWheel};
 use super::ceil_millis;
 use super::rate::RateWindow;
 use crate::machine::time::{Now, reachable, timestamp_of_ms};
+use crate::probe::planted;
 use crate::table::record::Record;
 use crate::{LeaseId, LessorConfig, Ttl};
 
@@ -105,6 +106,9 @@ impl CheckpointSchedule {
         let worthwhile_ms = counted_from_ms.saturating_add(self.interval_ms);
         if now.floor_ms < worthwhile_ms {
             return Due::NotBefore(worthwhile_ms);
+        }
+        if planted!("lost-checkpoint-blocks") && self.open.contains_key(&record.id()) {
+            return Due::NotBefore(now.ceil_ms.saturating_add(self.interval_ms));
         }
         let remaining = Ttl::from_millis_ceil(deadline_ms.saturating_sub(now.floor_ms));
         if remaining < left && deadline_ms > now.floor_ms {

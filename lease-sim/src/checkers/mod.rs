@@ -6,14 +6,17 @@ mod bounded_stop;
 mod bounded_waits;
 mod checkpoint_budget;
 mod checkpoint_freshness;
+mod checkpoint_liveness;
 mod early_loss;
 mod expiry_liveness;
 mod fencing;
 mod honest_ttl;
 mod one_primary;
 mod renew_excludes_expiry;
+mod renewal_liveness;
 mod revoke_rate;
 mod same_state;
+mod settled;
 mod sound;
 #[cfg(test)]
 mod testing;
@@ -23,12 +26,14 @@ pub use bounded_stop::BoundedStop;
 pub use bounded_waits::BoundedWaits;
 pub use checkpoint_budget::CheckpointBudget;
 pub use checkpoint_freshness::CheckpointFreshness;
+pub use checkpoint_liveness::CheckpointLiveness;
 pub use early_loss::EarlyLoss;
 pub use expiry_liveness::ExpiryLiveness;
 pub use fencing::Fencing;
 pub use honest_ttl::HonestTtl;
 pub use one_primary::OnePrimary;
 pub use renew_excludes_expiry::RenewExcludesExpiry;
+pub use renewal_liveness::RenewalLiveness;
 pub use revoke_rate::RevokeRate;
 pub use same_state::SameState;
 pub use sound::Sound;
@@ -65,6 +70,8 @@ pub fn all(parameters: &Parameters) -> Vec<Box<dyn Checker>> {
         Box::new(Attempts::new(parameters)),
         Box::new(CheckpointFreshness::default()),
         Box::new(CheckpointBudget::new(parameters)),
+        Box::new(CheckpointLiveness::new(parameters)),
+        Box::new(RenewalLiveness::new(parameters)),
         Box::new(RevokeRate::new(parameters)),
         Box::new(HonestTtl::new(parameters)),
         Box::new(BoundedStop::new(parameters)),

@@ -82,6 +82,7 @@ pub(super) fn draw(seed: u64, profile: Profile) -> Plan {
     let noise = rng.random();
     parameters.hash_seed = rng.random();
     parameters.anywhere_per_mille = one_of(rng, &[0, 0, 200, 1_000]);
+    parameters.lost_checkpoints_per_mille = one_of(rng, &[0, 0, 500]);
     Plan {
         seed,
         noise,
@@ -141,6 +142,7 @@ fn draw_parameters(rng: &mut impl Rng, profile: Profile) -> Parameters {
         // Drawn last, see `draw`.
         hash_seed: 0,
         anywhere_per_mille: 0,
+        lost_checkpoints_per_mille: 0,
     }
 }
 

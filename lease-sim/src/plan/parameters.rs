@@ -52,6 +52,10 @@ pub struct Parameters {
     /// which asks the primary if it is not the primary itself.
     #[serde(default)]
     pub anywhere_per_mille: u32,
+    /// How many in a thousand proposals of checkpoints never come to the log, also when everything
+    /// else is whole.
+    #[serde(default)]
+    pub lost_checkpoints_per_mille: u32,
 }
 
 impl Parameters {
@@ -68,6 +72,13 @@ impl Parameters {
         let drift = |ppm: &i32| u64::from(ppm.unsigned_abs());
         let largest = self.drift_ppm.iter().map(drift).max().unwrap_or(0);
         (2 * ttl_ms * largest).div_ceil(1_000_000)
+    }
+
+    /// How long the healed world may take for an entry, from its proposal until a member has applied
+    /// it.
+    #[must_use]
+    pub const fn healed_entry_ms(&self) -> u64 {
+        2 * self.latency_ms.1 + self.apply_lag_ms
     }
 
     pub(super) fn check(&self) -> Result<(), String> {

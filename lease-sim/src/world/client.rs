@@ -21,6 +21,9 @@ pub(super) struct Clients {
     believed_leader: BTreeMap<i64, usize>,
 }
 
+/// How long holders go on in the healed world, beyond what a promotion takes.
+const HELD_MS: u64 = 6_000;
+
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// How many groups of clients there are.
@@ -67,11 +70,19 @@ impl World {
         self.ask_for_lease(id, Ask::Grant { id, ttl }).await;
         for _ in 0..times {
             sleep(Duration::from_millis(every_ms)).await;
-            if self.is_healed() {
+            if self.now_ms() >= self.held_until_ms() {
                 return;
+            }
+            if self.is_healed() {
+                probe::mark("world: a holder goes on in the healed world");
             }
             self.ask_for_lease(id, Ask::Renew { id }).await;
         }
+    }
+
+    /// When the last holder goes away, so that what is owed can happen.
+    pub(super) fn held_until_ms(&self) -> u64 {
+        self.parameters.faulty_ms + self.parameters.promotion_lag_ms + HELD_MS
     }
 
     async fn ask_for_lease(self: &Arc<Self>, id: LeaseId, ask: Ask) {

@@ -193,6 +193,7 @@ impl World {
         }
         self.is_healed
             .store(true, std::sync::atomic::Ordering::Relaxed);
+        self.hear(Event::Healed);
         for node in 0..self.parameters.core {
             self.restart(node);
         }

@@ -153,6 +153,12 @@ impl World {
         !self.is_healed() && lock(&self.noise).random_range(0..1000) < per_mille
     }
 
+    /// Whether a proposal of checkpoints is lost, which may be at any time.
+    fn loses_checkpoints(&self) -> bool {
+        let per_mille = self.parameters.lost_checkpoints_per_mille;
+        per_mille > 0 && lock(&self.noise).random_range(0..1000) < per_mille
+    }
+
     fn span(&self, from_ms: u64, to_ms: u64) -> Duration {
         Duration::from_millis(lock(&self.noise).random_range(from_ms..=to_ms))
     }
@@ -176,8 +182,9 @@ impl World {
             + self.parameters.extend()
             + Duration::from_millis(throttled.unwrap_or(0))
             + SLACK;
-        let end_ms = self.now_ms() + bound.as_millis() as u64;
-        while self.now_ms() < end_ms && !self.is_settled() {
+        let held_until_ms = self.held_until_ms();
+        let end_ms = held_until_ms + bound.as_millis() as u64;
+        while self.now_ms() < end_ms && !(self.now_ms() >= held_until_ms && self.is_settled()) {
             sleep(GLANCE).await;
         }
     }

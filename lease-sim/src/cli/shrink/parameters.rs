@@ -66,6 +66,7 @@ const SIMPLIFICATIONS: &[fn(&mut Parameters)] = &[
     |it| it.core = it.nodes,
     |it| it.hash_seed = 0,
     |it| it.anywhere_per_mille = 0,
+    |it| it.lost_checkpoints_per_mille = 0,
 ];
 
 /// Gives the faults less time, of that of the last action and what they had.

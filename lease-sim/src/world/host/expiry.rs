@@ -75,6 +75,16 @@ impl Host {
             };
             hear(self, event);
         }
+        if self.world.loses_checkpoints() {
+            probe::mark("world: a proposal of checkpoints is lost");
+            for checkpoint in &batch.records {
+                if let Some(fence) = checkpoint.fence {
+                    let name = Name::new(checkpoint.id, fence.incarnation);
+                    hear(self, Event::CheckpointLost { name });
+                }
+            }
+            return;
+        }
         probe::mark("host: a lease is checkpointed");
         let request = Request::Checkpoint(batch.records.clone());
         self.propose(request, Pending::Checkpoints(batch));

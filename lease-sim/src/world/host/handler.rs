@@ -151,7 +151,7 @@ impl Host {
         serving.until_ms = until_ms;
         let before = std::mem::replace(&mut serving.wait, wait);
         self.end_wait(before);
-        self.renew(Asker::Member(call), id);
+        self.ask_to_renew(Asker::Member(call), id);
     }
 
     /// When the wait for a lease ends, of a renewal that still has no answer.

@@ -336,8 +336,10 @@ impl Host {
         let forwards = self.forwards.iter().map(Forward::next_ms);
         at_ms = waits.chain(serving).chain(forwards).fold(at_ms, u64::min);
         let mut span = Duration::from_millis(at_ms.saturating_sub(now_ms));
-        if let Some(wakeup) = self.wakeup {
-            span = span.min(self.member().clock.time_until(wakeup));
+        // A host that polls for checkpoints looks for itself when the next one is due.
+        let due = [self.wakeup, self.lessor.next_checkpoint()];
+        for due in due.into_iter().flatten() {
+            span = span.min(self.member().clock.time_until(due));
         }
         // A wake-up in the past must not stop the world.
         let span = span.max(Duration::from_millis(1));

@@ -2,8 +2,9 @@ use lease_core::{
     Epoch, Incarnation, LeaseError, LeaseId, Lessor, Renewal, TicketOutcome, Ttl, Wait, probe,
 };
 
+use super::report::remaining_ms;
 use super::{Host, Pending, hear};
-use crate::event::{Event, Name};
+use crate::event::{Came, Event, Name};
 use crate::plan::End;
 use crate::wire::{Message, Reply, Request};
 
@@ -26,8 +27,23 @@ pub(super) struct Waiting {
 
 const WAIT_MS: u64 = 3_000;
 
+impl Asker {
+    const fn call(self) -> u64 {
+        match self {
+            Self::Client(call) | Self::Member(call) => call,
+        }
+    }
+}
+
 impl Host {
-    /// Renews a lease.
+    /// Takes a question for a renewal.
+    pub(super) fn ask_to_renew(&mut self, asker: Asker, id: LeaseId) {
+        let (node, call) = (self.node, asker.call());
+        hear(self, Event::RenewalAsked { node, call });
+        self.renew(asker, id);
+    }
+
+    /// Renews a lease, once more if that needed a reset.
     pub(super) fn renew(&mut self, asker: Asker, id: LeaseId) {
         let Some(until_ms) = self.deadline_ms(asker) else {
             return;
@@ -35,7 +51,12 @@ impl Host {
         let Some(epoch) = self.lessor.primary_epoch() else {
             return self.renewed(asker, Err(LeaseError::NotPrimary));
         };
-        match self.lessor.try_renew(id) {
+        let before = self.standing(id);
+        let renewal = self.lessor.try_renew(id);
+        if let Some((name, is_alive)) = before {
+            self.note_try(asker, epoch, name, is_alive, &renewal);
+        }
+        match renewal {
             Ok(Renewal::Renewed(ttl)) => {
                 let Some(lease) = self.lessor.lookup(id) else {
                     unreachable!("lease {id} was renewed");
@@ -67,6 +88,43 @@ impl Host {
             Ok(_) => self.wait(asker, id, until_ms),
             Err(error) => self.renewed(asker, Err(error)),
         }
+    }
+
+    /// The lease, and whether it must be renewed unless it was delivered.
+    fn standing(&self, id: LeaseId) -> Option<(Name, bool)> {
+        let lease = self.lessor.lookup(id)?;
+        let has_time = remaining_ms(&lease) > Some(0);
+        // What has expired before and waits for the host is as good as delivered.
+        let is_kept = self.is_suspended && self.expired.is_empty();
+        if !has_time && is_kept {
+            probe::mark("host: a lease whose time is up is renewed while expiry is suspended");
+        }
+        let name = Name::new(id, lease.incarnation());
+        Some((name, has_time || is_kept))
+    }
+
+    fn note_try(
+        &self,
+        asker: Asker,
+        epoch: Epoch,
+        name: Name,
+        is_alive: bool,
+        renewal: &Result<Renewal, LeaseError>,
+    ) {
+        let event = Event::RenewalTried {
+            node: self.node,
+            epoch: epoch.get(),
+            call: asker.call(),
+            name,
+            is_alive,
+            came_to: match renewal {
+                Ok(Renewal::Renewed(_)) => Came::Renewed,
+                Ok(Renewal::Reset(_)) => Came::Reset,
+                Ok(_) => Came::Expiring,
+                Err(_) => Came::Refused,
+            },
+        };
+        hear(self, event);
     }
 
     /// When a wait ends that begins now; `None` if nobody waits any more.
@@ -107,6 +165,8 @@ impl Host {
         asker: Asker,
         renewed: Result<(Incarnation, Ttl), LeaseError>,
     ) {
+        let (node, call) = (self.node, asker.call());
+        hear(self, Event::RenewalAnswered { node, call });
         match (asker, renewed) {
             (Asker::Member(call), renewed) => self.renewed_for_member(call, renewed),
             (Asker::Client(call), Ok((incarnation, ttl))) => {

@@ -19,7 +19,7 @@ impl Host {
             return;
         }
         let request = match ask {
-            Ask::Renew { id } => return self.renew(Asker::Client(call), id),
+            Ask::Renew { id } => return self.ask_to_renew(Asker::Client(call), id),
             Ask::TimeToLive { id } => return self.tell_time_to_live(call, id),
             Ask::Grant { id, ttl } => match self.lessor.admit_ttl(ttl) {
                 Ok(ttl) => Request::Grant { id, ttl },

@@ -52,6 +52,9 @@ pub(super) fn spoil(config: &mut LessorConfig) {
     if probe::is_planted("checkpoints-multiply") {
         config.checkpoint_interval /= 4;
     }
+    if probe::is_planted("checkpoints-too-seldom") {
+        config.checkpoint_interval *= 4;
+    }
     if probe::is_planted("retried-too-soon") {
         config.expired_lease_retry_interval /= 2;
     }
