@@ -66,6 +66,30 @@ pub const BUGS: &[Bug] = &[
         "lost-checkpoint-blocks",
         "a checkpoint whose proposal got lost keeps later ones away",
     ),
+    bug(
+        "a-millisecond-early",
+        "a lease that is granted or taken over is counted a millisecond short",
+    ),
+    bug(
+        "woken-late",
+        "the lessor says too late when the next lease is due",
+    ),
+    bug(
+        "retries-escape-the-rate",
+        "the revoke rate does not count a lease that is delivered again",
+    ),
+    bug(
+        "failed-commit-ends-waits",
+        "who waits for a lease is told that it is gone although its revoke was not written",
+    ),
+    bug(
+        "stop-forgets-waiters",
+        "who waits for a lease is told nothing at a stop",
+    ),
+    bug(
+        "never-at-rest",
+        "the lessor wants to be driven again at once",
+    ),
     // In the member's store.
     bug("remaining-lost", "a restart forgets the remaining TTLs"),
     bug(
@@ -109,6 +133,14 @@ pub const BUGS: &[Bug] = &[
     bug(
         "retried-too-soon",
         "an expired lease is delivered again before the retry interval is over",
+    ),
+    bug(
+        "retried-a-bit-too-soon",
+        "an expired lease is delivered again a millisecond before the retry interval is over",
+    ),
+    bug(
+        "writes-wait-longer",
+        "batched writes wait longer than the commit interval",
     ),
     bug(
         "epoch-unfenced",
@@ -212,6 +244,6 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), BUGS.len());
-        assert!(BUGS.len() >= 46);
+        assert!(BUGS.len() >= 54);
     }
 }

@@ -73,6 +73,12 @@ pub enum Event {
         /// Which.
         node: usize,
     },
+    /// Something was done to a member's disk: it may fail, lose power or be slow until the member
+    /// starts anew.
+    DiskHarmed {
+        /// Whose.
+        node: usize,
+    },
     /// A member's clock was set back; for so long it will seem to stand still.
     ClockSetBack {
         /// Whose.
@@ -201,6 +207,24 @@ pub enum Event {
         /// The lease.
         name: Name,
     },
+    /// A member's own clock, as its lessor has read it for what it does next.
+    Read {
+        /// Which member.
+        node: usize,
+        /// The time.
+        clock: OwnTime,
+        /// Whether the member has come when it was to.
+        is_punctual: bool,
+    },
+    /// A primary has counted a lease anew: it is there until this time of the primary's own clock.
+    Counted {
+        /// Which member.
+        node: usize,
+        /// The lease.
+        name: Name,
+        /// The time.
+        until: OwnTime,
+    },
     /// A primary has delivered a lease as expired.
     Delivered {
         /// Which.
@@ -262,6 +286,19 @@ pub enum Event {
         /// When it ends at the latest.
         until_ms: u64,
     },
+    /// What the lessor of a member says to a renewal that waits for the end of a lease.
+    WaitTold {
+        /// Where.
+        node: usize,
+        /// The lease.
+        name: Name,
+        /// The answer.
+        told: Told,
+        /// Whether the lease is there.
+        is_there: bool,
+        /// Whether the member runs, and is the primary that it was when the wait began.
+        is_primary: bool,
+    },
     /// Such a wait is over.
     WaitEnded {
         /// Where.
@@ -300,6 +337,36 @@ pub enum Event {
     },
 }
 
+/// A time of a member's own clock, in milliseconds. A clock that is behind where it was leaves open
+/// what the lessor has taken for the time: it is between the two.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+pub struct OwnTime {
+    /// At least.
+    pub from_ms: u64,
+    /// At most.
+    pub to_ms: u64,
+}
+
+impl OwnTime {
+    /// So much later.
+    #[must_use]
+    pub const fn plus(self, span_ms: u64) -> Self {
+        Self {
+            from_ms: self.from_ms + span_ms,
+            to_ms: self.to_ms + span_ms,
+        }
+    }
+
+    /// The later of two times.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        Self {
+            from_ms: self.from_ms.max(other.from_ms),
+            to_ms: self.to_ms.max(other.to_ms),
+        }
+    }
+}
+
 /// What an attempt to renew a lease comes to.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -312,6 +379,18 @@ pub enum Came {
     Expiring,
     /// Something else is wrong.
     Refused,
+}
+
+/// What a lessor says to somebody who waits for the end of a lease.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Told {
+    /// Nothing: the wait goes on.
+    Nothing,
+    /// The lease is gone.
+    Gone,
+    /// This is no primary, or not any more.
+    NotPrimary,
 }
 
 /// How a member's process ends.
@@ -331,10 +410,18 @@ pub struct Glance {
     pub node: usize,
     /// The epoch that it is the primary of.
     pub primary: Option<u64>,
+    /// Its own clock.
+    pub clock: OwnTime,
     /// The newest epoch that it has applied.
     pub epoch: u64,
     /// How many callers wait inside of the lessor.
     pub waiting: usize,
+    /// How many of them the host knows.
+    pub waits: usize,
+    /// How often the lessor was driven since the member started.
+    pub ticks: u64,
+    /// How many letters the member has read since then, and leases it has taken as expired.
+    pub changes: u64,
     /// Whether it delivers expired leases: nothing suspends that, and the host takes them.
     pub expires: bool,
     /// Its leases by id: the name, what remains (`None` while it is no primary), and the TTL.

@@ -22,7 +22,7 @@ mod world;
 
 pub use bugs::{BUGS, Bug};
 pub use checkers::Checker;
-pub use event::{Came, Event, Exit, Glance, Name};
+pub use event::{Came, Event, Exit, Glance, Name, OwnTime, Told};
 pub use marks::{MARKS, RARE_MARKS};
 pub use plan::{Action, End, Parameters, Plan, Profile, Timed};
 pub use recorder::{Recorder, Report, Traced, Violation, take_trace};

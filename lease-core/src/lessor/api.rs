@@ -3,6 +3,7 @@ use std::time::Duration;
 use super::state::State;
 use super::{BackendLessor, CheckpointMode, ExpiredLeases};
 use crate::lessor_trait::Lessor;
+use crate::probe::planted;
 use crate::sync::Arc;
 use crate::{
     Backend, BackendError, Checkpoint, Checkpointer, Epoch, ExpiredBatch, Lease, LeaseError,
@@ -132,7 +133,14 @@ impl Lessor for BackendLessor {
             self.shared.drive_expiry();
             self.shared.drive_checkpoints();
             self.shared.drive_flush();
-            return self.shared.state.with(State::rest);
+            let next = self.shared.state.with(State::rest);
+            if planted!("never-at-rest") {
+                return Some(Timestamp::ZERO);
+            }
+            if planted!("woken-late") {
+                return next.map(|next| next.saturating_add(Duration::from_millis(100)));
+            }
+            return next;
         }
         self.shared.next_wakeup()
     }

@@ -4,6 +4,8 @@ use super::LessorCore;
 use super::claims::Obstacle;
 use super::decision::Decision;
 use super::effect::Effect;
+use super::ticket::TicketOutcome;
+use crate::probe::planted;
 use crate::{Answer, Command, Revoked, WriteBatch};
 
 /// A command that was not decided, because one that is decided and not applied yet has a claim on a
@@ -147,6 +149,11 @@ impl LessorCore {
     /// ```
     pub fn abandon(&mut self, decision: Decision) -> Command {
         self.unclaim(&decision);
+        if planted!("failed-commit-ends-waits") {
+            for id in decision.revoked() {
+                self.tickets.resolve(*id, TicketOutcome::Revoked);
+            }
+        }
         decision.command
     }
 

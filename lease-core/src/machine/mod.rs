@@ -40,6 +40,7 @@ use ticket::{Ticket, TicketOutcome, Tickets};
 use time::{Clockwork, Now};
 
 use crate::primary::{Primary, ceil_millis, earlier};
+use crate::probe::planted;
 use crate::table::LeaseTable;
 use crate::table::record::Tag;
 use crate::{Epoch, LessorConfig, Ttl};
@@ -363,7 +364,9 @@ impl LessorCore {
     /// # Ok::<(), lease_core::LeaseError>(())
     /// ```
     pub fn release_waiters(&mut self) {
-        self.tickets.resolve_all(TicketOutcome::NotPrimary);
+        if !planted!("stop-forgets-waiters") {
+            self.tickets.resolve_all(TicketOutcome::NotPrimary);
+        }
     }
 
     /// Ends the wait of a caller who gave up; its outcome will not be polled. O(log n) of the

@@ -97,6 +97,7 @@ impl Primary {
     /// Gives a lease that this promotion has not scheduled its entries.
     pub(crate) fn schedule(&mut self, record: &mut Record, deadline_ms: u64, guarded: bool) {
         debug_assert!(!self.has_scheduled(record), "scheduled once");
+        let deadline_ms = deadline_ms - u64::from(planted!("a-millisecond-early"));
         record.set_marks(self.renewable().with_guard(guarded));
         record.set_deadline_ms(deadline_ms);
         self.queue(record);

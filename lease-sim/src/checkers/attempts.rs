@@ -1,52 +1,49 @@
 use std::collections::BTreeMap;
 
 use super::Checker;
-use crate::event::{Event, Name};
+use crate::event::{Event, Name, OwnTime};
 use crate::plan::Parameters;
 
 /// INV-9: attempts to revoke an expired lease follow each other one by one. The next one comes when
 /// the retry interval has passed since the host took the last one, or a quarter of it since the host
-/// knew that it had failed; not before.
+/// knew that it had failed; not a millisecond before, by the primary's own clock.
 #[derive(Debug)]
 pub struct Attempts {
     retry_ms: u64,
     failed_retry_ms: u64,
     last: BTreeMap<(Name, u64), Last>,
+    // What each member took for the time when it last did something.
+    read: BTreeMap<usize, OwnTime>,
 }
 
 /// The last attempt at a lease in an epoch.
 #[derive(Clone, Copy, Debug)]
 struct Last {
     attempt: u32,
-    taken_ms: u64,
-    // The last failure that the host has reported, and which attempt was the last then.
-    failed: Option<(u64, u32)>,
+    taken: OwnTime,
+    // The first failure that the host has reported since an attempt, and which one. It may be that of
+    // an earlier one, which the lessor cannot tell.
+    failed: Option<(OwnTime, u32)>,
 }
 
-/// The rounding of two times, each of another clock.
-const ROUNDING_MS: u64 = 2;
-
 impl Attempts {
-    /// A checker that knows the retry interval, up to the error of the clocks.
+    /// A checker that knows the retry interval.
     #[must_use]
     pub fn new(parameters: &Parameters) -> Self {
-        let at_least = |span_ms| {
-            let error_ms = parameters.clock_error_ms(span_ms) + ROUNDING_MS;
-            span_ms.saturating_sub(error_ms)
-        };
         Self {
-            retry_ms: at_least(parameters.retry_interval_ms),
-            failed_retry_ms: at_least(parameters.retry_interval_ms / 4),
+            retry_ms: parameters.retry_interval_ms,
+            failed_retry_ms: parameters.retry_interval_ms / 4,
             last: BTreeMap::new(),
+            read: BTreeMap::new(),
         }
     }
 
-    fn is_early(&self, at_ms: u64, last: Last) -> bool {
-        let is_after_failure = last.failed.is_some_and(|(failed_ms, attempt)| {
+    fn is_early(&self, now: OwnTime, last: Last) -> bool {
+        let is_after_failure = last.failed.is_some_and(|(failed, attempt)| {
             // The attempt behind the failed one may have been on its way to the host then.
-            attempt + 1 >= last.attempt && at_ms >= failed_ms + self.failed_retry_ms
+            attempt + 1 >= last.attempt && now.to_ms >= failed.from_ms + self.failed_retry_ms
         });
-        at_ms < last.taken_ms + self.retry_ms && !is_after_failure
+        now.to_ms < last.taken.from_ms + self.retry_ms && !is_after_failure
     }
 }
 
@@ -55,21 +52,23 @@ impl Checker for Attempts {
         "INV-9 attempts one by one"
     }
 
-    fn hear(&mut self, at_ms: u64, event: &Event) -> Option<String> {
+    fn hear(&mut self, _: u64, event: &Event) -> Option<String> {
         match event {
+            Event::Read { node, clock, .. } => drop(self.read.insert(*node, *clock)),
             Event::Delivered {
+                node,
                 epoch,
                 name,
                 attempt,
-                ..
             } => {
+                let now = self.read.get(node).copied().unwrap_or_default();
                 let last = self.last.get(&(*name, *epoch)).copied();
-                let now = Last {
+                let next = Last {
                     attempt: *attempt,
-                    taken_ms: at_ms,
+                    taken: now,
                     failed: last.and_then(|last| last.failed),
                 };
-                self.last.insert((*name, *epoch), now);
+                self.last.insert((*name, *epoch), next);
                 let expected = last.map_or(0, |last| last.attempt + 1);
                 if *attempt != expected {
                     return Some(format!(
@@ -77,27 +76,32 @@ impl Checker for Attempts {
                          place of {expected}"
                     ));
                 }
-                let last = last.filter(|last| self.is_early(at_ms, *last))?;
-                let taken_ms = last.taken_ms;
-                Some(format!(
-                    "{name:?} was delivered again although its batch was taken at {taken_ms} ms"
-                ))
+                let last = last.filter(|last| self.is_early(now, *last))?;
+                return Some(format!(
+                    "{name:?} was delivered again at {} ms of its primary's clock although its \
+                     batch was taken at {} ms",
+                    now.to_ms, last.taken.from_ms
+                ));
             }
-            Event::AttemptFailed { epoch, name, .. } => {
+            Event::AttemptFailed { node, epoch, name } => {
+                let now = self.read.get(node).copied().unwrap_or_default();
                 if let Some(last) = self.last.get_mut(&(*name, *epoch)) {
-                    last.failed = Some((at_ms, last.attempt));
+                    let is_of_earlier = |(_, attempt): &(OwnTime, u32)| *attempt < last.attempt;
+                    if last.failed.as_ref().is_none_or(is_of_earlier) {
+                        last.failed = Some((now, last.attempt));
+                    }
                 }
-                None
             }
-            _ => None,
+            _ => {}
         }
+        None
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checkers::testing::{name, objects, parameters};
+    use crate::checkers::testing::{self, name, parameters};
 
     fn checker() -> Attempts {
         let mut parameters = parameters();
@@ -105,41 +109,70 @@ mod tests {
         Attempts::new(&parameters)
     }
 
-    fn delivered(at_ms: u64, attempt: u32) -> (u64, Event) {
+    fn at(at_ms: u64, event: Event) -> [Event; 2] {
+        let clock = OwnTime {
+            from_ms: at_ms,
+            to_ms: at_ms,
+        };
+        [testing::read(clock), event]
+    }
+
+    fn delivered(at_ms: u64, attempt: u32) -> [Event; 2] {
         let event = Event::Delivered {
             node: 0,
             epoch: 1,
             name: name(1, 1),
             attempt,
         };
-        (at_ms, event)
+        at(at_ms, event)
     }
 
-    fn failed(at_ms: u64) -> (u64, Event) {
+    fn failed(at_ms: u64) -> [Event; 2] {
         let event = Event::AttemptFailed {
             node: 0,
             epoch: 1,
             name: name(1, 1),
         };
-        (at_ms, event)
+        at(at_ms, event)
+    }
+
+    fn objects(checker: Attempts, history: &[[Event; 2]]) -> bool {
+        let events = history.iter().flatten().cloned();
+        let history: Vec<_> = events.map(|event| (0, event)).collect();
+        testing::objects(checker, &history)
     }
 
     #[test]
     fn objects_to_an_attempt_before_its_time() {
-        assert!(objects(checker(), &[delivered(0, 0), delivered(1_997, 1)]));
-        assert!(!objects(checker(), &[delivered(0, 0), delivered(1_998, 1)]));
+        assert!(objects(checker(), &[delivered(0, 0), delivered(1_999, 1)]));
+        assert!(!objects(checker(), &[delivered(0, 0), delivered(2_000, 1)]));
     }
 
     #[test]
     fn a_failure_brings_the_next_attempt_forward() {
         let next = |at_ms| [delivered(0, 0), failed(100), delivered(at_ms, 1)];
-        assert!(objects(checker(), &next(597)));
-        assert!(!objects(checker(), &next(598)));
-        let mut late = next(598).to_vec();
-        late.extend([delivered(600, 2)]);
+        assert!(objects(checker(), &next(599)));
+        assert!(!objects(checker(), &next(600)));
+        let mut late = next(600).to_vec();
+        late.extend([delivered(601, 2)]);
         assert!(!objects(checker(), &late), "it may have been on its way");
         late.extend([delivered(602, 3)]);
         assert!(objects(checker(), &late), "only one was");
+    }
+
+    #[test]
+    fn the_first_report_after_an_attempt_counts() {
+        let next = |at_ms| {
+            let reports = [failed(100), failed(300)];
+            [
+                delivered(0, 0),
+                reports[0].clone(),
+                reports[1].clone(),
+                delivered(at_ms, 1),
+            ]
+        };
+        assert!(objects(checker(), &next(599)));
+        assert!(!objects(checker(), &next(600)));
     }
 
     #[test]

@@ -1,9 +1,10 @@
 use std::collections::BTreeMap;
 
 use super::Checker;
-use crate::event::{Event, Glance};
+use crate::event::{Event, Glance, Told};
 
-/// INV-5: every wait ends by its deadline, and none survives the end of the promotion.
+/// INV-5: every wait ends by its deadline, and none survives the end of the promotion. What whoever
+/// waits is told is so, and he is told as soon as it is; the waits of the lessor are those of the host.
 #[derive(Debug, Default)]
 pub struct BoundedWaits {
     until_ms: BTreeMap<(usize, u64), u64>,
@@ -26,6 +27,27 @@ impl Checker for BoundedWaits {
             } => drop(self.until_ms.insert((*node, *wait), *until_ms)),
             Event::WaitEnded { node, wait } => drop(self.until_ms.remove(&(*node, *wait))),
             Event::Ended { node, .. } => self.until_ms.retain(|(of, _), _| of != node),
+            Event::WaitTold {
+                node,
+                name,
+                told,
+                is_there,
+                is_primary,
+            } => {
+                let is_so = match told {
+                    Told::Nothing => *is_there && *is_primary,
+                    Told::Gone => !is_there,
+                    Told::NotPrimary => !is_primary,
+                };
+                let state = match (is_there, is_primary) {
+                    (true, true) => "it is there, and nothing has changed",
+                    (true, false) => "the member is no primary any more, or has stopped",
+                    (false, _) => "it is gone",
+                };
+                return (!is_so).then(|| {
+                    format!("who waits for {name:?} on node {node} is told {told:?}: {state}")
+                });
+            }
             _ => {}
         }
         None
@@ -38,6 +60,12 @@ impl Checker for BoundedWaits {
             let waiting = glance.waiting;
             return Some(format!("node {node} is no primary and {waiting} wait"));
         }
+        if glance.primary.is_some() && glance.waiting != glance.waits {
+            let Glance { waiting, waits, .. } = glance;
+            return Some(format!(
+                "{waiting} wait inside of the lessor of node {node}, and {waits} outside of it"
+            ));
+        }
         let late = waits.find(|(_, until_ms)| **until_ms + SLACK_MS < at_ms);
         late.map(|((_, wait), until_ms)| {
             format!("wait {wait} at node {node} was to end at {until_ms} ms")
@@ -48,7 +76,7 @@ impl Checker for BoundedWaits {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checkers::testing::{primary, verdict};
+    use crate::checkers::testing::{name, primary, verdict};
 
     fn began() -> Event {
         Event::WaitBegan {
@@ -73,10 +101,47 @@ mod tests {
     }
 
     #[test]
+    fn objects_to_a_wait_that_the_host_does_not_know() {
+        let with = |waits| Glance {
+            waiting: 1,
+            waits,
+            ..primary()
+        };
+        let checker = BoundedWaits::default;
+        for waits in [0, 2] {
+            assert!(verdict(checker(), [(0, with(waits).into())]).is_some());
+        }
+        assert!(verdict(checker(), [(0, with(1).into())]).is_none());
+    }
+
+    #[test]
+    fn objects_to_an_answer_that_is_wrong_or_missing() {
+        let objects = |told, is_there, is_primary| {
+            let event = Event::WaitTold {
+                node: 0,
+                name: name(1, 1),
+                told,
+                is_there,
+                is_primary,
+            };
+            verdict(BoundedWaits::default(), [(0, event.into())]).is_some()
+        };
+        assert!(!objects(Told::Gone, false, true));
+        assert!(!objects(Told::Gone, false, false));
+        assert!(objects(Told::Gone, true, true));
+        assert!(!objects(Told::NotPrimary, true, false));
+        assert!(objects(Told::NotPrimary, true, true));
+        assert!(!objects(Told::Nothing, true, true));
+        assert!(objects(Told::Nothing, true, false));
+        assert!(objects(Told::Nothing, false, true));
+    }
+
+    #[test]
     fn objects_to_a_wait_without_a_primary() {
         let waiting = |primary_epoch| Glance {
             primary: primary_epoch,
             waiting: 1,
+            waits: 1,
             ..primary()
         };
         let checker = BoundedWaits::default;

@@ -1,4 +1,5 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU64;
 
 use super::Checker;
 use crate::event::{Event, Glance, Name};
@@ -10,6 +11,8 @@ use crate::plan::Parameters;
 pub struct ExpiryLiveness {
     parameters: Parameters,
     due: BTreeMap<(usize, Name), Due>,
+    // What a primary has delivered is delivered again a retry interval later.
+    delivered: BTreeSet<(usize, Name)>,
     // Until when the clocks that were set back seem to stand still.
     still_until_ms: BTreeMap<usize, u64>,
 }
@@ -25,7 +28,7 @@ struct Due {
 
 /// What a member may take on top of what follows from rate and retry interval: it knows exactly when
 /// a batch was taken, and a look at it that comes later than it should does not count.
-const SLACK_MS: u64 = 250;
+const SLACK_MS: u64 = 50;
 
 impl ExpiryLiveness {
     /// A checker that knows how fast leases may be revoked.
@@ -34,6 +37,7 @@ impl ExpiryLiveness {
         Self {
             parameters: parameters.clone(),
             due: BTreeMap::new(),
+            delivered: BTreeSet::new(),
             still_until_ms: BTreeMap::new(),
         }
     }
@@ -44,10 +48,13 @@ impl ExpiryLiveness {
         still_until_ms.unwrap_or(0).max(at_ms)
     }
 
-    fn bound_ms(&self, leases: usize) -> u64 {
+    fn bound_ms(&self, due: Due, is_again: bool) -> u64 {
         let rate = u64::from(self.parameters.revoke_rate_per_sec);
-        let throttled_ms = (1000 * leases as u64).checked_div(rate);
-        let span_ms = throttled_ms.unwrap_or(0) + self.parameters.retry_interval_ms;
+        // The permits of the second before may be used up, by leases that are gone.
+        let seconds = |rate: NonZeroU64| (due.leases as u64).div_ceil(rate.get());
+        let throttled_ms = NonZeroU64::new(rate).map(|rate| 1000 * seconds(rate));
+        let retry_ms = self.parameters.retry_interval_ms * u64::from(is_again);
+        let span_ms = throttled_ms.unwrap_or(0) + retry_ms;
         span_ms + self.parameters.clock_error_ms(span_ms) + SLACK_MS
     }
 }
@@ -65,10 +72,16 @@ impl Checker for ExpiryLiveness {
                     leases: 0,
                 };
                 self.due.insert((*node, *name), due);
+                self.delivered.insert((*node, *name));
                 None
             }
-            Event::Paused { node } | Event::Ended { node, .. } | Event::Demoted { node } => {
+            Event::Paused { node } => {
                 self.due.retain(|(of, _), _| of != node);
+                None
+            }
+            Event::Ended { node, .. } | Event::Demoted { node } => {
+                self.due.retain(|(of, _), _| of != node);
+                self.delivered.retain(|(of, _)| of != node);
                 None
             }
             Event::ClockSetBack { node, by_ms } => {
@@ -108,8 +121,9 @@ impl Checker for ExpiryLiveness {
             let due = self.due.entry((node, *name));
             let due = due.or_insert(Due { since_ms, leases });
             due.leases = due.leases.max(leases);
-            let Due { since_ms, leases } = *due;
-            if at_ms > since_ms + self.bound_ms(leases) {
+            let due @ Due { since_ms, .. } = *due;
+            let is_again = self.delivered.contains(&(node, *name));
+            if at_ms > since_ms + self.bound_ms(due, is_again) {
                 return Some(format!(
                     "{name:?} is due on node {node} and nothing has happened since {since_ms} ms"
                 ));
@@ -165,9 +179,9 @@ mod tests {
 
     #[test]
     fn objects_to_a_lease_that_is_due_and_stays() {
-        assert!(verdict(checker(), [(0, with(0)), (3_251, with(0))]).is_some());
-        assert!(verdict(checker(), [(0, with(0)), (3_250, with(0))]).is_none());
-        let renewed = [(0, with(0)), (1_000, with(9)), (4_000, with(0))];
+        assert!(verdict(checker(), [(0, with(0)), (51, with(0))]).is_some());
+        assert!(verdict(checker(), [(0, with(0)), (50, with(0))]).is_none());
+        let renewed = [(0, with(0)), (40, with(9)), (80, with(0))];
         assert!(verdict(checker(), renewed).is_none());
     }
 
@@ -184,16 +198,25 @@ mod tests {
             })
         };
         let checker = || ExpiryLiveness::new(&parameters);
-        assert!(verdict(checker(), [(0, look(4)), (5_250, look(0))]).is_none());
-        assert!(verdict(checker(), [(0, look(4)), (5_251, look(0))]).is_some());
-        assert!(verdict(checker(), [(0, look(0)), (1_251, look(0))]).is_some());
+        assert!(verdict(checker(), [(0, look(4)), (5_050, look(0))]).is_none());
+        assert!(verdict(checker(), [(0, look(4)), (5_051, look(0))]).is_some());
+        assert!(verdict(checker(), [(0, look(0)), (1_051, look(0))]).is_some());
+    }
+
+    #[test]
+    fn the_permits_of_a_second_may_be_used_up() {
+        let mut parameters = parameters();
+        parameters.revoke_rate_per_sec = 3;
+        let checker = || ExpiryLiveness::new(&parameters);
+        assert!(verdict(checker(), [(0, with(0)), (1_050, with(0))]).is_none());
+        assert!(verdict(checker(), [(0, with(0)), (1_051, with(0))]).is_some());
     }
 
     #[test]
     fn objects_to_a_lease_that_is_not_delivered_again() {
-        let late = [(0, with(0)), (1_000, delivered()), (4_251, with(0))];
+        let late = [(1_000, with(0)), (1_000, delivered()), (4_051, with(0))];
         assert!(verdict(checker(), late).is_some());
-        let in_time = [(0, with(0)), (1_000, delivered()), (4_250, with(0))];
+        let in_time = [(1_000, with(0)), (1_000, delivered()), (4_050, with(0))];
         assert!(verdict(checker(), in_time).is_none());
     }
 
@@ -221,8 +244,8 @@ mod tests {
                     (at_ms, with(0)),
                 ]
             };
-            assert!(verdict(checker(), late(3_250 + 500)).is_none());
-            assert!(verdict(checker(), late(3_250 + 502)).is_some());
+            assert!(verdict(checker(), late(50 + 500)).is_none());
+            assert!(verdict(checker(), late(50 + 502)).is_some());
         }
     }
 
@@ -230,7 +253,7 @@ mod tests {
     fn a_member_that_may_not_expire_owes_nothing() {
         let mut suspended = primary();
         suspended.expires = false;
-        let history = [(0, with(0)), (2_000, suspended.into()), (2_100, with(0))];
+        let history = [(0, with(0)), (40, suspended.into()), (80, with(0))];
         assert!(verdict(checker(), history).is_none());
     }
 

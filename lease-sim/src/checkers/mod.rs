@@ -12,6 +12,9 @@ mod expiry_liveness;
 mod fencing;
 mod honest_ttl;
 mod one_primary;
+mod own_clock;
+mod punctual;
+mod quiet_ticks;
 mod renew_excludes_expiry;
 mod renewal_liveness;
 mod revoke_rate;
@@ -32,6 +35,9 @@ pub use expiry_liveness::ExpiryLiveness;
 pub use fencing::Fencing;
 pub use honest_ttl::HonestTtl;
 pub use one_primary::OnePrimary;
+pub use own_clock::OwnClock;
+pub use punctual::Punctual;
+pub use quiet_ticks::QuietTicks;
 pub use renew_excludes_expiry::RenewExcludesExpiry;
 pub use renewal_liveness::RenewalLiveness;
 pub use revoke_rate::RevokeRate;
@@ -60,6 +66,7 @@ pub trait Checker: Send {
 pub fn all(parameters: &Parameters) -> Vec<Box<dyn Checker>> {
     vec![
         Box::new(EarlyLoss::new(parameters)),
+        Box::new(OwnClock::default()),
         Box::new(RenewExcludesExpiry::default()),
         Box::new(Fencing::default()),
         Box::new(OnePrimary::default()),
@@ -67,7 +74,9 @@ pub fn all(parameters: &Parameters) -> Vec<Box<dyn Checker>> {
         Box::new(SameState::default()),
         Box::new(Sound),
         Box::new(ExpiryLiveness::new(parameters)),
+        Box::new(Punctual::new(parameters)),
         Box::new(Attempts::new(parameters)),
+        Box::new(QuietTicks::default()),
         Box::new(CheckpointFreshness::default()),
         Box::new(CheckpointBudget::new(parameters)),
         Box::new(CheckpointLiveness::new(parameters)),

@@ -1,7 +1,7 @@
 //! Hand-made histories for the tests of the checkers.
 
 use super::Checker;
-use crate::event::{Event, Glance, Name};
+use crate::event::{Event, Glance, Name, OwnTime};
 use crate::plan::{Parameters, Plan, Profile};
 
 pub(crate) const fn name(lease: i64, incarnation: u64) -> Name {
@@ -20,10 +20,23 @@ pub(crate) fn primary() -> Glance {
     Glance {
         node: 0,
         primary: Some(1),
+        clock: OwnTime::default(),
         epoch: 1,
         waiting: 0,
+        waits: 0,
+        ticks: 0,
+        changes: 0,
         expires: true,
         leases: Vec::new(),
+    }
+}
+
+/// A member that has come in time reads its clock.
+pub(crate) const fn read(clock: OwnTime) -> Event {
+    Event::Read {
+        node: 0,
+        clock,
+        is_punctual: true,
     }
 }
 

@@ -5,6 +5,8 @@ use std::time::Duration;
 use lease_core::{Clock, Timestamp};
 use madsim::time::TimeHandle;
 
+use crate::event::OwnTime;
+
 /// A member's own clock: it starts somewhere, runs fast or slow, and can be set back.
 #[derive(Clone)]
 pub(super) struct SimClock {
@@ -12,7 +14,18 @@ pub(super) struct SimClock {
     drift_ppm: i32,
     origin_ns: u64,
     back_ns: Arc<AtomicU64>,
+    // The latest reading that the lessor has had of it.
+    read_ns: Arc<AtomicU64>,
 }
+
+/// Whether a time counts from the millisecond that has begun, or from the one that comes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Round {
+    Down,
+    Up,
+}
+
+const NANOS_PER_MS: u64 = 1_000_000;
 
 const PPM: u64 = 1_000_000;
 
@@ -24,6 +37,26 @@ impl SimClock {
             // Far from zero, so that it can be set back, and another one for each member.
             origin_ns: (1 + node as u64) * 1_000_000_000_000_000,
             back_ns: Arc::default(),
+            read_ns: Arc::default(),
+        }
+    }
+
+    /// A new lessor has read nothing.
+    pub(super) fn forget_readings(&self) {
+        self.read_ns.store(0, Ordering::Relaxed);
+    }
+
+    /// What a lessor that reads the clock now takes for the time.
+    pub(super) fn own_time(&self, round: Round) -> OwnTime {
+        let from = self.reading();
+        let to = from.max(self.read_ns.load(Ordering::Relaxed));
+        let rounded = |nanos: u64| match round {
+            Round::Down => nanos / NANOS_PER_MS,
+            Round::Up => nanos.div_ceil(NANOS_PER_MS),
+        };
+        OwnTime {
+            from_ms: rounded(from),
+            to_ms: rounded(to),
         }
     }
 
@@ -34,19 +67,29 @@ impl SimClock {
 
     /// How long it takes, in the world's time, until the clock shows `at`; never less.
     pub(super) fn time_until(&self, at: Timestamp) -> Duration {
-        let left = at.saturating_duration_since(self.now()).as_nanos() as u64;
+        let now = Timestamp::from_nanos(self.reading());
+        let left = at.saturating_duration_since(now).as_nanos() as u64;
         let rate = PPM.saturating_add_signed(i64::from(self.drift_ppm));
         let scaled = u128::from(left) * u128::from(PPM) / u128::from(rate);
         Duration::from_nanos(u64::try_from(scaled).unwrap_or(u64::MAX).saturating_add(1))
     }
 }
 
-impl Clock for SimClock {
-    fn now(&self) -> Timestamp {
+impl SimClock {
+    /// What it shows, in nanoseconds.
+    pub(super) fn reading(&self) -> u64 {
         let elapsed = self.time.elapsed().as_nanos() as i128;
         let drifted = elapsed + elapsed * i128::from(self.drift_ppm) / i128::from(PPM);
         let back = i128::from(self.back_ns.load(Ordering::Relaxed));
         let shown = i128::from(self.origin_ns) + drifted - back;
-        Timestamp::from_nanos(u64::try_from(shown).unwrap_or(0))
+        u64::try_from(shown).unwrap_or(0)
+    }
+}
+
+impl Clock for SimClock {
+    fn now(&self) -> Timestamp {
+        let reading = self.reading();
+        self.read_ns.fetch_max(reading, Ordering::Relaxed);
+        Timestamp::from_nanos(reading)
     }
 }

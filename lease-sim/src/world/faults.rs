@@ -91,6 +91,7 @@ impl World {
                 for_ms,
             } => {
                 lock(&self.members[node].status).slow_by = millis(by_ms);
+                self.hear(Event::DiskHarmed { node });
                 self.after_fault(node, for_ms, move |world| {
                     lock(&world.members[node].status).slow_by = Duration::ZERO;
                 });
@@ -267,6 +268,7 @@ impl World {
 
     fn harm_disk(&self, node: usize) {
         lock(&self.members[node].status).has_bad_disk = true;
+        self.hear(Event::DiskHarmed { node });
     }
 
     /// Has the member that is furthest send its state; until then the other one hears nothing of

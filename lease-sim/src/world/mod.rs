@@ -16,18 +16,19 @@ use std::time::Duration;
 use futures::channel::oneshot;
 use futures::future::select;
 use futures::pin_mut;
-use lease_core::probe;
+use lease_core::{Ttl, probe};
 use madsim::runtime::{Handle, NodeHandle};
 use madsim::time::{TimeHandle, sleep};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use self::client::Clients;
+use self::clock::Round;
 use self::log::Log;
 use self::member::Member;
 use self::net::Network;
 use crate::Options;
-use crate::event::{Event, Glance};
+use crate::event::{Event, Glance, Name};
 use crate::plan::{Parameters, Plan};
 use crate::recorder::{Recorder, Report};
 
@@ -133,6 +134,19 @@ impl World {
 
     fn has_objected(&self) -> bool {
         lock(&self.recorder).has_objected()
+    }
+
+    /// Tells the checkers that a primary counts a lease for its TTL from now, and maybe longer.
+    fn hear_counted(&self, node: usize, name: Name, left: Ttl, more: Duration) {
+        let now = self.members[node].clock.own_time(Round::Up);
+        let until = now.plus(left.as_secs() * 1000 + more.as_millis() as u64);
+        self.hear(Event::Counted { node, name, until });
+    }
+
+    /// Tells the checkers of a renewal.
+    fn hear_renewed(&self, node: usize, epoch: u64, name: Name, ttl: Ttl) {
+        self.hear_counted(node, name, ttl, Duration::ZERO);
+        self.hear(Event::Renewed { node, epoch, name });
     }
 
     fn now_ms(&self) -> u64 {

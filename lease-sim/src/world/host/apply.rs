@@ -39,6 +39,9 @@ impl Host {
                 );
             }
         }
+        if from_disk && self.applied < self.member().applied() {
+            probe::mark("host: a loss of power takes what was not written");
+        }
         self.member().set_applied(self.applied);
         self.world.tell_up_to(self.applied);
         hear(
@@ -135,6 +138,7 @@ impl Host {
                 digest: self.digest(),
             },
         );
+        self.tell_granted(&outcome, &entry.request);
         if self.world.is_first_to_apply(index) {
             self.tell(entry, &outcome, &before);
         }
@@ -207,6 +211,18 @@ impl Host {
         };
         let incarnation = |id| self.lessor.lookup(id).map(|lease| lease.incarnation());
         ids.into_iter().map(incarnation).collect()
+    }
+
+    /// Tells the checkers how long a lease lasts that a primary has granted.
+    fn tell_granted(&self, outcome: &Outcome, request: &Request) {
+        if let Outcome::Answer(Answer::Granted(Ok(incarnation))) = outcome
+            && let Request::Grant { id, ttl } = request
+            && self.lessor.primary_epoch().is_some()
+        {
+            let name = Name::new(*id, *incarnation);
+            let no_more = Duration::ZERO;
+            self.world.hear_counted(self.node, name, *ttl, no_more);
+        }
     }
 
     /// Tells the checkers what an entry did; the first member that applies it does.

@@ -1,10 +1,12 @@
-use lease_core::{
-    AttemptOutcome, CheckpointBatch, Clock, ExpiredBatch, Lessor, ProposalOutcome, probe,
-};
+use lease_core::{AttemptOutcome, CheckpointBatch, ExpiredBatch, Lessor, ProposalOutcome, probe};
 
 use super::{Host, Pending, hear};
 use crate::event::{Event, Name};
 use crate::wire::Request;
+use crate::world::clock::Round;
+
+/// Who comes later than this is not measured by when he delivers leases.
+const PROMPT_MS: u64 = 5;
 
 impl Host {
     /// Does what is due, and proposes what the lessor asks for. The lessor must have said when, or have
@@ -12,7 +14,7 @@ impl Host {
     pub(super) fn tick(&mut self) {
         loop {
             if self.is_due() {
-                self.wakeup = self.lessor.tick();
+                self.drive();
             }
             if self.is_lingering() {
                 probe::mark("host: expired leases are not taken");
@@ -32,12 +34,19 @@ impl Host {
         }
     }
 
+    /// Drives the lessor.
+    pub(super) fn drive(&mut self) {
+        self.ticks += 1;
+        self.wakeup = self.lessor.tick();
+    }
+
     fn is_due(&self) -> bool {
-        let now = self.member().clock.precise_now();
-        self.wakeup.is_some_and(|due| due <= now)
+        let now = self.member().clock.reading();
+        self.wakeup.is_some_and(|due| due.as_nanos() <= now)
     }
 
     fn revoke(&mut self, batch: ExpiredBatch) {
+        self.changes += batch.leases.len() as u64;
         let is_again = batch.leases.iter().any(|lease| lease.attempt > 0);
         if is_again && probe::is_planted("expired-never-retried") {
             return;
@@ -46,6 +55,7 @@ impl Host {
         if self.lessor.primary_epoch().map(|epoch| epoch.get()) != Some(epoch) {
             probe::mark("host: a batch of an ended promotion is taken");
         }
+        self.tell_time();
         for lease in &batch.leases {
             let event = Event::Delivered {
                 node: self.node,
@@ -90,8 +100,20 @@ impl Host {
         self.propose(request, Pending::Checkpoints(batch));
     }
 
+    /// Tells the checkers what the lessor takes for the time.
+    fn tell_time(&self) {
+        let clock = self.member().clock.own_time(Round::Down);
+        let event = Event::Read {
+            node: self.node,
+            clock,
+            is_punctual: self.is_punctual(PROMPT_MS),
+        };
+        hear(self, event);
+    }
+
     pub(super) fn attempt_failed(&self, batch: &ExpiredBatch) {
         probe::mark("host: an attempt to revoke is known to have failed");
+        self.tell_time();
         for revocation in batch.revocations() {
             if let Some(fence) = revocation.fence {
                 let failed = AttemptOutcome::Failed;

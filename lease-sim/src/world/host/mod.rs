@@ -68,6 +68,9 @@ struct Host {
     wakeup: Option<Timestamp>,
     // When the next tick was to be.
     planned_ms: u64,
+    // How often the lessor was driven, and what has changed.
+    ticks: u64,
+    changes: u64,
     is_suspended: bool,
     // What the checkers saw last, and when they look again at the latest.
     seen: Option<(u64, Option<Epoch>, LessorStats)>,
@@ -147,7 +150,7 @@ pub(super) async fn run(world: Arc<World>, node: usize) {
             News::Letter(None) => return,
             News::WakeupMoved => {
                 probe::mark("host: a wake-up moves");
-                host.wakeup = host.lessor.tick();
+                host.drive();
             }
             News::Time => {}
         }
@@ -160,6 +163,7 @@ impl Host {
         let redb = RedbBackend::create_with_storage(disk).map_err(LeaseError::Backend)?;
         let around = Surroundings::new(&world, node);
         let backend = Arc::new(Store::new(redb, &around));
+        world.members[node].clock.forget_readings();
         let is_suspended = lock(&world.members[node].status).suspends > 0;
         let mut builder = BackendLessor::builder(backend.clone())
             .config(world.config(node))
@@ -193,6 +197,8 @@ impl Host {
             forwards: Vec::new(),
             serving: BTreeMap::new(),
             planned_ms: world.now_ms(),
+            ticks: 0,
+            changes: 0,
             is_suspended,
             seen: None,
             look_again_ms: 0,
@@ -215,6 +221,7 @@ impl Host {
     }
 
     fn read(&mut self, letter: Letter) {
+        self.changes += 1;
         match letter {
             Letter::Message(End::Log, message) => self.log_says(message),
             Letter::Message(_, Message::Ask { call, ask, forward }) => {
@@ -353,6 +360,10 @@ impl Host {
         self.around.note_stop();
         self.lessor.stop();
         self.lessor.stop();
+        if !self.waits.is_empty() {
+            probe::mark("host: a stop ends a wait");
+        }
+        self.tell_waits(false);
         let how = if is_bad {
             Exit::PowerLost
         } else {
@@ -382,11 +393,15 @@ impl World {
     }
 
     fn durability(&self) -> Durability {
+        let mut interval = Duration::from_millis(self.parameters.commit_interval_ms);
+        if probe::is_planted("writes-wait-longer") {
+            interval *= 3;
+        }
         if self.parameters.durable {
             Durability::EveryCommand
         } else {
             Durability::Batched {
-                interval: Duration::from_millis(self.parameters.commit_interval_ms),
+                interval,
                 max_writes: NonZeroUsize::new(50).expect("not zero"),
             }
         }

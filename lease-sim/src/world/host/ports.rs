@@ -245,13 +245,10 @@ impl Surroundings {
             return;
         };
         match lessor.try_renew(id) {
-            Ok(Renewal::Renewed(_)) => {
+            Ok(Renewal::Renewed(ttl)) => {
                 probe::mark("host: a lease is renewed while its revoke is written");
-                self.world.hear(Event::Renewed {
-                    node: self.node,
-                    epoch: epoch.get(),
-                    name: Name::new(id, lease.incarnation()),
-                });
+                let name = Name::new(id, lease.incarnation());
+                self.world.hear_renewed(self.node, epoch.get(), name, ttl);
             }
             Ok(_) => {}
             Err(error) => self.object(format!(

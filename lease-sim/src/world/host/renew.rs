@@ -4,7 +4,7 @@ use lease_core::{
 
 use super::report::remaining_ms;
 use super::{Host, Pending, hear};
-use crate::event::{Came, Event, Name};
+use crate::event::{Came, Event, Name, Told};
 use crate::plan::End;
 use crate::wire::{Message, Reply, Request};
 
@@ -21,6 +21,8 @@ pub(super) enum Asker {
 pub(super) struct Waiting {
     number: u64,
     asker: Asker,
+    name: Name,
+    epoch: Epoch,
     wait: Wait,
     pub(super) until_ms: u64,
 }
@@ -62,14 +64,8 @@ impl Host {
                     unreachable!("lease {id} was renewed");
                 };
                 let incarnation = lease.incarnation();
-                hear(
-                    self,
-                    Event::Renewed {
-                        node: self.node,
-                        epoch: epoch.get(),
-                        name: Name::new(id, incarnation),
-                    },
-                );
+                let name = Name::new(id, incarnation);
+                self.world.hear_renewed(self.node, epoch.get(), name, ttl);
                 self.confirm(asker, epoch, (incarnation, ttl));
             }
             Ok(Renewal::Reset(checkpoint)) => {
@@ -85,7 +81,7 @@ impl Host {
                 self.propose(request, Pending::Reset { asker, id });
             }
             Ok(_) if probe::is_planted("renew-expiring") => self.acknowledge_wrongly(asker, id),
-            Ok(_) => self.wait(asker, id, until_ms),
+            Ok(_) => self.wait(asker, epoch, id, until_ms),
             Err(error) => self.renewed(asker, Err(error)),
         }
     }
@@ -180,6 +176,7 @@ impl Host {
     /// Ends the waits that are over.
     pub(super) fn poll_waits(&mut self) {
         let now_ms = self.world.now_ms();
+        self.tell_waits(true);
         let mut at = 0;
         while let Some(waiting) = self.waits.get(at) {
             let outcome = waiting.wait.try_outcome();
@@ -194,13 +191,41 @@ impl Host {
         }
     }
 
-    fn wait(&mut self, asker: Asker, id: LeaseId, until_ms: u64) {
-        let Some(wait) = self.lessor.wait(id) else {
+    /// Tells the checkers what the lessor says to whoever waits, where that is news or all is over.
+    pub(super) fn tell_waits(&self, is_running: bool) {
+        for waiting in &self.waits {
+            let id = waiting.wait.lease();
+            let lease = self.lessor.lookup(id);
+            let is_there = lease.is_some_and(|it| Name::new(id, it.incarnation()) == waiting.name);
+            let is_primary = is_running && self.lessor.primary_epoch() == Some(waiting.epoch);
+            let told = match waiting.wait.try_outcome() {
+                None if is_there && is_primary => continue,
+                None => Told::Nothing,
+                Some(TicketOutcome::NotPrimary) => Told::NotPrimary,
+                Some(_) => Told::Gone,
+            };
+            let event = Event::WaitTold {
+                node: self.node,
+                name: waiting.name,
+                told,
+                is_there,
+                is_primary,
+            };
+            hear(self, event);
+        }
+    }
+
+    fn wait(&mut self, asker: Asker, epoch: Epoch, id: LeaseId, until_ms: u64) {
+        let lease = self.lessor.lookup(id);
+        let wait = self.lessor.wait(id).zip(lease);
+        let Some((wait, lease)) = wait else {
             return self.renewed(asker, Err(LeaseError::LeaseNotFound));
         };
         let waiting = Waiting {
             number: self.begin_wait(until_ms),
             asker,
+            name: Name::new(id, lease.incarnation()),
+            epoch,
             wait,
             until_ms,
         };

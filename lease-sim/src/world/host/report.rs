@@ -5,6 +5,7 @@ use lease_core::{Lease, Lessor, probe};
 use super::{Host, PUNCTUAL_MS, hear, lock};
 use crate::event::{Event, Glance, Name};
 use crate::spec::State;
+use crate::world::clock::Round;
 
 /// A member is looked at this often while nothing changes but the time.
 const LOOK_EVERY_MS: u64 = 100;
@@ -51,7 +52,7 @@ impl Host {
         if has_changed {
             self.check();
         }
-        let is_punctual = now_ms <= self.planned_ms + PUNCTUAL_MS;
+        let is_punctual = self.is_punctual(PUNCTUAL_MS);
         if !is_punctual {
             probe::mark("host: a member is held up");
         }
@@ -67,14 +68,23 @@ impl Host {
         let glance = Glance {
             node: self.node,
             primary: self.lessor.primary_epoch().map(|epoch| epoch.get()),
+            clock: self.member().clock.own_time(Round::Down),
             epoch: self.epoch(),
             waiting: stats.waiting,
+            waits: self.waits.len(),
+            ticks: self.ticks,
+            changes: self.changes,
             expires: is_punctual && !self.is_suspended && !self.is_lingering(),
             leases: shown.collect(),
         };
         let ids = leases.iter().map(|lease| lease.id().get());
         *lock(&self.member().leases) = ids.collect();
         self.world.look(&glance);
+    }
+
+    /// Whether it has come at most so much later than it was to.
+    pub(super) fn is_punctual(&self, late_ms: u64) -> bool {
+        self.world.now_ms() <= self.planned_ms + late_ms
     }
 
     fn check(&self) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 use lease_core::{Epoch, probe};
 
 use super::{Host, hear, lock};
-use crate::event::Event;
+use crate::event::{Event, Name};
 use crate::world::member::Letter;
 
 impl Host {
@@ -46,6 +46,19 @@ impl Host {
             lock(&self.member().status).primary = Some(epoch);
             let node = self.node;
             hear(self, Event::Promoted { node, epoch });
+            self.tell_counted();
+        }
+    }
+
+    /// Tells the checkers how long each lease lasts after a promotion.
+    fn tell_counted(&self) {
+        let extend = self.world.parameters.extend();
+        for row in self.lessor.rows() {
+            if let Some(incarnation) = row.incarnation {
+                let name = Name::new(row.id, incarnation);
+                let left = row.remaining.unwrap_or(row.ttl);
+                self.world.hear_counted(self.node, name, left, extend);
+            }
         }
     }
 

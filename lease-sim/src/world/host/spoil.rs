@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use lease_core::{Command, Epoch, Incarnation, LeaseId, Lessor, LessorConfig, Ttl, probe};
 
 use super::Host;
@@ -57,5 +59,8 @@ pub(super) fn spoil(config: &mut LessorConfig) {
     }
     if probe::is_planted("retried-too-soon") {
         config.expired_lease_retry_interval /= 2;
+    }
+    if probe::is_planted("retried-a-bit-too-soon") {
+        config.expired_lease_retry_interval -= Duration::from_millis(1);
     }
 }
