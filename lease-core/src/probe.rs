@@ -1,7 +1,7 @@
 //! What only the simulation's build has: planted bugs, which prove that its checkers can fail, and
 //! marks, which prove that a run has reached what it is meant to test.
 //!
-//! In any other build `planted!` is `false` and `sometimes!` nothing.
+//! In any other build `planted!` is `false`, `sometimes!` nothing, and `sized!` the number itself.
 
 #[cfg(all(madsim, feature = "std"))]
 use std::{cell::Cell, cell::RefCell, collections::BTreeMap};
@@ -34,12 +34,55 @@ macro_rules! sometimes {
     ($mark:literal) => {};
 }
 
-pub(crate) use {planted, sometimes};
+/// A number that bounds a piece of work: in the simulation's build what the world wants, if that is
+/// less, so that a few leases take several pieces.
+#[cfg(all(madsim, feature = "std"))]
+macro_rules! sized {
+    ($number:expr) => {
+        $crate::probe::sized_here($number)
+    };
+}
+
+#[cfg(not(all(madsim, feature = "std")))]
+macro_rules! sized {
+    ($number:expr) => {
+        $number
+    };
+}
+
+pub(crate) use {planted, sized, sometimes};
 
 #[cfg(all(madsim, feature = "std"))]
 std::thread_local! {
     static PLANTED: Cell<Option<&'static str>> = const { Cell::new(None) };
+    static KNOBS: Cell<Knobs> = const { Cell::new(Knobs { piece: usize::MAX, tags: u64::MAX }) };
     static MARKS: RefCell<BTreeMap<&'static str, u64>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// What a world sets of the production code, to reach what else takes a million leases or years.
+#[cfg(all(madsim, feature = "std"))]
+#[derive(Clone, Copy, Debug)]
+pub struct Knobs {
+    /// The most that one piece of work does.
+    pub piece: usize,
+    /// How many promotion tags there are, if that is less than there are in production.
+    pub tags: u64,
+}
+
+/// Sets the knobs of the worlds of this thread.
+#[cfg(all(madsim, feature = "std"))]
+pub fn set_knobs(knobs: Knobs) {
+    KNOBS.set(knobs);
+}
+
+#[cfg(all(madsim, feature = "std"))]
+pub(crate) fn sized_here(number: usize) -> usize {
+    number.min(KNOBS.get().piece)
+}
+
+#[cfg(all(madsim, feature = "std"))]
+pub(crate) fn tags() -> u64 {
+    KNOBS.get().tags
 }
 
 /// Plants a bug into the worlds of this thread, or takes it out.

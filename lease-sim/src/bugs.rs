@@ -90,7 +90,32 @@ pub const BUGS: &[Bug] = &[
         "never-at-rest",
         "the lessor wants to be driven again at once",
     ),
+    bug(
+        "lag-forgotten",
+        "the lessor does not count how far its clock lags",
+    ),
+    bug(
+        "used-up-tags-come-again",
+        "deadlines of long ago count again when the promotion tags are used up",
+    ),
+    bug(
+        "second-slice-forgotten",
+        "a promotion schedules only the first slice of the leases",
+    ),
+    bug(
+        "failed-retried-at-once",
+        "an attempt that has failed is followed by the next one at once",
+    ),
     // In the member's store.
+    bug(
+        "far-ids-lost",
+        "a restart forgets the first and the last lease id",
+    ),
+    bug("long-ttls-cut", "a restart cuts TTLs to 32 bits"),
+    bug(
+        "second-failure-hidden",
+        "the second commit in a row that fails is taken for written",
+    ),
     bug("remaining-lost", "a restart forgets the remaining TTLs"),
     bug(
         "negative-ids-lost",
@@ -244,6 +269,6 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), BUGS.len());
-        assert!(BUGS.len() >= 54);
+        assert!(BUGS.len() >= 61);
     }
 }

@@ -44,8 +44,15 @@ pub struct Options {
 #[cfg(madsim)]
 #[must_use]
 pub fn run(plan: &Plan, options: Options) -> Report {
+    use std::num::{NonZeroU64, NonZeroUsize};
+
     plan.check().expect("the plan is sound");
     lease_core::probe::plant(options.bug.map(|bug| bug.name));
+    let parameters = &plan.parameters;
+    lease_core::probe::set_knobs(lease_core::probe::Knobs {
+        piece: NonZeroUsize::new(parameters.piece).map_or(usize::MAX, NonZeroUsize::get),
+        tags: NonZeroU64::new(parameters.tags).map_or(u64::MAX, NonZeroU64::get),
+    });
     let config = madsim::Config::default();
     let mut runtime = madsim::runtime::Runtime::with_seed_and_config(plan.noise, config);
     runtime.set_time_limit(std::time::Duration::from_secs(24 * 60 * 60));

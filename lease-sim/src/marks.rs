@@ -12,6 +12,7 @@ pub const MARKS: &[&str] = &[
     "core: a lease is delivered again",
     "core: a promotion comes too late",
     "core: a promotion starts from a checkpoint",
+    "core: a promotion's schedule takes several slices",
     "core: a renewal comes too late",
     "core: a renewal needs a reset",
     "core: a renewal saves a lease whose time is up",
@@ -21,6 +22,7 @@ pub const MARKS: &[&str] = &[
     "core: an item moves to another lease",
     "core: the host has no room for expired leases",
     "core: the revoke rate throttles an expiry",
+    "core: the promotion tags are used up",
     "host: a batch of an ended promotion is taken",
     "host: a client asks a member that is no primary",
     "host: a clock goes back",
@@ -65,6 +67,7 @@ pub const MARKS: &[&str] = &[
     "host: expired leases are not taken",
     "host: expiry is suspended",
     "host: several leases expire in one batch",
+    "host: two commits in a row fail",
     "world: a client gets no answer",
     "world: a holder goes on in the healed world",
     "world: a lost leader is replaced",
@@ -78,6 +81,8 @@ pub const MARKS: &[&str] = &[
     "world: a proposal comes in twice",
     "world: a proposal of checkpoints is lost",
     "world: held up messages come at once",
+    "world: the clocks start shortly before a power of two",
+    "world: the leader's proposal is refused",
 ];
 
 /// What is reached too rarely for a thousand runs to owe it.

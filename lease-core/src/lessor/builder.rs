@@ -12,6 +12,7 @@ use super::state::{State, StateCell};
 use super::{BackendLessor, Shared};
 use crate::clock::{Clock, SystemClock};
 use crate::observer::Observer;
+use crate::probe::planted;
 use crate::sync::Arc;
 use crate::{Backend, Checkpointer, LeaseError, LeaseIds, LessorConfig, LessorCore, RangeDeleter};
 
@@ -391,7 +392,9 @@ impl BackendLessorBuilder {
         let clock = self.clock;
         let clock = clock.unwrap_or_else(|| Arc::new(SystemClock::default()));
         let mut config = self.config;
-        config.clock_lag = config.clock_lag.max(clock.lag());
+        if !planted!("lag-forgotten") {
+            config.clock_lag = config.clock_lag.max(clock.lag());
+        }
         // Who does not know the seed cannot choose ids or items that meet in the tables.
         config.hash_seed = Some(config.hash_seed.unwrap_or_else(random_seed));
         let mut core = LessorCore::new(config.clone());

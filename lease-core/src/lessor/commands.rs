@@ -3,6 +3,7 @@ use super::expiry::RevokedItems;
 use super::job::{Done, Job, LEASES_AT_ONCE, Purpose, Refusal};
 use super::state::State;
 use crate::observer::LessorEvent;
+use crate::probe::sized;
 use crate::{
     Answer, Command, Epoch, Grant, Incarnation, LeaseError, LeaseId, LeaseItem, LessorCore,
     Revocation, Revoked, WriteBatch,
@@ -75,12 +76,12 @@ impl Shared {
         &self,
         revocations: Vec<Revocation>,
     ) -> Result<Vec<Result<Revoked, LeaseError>>, LeaseError> {
-        if revocations.len() <= LEASES_AT_ONCE {
+        if revocations.len() <= sized!(LEASES_AT_ONCE) {
             return self.revoke_together(revocations);
         }
         let len = revocations.len();
         let mut answers = Vec::with_capacity(len);
-        for some in revocations.chunks(LEASES_AT_ONCE) {
+        for some in revocations.chunks(sized!(LEASES_AT_ONCE)) {
             match self.revoke_together(some.to_vec()) {
                 Ok(more) => answers.extend(more),
                 Err(error) if answers.is_empty() => return Err(error),
@@ -98,7 +99,7 @@ impl Shared {
         &self,
         revocations: Vec<Revocation>,
     ) -> Result<Vec<Result<Revoked, LeaseError>>, LeaseError> {
-        if revocations.len() > AT_ONCE {
+        if revocations.len() > sized!(AT_ONCE) {
             return self.revoke_on_road(revocations, WriteBatch::default(), Refusal::Drops);
         }
         let (writes, done) = self.at_once_if(
@@ -141,7 +142,7 @@ impl Shared {
     ) -> Result<(), LeaseError> {
         let (writes, done) = self.at_once_if(
             writes,
-            |_| items.len() <= AT_ONCE && !self.options.stores_items,
+            |_| items.len() <= sized!(AT_ONCE) && !self.options.stores_items,
             |core, _, _| core.attach(id, items),
         );
         done.unwrap_or_else(|| {
@@ -160,7 +161,7 @@ impl Shared {
     ) -> Result<(), LeaseError> {
         let (writes, done) = self.at_once_if(
             writes,
-            |_| items.len() <= AT_ONCE && !self.options.stores_items,
+            |_| items.len() <= sized!(AT_ONCE) && !self.options.stores_items,
             |core, _, _| core.detach(id, items),
         );
         done.unwrap_or_else(|| {

@@ -7,7 +7,7 @@ use super::own::Kind;
 use super::state::State;
 use super::{Driver, ExpiryMode, Shared};
 use crate::observer::LessorEvent;
-use crate::probe::sometimes;
+use crate::probe::{sized, sometimes};
 use crate::{
     AttemptOutcome, Decision, ExpiredBatch, LeaseError, LeaseId, LeaseItem, Observer, Revocation,
     RevokeReason, Revoked, Timestamp,
@@ -70,7 +70,7 @@ impl Shared {
     /// Has what has expired revoked, unless a recovery has come between.
     fn auto_revoke(&self, batch: &ExpiredBatch, generation: u64) {
         let revocations: Vec<_> = batch.revocations().collect();
-        for some in revocations.chunks(LEASES_AT_ONCE) {
+        for some in revocations.chunks(sized!(LEASES_AT_ONCE)) {
             self.state.with(|state| {
                 if state.own.generation() == generation {
                     state.revoke_own(some);

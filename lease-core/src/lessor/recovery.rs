@@ -6,6 +6,7 @@ use super::own::OwnCommands;
 use super::state::State;
 use super::stored_items::restore_items;
 use super::turn::Writer;
+use crate::probe::sized;
 use crate::sync::Arc;
 use crate::{
     Backend, BackendError, Epoch, ExpiredBatch, LeaseError, LeaseRow, LessorEvent, RangeDeleter,
@@ -134,7 +135,7 @@ fn load(
     };
     let mut visit = |row| {
         rows.push(row);
-        if rows.len() == ROWS_AT_ONCE {
+        if rows.len() >= sized!(ROWS_AT_ONCE) {
             restore(&mut rows);
         }
     };

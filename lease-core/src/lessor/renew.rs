@@ -6,6 +6,7 @@ use super::job::{Job, Refusal};
 use super::resets::ResetDone;
 use super::{CheckpointMode, Shared, Wait};
 use crate::observer::LessorEvent;
+use crate::probe::sized;
 use crate::sync::{Arc, Bell, Deadline, Slot, Weak};
 use crate::{
     Checkpoint, HostError, LeaseError, LeaseId, Renewal, Ticket, TicketOutcome, Timestamp, Ttl,
@@ -81,7 +82,7 @@ impl Shared {
     /// Renews leases without waiting for anything, many under each hold of the lock.
     pub(super) fn renew_many(&self, ids: &[LeaseId]) -> Vec<Result<Renewal, LeaseError>> {
         let mut answers = Vec::with_capacity(ids.len());
-        for ids in ids.chunks(RENEWALS_PER_LOCK) {
+        for ids in ids.chunks(sized!(RENEWALS_PER_LOCK)) {
             self.renew_chunk(ids, &mut answers);
         }
         if self.observer.is_some() {

@@ -8,7 +8,7 @@ use super::effect::{Effect, Remaindered};
 use super::time::Now;
 use crate::primary::Primary;
 use crate::primary::checkpoints::Due;
-use crate::probe::{planted, sometimes};
+use crate::probe::{planted, sized, sometimes};
 use crate::table::record::Phase;
 use crate::table::{LeaseTable, Remainder};
 use crate::{Answer, Checkpoint, CheckpointBatch, CheckpointFence, LeaseId, WriteBatch};
@@ -158,7 +158,7 @@ impl LessorCore {
         let limit = self.config.max_checkpoint_batch_size.get() as usize;
         let mut records = Vec::new();
         let mut steps = 0;
-        while steps < STEPS_PER_CALL && records.len() < limit {
+        while steps < sized!(STEPS_PER_CALL) && records.len() < limit {
             let Some(id) = primary.checkpoints.pop_due(now) else {
                 break;
             };

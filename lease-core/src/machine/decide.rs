@@ -5,7 +5,7 @@ use super::claims::Obstacle;
 use super::decision::Decision;
 use super::effect::Effect;
 use super::ticket::TicketOutcome;
-use crate::probe::planted;
+use crate::probe::{planted, sized};
 use crate::{Answer, Command, Revoked, WriteBatch};
 
 /// A command that was not decided, because one that is decided and not applied yet has a claim on a
@@ -178,7 +178,7 @@ impl LessorCore {
     fn apply_part(&mut self, now: Timestamp, decision: &mut Decision) -> bool {
         let from = decision.applied;
         let mut next = |len: usize| {
-            decision.applied = len.min(from + PER_PART);
+            decision.applied = len.min(from + sized!(PER_PART));
             (from..decision.applied, decision.applied < len)
         };
         match (&decision.command, &mut decision.effect) {

@@ -8,7 +8,7 @@ use super::LessorCore;
 use super::time::Now;
 use crate::primary::Primary;
 use crate::primary::attempts::max_batch;
-use crate::probe::{planted, sometimes};
+use crate::probe::{planted, sized, sometimes};
 use crate::table::record::{Phase, Place, Record};
 use crate::table::records::Records;
 use crate::{ExpiredBatch, ExpiredLease, ExpiryFence, LeaseId, LessorStats};
@@ -109,7 +109,7 @@ impl LessorCore {
         let records = &mut self.table.records;
         let mut steps = 0;
         // Those that are throttled were overdue before all that comes out of the queue now.
-        while steps < STEPS_PER_CALL
+        while steps < sized!(STEPS_PER_CALL)
             && !delivery.is_full()
             && primary.revoke_rate.has_permit(now.floor_ms)
             && let Some(id) = primary.next_throttled()
@@ -119,7 +119,7 @@ impl LessorCore {
             delivery.decide(primary, record);
         }
         let mut keys = Vec::new();
-        while steps < STEPS_PER_CALL && !delivery.is_full() {
+        while steps < sized!(STEPS_PER_CALL) && !delivery.is_full() {
             if let Some(due_ms) = primary.next_retry_ms(now.floor_ms) {
                 steps += 1;
                 delivery.retry(primary, records, due_ms);
@@ -225,7 +225,10 @@ impl LessorCore {
             && primary.attempts.is_taken(spot)
         {
             sometimes!("core: a failed attempt is retried sooner");
-            let pause_ms = primary.attempts.failed_retry_ms();
+            let mut pause_ms = primary.attempts.failed_retry_ms();
+            if planted!("failed-retried-at-once") {
+                pause_ms = 0;
+            }
             primary.attempts.leave(record, spot);
             record.set_deadline_ms(now.ceil_ms.saturating_add(pause_ms));
             primary.queue(record);
@@ -237,7 +240,7 @@ impl Primary {
     /// Puts leases that are due again from their batches into the queue, a bounded number, so that
     /// there is room for new batches.
     fn requeue_due(&mut self, records: &mut Records, now: Now) {
-        for _ in 0..STEPS_PER_CALL {
+        for _ in 0..sized!(STEPS_PER_CALL) {
             let Some(due_ms) = self.attempts.next_due_ms() else {
                 break;
             };

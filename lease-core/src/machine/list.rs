@@ -6,6 +6,7 @@ use lease_queue::Timestamp;
 use super::LessorCore;
 use crate::lease::{Extra, Remaining};
 use crate::primary::Primary;
+use crate::probe::sized;
 use crate::table::Remainders;
 #[cfg(feature = "std")]
 use crate::table::attachments::ItemWalk;
@@ -242,9 +243,9 @@ impl LessorCore {
             listing.before_part = listing.found.leases.len();
         }
         let mut cost = 0;
-        let has_more = records.walk_part(&mut cursor, SLICE_BUCKETS, |record| {
+        let has_more = records.walk_part(&mut cursor, sized!(SLICE_BUCKETS), |record| {
             cost += listing.found.push(view.look(record));
-            cost < SLICE_COST
+            cost < sized!(SLICE_COST)
         });
         listing.cursor = cursor;
         has_more
@@ -296,7 +297,7 @@ impl LessorCore {
             self.choose(page);
         }
         let mut cost = 0;
-        while cost < SLICE_COST
+        while cost < sized!(SLICE_COST)
             && let Some(id) = page.ids.next()
         {
             let looked = self.lookup_slice(now, id);
@@ -310,7 +311,7 @@ impl LessorCore {
         let Some(Next { after, limit }) = page.next else {
             return;
         };
-        let part = limit.min(SLICE_COST);
+        let part = limit.min(sized!(SLICE_COST));
         let ids = self.table.records.page(after, part);
         page.next = match ids.last() {
             Some(last) if ids.len() == part && limit > part => Some(Next {

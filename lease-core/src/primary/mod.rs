@@ -12,7 +12,7 @@ use lease_queue::{BucketWheel, Position, Timestamp};
 use rate::RateWindow;
 
 use crate::machine::time::{Now, reachable, timestamp_of_ms};
-use crate::probe::{planted, sometimes};
+use crate::probe::{planted, sized, sometimes};
 use crate::table::record::{Marks, Place, Record, Tag};
 use crate::table::records::{Cursor, Records};
 use crate::table::{LeaseTable, Remainders};
@@ -171,9 +171,13 @@ impl Primary {
             remainders,
             ..
         } = table;
-        let more = records.walk(&mut cursor, SLICE_BUCKETS, |record| {
+        let more = records.walk(&mut cursor, sized!(SLICE_BUCKETS), |record| {
             self.ensure_scheduled(remainders, record);
         });
+        if more {
+            sometimes!("core: a promotion's schedule takes several slices");
+        }
+        let more = more && !planted!("second-slice-forgotten");
         self.unscheduled = more.then_some(cursor);
         more
     }

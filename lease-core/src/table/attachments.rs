@@ -39,7 +39,13 @@ pub(crate) struct Attachments {
 
 /// How many items are copied, or freed, in one go: some 200 us of work (measured with items of 32
 /// bytes that are not in the cache).
-pub(crate) const ITEMS_PER_STEP: usize = if cfg!(shuttle) { 1 } else { 1024 };
+pub(crate) const ITEMS_PER_STEP: usize = if cfg!(shuttle) {
+    1
+} else if cfg!(madsim) {
+    2
+} else {
+    1024
+};
 
 /// A node, and enough of the hash that it is found by to move the entry without a look at the node.
 /// In bytes, which have no alignment to keep.

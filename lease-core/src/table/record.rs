@@ -261,8 +261,8 @@ impl Spot {
 
 impl Tag {
     /// The tag of the next promotion; `None` when they are used up and all records must be wiped.
-    pub(crate) const fn next(self) -> Option<Self> {
-        if self.0 < LOW_MASK >> TAG_SHIFT {
+    pub(crate) fn next(self) -> Option<Self> {
+        if self.0 < Self::count() {
             Some(Self(self.0 + 1))
         } else {
             None
@@ -270,6 +270,14 @@ impl Tag {
     }
 
     pub(crate) const FIRST: Self = Self(1);
+
+    /// How many there are; in the simulation's build maybe fewer.
+    fn count() -> u64 {
+        let count = LOW_MASK >> TAG_SHIFT;
+        #[cfg(all(madsim, feature = "std"))]
+        let count = count.min(crate::probe::tags());
+        count
+    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Checker;
 use crate::event::{Event, Exit};
@@ -6,19 +6,20 @@ use crate::plan::Parameters;
 
 /// INV-15 and INV-19: a stop in order loses nothing that was applied, and with durable commands
 /// nothing else does either. Where writes are batched a loss of power takes at most what the commit
-/// interval has held back, unless something else was done to the disk.
+/// interval has held back, unless something else was ever done to the disk.
 #[derive(Debug)]
 pub struct BoundedStop {
     durable: bool,
     held_ms: u64,
     members: BTreeMap<usize, Member>,
+    // What was done to a disk may last beyond a restart.
+    harmed: BTreeSet<usize>,
 }
 
 /// What is known of a member since it started.
 #[derive(Debug, Default)]
 struct Member {
     applied_ms: BTreeMap<u64, u64>,
-    is_harmed: bool,
     is_paused: bool,
     // Its clock goes, and it does, since then.
     goes_since_ms: u64,
@@ -37,6 +38,7 @@ impl BoundedStop {
             durable: parameters.durable,
             held_ms: interval_ms + parameters.clock_error_ms(interval_ms) + SLACK_MS,
             members: BTreeMap::new(),
+            harmed: BTreeSet::new(),
         }
     }
 
@@ -57,7 +59,7 @@ impl BoundedStop {
         }
         let applied_ms = *member.applied_ms.get(&(index + 1))?;
         let due_ms = applied_ms.max(member.goes_since_ms) + self.held_ms;
-        let is_owed = !member.is_harmed && !member.is_paused && due_ms < ended_ms;
+        let is_owed = !self.harmed.contains(&node) && !member.is_paused && due_ms < ended_ms;
         is_owed.then(|| {
             format!(
                 "node {node} had applied entry {} at {applied_ms} ms, and lost it when it lost \
@@ -78,7 +80,7 @@ impl Checker for BoundedStop {
             Event::Applied { node, index, .. } => {
                 self.member(*node).applied_ms.insert(*index, at_ms);
             }
-            Event::DiskHarmed { node } => self.member(*node).is_harmed = true,
+            Event::DiskHarmed { node } => drop(self.harmed.insert(*node)),
             Event::Paused { node } => self.member(*node).is_paused = true,
             Event::Resumed { node } => {
                 let member = self.member(*node);

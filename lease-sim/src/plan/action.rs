@@ -77,12 +77,16 @@ pub enum Action {
         /// By how much.
         by_ms: u64,
     },
-    /// An operation of a member's disk fails; the next ones work.
+    /// An operation of a member's disk fails, and maybe the first of each of the next commits; then
+    /// it works.
     DiskError {
         /// Whose.
         node: usize,
         /// The operation, counted from now.
         after_operations: u64,
+        /// How many commits in a row fail.
+        #[serde(default = "once")]
+        times: u32,
     },
     /// A member's disk has no room.
     DiskFull {
@@ -173,7 +177,46 @@ pub enum End {
     Clients,
 }
 
+const fn once() -> u32 {
+    1
+}
+
 impl Action {
+    /// The same with the lease's id as far from zero as it was close to it.
+    pub(super) fn with_far_id(mut self) -> Self {
+        let far = |id: i64| match id {
+            1.. => i64::MAX - (id - 1),
+            _ => i64::MIN - (id + 1),
+        };
+        match &mut self {
+            Self::Grant { lease, .. }
+            | Self::Hold { lease, .. }
+            | Self::Renew { lease }
+            | Self::Revoke { lease }
+            | Self::TimeToLive { lease } => *lease = far(*lease),
+            Self::Put { lease, .. } => *lease = lease.map(far),
+            _ => {}
+        }
+        self
+    }
+
+    /// The same with this TTL, if it asks for one.
+    pub(super) fn with_ttl(mut self, secs: i64) -> Self {
+        if let Self::Grant { ttl, .. } | Self::Hold { ttl, .. } = &mut self {
+            *ttl = secs;
+        }
+        self
+    }
+
+    /// The lease that it asks for, if it asks for one, and the TTL.
+    #[must_use]
+    pub const fn asks_for(&self) -> Option<(i64, i64)> {
+        match self {
+            Self::Grant { lease, ttl } | Self::Hold { lease, ttl, .. } => Some((*lease, *ttl)),
+            _ => None,
+        }
+    }
+
     /// The member that it happens to.
     #[must_use]
     pub const fn node(&self) -> Option<usize> {

@@ -83,6 +83,7 @@ pub(super) fn draw(seed: u64, profile: Profile) -> Plan {
     parameters.hash_seed = rng.random();
     parameters.anywhere_per_mille = one_of(rng, &[0, 0, 200, 1_000]);
     parameters.lost_checkpoints_per_mille = one_of(rng, &[0, 0, 500]);
+    draw_extremes(rng, &mut parameters, &mut actions);
     Plan {
         seed,
         noise,
@@ -90,6 +91,40 @@ pub(super) fn draw(seed: u64, profile: Profile) -> Plan {
         actions,
     }
 }
+
+/// What is rare, or takes years or a million leases elsewhere.
+fn draw_extremes(rng: &mut ChaCha8Rng, parameters: &mut Parameters, actions: &mut [Timed]) {
+    parameters.refused_per_mille = one_of(rng, &[0, 0, 30, 300]);
+    parameters.clock_lag_ms = one_of(rng, &[0, 0, 4, 10]);
+    let before_ms = rng.random_range(0..parameters.faulty_ms);
+    let power_ms = one_of(rng, &[0, 0, 1 << 20, 1 << 30, 1 << 32]);
+    parameters.clock_origin_ms = u64::saturating_sub(power_ms, before_ms);
+    parameters.piece = one_of(rng, &[0, 1, 2, 5]);
+    parameters.tags = one_of(rng, &[0, 1, 2]);
+    let (has_far_ids, has_long_ttls) = (rng.random_bool(0.25), rng.random_bool(0.25));
+    for timed in actions {
+        if has_far_ids {
+            timed.action = timed.action.with_far_id();
+        }
+        if has_long_ttls && rng.random_bool(0.1) {
+            let ttl = one_of(
+                rng,
+                &[
+                    1 << 31,
+                    1 << 32,
+                    MAX_TTL - 1,
+                    MAX_TTL,
+                    MAX_TTL + 1,
+                    i64::MAX,
+                ],
+            );
+            timed.action = timed.action.with_ttl(ttl);
+        }
+    }
+}
+
+/// The longest TTL that there is, in seconds.
+const MAX_TTL: i64 = 9_000_000_000;
 
 fn one_of<T: Copy>(rng: &mut impl Rng, choices: &[T]) -> T {
     choices[rng.random_range(0..choices.len())]
@@ -143,6 +178,11 @@ fn draw_parameters(rng: &mut impl Rng, profile: Profile) -> Parameters {
         hash_seed: 0,
         anywhere_per_mille: 0,
         lost_checkpoints_per_mille: 0,
+        refused_per_mille: 0,
+        clock_lag_ms: 0,
+        clock_origin_ms: 0,
+        piece: 0,
+        tags: 0,
     }
 }
 
@@ -261,6 +301,7 @@ fn disk_error(rng: &mut ChaCha8Rng, parameters: &Parameters) -> Action {
     Action::DiskError {
         node: node(rng, parameters),
         after_operations: rng.random_range(1..40),
+        times: one_of(rng, &[1, 1, 2, 3]),
     }
 }
 

@@ -56,6 +56,21 @@ pub struct Parameters {
     /// else is whole.
     #[serde(default)]
     pub lost_checkpoints_per_mille: u32,
+    /// How many in a thousand proposals the log refuses although the leader makes them.
+    #[serde(default)]
+    pub refused_per_mille: u32,
+    /// How far the members' clocks lag behind, where the lessor does not ask for the exact time.
+    #[serde(default)]
+    pub clock_lag_ms: u64,
+    /// Where the members' clocks start; with 0 far from any power of two, and each elsewhere.
+    #[serde(default)]
+    pub clock_origin_ms: u64,
+    /// The most that the lessors do in one piece of work; with 0 as much as in production.
+    #[serde(default)]
+    pub piece: usize,
+    /// How many promotion tags there are before they come again; with 0 as many as in production.
+    #[serde(default)]
+    pub tags: u64,
 }
 
 impl Parameters {
@@ -92,7 +107,9 @@ impl Parameters {
             && self.faulty_ms <= 3_600_000
             && self.longest_ttl <= 100_000
             && self.expired_batch > 0
-            && self.retry_interval_ms > 0;
+            && self.retry_interval_ms > 0
+            && self.clock_lag_ms <= 1_000
+            && self.clock_origin_ms <= 1 << 40;
         if is_sound {
             Ok(())
         } else {

@@ -2,16 +2,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use lease_core::{Clock, Timestamp};
+use lease_core::{Clock, Timestamp, probe};
 use madsim::time::TimeHandle;
 
 use crate::event::OwnTime;
+use crate::plan::Parameters;
 
 /// A member's own clock: it starts somewhere, runs fast or slow, and can be set back.
 #[derive(Clone)]
 pub(super) struct SimClock {
     time: TimeHandle,
     drift_ppm: i32,
+    lag_ns: u64,
     origin_ns: u64,
     back_ns: Arc<AtomicU64>,
     // The latest reading that the lessor has had of it.
@@ -30,12 +32,19 @@ const NANOS_PER_MS: u64 = 1_000_000;
 const PPM: u64 = 1_000_000;
 
 impl SimClock {
-    pub(super) fn new(node: usize, drift_ppm: i32) -> Self {
+    pub(super) fn new(node: usize, parameters: &Parameters) -> Self {
         Self {
             time: TimeHandle::current(),
-            drift_ppm,
-            // Far from zero, so that it can be set back, and another one for each member.
-            origin_ns: (1 + node as u64) * 1_000_000_000_000_000,
+            drift_ppm: parameters.drift_ppm[node],
+            lag_ns: parameters.clock_lag_ms * NANOS_PER_MS,
+            // Far from zero, so that it can be set back.
+            origin_ns: match parameters.clock_origin_ms {
+                0 => (1 + node as u64) * 1_000_000_000_000_000,
+                origin_ms => {
+                    probe::mark("world: the clocks start shortly before a power of two");
+                    origin_ms * NANOS_PER_MS
+                }
+            },
             back_ns: Arc::default(),
             read_ns: Arc::default(),
         }
@@ -48,7 +57,7 @@ impl SimClock {
 
     /// What a lessor that reads the clock now takes for the time.
     pub(super) fn own_time(&self, round: Round) -> OwnTime {
-        let from = self.reading();
+        let from = self.coarse();
         let to = from.max(self.read_ns.load(Ordering::Relaxed));
         let rounded = |nanos: u64| match round {
             Round::Down => nanos / NANOS_PER_MS,
@@ -76,6 +85,17 @@ impl SimClock {
 }
 
 impl SimClock {
+    /// What it shows whoever does not ask for the exact time, in nanoseconds.
+    fn coarse(&self) -> u64 {
+        let reading = self.reading();
+        reading - reading.checked_rem(self.lag_ns).unwrap_or(0)
+    }
+
+    fn note(&self, reading: u64) -> Timestamp {
+        self.read_ns.fetch_max(reading, Ordering::Relaxed);
+        Timestamp::from_nanos(reading)
+    }
+
     /// What it shows, in nanoseconds.
     pub(super) fn reading(&self) -> u64 {
         let elapsed = self.time.elapsed().as_nanos() as i128;
@@ -88,8 +108,14 @@ impl SimClock {
 
 impl Clock for SimClock {
     fn now(&self) -> Timestamp {
-        let reading = self.reading();
-        self.read_ns.fetch_max(reading, Ordering::Relaxed);
-        Timestamp::from_nanos(reading)
+        self.note(self.coarse())
+    }
+
+    fn precise_now(&self) -> Timestamp {
+        self.note(self.reading())
+    }
+
+    fn lag(&self) -> Duration {
+        Duration::from_nanos(self.lag_ns)
     }
 }

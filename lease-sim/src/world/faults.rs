@@ -74,8 +74,10 @@ impl World {
             Action::DiskError {
                 node,
                 after_operations,
+                times,
             } => {
                 self.harm_disk(node);
+                lock(&self.members[node].status).more_disk_errors = times.saturating_sub(1);
                 lock(&self.members[node].disk).fail_after(after_operations);
             }
             Action::DiskFull { node, for_ms } => {
@@ -143,6 +145,7 @@ impl World {
             status.primary = None;
             // Its disk comes back without faults; they can come while it is down.
             status.has_bad_disk = false;
+            status.more_disk_errors = 0;
             if status.pauses > 0 {
                 status.pauses = 0;
                 self.with_handle(node, |world, id| world.runtime.resume(id));
@@ -185,6 +188,7 @@ impl World {
                 status.lingers = 0;
                 status.suspends = 0;
                 status.slow_by = Duration::ZERO;
+                status.more_disk_errors = 0;
             }
             lock(&member.disk).heal();
             self.resume(node, true);

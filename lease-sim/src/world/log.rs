@@ -231,6 +231,13 @@ impl World {
                 return;
             }
         }
+        let refused_per_mille = self.parameters.refused_per_mille;
+        if leads && refused_per_mille > 0 && self.happens(refused_per_mille) {
+            probe::mark("world: the leader's proposal is refused");
+            lock(&self.log).decided.insert(proposal, None);
+            self.log_answers(node, &Message::Rejected { proposal });
+            return;
+        }
         if self.happens(self.parameters.duplicated_per_mille) {
             probe::mark("world: a proposal comes in twice");
             let copy = entry.clone();

@@ -55,6 +55,8 @@ pub(super) struct Status {
     pub(super) slow_by: Duration,
     /// Whether anything was done to its disk since it started.
     pub(super) has_bad_disk: bool,
+    /// How many more commits fail once one has.
+    pub(super) more_disk_errors: u32,
     /// Until it starts again after a power cut.
     pub(super) down_for: Duration,
     /// When it stops to wait for a snapshot.
@@ -70,7 +72,7 @@ impl Member {
         Self {
             node,
             disk: Mutex::new(SimDisk::new(plan.noise ^ node as u64)),
-            clock: SimClock::new(node, plan.parameters.drift_ppm[node]),
+            clock: SimClock::new(node, &plan.parameters),
             handle: Mutex::default(),
             status: Mutex::new(Status {
                 is_up: true,

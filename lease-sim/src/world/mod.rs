@@ -29,7 +29,7 @@ use self::member::Member;
 use self::net::Network;
 use crate::Options;
 use crate::event::{Event, Glance, Name};
-use crate::plan::{Parameters, Plan};
+use crate::plan::{Action, Parameters, Plan};
 use crate::recorder::{Recorder, Report};
 
 /// Runs a plan to its end, in the madsim runtime of the caller.
@@ -79,6 +79,8 @@ pub(crate) struct World {
     // The last index that any member has applied.
     first_applied: AtomicU64,
     is_healed: AtomicBool,
+    // Leases that the plan asks for and nobody waits for the end of.
+    long_leases: Vec<i64>,
     // What is not of the network; apart from what madsim draws.
     noise: Mutex<ChaCha8Rng>,
 }
@@ -107,6 +109,7 @@ impl World {
             object: Mutex::new(Some(object)),
             first_applied: AtomicU64::new(0),
             is_healed: AtomicBool::new(false),
+            long_leases: long_leases(plan),
             noise: Mutex::new(ChaCha8Rng::seed_from_u64(!plan.noise)),
         }
     }
@@ -139,7 +142,8 @@ impl World {
     /// Tells the checkers that a primary counts a lease for its TTL from now, and maybe longer.
     fn hear_counted(&self, node: usize, name: Name, left: Ttl, more: Duration) {
         let now = self.members[node].clock.own_time(Round::Up);
-        let until = now.plus(left.as_secs() * 1000 + more.as_millis() as u64);
+        let more_ms = more.as_millis() as u64 + self.parameters.clock_lag_ms;
+        let until = now.plus(left.as_secs() * 1000 + more_ms);
         self.hear(Event::Counted { node, name, until });
     }
 
@@ -187,7 +191,7 @@ impl World {
     }
 
     /// Waits until everything that is owed has happened, but not for ever.
-    async fn settle(&self) {
+    async fn settle(self: &Arc<Self>) {
         let longest = Duration::from_secs(self.parameters.longest_ttl.unsigned_abs());
         let leases = self.members.iter().map(Member::lease_count).max();
         let throttled = (leases.unwrap_or(0) as u64 * 1000)
@@ -199,7 +203,20 @@ impl World {
         let held_until_ms = self.held_until_ms();
         let end_ms = held_until_ms + bound.as_millis() as u64;
         while self.now_ms() < end_ms && !(self.now_ms() >= held_until_ms && self.is_settled()) {
+            if self.now_ms() >= held_until_ms {
+                self.revoke_long_leases();
+            }
             sleep(GLANCE).await;
+        }
+    }
+
+    /// Has clients revoke what would be there for years.
+    fn revoke_long_leases(self: &Arc<Self>) {
+        for lease in &self.long_leases {
+            let has = |member: &Member| lock(&member.leases).contains(lease);
+            if self.members.iter().take(self.parameters.core).any(has) {
+                self.client(Action::Revoke { lease: *lease });
+            }
         }
     }
 
@@ -240,6 +257,16 @@ impl World {
         }
         report
     }
+}
+
+/// The leases for which the plan asks a TTL beyond its longest one.
+fn long_leases(plan: &Plan) -> Vec<i64> {
+    let asked = plan
+        .actions
+        .iter()
+        .filter_map(|timed| timed.action.asks_for());
+    let long = asked.filter(|(_, ttl)| *ttl > plan.parameters.longest_ttl);
+    long.map(|(lease, _)| lease).collect()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

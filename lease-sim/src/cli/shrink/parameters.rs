@@ -67,6 +67,11 @@ const SIMPLIFICATIONS: &[fn(&mut Parameters)] = &[
     |it| it.hash_seed = 0,
     |it| it.anywhere_per_mille = 0,
     |it| it.lost_checkpoints_per_mille = 0,
+    |it| it.refused_per_mille = 0,
+    |it| it.clock_lag_ms = 0,
+    |it| it.clock_origin_ms = 0,
+    |it| it.piece = 0,
+    |it| it.tags = 0,
 ];
 
 /// Gives the faults less time, of that of the last action and what they had.

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, Weak};
 use lease_backend::RedbBackend;
 use lease_core::{
     Backend, BackendError, BackendLessor, BoxError, Deleted, Epoch, HostWrite, LeaseError,
-    LeaseItem, LeaseRow, LeaseWrite, Lessor, RangeDeleter, Renewal, Table, TableDeleter, TxnDelete,
-    WriteBatch, probe,
+    LeaseItem, LeaseRow, LeaseWrite, Lessor, RangeDeleter, Renewal, Table, TableDeleter, Ttl,
+    TxnDelete, WriteBatch, probe,
 };
 
 use super::keys;
@@ -58,6 +58,8 @@ pub(super) struct Store {
     around: Arc<Surroundings>,
     // What a wrong store has acknowledged and not written.
     held: Mutex<WriteBatch>,
+    // Whether the last commit has failed.
+    has_failed: AtomicBool,
 }
 
 impl Store {
@@ -66,6 +68,7 @@ impl Store {
             redb,
             around: Arc::clone(around),
             held: Mutex::default(),
+            has_failed: AtomicBool::new(false),
         }
     }
 
@@ -83,6 +86,23 @@ impl Store {
             let message = "the lessor shows what is not written, or not what is";
             self.around.object(message.into());
         }
+    }
+
+    /// A commit has failed: the next one does too, if that is what the disk is to do. Returns whether
+    /// this one was not the first.
+    fn fail_again(&self) -> bool {
+        let member = &self.around.world.members[self.around.node];
+        let was_second = self.has_failed.swap(true, Ordering::Relaxed);
+        let mut status = lock(&member.status);
+        if status.more_disk_errors > 0 {
+            status.more_disk_errors -= 1;
+            drop(status);
+            lock(&member.disk).fail_after(1);
+        }
+        if was_second {
+            probe::mark("host: two commits in a row fail");
+        }
+        was_second
     }
 
     fn is_durable(&self) -> bool {
@@ -113,6 +133,13 @@ impl Backend for Store {
         } else {
             self.redb.commit(batch)
         };
+        if result.is_ok() {
+            self.has_failed.store(false, Ordering::Relaxed);
+        }
+        let is_second = result.is_err() && self.fail_again();
+        if is_second && probe::is_planted("second-failure-hidden") {
+            return Ok(());
+        }
         let is_hidden = if self.is_durable() {
             probe::is_planted("failed-commit-takes-effect")
         } else {
@@ -126,7 +153,15 @@ impl Backend for Store {
             if probe::is_planted("remaining-lost") {
                 row.remaining = None;
             }
-            if row.id.get() > 0 || !probe::is_planted("negative-ids-lost") {
+            let is_far = [i64::MIN, i64::MAX].contains(&row.id.get());
+            if probe::is_planted("long-ttls-cut") {
+                row.ttl = row
+                    .ttl
+                    .min(Ttl::new(i64::from(u32::MAX)).expect("it is legal"));
+            }
+            let is_lost = row.id.get() < 0 && probe::is_planted("negative-ids-lost")
+                || is_far && probe::is_planted("far-ids-lost");
+            if !is_lost {
                 visit(row);
             }
         })
