@@ -216,6 +216,9 @@ fn row([name, property, seeds, seconds, actions, shrunk]: [&str; 6]) -> String {
     format!("{name:<34} {property:<30} {seeds:>6} {seconds:>8} {actions:>8} {shrunk:>7}")
 }
 
+/// How long a world with a planted bug may take: one of them hangs.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+
 /// What the search for a bug has come to.
 pub(super) struct Hunted {
     /// The lowest seed that shows it, of those that were run.
@@ -266,7 +269,11 @@ impl Work for Hunt<'_> {
             return None;
         }
         let seed = self.seeds.next()?;
-        Some(Job::drawn(seed, Profile::default(), Some(self.bug)))
+        let job = Job::drawn(seed, Profile::default(), Some(self.bug));
+        Some(Job {
+            patience: Some(PATIENCE),
+            ..job
+        })
     }
 
     fn done(&mut self, job: Job, report: Report) {

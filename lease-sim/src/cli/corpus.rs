@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use lease_sim::{Bug, Plan};
 
+use super::bugs::PATIENCE;
 use super::console::{Progress, counted, say};
 use super::failure::sentence;
 use super::job::{Job, Runner, run_all};
@@ -164,7 +165,10 @@ fn jobs(plan: &Plan, bug: Option<&Bug>, noises: u64) -> Vec<Job> {
                 noise,
                 ..plan.clone()
             };
-            Job::given(0, plan, bug)
+            Job {
+                patience: bug.map(|_| PATIENCE),
+                ..Job::given(0, plan, bug)
+            }
         })
         .collect()
 }

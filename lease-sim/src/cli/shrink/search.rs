@@ -101,8 +101,17 @@ pub(in crate::cli) fn shrink(
     }))
 }
 
-/// How long a world may take if the property is that it ends.
-const HANG_PATIENCE: Duration = Duration::from_secs(3);
+/// How long a world may take that is to end: many times what it takes on a busy machine.
+fn hang_patience(plan: &Plan) -> Duration {
+    HANG_PATIENCE + HANG_PATIENCE_PER_ACTION * u32::try_from(plan.actions.len()).unwrap_or(u32::MAX)
+}
+
+const HANG_PATIENCE: Duration = Duration::from_secs(1);
+
+const HANG_PATIENCE_PER_ACTION: Duration = Duration::from_millis(5);
+
+/// A candidate that was started when there was hardly any time gets so much.
+const LEAST_PATIENCE: Duration = Duration::from_millis(100);
 
 /// Of at most so many actions each pair is left out too.
 const PAIRS: usize = 14;
@@ -214,6 +223,25 @@ impl Search<'_> {
         Ok(Some(place))
     }
 
+    /// How long a candidate may take. One that hangs is no finding unless that is what is looked for,
+    /// and must not take the time that is left.
+    fn patience(&self) -> Option<Duration> {
+        let left = self
+            .deadline
+            .map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let usual = match (&self.property, left) {
+            (Some(property), _) if property == NO_HANG => hang_patience(&self.best),
+            // Another property's candidate, or a plan of which nothing is known, may only be slow.
+            (Some(_), _) => 3 * hang_patience(&self.best),
+            (None, Some(left)) => left / 3,
+            (None, None) => return None,
+        };
+        Some(
+            left.map_or(usual, |left| usual.min(left))
+                .max(LEAST_PATIENCE),
+        )
+    }
+
     fn is_late(&self) -> bool {
         self.deadline
             .is_some_and(|deadline| Instant::now() >= deadline)
@@ -262,11 +290,8 @@ impl Work for Trial<'_, '_> {
             }
             self.search.runs += 1;
             let job = Job::given(number as u64, plan, self.search.bug);
-            let is_hang = self.search.property.as_deref() == Some(NO_HANG);
-            return Some(Job {
-                patience: is_hang.then_some(HANG_PATIENCE),
-                ..job
-            });
+            let patience = self.search.patience();
+            return Some(Job { patience, ..job });
         }
         None
     }
@@ -384,6 +409,75 @@ mod tests {
         assert_eq!(shrunk.expect("it fails").plan.actions.len(), 10);
         let absent = shrink(&runner, &drawn(), None, Some("absent"), NO_BUDGET);
         assert!(absent.expect("it runs").is_none());
+    }
+
+    /// Hangs on plans with some property: takes the whole patience that the job has, in a time of its
+    /// own that is short, and notes how long it was.
+    struct Hanging<F> {
+        hangs: F,
+        waited: std::cell::Cell<Duration>,
+    }
+
+    impl<F: Fn(&Plan) -> bool> Runner for Hanging<F> {
+        fn run(&self, work: &mut dyn Work) -> Result<()> {
+            while let Some(job) = work.next() {
+                let plan = job.plan();
+                let report = if (self.hangs)(&plan) {
+                    let patience = job.patience.expect("a candidate may not take for ever");
+                    self.waited.set(self.waited.get() + patience);
+                    std::thread::sleep(patience / 20);
+                    job.lost(NO_HANG, String::new())
+                } else {
+                    Report::default()
+                };
+                work.done(job, report);
+            }
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_hang_is_shrunk_and_no_candidate_outlives_the_time() {
+        let runner = Hanging {
+            hangs: |plan: &Plan| count(plan, Action::is_of_client) >= 2,
+            waited: Default::default(),
+        };
+        let budget = Budget {
+            time: Some(Duration::from_secs(2)),
+            noises: 1,
+        };
+        let plan = drawn();
+        let shrunk = shrink(&runner, &plan, None, Some(NO_HANG), budget).expect("it runs");
+        let shrunk = shrunk.expect("it hangs");
+        assert_eq!(shrunk.property, NO_HANG);
+        assert!(
+            shrunk.plan.actions.len() < plan.actions.len() / 4,
+            "{shrunk}"
+        );
+        assert!(shrunk.elapsed < Duration::from_secs(4), "{shrunk}");
+        assert!(runner.waited.get() > Duration::from_secs(3));
+    }
+
+    #[test]
+    fn a_candidate_of_another_property_that_hangs_takes_no_more_than_the_time() {
+        let search = |time| {
+            Search {
+                runner: &Fake(|_: &Plan| None),
+                bug: None,
+                property: Some("it".to_owned()),
+                deadline: Some(Instant::now() + Duration::from_secs(time)),
+                noises: 1,
+                best: drawn(),
+                failed_at_ms: 0,
+                passed: BTreeSet::new(),
+                runs: 0,
+                progress: Progress::new(),
+            }
+            .patience()
+        };
+        assert!(search(1).is_some_and(|patience| patience <= Duration::from_secs(1)));
+        assert!(search(100).is_some_and(|patience| patience < Duration::from_secs(20)));
+        assert_eq!(search(0), Some(LEAST_PATIENCE));
     }
 
     #[test]

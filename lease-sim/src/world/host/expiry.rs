@@ -47,6 +47,9 @@ impl Host {
 
     fn revoke(&mut self, batch: ExpiredBatch) {
         self.changes += batch.leases.len() as u64;
+        while batch.leases.len() > 1 && probe::is_planted("host-hangs") {
+            std::hint::spin_loop();
+        }
         let is_again = batch.leases.iter().any(|lease| lease.attempt > 0);
         if is_again && probe::is_planted("expired-never-retried") {
             return;
