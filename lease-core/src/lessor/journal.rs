@@ -1,6 +1,7 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use crate::probe::planted;
 use crate::{Timestamp, WriteBatch};
 
 /// The writes of applied commands that have not been committed yet, in the order of the commands:
@@ -67,6 +68,9 @@ impl Journal {
 
     /// Puts writes that could not be committed back in front.
     pub(super) fn put_back(&mut self, mut batch: WriteBatch, now: Timestamp) {
+        if planted!("put-back-behind") {
+            std::mem::swap(&mut batch, &mut self.pending);
+        }
         batch.append(&mut self.pending);
         self.pending = batch;
         self.since = Some(now);

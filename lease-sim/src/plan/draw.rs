@@ -101,6 +101,7 @@ fn draw_extremes(rng: &mut ChaCha8Rng, parameters: &mut Parameters, actions: &mu
     parameters.clock_origin_ms = u64::saturating_sub(power_ms, before_ms);
     parameters.piece = one_of(rng, &[0, 1, 2, 5]);
     parameters.tags = one_of(rng, &[0, 1, 2]);
+    parameters.meanwhile_per_mille = one_of(rng, &[0, 0, 100, 600]);
     let (has_far_ids, has_long_ttls) = (rng.random_bool(0.25), rng.random_bool(0.25));
     for timed in actions {
         if has_far_ids {
@@ -183,6 +184,7 @@ fn draw_parameters(rng: &mut impl Rng, profile: Profile) -> Parameters {
         clock_origin_ms: 0,
         piece: 0,
         tags: 0,
+        meanwhile_per_mille: 0,
     }
 }
 

@@ -71,6 +71,10 @@ pub struct Parameters {
     /// How many promotion tags there are before they come again; with 0 as many as in production.
     #[serde(default)]
     pub tags: u64,
+    /// How often in a thousand times the host does something while the lessor waits for one of its
+    /// ports.
+    #[serde(default)]
+    pub meanwhile_per_mille: u32,
 }
 
 impl Parameters {

@@ -141,6 +141,7 @@ impl World {
                 return;
             }
             status.is_up = false;
+            status.ended += 1;
             status.leads = None;
             status.primary = None;
             // Its disk comes back without faults; they can come while it is down.

@@ -49,6 +49,8 @@ pub(super) enum Letter {
 #[derive(Debug, Default)]
 pub(super) struct Status {
     pub(super) is_up: bool,
+    /// How many processes it has had that have ended.
+    pub(super) ended: u64,
     pub(super) pauses: u32,
     pub(super) lingers: u32,
     pub(super) suspends: u32,

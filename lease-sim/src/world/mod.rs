@@ -16,7 +16,7 @@ use std::time::Duration;
 use futures::channel::oneshot;
 use futures::future::select;
 use futures::pin_mut;
-use lease_core::{Ttl, probe};
+use lease_core::{LeaseRow, Ttl, probe};
 use madsim::runtime::{Handle, NodeHandle};
 use madsim::time::{TimeHandle, sleep};
 use rand::{RngExt, SeedableRng};
@@ -145,6 +145,17 @@ impl World {
         let more_ms = more.as_millis() as u64 + self.parameters.clock_lag_ms;
         let until = now.plus(left.as_secs() * 1000 + more_ms);
         self.hear(Event::Counted { node, name, until });
+    }
+
+    /// Tells the checkers how long each lease lasts after a promotion.
+    fn hear_all_counted(&self, node: usize, rows: &[LeaseRow]) {
+        for row in rows {
+            if let Some(incarnation) = row.incarnation {
+                let name = Name::new(row.id, incarnation);
+                let left = row.remaining.unwrap_or(row.ttl);
+                self.hear_counted(node, name, left, self.parameters.extend());
+            }
+        }
     }
 
     /// Tells the checkers of a renewal.

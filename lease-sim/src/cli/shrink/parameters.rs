@@ -72,6 +72,7 @@ const SIMPLIFICATIONS: &[fn(&mut Parameters)] = &[
     |it| it.clock_origin_ms = 0,
     |it| it.piece = 0,
     |it| it.tags = 0,
+    |it| it.meanwhile_per_mille = 0,
 ];
 
 /// Gives the faults less time, of that of the last action and what they had.

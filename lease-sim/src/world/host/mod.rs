@@ -4,6 +4,7 @@ mod apply;
 mod expiry;
 mod forward;
 mod handler;
+mod meanwhile;
 mod ports;
 mod question;
 mod renew;
@@ -31,6 +32,7 @@ use madsim::time::sleep;
 
 use self::forward::Forward;
 use self::handler::Serving;
+use self::meanwhile::Watcher;
 use self::ports::{Deleter, Store, Surroundings};
 use self::renew::{Asker, Waiting};
 use super::member::{Letter, Member};
@@ -173,6 +175,9 @@ impl Host {
             .durability(world.durability())
             .expired_capacity(world.parameters.expired_capacity)
             .range_deleter(Arc::new(Deleter::new(&around)));
+        if world.parameters.meanwhile_per_mille > 0 {
+            builder = builder.observer(Arc::new(Watcher(Arc::clone(&around))));
+        }
         if is_suspended {
             builder = builder.suspend_expiry();
         }

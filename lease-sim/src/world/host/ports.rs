@@ -12,16 +12,18 @@ use lease_core::{
 };
 
 use super::keys;
+use super::meanwhile::{During, Meanwhile};
 use crate::event::{Event, Name};
 use crate::world::{World, lock};
 
 /// A member as its ports see it.
 pub(super) struct Surroundings {
-    world: Arc<World>,
-    node: usize,
+    pub(super) world: Arc<World>,
+    pub(super) node: usize,
     // None while the lessor is being built.
     lessor: Mutex<Weak<BackendLessor>>,
     is_stopping: AtomicBool,
+    pub(super) meanwhile: Meanwhile,
 }
 
 impl Surroundings {
@@ -31,6 +33,7 @@ impl Surroundings {
             node,
             lessor: Mutex::default(),
             is_stopping: AtomicBool::new(false),
+            meanwhile: Meanwhile::default(),
         })
     }
 
@@ -42,11 +45,11 @@ impl Surroundings {
         self.is_stopping.store(true, Ordering::Relaxed);
     }
 
-    fn lessor(&self) -> Option<Arc<BackendLessor>> {
+    pub(super) fn lessor(&self) -> Option<Arc<BackendLessor>> {
         lock(&self.lessor).upgrade()
     }
 
-    fn object(&self, message: String) {
+    pub(super) fn object(&self, message: String) {
         let node = self.node;
         self.world.hear(Event::Broken { node, message });
     }
@@ -115,6 +118,8 @@ impl Backend for Store {
         if self.is_durable() {
             self.compare();
         }
+        self.around.check_number(batch);
+        self.around.meanwhile(During::Commit);
         let is_stopping = self.around.is_stopping.load(Ordering::Relaxed);
         if is_stopping && probe::is_planted("stop-forgets-writes") {
             return Ok(());
@@ -250,6 +255,7 @@ impl TxnDelete for Delete<'_> {
         if let Some(lessor) = self.around.lessor() {
             self.around.look_inside(&lessor, key);
         }
+        self.around.meanwhile(During::Deletion);
         self.keys.delete_range(key, end)
     }
 

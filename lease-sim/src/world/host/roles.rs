@@ -4,7 +4,7 @@ use std::time::Duration;
 use lease_core::{Epoch, probe};
 
 use super::{Host, hear, lock};
-use crate::event::{Event, Name};
+use crate::event::Event;
 use crate::world::member::Letter;
 
 impl Host {
@@ -30,9 +30,14 @@ impl Host {
             self.promote(epoch);
         }
         let (world, node) = (Arc::clone(&self.world), self.node);
+        let ended = lock(&self.member().status).ended;
         self.world.later(lag + Duration::from_millis(1), move |_| {
-            world.members[node].post(Letter::Promote(epoch));
-            world.members[node].post(Letter::DemoteLate(epoch - 1));
+            let member = &world.members[node];
+            // The thread ends with its process.
+            if lock(&member.status).ended == ended {
+                member.post(Letter::Promote(epoch));
+                member.post(Letter::DemoteLate(epoch - 1));
+            }
         });
     }
 
@@ -46,19 +51,7 @@ impl Host {
             lock(&self.member().status).primary = Some(epoch);
             let node = self.node;
             hear(self, Event::Promoted { node, epoch });
-            self.tell_counted();
-        }
-    }
-
-    /// Tells the checkers how long each lease lasts after a promotion.
-    fn tell_counted(&self) {
-        let extend = self.world.parameters.extend();
-        for row in self.lessor.rows() {
-            if let Some(incarnation) = row.incarnation {
-                let name = Name::new(row.id, incarnation);
-                let left = row.remaining.unwrap_or(row.ttl);
-                self.world.hear_counted(self.node, name, left, extend);
-            }
+            self.world.hear_all_counted(node, &self.lessor.rows());
         }
     }
 
