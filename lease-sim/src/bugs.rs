@@ -110,6 +110,18 @@ pub const BUGS: &[Bug] = &[
         "put-back-behind",
         "a batch that failed is put back behind what was written meanwhile",
     ),
+    bug(
+        "second-chunk-not-revoked",
+        "a lessor that revokes by itself forgets all but the first chunk of a batch",
+    ),
+    bug(
+        "page-skips-a-lease",
+        "a page of a listing leaves a lease out",
+    ),
+    bug(
+        "checkpoints-always-stored",
+        "checkpoints are written that are to be kept out of the store",
+    ),
     // In the member's store.
     bug(
         "far-ids-lost",
@@ -246,6 +258,10 @@ pub const BUGS: &[Bug] = &[
         "a member that is no primary answers what it should forward",
     ),
     bug(
+        "alone-without-a-limit",
+        "a lessor takes more leases than it may have",
+    ),
+    bug(
         "host-hangs",
         "the host never comes back from a batch of several expired leases",
     ),
@@ -277,6 +293,6 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), BUGS.len());
-        assert!(BUGS.len() >= 63);
+        assert!(BUGS.len() >= 67);
     }
 }

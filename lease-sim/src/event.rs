@@ -313,6 +313,11 @@ pub enum Event {
         /// What.
         message: String,
     },
+    /// A lessor that stands alone does not do what it must.
+    Wrong {
+        /// What.
+        message: String,
+    },
     /// The faults are over: the first members are whole, and no message is lost any more.
     Healed,
     /// The run is over.

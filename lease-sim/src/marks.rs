@@ -1,8 +1,14 @@
 /// What a thousand runs must have reached, or their passing means nothing.
 ///
 /// Marks that begin with `core:` stand in the production code, those with `host:` in the simulated
-/// host, those with `world:` in its surroundings.
+/// host, those with `world:` in its surroundings, those with `alone:` in the host of a lessor that
+/// stands alone.
 pub const MARKS: &[&str] = &[
+    "alone: a lease is revoked by the lessor",
+    "alone: a lessor starts again",
+    "alone: a renewal waits for its reset, if it needs one",
+    "alone: leases are listed page by page",
+    "alone: many leases are renewed at once",
     "core: a batch that failed is kept",
     "core: a checkpoint is stale",
     "core: a demotion comes too late",
@@ -112,7 +118,7 @@ mod tests {
                 let text = fs::read_to_string(&path).expect("sources are text");
                 let quoted = text.split('"').skip(1).step_by(2);
                 let is_mark = |text: &&str| {
-                    ["core: ", "host: ", "world: "]
+                    ["alone: ", "core: ", "host: ", "world: "]
                         .iter()
                         .any(|of| text.starts_with(of))
                 };

@@ -7,7 +7,7 @@ use super::own::Kind;
 use super::state::State;
 use super::{Driver, ExpiryMode, Shared};
 use crate::observer::LessorEvent;
-use crate::probe::{sized, sometimes};
+use crate::probe::{planted, sized, sometimes};
 use crate::{
     AttemptOutcome, Decision, ExpiredBatch, LeaseError, LeaseId, LeaseItem, Observer, Revocation,
     RevokeReason, Revoked, Timestamp,
@@ -76,6 +76,9 @@ impl Shared {
                     state.revoke_own(some);
                 }
             });
+            if planted!("second-chunk-not-revoked") {
+                break;
+            }
         }
     }
 

@@ -76,7 +76,7 @@ impl LessorCore {
     ) -> Option<Remaindered> {
         let remainder = self.table.remainder_after(old, checkpoint)?;
         let record = self.table.records.get(checkpoint.id)?;
-        if self.config.checkpoint_persist {
+        if self.config.checkpoint_persist || planted!("checkpoints-always-stored") {
             rows.put_lease(LeaseTable::row(record, remainder));
         }
         Some(Remaindered {

@@ -1,6 +1,7 @@
 //! The properties, a file each. A checker hears every event and looks at the members; it says what is
 //! wrong, in words, as soon as it is.
 
+mod as_specified;
 mod attempts;
 mod bounded_stop;
 mod bounded_waits;
@@ -24,6 +25,7 @@ mod sound;
 #[cfg(test)]
 mod testing;
 
+pub use as_specified::AsSpecified;
 pub use attempts::Attempts;
 pub use bounded_stop::BoundedStop;
 pub use bounded_waits::BoundedWaits;
@@ -73,6 +75,7 @@ pub fn all(parameters: &Parameters) -> Vec<Box<dyn Checker>> {
         Box::new(BoundedWaits::default()),
         Box::new(SameState::default()),
         Box::new(Sound),
+        Box::new(AsSpecified),
         Box::new(ExpiryLiveness::new(parameters)),
         Box::new(Punctual::new(parameters)),
         Box::new(Attempts::new(parameters)),

@@ -263,6 +263,11 @@ impl Action {
         }
     }
 
+    /// Whether it happens to a link.
+    pub(super) const fn is_of_link(&self) -> bool {
+        matches!(self, Self::Cut { .. })
+    }
+
     /// Whether it is something that a client does.
     #[must_use]
     pub const fn is_of_client(&self) -> bool {

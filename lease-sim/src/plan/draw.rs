@@ -5,7 +5,7 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use super::{Action, End, Parameters, Plan, Timed};
+use super::{Action, Alone, End, Parameters, Plan, Timed};
 
 /// How much a drawn plan holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -84,6 +84,9 @@ pub(super) fn draw(seed: u64, profile: Profile) -> Plan {
     parameters.anywhere_per_mille = one_of(rng, &[0, 0, 200, 1_000]);
     parameters.lost_checkpoints_per_mille = one_of(rng, &[0, 0, 500]);
     draw_extremes(rng, &mut parameters, &mut actions);
+    if rng.random_bool(0.15) {
+        leave_alone(rng, &mut parameters, &mut actions);
+    }
     Plan {
         seed,
         noise,
@@ -122,6 +125,20 @@ fn draw_extremes(rng: &mut ChaCha8Rng, parameters: &mut Parameters, actions: &mu
             timed.action = timed.action.with_ttl(ttl);
         }
     }
+}
+
+/// Makes it the plan of a lessor that stands alone.
+fn leave_alone(rng: &mut ChaCha8Rng, parameters: &mut Parameters, actions: &mut Vec<Timed>) {
+    parameters.alone = Some(Alone {
+        in_memory: rng.random_bool(0.3),
+        max_leases: one_of(rng, &[0, 0, 3]),
+        stores_checkpoints: rng.random_bool(0.5),
+    });
+    (parameters.nodes, parameters.core) = (1, 1);
+    parameters.drift_ppm.truncate(1);
+    parameters.min_ttl.truncate(1);
+    let is_its = |action: &Action| matches!(action.node(), None | Some(0)) && !action.is_of_link();
+    actions.retain(|timed| is_its(&timed.action));
 }
 
 /// The longest TTL that there is, in seconds.
@@ -185,6 +202,7 @@ fn draw_parameters(rng: &mut impl Rng, profile: Profile) -> Parameters {
         piece: 0,
         tags: 0,
         meanwhile_per_mille: 0,
+        alone: None,
     }
 }
 

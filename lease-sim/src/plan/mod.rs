@@ -4,7 +4,7 @@ mod parameters;
 
 pub use action::{Action, End};
 pub use draw::Profile;
-pub use parameters::Parameters;
+pub use parameters::{Alone, Parameters};
 
 use serde::{Deserialize, Serialize};
 

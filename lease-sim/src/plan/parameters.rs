@@ -75,6 +75,20 @@ pub struct Parameters {
     /// ports.
     #[serde(default)]
     pub meanwhile_per_mille: u32,
+    /// Whether there is one lessor that stands alone, without a log, and what it is like.
+    #[serde(default)]
+    pub alone: Option<Alone>,
+}
+
+/// What a lessor that stands alone is like.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Alone {
+    /// Whether its backend is the one in memory, which outlives it here.
+    pub in_memory: bool,
+    /// How many leases there may be; 0 is without a limit.
+    pub max_leases: usize,
+    /// Whether checkpoints are stored.
+    pub stores_checkpoints: bool,
 }
 
 impl Parameters {

@@ -1,6 +1,7 @@
 //! The simulated world. Nothing of the lessor is written again here: members run the production
 //! code, the world only makes its surroundings.
 
+mod alone;
 mod client;
 mod clock;
 mod faults;
@@ -36,6 +37,9 @@ use crate::recorder::{Recorder, Report};
 pub(crate) async fn run(plan: Plan, options: Options) -> Report {
     // What an earlier world of this thread has left.
     drop(probe::take_marks());
+    if let Some(alone) = plan.parameters.alone {
+        return alone::run(plan, alone, options).await;
+    }
     let (object, objection) = oneshot::channel();
     let world = Arc::new(World::new(&plan, options, object));
     world.start_members();
