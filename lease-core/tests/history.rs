@@ -237,6 +237,17 @@ fn f09_an_expired_lease_is_delivered_until_it_is_revoked_and_never_twice_at_once
     assert!(expired(&mut lessor, Timestamp::from_millis(109_749)).is_empty());
     let third = expired(&mut lessor, Timestamp::from_millis(109_750));
     assert_eq!(third[0].leases[0].attempt, 2);
+
+    // A report that comes late does not put the next attempt off.
+    lessor.handle_taken(at(110), &third[0]);
+    lessor.handle_attempt(
+        Timestamp::from_millis(112_900),
+        id(1),
+        fence,
+        AttemptOutcome::Failed,
+    );
+    assert!(expired(&mut lessor, Timestamp::from_millis(112_999)).is_empty());
+    assert_eq!(expired(&mut lessor, at(113))[0].leases[0].attempt, 3);
 }
 
 /// The lessor asks to be woken for the next attempt at what the host has taken, and for nothing that

@@ -122,6 +122,10 @@ pub const BUGS: &[Bug] = &[
         "checkpoints-always-stored",
         "checkpoints are written that are to be kept out of the store",
     ),
+    bug(
+        "late-failure-puts-off",
+        "a failure that is reported late puts the next attempt off",
+    ),
     // In the member's store.
     bug(
         "far-ids-lost",
@@ -293,6 +297,6 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), BUGS.len());
-        assert!(BUGS.len() >= 67);
+        assert!(BUGS.len() >= 68);
     }
 }

@@ -15,6 +15,7 @@ pub const MARKS: &[&str] = &[
     "core: a due checkpoint says nothing new",
     "core: a failed attempt is retried sooner",
     "core: a failed checkpoint is scheduled again",
+    "core: a failure is reported too late to matter",
     "core: a lease is delivered again",
     "core: a promotion comes too late",
     "core: a promotion starts from a checkpoint",

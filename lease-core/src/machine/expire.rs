@@ -181,7 +181,7 @@ impl LessorCore {
     /// Either way the lease stays unrenewable and is delivered again; after
     /// [`AttemptOutcome::Failed`] sooner, in a quarter of the retry interval. A fence that does not
     /// match is ignored, and so is a report that comes so late that the next attempt waits for the host
-    /// already.
+    /// already, or is due sooner anyway.
     ///
     /// ```
     /// # use lease_core::{AttemptOutcome, Epoch, Grant, LeaseId, LessorConfig, LessorCore};
@@ -222,15 +222,20 @@ impl LessorCore {
             && outcome == AttemptOutcome::Failed
             && primary.has_scheduled(record)
             && let Place::Delivered(spot) = record.place()
-            && primary.attempts.is_taken(spot)
+            && let Some(due_ms) = primary.attempts.due_ms(spot)
         {
-            sometimes!("core: a failed attempt is retried sooner");
             let mut pause_ms = primary.attempts.failed_retry_ms();
             if planted!("failed-retried-at-once") {
                 pause_ms = 0;
             }
+            let again_ms = now.ceil_ms.saturating_add(pause_ms);
+            if again_ms >= due_ms && !planted!("late-failure-puts-off") {
+                sometimes!("core: a failure is reported too late to matter");
+                return;
+            }
+            sometimes!("core: a failed attempt is retried sooner");
             primary.attempts.leave(record, spot);
-            record.set_deadline_ms(now.ceil_ms.saturating_add(pause_ms));
+            record.set_deadline_ms(again_ms);
             primary.queue(record);
         }
     }

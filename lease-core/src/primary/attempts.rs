@@ -136,10 +136,11 @@ impl Attempts {
         }
     }
 
-    /// Whether the host has taken the batch that a lease is in.
-    pub(crate) fn is_taken(&self, spot: Spot) -> bool {
+    /// When the leases of the batch that a lease is in are due again; `None` until the host has taken
+    /// the batch.
+    pub(crate) fn due_ms(&self, spot: Spot) -> Option<u64> {
         let (batch, _) = self.spots.resolve(spot, self.first_number);
-        self.batches[batch].due_ms.is_some()
+        self.batches[batch].due_ms
     }
 
     /// When the next attempt at a lease that is in a batch may follow.

@@ -255,7 +255,8 @@ impl Reference {
             && lease.throttled_ms.is_none()
             && let Some(attempt) = &mut lease.expiring
             && let Next::AfterBatch(batch, _) = attempt.next
-            && self.batches[batch as usize].is_some()
+            && let Some(taken_ms) = self.batches[batch as usize]
+            && now_ms + retry_ms / 4 < taken_ms + retry_ms
         {
             attempt.next = Next::At(now_ms + retry_ms / 4);
         }

@@ -235,7 +235,11 @@ impl World {
         if leads && refused_per_mille > 0 && self.happens(refused_per_mille) {
             probe::mark("world: the leader's proposal is refused");
             lock(&self.log).decided.insert(proposal, None);
-            self.log_answers(node, &Message::Rejected { proposal });
+            // Its leader may learn of that when it has long tried again.
+            let late = self.span(0, self.parameters.retry_interval_ms);
+            self.later(late, move |world| {
+                world.log_answers(node, &Message::Rejected { proposal });
+            });
             return;
         }
         if self.happens(self.parameters.duplicated_per_mille) {
