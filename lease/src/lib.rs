@@ -37,6 +37,8 @@
 //! # Features
 //!
 //! - `redb` (default): [`RedbBackend`]. `fjall`: `FjallBackend`.
+//! - `async`: `AsyncLessor`, the handle for tasks, which never blocks an executor's thread, and streams. It
+//!   works on any runtime and brings none; `tokio` is the same under the name by which many look for it.
 //! - `http`: the module `http`, with the handler as an axum router, what serves it, and a client for
 //!   tasks. A program that wants less of it, or the client for threads, depends on `lease-http` beside
 //!   this crate.

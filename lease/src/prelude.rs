@@ -2,6 +2,8 @@
 //!
 //! Each is at the root of the crate, too. A name is added here only if it is hardly ever another's.
 
+#[cfg(feature = "async")]
+pub use crate::AsyncLessor;
 #[cfg(feature = "fjall")]
 pub use crate::FjallBackend;
 #[cfg(feature = "redb")]

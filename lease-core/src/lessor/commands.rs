@@ -12,6 +12,13 @@ use crate::{
 /// The most leases, or items, of a command that is decided and applied under one hold of the lock.
 const AT_ONCE: usize = 256;
 
+/// Whether a command that is done at once may wait for a backend that is far behind.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Haste {
+    MayWait,
+    MustNotWait,
+}
+
 /// What a try to do a command at once came to.
 enum AtOnce<T> {
     Done(Result<T, LeaseError>),
@@ -21,6 +28,9 @@ enum AtOnce<T> {
     Full,
 }
 
+/// What came of a command that was done at once; if it was not, nothing, and the host's writes come back.
+type Tried<T> = (WriteBatch, Option<Result<T, LeaseError>>);
+
 impl Shared {
     /// Grants a lease. Returns also whether its time runs: on the primary.
     pub(super) fn grant(
@@ -28,46 +38,83 @@ impl Shared {
         grant: &Grant,
         writes: WriteBatch,
     ) -> Result<(Incarnation, bool), LeaseError> {
-        let (writes, done) = self.at_once(writes, |core, now, rows| {
-            let incarnation = core.grant(now, grant, rows)?;
-            Ok((incarnation, core.is_primary()))
-        });
-        let granted = match done {
-            Some(granted) => granted?,
-            None => {
-                let done = self.go(Job::new((*grant).into(), writes, Refusal::Drops))?;
-                (
-                    granted(done)?,
-                    self.state.read(|state| state.core.is_primary()),
-                )
+        let (writes, done) = self.grant_at_once(Haste::MayWait, grant, writes);
+        done.unwrap_or_else(|| {
+            let done = self.go(Job::new((*grant).into(), writes, Refusal::Drops))?;
+            self.tell_done(&done, &RevokedItems::default());
+            Ok((granted(done)?, self.is_primary()))
+        })
+    }
+
+    pub(super) fn grant_at_once(
+        &self,
+        haste: Haste,
+        grant: &Grant,
+        writes: WriteBatch,
+    ) -> Tried<(Incarnation, bool)> {
+        let (writes, done) = self.at_once_if(
+            haste,
+            writes,
+            |_| true,
+            |core, now, rows| {
+                let incarnation = core.grant(now, grant, rows)?;
+                Ok((incarnation, core.is_primary()))
+            },
+        );
+        if let Some(Ok(_)) = done {
+            self.observe_granted(grant);
+        }
+        (writes, done)
+    }
+
+    pub(super) fn is_primary(&self) -> bool {
+        self.state.read(|state| state.core.is_primary())
+    }
+
+    fn observe_granted(&self, Grant { id, ttl, .. }: &Grant) {
+        self.observe(|| LessorEvent::Granted { id: *id, ttl: *ttl });
+    }
+
+    /// Tells the observer what a command that went down the road has done.
+    pub(super) fn tell_done(&self, done: &Done, items: &RevokedItems) {
+        match done {
+            Some((Command::Grant(grant), Answer::Granted(Ok(_)))) => self.observe_granted(grant),
+            Some((Command::Revoke(revocations), Answer::Revoked(answers))) => {
+                self.observe_revoked(revocations, answers, items);
             }
-        };
-        self.observe(|| LessorEvent::Granted {
-            id: grant.id,
-            ttl: grant.ttl,
-        });
-        Ok(granted)
+            _ => {}
+        }
     }
 
     /// Revokes one lease.
     pub(super) fn revoke(&self, id: LeaseId, writes: WriteBatch) -> Result<(), LeaseError> {
+        let (writes, done) = self.revoke_at_once(Haste::MayWait, id, writes);
+        done.unwrap_or_else(|| {
+            let revocations = vec![Revocation::by_user(id)];
+            let answers = self.revoke_on_road(revocations, writes, Refusal::Drops)?;
+            answers.into_iter().try_for_each(|answer| answer.map(drop))
+        })
+    }
+
+    pub(super) fn revoke_at_once(
+        &self,
+        haste: Haste,
+        id: LeaseId,
+        writes: WriteBatch,
+    ) -> Tried<()> {
         let revocation = Revocation::by_user(id);
         let (writes, done) = self.at_once_if(
+            haste,
             writes,
             |state| !state.has_to_delete(&[revocation]) && !self.has_to_copy(state, &[revocation]),
             |core, now, rows| core.revoke(now, &revocation, rows),
         );
-        match done {
-            Some(revoked) => {
-                let answer = revoked?;
-                self.observe_revoked(&[revocation], &[Ok(answer)], &RevokedItems::default());
-                Ok(())
-            }
-            None => {
-                let answers = self.revoke_on_road(vec![revocation], writes, Refusal::Drops)?;
-                answers.into_iter().try_for_each(|answer| answer.map(drop))
-            }
-        }
+        let done = done.map(|revoked| {
+            let answer = revoked?;
+            self.observe_revoked(&[revocation], &[Ok(answer)], &RevokedItems::default());
+            Ok(())
+        });
+        (writes, done)
     }
 
     /// Revokes leases, each on its own: one that is unknown or stale does not stop the others. Once
@@ -103,6 +150,7 @@ impl Shared {
             return self.revoke_on_road(revocations, WriteBatch::default(), Refusal::Drops);
         }
         let (writes, done) = self.at_once_if(
+            Haste::MayWait,
             WriteBatch::default(),
             |state| !state.has_to_delete(&revocations) && !self.has_to_copy(state, &revocations),
             |core, now, rows| {
@@ -140,16 +188,27 @@ impl Shared {
         items: &[LeaseItem],
         writes: WriteBatch,
     ) -> Result<(), LeaseError> {
-        let (writes, done) = self.at_once_if(
-            writes,
-            |_| items.len() <= sized!(AT_ONCE) && !self.options.stores_items,
-            |core, _, _| core.attach(id, items),
-        );
+        let (writes, done) = self.attach_at_once(Haste::MayWait, id, items, writes);
         done.unwrap_or_else(|| {
             let items = items.to_vec();
             let job = Job::new(Command::Attach { id, items }, writes, Refusal::Drops);
             attached(self.go(job)?)
         })
+    }
+
+    pub(super) fn attach_at_once(
+        &self,
+        haste: Haste,
+        id: LeaseId,
+        items: &[LeaseItem],
+        writes: WriteBatch,
+    ) -> Tried<()> {
+        self.at_once_if(
+            haste,
+            writes,
+            |_| items.len() <= sized!(AT_ONCE) && !self.options.stores_items,
+            |core, _, _| core.attach(id, items),
+        )
     }
 
     /// Detaches items from a lease.
@@ -159,11 +218,7 @@ impl Shared {
         items: &[LeaseItem],
         writes: WriteBatch,
     ) -> Result<(), LeaseError> {
-        let (writes, done) = self.at_once_if(
-            writes,
-            |_| items.len() <= sized!(AT_ONCE) && !self.options.stores_items,
-            |core, _, _| core.detach(id, items),
-        );
+        let (writes, done) = self.detach_at_once(Haste::MayWait, id, items, writes);
         done.unwrap_or_else(|| {
             let items = items.to_vec();
             let job = Job::new(Command::Detach { id, items }, writes, Refusal::Drops);
@@ -171,18 +226,32 @@ impl Shared {
         })
     }
 
+    pub(super) fn detach_at_once(
+        &self,
+        haste: Haste,
+        id: LeaseId,
+        items: &[LeaseItem],
+        writes: WriteBatch,
+    ) -> Tried<()> {
+        self.at_once_if(
+            haste,
+            writes,
+            |_| items.len() <= sized!(AT_ONCE) && !self.options.stores_items,
+            |core, _, _| core.detach(id, items),
+        )
+    }
+
     /// Takes a command of the host's log down the road. A refusal is an answer: what the host writes
     /// with it is written all the same.
     pub(super) fn apply(&self, command: Command, writes: WriteBatch) -> Result<Answer, LeaseError> {
         let done = self.go(Job::new(command, writes, Refusal::Writes))?;
-        let Some((command, answer)) = done else {
-            unreachable!("a command is answered");
-        };
-        if let (Command::Grant(Grant { id, ttl, .. }), Answer::Granted(Ok(_))) = (&command, &answer)
-        {
-            self.observe(|| LessorEvent::Granted { id: *id, ttl: *ttl });
+        if let Some((Command::Grant(_), _)) = &done {
+            self.tell_done(&done, &RevokedItems::default());
         }
-        Ok(answer)
+        match done {
+            Some((_, answer)) => Ok(answer),
+            None => unreachable!("a command is answered"),
+        }
     }
 
     /// Begins an epoch, and stores it durably.
@@ -205,14 +274,6 @@ impl Shared {
         self.go(job).map(drop)
     }
 
-    fn at_once<T>(
-        &self,
-        writes: WriteBatch,
-        execute: impl FnMut(&mut LessorCore, crate::Timestamp, &mut WriteBatch) -> Result<T, LeaseError>,
-    ) -> (WriteBatch, Option<Result<T, LeaseError>>) {
-        self.at_once_if(writes, |_| true, execute)
-    }
-
     /// Decides and applies a command under one hold of the lock, and leaves its rows and the host's
     /// `writes` in the journal: where no commit is waited for, none of the host's code is asked, and
     /// nothing else is on the road. Else `None`, and the host's writes back.
@@ -221,6 +282,7 @@ impl Shared {
     /// grant from 150 to 400 ns.
     fn at_once_if<T>(
         &self,
+        haste: Haste,
         mut writes: WriteBatch,
         is_small: impl Fn(&State) -> bool,
         mut execute: impl FnMut(
@@ -228,7 +290,7 @@ impl Shared {
             crate::Timestamp,
             &mut WriteBatch,
         ) -> Result<T, LeaseError>,
-    ) -> (WriteBatch, Option<Result<T, LeaseError>>) {
+    ) -> Tried<T> {
         if !self.options.is_batched {
             return (writes, None);
         }
@@ -261,6 +323,7 @@ impl Shared {
             match tried {
                 AtOnce::Done(result) => return (writes, Some(result)),
                 AtOnce::Road => return (writes, None),
+                AtOnce::Full if haste == Haste::MustNotWait => return (writes, None),
                 AtOnce::Full => {
                     if let Err(error) = self.make_room() {
                         return (writes, Some(Err(error)));
@@ -283,14 +346,14 @@ impl State {
     }
 }
 
-fn granted(done: Done) -> Result<Incarnation, LeaseError> {
+pub(super) fn granted(done: Done) -> Result<Incarnation, LeaseError> {
     match done {
         Some((_, Answer::Granted(result))) => result,
         _ => unreachable!("a grant is answered as one"),
     }
 }
 
-fn attached(done: Done) -> Result<(), LeaseError> {
+pub(super) fn attached(done: Done) -> Result<(), LeaseError> {
     match done {
         Some((_, Answer::Attached(result) | Answer::Detached(result))) => result,
         _ => unreachable!("an attach is answered as one, and so is a detach"),

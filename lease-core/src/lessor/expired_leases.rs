@@ -42,7 +42,7 @@ use crate::{ExpiredBatch, Timestamp};
 /// ```
 #[derive(Clone)]
 pub struct ExpiredLeases {
-    shared: Weak<Shared>,
+    pub(super) shared: Weak<Shared>,
     deliveries: Arc<Signal>,
 }
 
@@ -93,7 +93,7 @@ impl State {
         self.errands.announce(&mut self.outbox.receivers);
     }
 
-    const fn receivers(&mut self) -> &mut Sleepers {
+    pub(super) const fn receivers(&mut self) -> &mut Sleepers {
         &mut self.outbox.receivers
     }
 
@@ -284,7 +284,7 @@ impl ExpiredLeases {
         })
     }
 
-    fn poll_noting(
+    pub(super) fn poll_noting(
         &self,
         cx: &Context<'_>,
         note: impl FnOnce(&mut State, &mut Caller),

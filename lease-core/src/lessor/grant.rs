@@ -6,7 +6,7 @@ use crate::LeaseIds;
 #[cfg(doc)]
 use crate::Lessor;
 use crate::lease::Remaining;
-use crate::{Grant, Lease, LeaseError, LeaseId, RequestedTtl, Ttl, WriteBatch};
+use crate::{Grant, Incarnation, Lease, LeaseError, LeaseId, RequestedTtl, Ttl, WriteBatch};
 
 /// Granting.
 impl BackendLessor {
@@ -137,11 +137,18 @@ impl BackendLessor {
         writes: WriteBatch,
     ) -> Result<Lease, LeaseError> {
         let (incarnation, runs) = self.shared.grant(&Grant::new(id, ttl), writes)?;
-        let mut lease = Lease::new(id, ttl);
+        Ok(Lease::granted(id, ttl, incarnation, runs))
+    }
+}
+
+impl Lease {
+    /// As it is when it has just been granted; `runs` says whether its time runs, on the primary.
+    pub(super) fn granted(id: LeaseId, ttl: Ttl, incarnation: Incarnation, runs: bool) -> Self {
+        let mut lease = Self::new(id, ttl);
         lease.incarnation = incarnation;
         if runs {
             lease.remaining = Remaining::millis(ttl.as_millis());
         }
-        Ok(lease)
+        lease
     }
 }

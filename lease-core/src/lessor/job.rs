@@ -55,6 +55,8 @@ pub(super) struct Decided {
 pub(super) struct Seat {
     calls: Mutex<VecDeque<Call>>,
     bell: Bell,
+    // Rung as well: the bell of a thread that has many seats.
+    common_bell: Option<Arc<Bell>>,
     pub(super) thread: ThreadId,
 }
 
@@ -120,9 +122,20 @@ impl Decided {
 
 impl Seat {
     pub(super) fn new() -> Arc<Self> {
+        Self::under(None)
+    }
+
+    /// One of many seats of this thread, which sleeps by one bell for all of them.
+    #[cfg(feature = "async")]
+    pub(super) fn one_of_many(bell: &Arc<Bell>) -> Arc<Self> {
+        Self::under(Some(Arc::clone(bell)))
+    }
+
+    fn under(common_bell: Option<Arc<Bell>>) -> Arc<Self> {
         Arc::new(Self {
             calls: Mutex::new(VecDeque::new()),
             bell: Bell::default(),
+            common_bell,
             thread: current().id(),
         })
     }
@@ -130,6 +143,9 @@ impl Seat {
     pub(super) fn put(&self, call: Call) {
         self.lock().push_back(call);
         self.bell.ring();
+        if let Some(bell) = &self.common_bell {
+            bell.ring();
+        }
     }
 
     /// Waits for the next call.

@@ -10,7 +10,7 @@ mod driver;
 mod errands;
 mod expired_leases;
 mod expiry;
-#[cfg(all(test, shuttle))]
+#[cfg(all(test, shuttle, feature = "async"))]
 mod explore;
 mod grant;
 mod hosted;
@@ -31,6 +31,8 @@ mod road;
 mod sleepers;
 mod state;
 mod stored_items;
+#[cfg(feature = "async")]
+mod tasks;
 mod turn;
 mod wait;
 mod waiting;
@@ -40,6 +42,8 @@ pub use builder::BackendLessorBuilder;
 pub use expired_leases::{ExpiredLeases, RecvError};
 pub use options::{CheckpointMode, Driver, Durability, ExpiryMode, ItemMode};
 pub use queries::Lookup;
+#[cfg(feature = "async")]
+pub use tasks::{AsyncLessor, ExpiredStream};
 pub use wait::Wait;
 
 use driver::Threads;
@@ -79,8 +83,9 @@ use crate::{Backend, LeaseRow, LessorConfig, LessorStats};
 /// A lessor that is driven by hand has no thread that could be left alone: `stop` commits what is
 /// pending itself, and waits for that.
 ///
-/// An async host uses `try_renew` or [`renew_async`](BackendLessor::renew_async), and
-/// [`ExpiredLeases::recv_async`], and gives the commands to a thread that may block.
+/// An async host uses `AsyncLessor` (feature `async`), which blocks nowhere; or, without it, `try_renew`
+/// or [`renew_async`](BackendLessor::renew_async), and [`ExpiredLeases::recv_async`], and gives the commands
+/// to a thread that may block.
 ///
 /// ```
 /// use lease_core::{BackendLessor, LeaseId, Lessor, NullBackend};

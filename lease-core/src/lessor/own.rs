@@ -168,7 +168,8 @@ impl OwnCommands {
         self.lane_mut(kind).is_away = is_away;
     }
 
-    /// A thread begins to carry one out.
+    /// A thread begins to carry one out, or to carry out many commands at the same time: in both cases it
+    /// is not there for others.
     pub(super) fn begin_help(&mut self) {
         self.helpers.push(current().id());
     }

@@ -155,7 +155,7 @@ impl Shared {
 
     /// Looks the leases up whose items were too many for a slice. One that is gone meanwhile is left
     /// out, as it would be if it had been listed now.
-    fn complete_all(&self, now: Timestamp, found: &mut Found) {
+    pub(super) fn complete_all(&self, now: Timestamp, found: &mut Found) {
         while let Some(id) = found.lacking() {
             found.complete(self.lookup_large(now, id));
         }

@@ -15,7 +15,7 @@ pub(super) enum Outcome {
 }
 
 /// The next step of a decided job.
-enum Step {
+pub(super) enum Step {
     Apply(Decided),
     Wait(Option<Decision>),
     Write(Option<Decision>),
@@ -116,17 +116,31 @@ impl Shared {
         self.store_items(&mut decided);
         let seat = Seat::new();
         let now = self.time_inside();
-        match self.state.with(|state| state.enter(decided, &seat, now)) {
+        let step = self.state.with(|state| {
+            let is_inside_commit = state.road.writer == Some(seat.thread);
+            state.enter(decided, &seat, now, is_inside_commit)
+        });
+        self.take_step(step, &seat, now)
+    }
+
+    /// Takes a job that was to be written to its end.
+    pub(super) fn take_step(
+        &self,
+        step: Step,
+        seat: &Seat,
+        now: Timestamp,
+    ) -> Result<Outcome, LeaseError> {
+        match step {
             Step::Apply(mut decided) => Ok(Outcome::Done(
                 self.apply_decision_at(now, decided.decision.take()),
             )),
             Step::Void(job) => Ok(Outcome::Void(job)),
             Step::Refuse(error, _command) => Err(error),
-            Step::Wait(decision) => self.await_commit(&seat, decision),
+            Step::Wait(decision) => self.await_commit(seat, decision),
             Step::Write(decision) => {
                 // The outcome comes to the seat.
                 let _ = self.write_as_writer();
-                self.await_commit(&seat, decision)
+                self.await_commit(seat, decision)
             }
         }
     }
@@ -150,7 +164,7 @@ impl Shared {
     }
 
     /// What is written happens now.
-    fn apply_decision(&self, decision: Option<Decision>) -> Done {
+    pub(super) fn apply_decision(&self, decision: Option<Decision>) -> Done {
         let now = self.time_inside();
         self.apply_decision_at(now, decision)
     }
@@ -238,8 +252,15 @@ impl State {
         self.road.waiting.is_empty() && !self.road.is_closed && !self.core.has_claims()
     }
 
-    /// Takes a decided job to where it is written.
-    fn enter(&mut self, mut decided: Decided, seat: &Arc<Seat>, now: Timestamp) -> Step {
+    /// Takes a decided job to where it is written. `is_inside_commit` says that this thread is the writer
+    /// and in the backend's code.
+    pub(super) fn enter(
+        &mut self,
+        mut decided: Decided,
+        seat: &Arc<Seat>,
+        now: Timestamp,
+        is_inside_commit: bool,
+    ) -> Step {
         // An epoch that a crash could take back would come twice, and its fencing tokens with it.
         let begins_epoch = decided
             .decision
@@ -248,7 +269,7 @@ impl State {
         let is_durable = self.journal.is_none() || begins_epoch;
         let refusal = if self.is_stopped {
             Some(LeaseError::Stopped)
-        } else if is_durable && self.road.writer == Some(seat.thread) {
+        } else if is_durable && is_inside_commit {
             // It is called from inside a commit, and would wait for that.
             Some(LeaseError::Reentrant)
         } else {

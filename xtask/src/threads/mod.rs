@@ -93,10 +93,9 @@ pub(crate) fn lint(workspace: &Workspace) -> Result<()> {
 
 /// The line that repeats [`lint`].
 pub(crate) const LINT_LINE: &str = "RUSTFLAGS='--cfg shuttle' cargo clippy --package lease-core \
-    --lib --tests --target-dir target-threads -- -D warnings";
+    --features async --lib --tests --target-dir target-threads -- -D warnings";
 
-const LINT: &str =
-    "clippy --package lease-core --lib --tests --target-dir target-threads -- -D warnings";
+const LINT: &str = "clippy --package lease-core --features async --lib --tests --target-dir target-threads -- -D warnings";
 
 /// The line that repeats [`run_short`].
 pub(crate) const SHORT_RUN_LINE: &str = "cargo xtask threads --schedules 1000 --seed 1";

@@ -69,7 +69,15 @@ pub(super) fn check(workspace: &Workspace) -> Result<()> {
 }
 
 fn check_line(target: &Path) -> Invocation {
-    let words = ["check", "--package", "lease-core", "--lib", "--tests"];
+    let words = [
+        "check",
+        "--package",
+        "lease-core",
+        "--features",
+        "async",
+        "--lib",
+        "--tests",
+    ];
     let target = target.to_string_lossy().into_owned();
     Invocation::cargo(words.into_iter().chain(["--target-dir", &target]))
 }

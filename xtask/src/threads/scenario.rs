@@ -175,7 +175,8 @@ impl fmt::Display for Outcome {
     }
 }
 
-const BUILD_LINE: &str = "test --package lease-core --lib --no-run --message-format json";
+const BUILD_LINE: &str =
+    "test --package lease-core --features async --lib --no-run --message-format json";
 
 const OPTIMIZED: &str = "--config profile.dev.package.lease-core.opt-level=1 \
     --config profile.dev.package.lease-queue.opt-level=1";

@@ -22,6 +22,7 @@ mod renewals;
 mod roles;
 mod stops;
 mod store;
+mod tasks;
 mod world;
 
 use shuttle::rand::{Rng, thread_rng};

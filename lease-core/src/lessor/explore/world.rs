@@ -3,6 +3,8 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
+use shuttle::future::block_on;
+
 use super::history::History;
 use super::model::{IDS, ITEMS, Model};
 use super::op::{Op, What};
@@ -11,15 +13,17 @@ use super::{draw, one_of};
 use crate::sync::thread::{self, JoinHandle};
 use crate::sync::{Arc, atomic::AtomicBool};
 use crate::{
-    BackendLessor, BackendLessorBuilder, Clock, Driver, Durability, Epoch, ExpiredBatch,
-    Incarnation, LeaseError, LeaseId, LeaseItem, LeaseRow, LeaseWrite, Lessor, LessorConfig,
-    LessorEvent, ManualClock, Observer, RangeDeleter, Renewal, RevokeReason, Revoked, TableDeleter,
-    WriteBatch,
+    AsyncLessor, BackendLessor, BackendLessorBuilder, Clock, Driver, Durability, Epoch,
+    ExpiredBatch, Incarnation, LeaseError, LeaseId, LeaseItem, LeaseRow, LeaseWrite, Lessor,
+    LessorConfig, LessorEvent, ManualClock, Observer, RangeDeleter, Renewal, RevokeReason, Revoked,
+    TableDeleter, WriteBatch,
 };
 
 /// A lessor, what is around it, and what was seen of it.
 pub(super) struct World {
-    pub(super) lessor: BackendLessor,
+    pub(super) lessor: Arc<BackendLessor>,
+    // The handle for tasks, if half of the commands go through it.
+    tasks: Option<AsyncLessor>,
     pub(super) store: Arc<Store>,
     pub(super) clock: Arc<ManualClock>,
     pub(super) history: Arc<History>,
@@ -157,7 +161,8 @@ impl World {
         }
         store.change(|contents| contents.fails_one_in = setting.fails_one_in);
         Arc::new(Self {
-            lessor,
+            lessor: Arc::new(lessor),
+            tasks: None,
             store,
             clock,
             history,
@@ -166,6 +171,22 @@ impl World {
             start: Model::new(setting.is_primary),
             next_ttl: AtomicUsize::new(0),
         })
+    }
+
+    /// A world in which half of the commands are given by tasks.
+    pub(super) fn with_tasks(
+        setting: Setting,
+        build: impl FnOnce(BackendLessorBuilder) -> BackendLessorBuilder,
+    ) -> Arc<Self> {
+        let mut world = Arc::into_inner(Self::with(setting, build)).expect("it was just made");
+        let tasks = AsyncLessor::new(Arc::clone(&world.lessor));
+        world.tasks = Some(tasks.expect("there is room"));
+        Arc::new(world)
+    }
+
+    // The handle for tasks, for half of the commands.
+    fn by_task(&self) -> Option<&AsyncLessor> {
+        self.tasks.as_ref().filter(|_| draw(2) == 0)
     }
 
     /// Starts a thread that does `work`.
@@ -202,7 +223,10 @@ impl World {
     pub(super) fn grant_for(&self, id: i64, ttl: i64) -> Result<(), LeaseError> {
         let mark = self.mark();
         let answer = self.note(|| {
-            let answer = self.lessor.grant(lease(id), ttl);
+            let answer = match self.by_task() {
+                Some(tasks) => block_on(tasks.grant(lease(id), ttl)),
+                None => self.lessor.grant(lease(id), ttl),
+            };
             What::Grant(id, ttl, answer.map(|lease| lease.incarnation()))
         });
         let What::Grant(_, _, answer) = answer else {
@@ -215,7 +239,13 @@ impl World {
 
     pub(super) fn revoke(&self, id: i64) -> Result<(), LeaseError> {
         let mark = self.mark();
-        let done = self.note(|| What::Revoke(id, self.lessor.revoke(lease(id))));
+        let done = self.note(|| {
+            let answer = match self.by_task() {
+                Some(tasks) => block_on(tasks.revoke(lease(id))),
+                None => self.lessor.revoke(lease(id)),
+            };
+            What::Revoke(id, answer)
+        });
         let What::Revoke(_, answer) = done else {
             unreachable!("it was just made");
         };
@@ -232,7 +262,11 @@ impl World {
         let mark = self.mark();
         let written = rows.clone();
         let done = self.note(|| {
-            let answer = self.lessor.attach_with(lease(id), &items(which), rows);
+            let items = items(which);
+            let answer = match self.by_task() {
+                Some(tasks) => block_on(tasks.attach_with(lease(id), &items, rows)),
+                None => self.lessor.attach_with(lease(id), &items, rows),
+            };
             What::Attach(id, which.to_vec(), answer)
         });
         let What::Attach(_, _, answer) = done else {
@@ -252,7 +286,11 @@ impl World {
             rows.put(items_table(), name(*item), (-id).to_be_bytes());
         }
         let done = self.note(|| {
-            let answer = self.lessor.detach_with(lease(id), &items(which), rows);
+            let items = items(which);
+            let answer = match self.by_task() {
+                Some(tasks) => block_on(tasks.detach_with(lease(id), &items, rows)),
+                None => self.lessor.detach_with(lease(id), &items, rows),
+            };
             What::Detach(id, which.to_vec(), answer)
         });
         let What::Detach(_, _, answer) = done else {
@@ -263,7 +301,10 @@ impl World {
 
     pub(super) fn lookup(&self, id: i64) {
         self.note(|| {
-            let seen = self.lessor.lookup(lease(id));
+            let seen = match self.by_task() {
+                Some(tasks) => block_on(tasks.lookup(lease(id))).expect("there is room"),
+                None => self.lessor.lookup(lease(id)),
+            };
             let seen = seen.map(|lease| {
                 let items = lease.keys().iter().map(|item| number(item.as_bytes()));
                 (lease.ttl().as_secs(), items.collect())
@@ -285,8 +326,11 @@ impl World {
 
     pub(super) fn renew(&self, id: i64) {
         self.note(|| {
-            let answer = self.lessor.renew(lease(id)).map(Renewal::Renewed);
-            What::Renew(id, answer)
+            let renewed = match self.by_task() {
+                Some(tasks) => block_on(tasks.renew(lease(id))),
+                None => self.lessor.renew(lease(id)),
+            };
+            What::Renew(id, renewed.map(Renewal::Renewed))
         });
     }
 
@@ -392,7 +436,10 @@ impl World {
     }
 
     pub(super) fn stop(&self) {
-        self.lessor.stop();
+        match &self.tasks {
+            Some(tasks) => block_on(tasks.shutdown()).expect("there is room"),
+            None => self.lessor.stop(),
+        }
         assert_eq!(self.lessor.stats().waiting, 0, "INV-5: somebody waits");
         self.lessor.check_invariants();
     }

@@ -1,0 +1,120 @@
+//! Commands of tasks beside those of threads: some of them stand in the line, some are dropped, and the
+//! lessor is stopped meanwhile.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+
+use shuttle::future::block_on;
+
+use super::world::{SLOWLY, Setting, TIGHTLY, World, join};
+use super::{draw, explore};
+use crate::sync::Arc;
+use crate::{AsyncLessor, Driver, Durability, ExpiryMode, LeaseError, LeaseId, Lessor};
+
+#[test]
+fn tasks_durable() {
+    explore(|| run(Setting::default()));
+}
+
+#[test]
+fn tasks_batched() {
+    explore(|| {
+        run(Setting {
+            durability: TIGHTLY,
+            driver: Driver::Threads,
+            ..Setting::default()
+        });
+    });
+}
+
+#[test]
+fn tasks_failing() {
+    explore(|| {
+        run(Setting {
+            fails_one_in: 4,
+            ..Setting::default()
+        });
+    });
+}
+
+/// What has expired is revoked by the lessor's own threads, and an observer is told of it, so that what
+/// stands in the line is taken out and given again.
+#[test]
+fn tasks_beside_expiry() {
+    explore(|| {
+        let world = World::with_tasks(
+            Setting {
+                driver: Driver::Threads,
+                expiry: ExpiryMode::AutoRevoke,
+                ..Setting::default()
+            },
+            |builder| builder,
+        );
+        world.grant_for(1, 10).expect("free");
+        world.advance(10);
+        let mut threads = world.spawn_many(2, 2);
+        threads.push(world.spawn(|world| world.renew(1)));
+        join(threads);
+        world.stop();
+        world.check_store();
+    });
+}
+
+fn run(setting: Setting) {
+    let world = World::with_tasks(setting, |builder| builder);
+    join(world.spawn_many(3, 3));
+    world.finish();
+}
+
+/// A command that has begun goes to its end whatever becomes of its future, and a stop leaves nobody
+/// waiting.
+#[test]
+fn tasks_dropped_and_stopped() {
+    explore(|| {
+        let durability = if draw(2) == 0 {
+            Durability::EveryCommand
+        } else {
+            SLOWLY
+        };
+        let world = World::new(Setting {
+            durability,
+            ..Setting::default()
+        });
+        let tasks = AsyncLessor::new(Arc::clone(&world.lessor)).expect("there is room");
+        let granter = |number: i64| {
+            let tasks = tasks.clone();
+            world.spawn(move |_| {
+                let id = LeaseId::try_from(number).expect("not zero");
+                let answer = block_on(polled_at_most(draw(4), tasks.grant(id, 60)));
+                assert!(matches!(
+                    answer,
+                    None | Some(Ok(_) | Err(LeaseError::Stopped))
+                ));
+            })
+        };
+        let mut threads = Vec::from([1, 2, 3].map(granter));
+        let stopper = tasks.clone();
+        threads.push(world.spawn(move |world| match draw(2) {
+            0 => block_on(stopper.shutdown()).expect("there is room"),
+            _ => world.lessor.stop(),
+        }));
+        join(threads);
+        block_on(tasks.shutdown()).expect("there is room");
+        world.check_store();
+    });
+}
+
+/// Drops the future when it has been polled so often.
+async fn polled_at_most<F: Future>(times: usize, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let mut left = times;
+    poll_fn(|cx| {
+        if left == 0 {
+            return Poll::Ready(None);
+        }
+        left -= 1;
+        future.as_mut().poll(cx).map(Some)
+    })
+    .await
+}
