@@ -40,7 +40,8 @@
 //! - `std` (default): the handle. Without it the crate is `no_std`: it needs `alloc` and a target whose
 //!   atomics compare and swap pointers, such as thumbv7em or riscv32imac. Atomics of 64 bits, which
 //!   these lack, are taken from the crate portable-atomic there; with `std` the target has to have them.
-//! - `async`: `AsyncLessor`, the handle for tasks of any async runtime, and streams.
+//! - `async`: `AsyncLessor`, the handle for tasks of any async runtime, and streams of expired leases and of
+//!   events.
 //! - `serde`: `Serialize` and `Deserialize` for ids, TTLs, leases, rows, commands, batches, counters and
 //!   settings, also without `std`. In formats that people read, such as JSON, an id is a string of
 //!   hexadecimal digits as everywhere, and an incarnation a string too: they are numbers beyond
@@ -130,7 +131,7 @@ pub use {
 };
 
 #[cfg(feature = "async")]
-pub use lessor::{AsyncLessor, ExpiredStream};
+pub use lessor::{AsyncLessor, ExpiredStream, LeaseEvent, LeaseEvents};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

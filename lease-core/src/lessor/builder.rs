@@ -434,6 +434,8 @@ impl BackendLessorBuilder {
             state: StateCell::new(state, Bells::default()),
             clock,
             observer: self.observer,
+            #[cfg(feature = "async")]
+            feed: super::events::Feed::default(),
             options,
             config,
         });

@@ -9,7 +9,7 @@ use super::{Driver, ExpiryMode, Shared};
 use crate::observer::LessorEvent;
 use crate::probe::{planted, sized, sometimes};
 use crate::{
-    AttemptOutcome, Decision, ExpiredBatch, LeaseError, LeaseId, LeaseItem, Observer, Revocation,
+    AttemptOutcome, Decision, ExpiredBatch, LeaseError, LeaseId, LeaseItem, Revocation,
     RevokeReason, Revoked, Timestamp,
 };
 
@@ -45,7 +45,7 @@ impl Shared {
             let mut retired = Vec::new();
             let slice = self.state.with(|state| {
                 retired = std::mem::take(&mut state.retired);
-                state.expire_slice(now, self.options.expiry, self.observer.is_some())
+                state.expire_slice(now, self.options.expiry, self.is_observed())
             });
             drop(retired);
             if let Some(batch) = slice.batch {
@@ -101,7 +101,7 @@ impl Shared {
         answers: &[Result<Revoked, LeaseError>],
         items: &RevokedItems,
     ) {
-        if self.observer.is_none() {
+        if !self.is_observed() {
             return;
         }
         for (revocation, answer) in revocations.iter().zip(answers) {
@@ -120,21 +120,21 @@ impl Shared {
     /// Whether items of these leases have to be copied before, for the observer or for their rows.
     pub(super) fn has_to_copy(&self, state: &State, revocations: &[Revocation]) -> bool {
         let has_items = |one: &Revocation| state.core.has_items(one.id);
-        let copies = self.options.tells_items || self.options.stores_items;
+        let copies = self.tells_items() || self.options.stores_items;
         copies && revocations.iter().any(has_items)
     }
 
     /// The items that the observer is told of when the job has gone well.
     pub(super) fn items_to_tell(&self, decided: &Decided) -> RevokedItems {
         let revoked = decided.decision.as_ref().map_or(&[][..], Decision::revoked);
-        let revoked = revoked.iter().filter(|_| self.options.tells_items);
+        let revoked = revoked.iter().filter(|_| self.tells_items());
         let items = revoked.map(|id| (*id, self.items_of_claimed(*id)));
         items.collect()
     }
 
     /// The items that the observer is told of leases that have expired.
     fn items_of_expired(&self, batch: &ExpiredBatch) -> Vec<Vec<LeaseItem>> {
-        let leases = batch.leases.iter().filter(|_| self.options.tells_items);
+        let leases = batch.leases.iter().filter(|_| self.tells_items());
         leases.map(|lease| self.items_now(lease.id)).collect()
     }
 
@@ -166,12 +166,31 @@ impl Shared {
         self.options.driver == Driver::Manual
     }
 
-    /// Tells the observer, if there is one.
+    /// Tells the observer and the streams of events, if there are any.
     #[inline]
     pub(super) fn observe<'e>(&self, event: impl FnOnce() -> LessorEvent<'e>) {
-        if let Some(observer) = &self.observer {
-            self.tell(&**observer, &event());
+        if self.is_observed() {
+            self.tell(&event());
         }
+    }
+
+    /// Whether there is anybody who is told what happens.
+    #[inline]
+    pub(super) fn is_observed(&self) -> bool {
+        #[cfg(feature = "async")]
+        if self.feed.is_heard() {
+            return true;
+        }
+        self.observer.is_some()
+    }
+
+    /// Whether anybody is told of items.
+    fn tells_items(&self) -> bool {
+        #[cfg(feature = "async")]
+        if self.feed.wants_items() {
+            return true;
+        }
+        self.options.tells_items
     }
 
     /// Tells the observer of a failure that nobody waits for.
@@ -180,9 +199,13 @@ impl Shared {
     }
 
     #[cold]
-    fn tell(&self, observer: &dyn Observer, event: &LessorEvent<'_>) {
-        // Nobody waits for an observer's panic.
-        let _ = isolate("observer", || observer.observe(event));
+    fn tell(&self, event: &LessorEvent<'_>) {
+        #[cfg(feature = "async")]
+        self.feed.tell(event);
+        if let Some(observer) = &self.observer {
+            // Nobody waits for an observer's panic.
+            let _ = isolate("observer", || observer.observe(event));
+        }
     }
 }
 

@@ -117,6 +117,8 @@ impl BackendLessor {
         if let Err(error) = shared.flush_at_stop(&deadline, ended) {
             shared.observe_failure(&LeaseError::Backend(error));
         }
+        #[cfg(feature = "async")]
+        shared.feed.close();
         shared.state.with(|state| state.stopping = None);
         shared.state.bells.stopped.notify_all();
     }

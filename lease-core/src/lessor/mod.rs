@@ -8,6 +8,8 @@ mod checkpoints;
 mod commands;
 mod driver;
 mod errands;
+#[cfg(feature = "async")]
+mod events;
 mod expired_leases;
 mod expiry;
 #[cfg(all(test, shuttle, feature = "async"))]
@@ -39,6 +41,8 @@ mod waiting;
 mod with_writes;
 
 pub use builder::BackendLessorBuilder;
+#[cfg(feature = "async")]
+pub use events::{LeaseEvent, LeaseEvents};
 pub use expired_leases::{ExpiredLeases, RecvError};
 pub use options::{CheckpointMode, Driver, Durability, ExpiryMode, ItemMode};
 pub use queries::Lookup;
@@ -110,6 +114,8 @@ pub(crate) struct Shared {
     state: StateCell,
     clock: Arc<dyn Clock>,
     observer: Option<Arc<dyn Observer>>,
+    #[cfg(feature = "async")]
+    feed: events::Feed,
     options: Options,
     config: LessorConfig,
 }

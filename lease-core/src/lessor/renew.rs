@@ -85,7 +85,7 @@ impl Shared {
         for ids in ids.chunks(sized!(RENEWALS_PER_LOCK)) {
             self.renew_chunk(ids, &mut answers);
         }
-        if self.observer.is_some() {
+        if self.is_observed() {
             for (id, answer) in ids.iter().zip(&answers) {
                 if let Ok(Renewal::Renewed(ttl)) = *answer {
                     self.observe(|| LessorEvent::Renewed { id: *id, ttl });

@@ -6,6 +6,7 @@
 
 mod blocking;
 mod commands;
+mod events;
 mod many;
 mod shutdown;
 mod support;

@@ -10,7 +10,7 @@ use std::task::Poll;
 
 pub use expired::ExpiredStream;
 
-use super::{BackendLessor, Lookup, Shared};
+use super::{BackendLessor, LeaseEvents, Lookup, Shared};
 use crate::sync::{Arc, Deadline, thread};
 #[cfg(doc)]
 use crate::{Driver, Durability, Observer};
@@ -26,7 +26,7 @@ use reply::reply;
 ///
 /// | | |
 /// |---|---|
-/// | `renew`, `renew_many`, `time_to_live`, `get_lease`, `lookup`, `page`, `expired` | in the task, without waiting for a store or a lock that is held for long; `renew` of an expired lease sleeps until its end |
+/// | `renew`, `renew_many`, `time_to_live`, `get_lease`, `lookup`, `page`, `expired`, `events` | in the task, without waiting for a store or a lock that is held for long; `renew` of an expired lease sleeps until its end |
 /// | `grant`, `grant_new`, `revoke`, `attach`, `detach` and their like, [batched](Durability::Batched) | in the task where nothing has to be waited for, else as below |
 /// | the same, durable | in one thread of this handle: commands of however many tasks share it, and each commit is shared by up to 1,024 of those that wait for one |
 /// | a revoke for which the host's range deleter is called; the items of a lease of more than 1,024 in `lookup` and `page`; `flush` | in a thread for each, eight at a time |
@@ -310,6 +310,33 @@ impl AsyncLessor {
     #[must_use]
     pub fn expired(&self) -> ExpiredStream {
         self.lessor().expired_leases().into_stream()
+    }
+
+    /// What happens from now on, as a stream, see [`BackendLessor::events`].
+    ///
+    /// ```
+    /// # use lease_core::{AsyncLessor, BackendLessor, LeaseError, NullBackend, RevokeReason};
+    /// use futures::StreamExt;
+    /// use lease_core::LeaseEvent;
+    ///
+    /// /// Tells who is gone, until the lessor is shut down.
+    /// async fn tell(lessor: AsyncLessor) {
+    ///     let mut events = lessor.events(1024).with_items();
+    ///     while let Some(event) = events.next().await {
+    ///         match event {
+    ///             LeaseEvent::Revoked { reason, items, .. } => println!("{items:?}: {reason:?}"),
+    ///             LeaseEvent::Lagged(missed) => println!("{missed} events were missed"),
+    ///             _ => {}
+    ///         }
+    ///     }
+    /// }
+    /// # let lessor = AsyncLessor::new(BackendLessor::standalone(std::sync::Arc::new(NullBackend))?)?;
+    /// # futures::executor::block_on(async { futures::join!(tell(lessor.clone()), lessor.shutdown()).1 })?;
+    /// # Ok::<(), LeaseError>(())
+    /// ```
+    #[must_use]
+    pub fn events(&self, capacity: usize) -> LeaseEvents {
+        self.lessor().events(capacity)
     }
 
     /// Commits all pending writes, of a lessor whose writes are [batched](Durability::Batched).
