@@ -51,7 +51,8 @@
 //!   the host's own types.
 //! - `testing`: fakes for tests of code that uses a lessor.
 //! - `prometheus-client`, `metrics`, `tracing`: observers that feed the crates of these names, in
-//!   the module `metrics`.
+//!   the module `metrics`. With `tracing` a lessor also warns, without an observer, of what its host seems
+//!   to have forgotten.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(not(feature = "std"), no_std)]
 
@@ -127,7 +128,7 @@ pub use {
         ExpiryMode, ItemMode, Lookup, RecvError, Wait,
     },
     lessor_trait::Lessor,
-    observer::{LessorEvent, Observer, RevokeReason},
+    observer::{LessorEvent, Observer, Oversight, RevokeReason},
 };
 
 #[cfg(feature = "async")]

@@ -1,3 +1,4 @@
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -149,6 +150,45 @@ pub enum LessorEvent<'a> {
     Failed(&'a LeaseError),
     /// A stored row was mended or skipped by a recovery.
     StrangeRow(&'a StrangeRow),
+    /// The host seems to have forgotten something, and leases do not expire. Told each time; with the
+    /// feature `tracing` the first one of its kind is a warning, also without an observer.
+    Overlooked(Oversight),
+}
+
+/// What a host seems to have forgotten.
+///
+/// ```
+/// use lease_core::Oversight;
+///
+/// println!("{}", Oversight::NotPromoted);
+/// assert!(Oversight::NotTaken.to_string().contains("expired_leases"));
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Oversight {
+    /// The host grants leases, and has not promoted the lessor ten seconds later; told once. Leases that a
+    /// log brings ([`BackendLessor::apply`](crate::BackendLessor::apply)) do not count: the members of a
+    /// cluster that are no primary get them so.
+    NotPromoted,
+    /// A batch of expired leases has lain for ten seconds, and nobody has taken any.
+    NotTaken,
+}
+
+impl fmt::Display for Oversight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotPromoted => {
+                "leases are granted and do not expire: the lessor was never promoted; \
+                 call promote, or make it with BackendLessor::standalone"
+            }
+            Self::NotTaken => {
+                "leases have expired and live on: nobody takes them from expired_leases; \
+                 take and revoke them, or make the lessor with ExpiryMode::AutoRevoke"
+            }
+        })
+    }
 }
 
 /// Several observers, told one after the other. One that panics does not keep the event from the

@@ -43,7 +43,8 @@
 //!   tasks. A program that wants less of it, or the client for threads, depends on `lease-http` beside
 //!   this crate.
 //! - `metrics`, `prometheus-client`, `tracing`: observers that feed the crates of these names, in the
-//!   module `metrics`.
+//!   module `metrics`. With `tracing` a lessor also warns, without an observer, of what its host seems to
+//!   have forgotten: to promote it, or to take expired leases.
 //! - `serde`: what is public can be read from and written to serde's formats, see the features of
 //!   `lease-core`.
 //! - `testing`: fakes for tests of code that uses a lessor, and the conformance suite for backends.

@@ -42,7 +42,7 @@ impl Shared {
         done.unwrap_or_else(|| {
             let done = self.go(Job::new((*grant).into(), writes, Refusal::Drops))?;
             self.tell_done(&done, &RevokedItems::default());
-            Ok((granted(done)?, self.is_primary()))
+            Ok((granted(done)?, self.note_granted()))
         })
     }
 
@@ -61,14 +61,13 @@ impl Shared {
                 Ok((incarnation, core.is_primary()))
             },
         );
-        if let Some(Ok(_)) = done {
+        if let Some(Ok((_, runs))) = done {
             self.observe_granted(grant);
+            if !runs {
+                self.note_granted();
+            }
         }
         (writes, done)
-    }
-
-    pub(super) fn is_primary(&self) -> bool {
-        self.state.read(|state| state.core.is_primary())
     }
 
     fn observe_granted(&self, Grant { id, ttl, .. }: &Grant) {

@@ -7,7 +7,7 @@ use futures_core::Stream;
 
 use super::isolate::isolate;
 use super::{BackendLessor, Shared};
-use crate::observer::{LessorEvent, RevokeReason};
+use crate::observer::{LessorEvent, Oversight, RevokeReason};
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::{Arc, Mutex, MutexGuard, Weak, lock};
 use crate::{Epoch, ExpiredBatch, Incarnation, LeaseError, LeaseId, LeaseItem, StrangeRow, Ttl};
@@ -77,6 +77,8 @@ pub enum LeaseEvent {
     Failed(LeaseError),
     /// A stored row was mended or skipped by a recovery.
     StrangeRow(StrangeRow),
+    /// The host seems to have forgotten something, and leases do not expire.
+    Overlooked(Oversight),
     /// So many events are missing here, the oldest ones: whoever receives was too slow.
     Lagged(u64),
 }
@@ -324,6 +326,7 @@ impl Subscriber {
             LessorEvent::Demoted => self.push([LeaseEvent::Demoted]),
             LessorEvent::Failed(error) => self.push([LeaseEvent::Failed((*error).clone())]),
             LessorEvent::StrangeRow(row) => self.push([LeaseEvent::StrangeRow(**row)]),
+            LessorEvent::Overlooked(what) => self.push([LeaseEvent::Overlooked(*what)]),
         }
     }
 

@@ -84,7 +84,7 @@ pub enum RecvError {
 impl State {
     /// Puts a batch where the host finds it.
     pub(super) fn deliver(&mut self, batch: ExpiredBatch) {
-        self.outbox.batches.push_back(batch);
+        self.outbox.put(self.core.now(), batch);
         self.announce();
     }
 
@@ -101,7 +101,7 @@ impl State {
         if self.is_stopped {
             return Err(RecvError::Stopped);
         }
-        let batch = self.outbox.batches.pop_front().ok_or(RecvError::Empty)?;
+        let batch = self.outbox.take(now).ok_or(RecvError::Empty)?;
         if !planted!("taken-not-told") {
             self.core.handle_taken(now, &batch);
         }

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use super::isolate::isolate;
 use super::job::{Decided, LEASES_AT_ONCE};
+use super::oversights::Found;
 use super::own::Kind;
 use super::state::State;
 use super::{Driver, ExpiryMode, Shared};
@@ -23,6 +24,8 @@ pub(super) type RevokedItems = BTreeMap<LeaseId, Vec<LeaseItem>>;
 struct Slice {
     /// What was delivered, to be told to the observer and, if nobody else does, to be revoked.
     batch: Option<ExpiredBatch>,
+    /// What the host seems to have forgotten.
+    oversight: Option<Found>,
     /// Against which state.
     generation: u64,
     next: Option<Timestamp>,
@@ -48,6 +51,9 @@ impl Shared {
                 state.expire_slice(now, self.options.expiry, self.is_observed())
             });
             drop(retired);
+            if let Some(found) = &slice.oversight {
+                self.tell_oversight(found);
+            }
             if let Some(batch) = slice.batch {
                 let (batch, items) = (&batch, &*self.items_of_expired(&batch));
                 self.observe(|| LessorEvent::Expired { batch, items });
@@ -214,6 +220,7 @@ impl State {
         if self.is_stopped {
             return Slice {
                 batch: None,
+                oversight: None,
                 generation: self.own.generation(),
                 next: None,
             };
@@ -234,10 +241,12 @@ impl State {
                 }
             }
         }
+        let oversight = self.find_oversight(now);
         let next = self.next_expiry();
         self.alarms.expiry = next;
         Slice {
             batch: delivered,
+            oversight,
             generation: self.own.generation(),
             next,
         }

@@ -63,6 +63,7 @@ impl BackendLessor {
             if state.is_stopped || !has_begun {
                 return (false, Vec::new());
             }
+            state.oversights.promoted();
             state.change_role(|core| core.promote(now, epoch, extend))
         });
         if is_changed {

@@ -24,6 +24,7 @@ mod line;
 mod new_ids;
 mod options;
 mod outbox;
+mod oversights;
 mod own;
 mod queries;
 mod recovery;
@@ -175,6 +176,7 @@ impl BackendLessor {
         let mut stats = self.shared.state.read(|state| {
             let mut stats = state.core.stats();
             stats.waiting += state.road.waiting.len();
+            (stats.grants_unpromoted, stats.batches_not_taken) = state.oversights.counts();
             stats
         });
         stats.renewed += self.shared.state.renewed();

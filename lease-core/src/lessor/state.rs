@@ -7,6 +7,7 @@ use super::journal::Journal;
 use super::line::Road;
 use super::new_ids::NewIds;
 use super::outbox::Outbox;
+use super::oversights::Oversights;
 use super::own::{Kind, OwnCommands};
 use super::resets::Resets;
 use super::sleepers::{Caller, Sleepers};
@@ -35,6 +36,7 @@ pub(super) struct State {
     pub(super) resets: Resets,
     pub(super) own: OwnCommands,
     pub(super) new_ids: NewIds,
+    pub(super) oversights: Oversights,
     pub(super) is_stopped: bool,
     /// Who is stopping it, until that is over.
     pub(super) stopping: Option<ThreadId>,
@@ -90,6 +92,7 @@ impl State {
             resets: Resets::default(),
             own: OwnCommands::default(),
             new_ids: NewIds::default(),
+            oversights: Oversights::default(),
             is_stopped: false,
             stopping: None,
             retired: Vec::new(),
@@ -139,8 +142,9 @@ impl State {
         {
             return Some(Timestamp::ZERO);
         }
-        let next = self.core.next_expiry()?;
-        (next == Timestamp::ZERO || !self.outbox.is_full()).then_some(next)
+        let has_room = |next: &Timestamp| *next == Timestamp::ZERO || !self.outbox.is_full();
+        let next = self.core.next_expiry().filter(has_room);
+        earlier(next, self.next_oversight())
     }
 
     /// When a checkpoint is to be proposed by the lessor itself.

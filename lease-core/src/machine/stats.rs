@@ -41,6 +41,12 @@ pub struct LessorStats {
     pub expiry_entries: usize,
     /// Checkpoint proposals that may still be applied.
     pub open_checkpoints: usize,
+    /// Leases that the host granted itself, not its log, on a lessor that it has never promoted: they do not
+    /// expire. Of [`LessorCore`] always 0.
+    pub grants_unpromoted: u64,
+    /// Times that a batch of expired leases lay for ten seconds and nobody took any: the leases live on. Of
+    /// [`LessorCore`] always 0.
+    pub batches_not_taken: u64,
     /// Rows of the store that the latest recovery took with another value in a field, see
     /// [`StrangeRow`](crate::StrangeRow).
     pub rows_mended: u64,

@@ -28,6 +28,8 @@ use crate::{BackendLessor, Lessor, LessorStats};
 /// | `lessor_checkpoints_proposed_total` | counter | checkpoint records taken to be proposed |
 /// | `lessor_checkpoints_applied_total` | counter | checkpoint records applied |
 /// | `lessor_stale_checkpoints_total` | counter | checkpoint records that came too late |
+/// | `lessor_grants_unpromoted_total` | counter | leases granted by a host that has never promoted: they do not expire |
+/// | `lessor_batches_not_taken_total` | counter | times that a batch of expired leases lay for ten seconds and nobody took any |
 /// | `lessor_clock_regressions_total` | counter | readings of the clock behind an earlier one by more than its lag |
 ///
 /// `lessor_expiring_leases` that stays high is a host that revokes too slowly or not at all;
@@ -123,7 +125,7 @@ fn gauges(stats: &LessorStats, batches: usize) -> [(&'static str, &'static str, 
 }
 
 // Without `_total`, which the encoder appends.
-fn counters(stats: &LessorStats) -> [(&'static str, &'static str, u64); 7] {
+fn counters(stats: &LessorStats) -> [(&'static str, &'static str, u64); 9] {
     [
         (
             "lessor_expired",
@@ -154,6 +156,16 @@ fn counters(stats: &LessorStats) -> [(&'static str, &'static str, u64); 7] {
             "lessor_stale_checkpoints",
             "Checkpoint records that came too late to mean anything.",
             stats.stale_checkpoints,
+        ),
+        (
+            "lessor_grants_unpromoted",
+            "Leases granted by a host that has never promoted, which do not expire.",
+            stats.grants_unpromoted,
+        ),
+        (
+            "lessor_batches_not_taken",
+            "Times that a batch of expired leases lay for ten seconds and nobody took any.",
+            stats.batches_not_taken,
         ),
         (
             "lessor_clock_regressions",

@@ -2,7 +2,9 @@ use std::fmt;
 
 use metrics::{Counter, Histogram, Unit};
 
-use super::names::{EXPIRY_LAG, FAILURES, GRANTED, Name, RENEWED, REVOKED, TTL, first_lags};
+use super::names::{
+    EXPIRY_LAG, FAILURES, GRANTED, Name, OVERSIGHTS, RENEWED, REVOKED, TTL, first_lags,
+};
 use crate::{LessorEvent, Observer};
 
 /// Counts what happens in a lessor through the `metrics` facade, under etcd's names.
@@ -30,6 +32,7 @@ pub struct FacadeMetrics {
     revoked: Counter,
     renewed: Counter,
     failures: Counter,
+    oversights: Counter,
     ttl: Histogram,
     expiry_lag: Histogram,
 }
@@ -43,6 +46,7 @@ impl FacadeMetrics {
             revoked: counter(&REVOKED),
             renewed: counter(&RENEWED),
             failures: counter(&FAILURES),
+            oversights: counter(&OVERSIGHTS),
             ttl: histogram(&TTL),
             expiry_lag: histogram(&EXPIRY_LAG),
         }
@@ -68,6 +72,7 @@ impl Observer for FacadeMetrics {
                 first_lags(batch).for_each(|secs| self.expiry_lag.record(secs));
             }
             LessorEvent::Failed(_) => self.failures.increment(1),
+            LessorEvent::Overlooked(_) => self.oversights.increment(1),
             LessorEvent::Promoted(_) | LessorEvent::Demoted | LessorEvent::StrangeRow(_) => {}
         }
     }

@@ -22,7 +22,8 @@
 //! | `etcd_debugging_lease_ttl_total` | histogram | the TTLs of the grants, in seconds |
 //!
 //! What it does not count begins with `lessor_`: `lessor_failures_total` is what
-//! [`LessorEvent::Failed`](crate::LessorEvent::Failed) told of, `lessor_expiry_lag_seconds` a histogram of
+//! [`LessorEvent::Failed`](crate::LessorEvent::Failed) told of, `lessor_oversights_total` what
+//! [`LessorEvent::Overlooked`](crate::LessorEvent::Overlooked) did, `lessor_expiry_lag_seconds` a histogram of
 //! how late expired leases were delivered ([`ExpiredLease::lag`](crate::ExpiredLease::lag), first
 //! attempts alone), the others are `PrometheusCollector`'s.
 
@@ -39,6 +40,8 @@ mod tracing;
 
 #[cfg(feature = "tracing")]
 pub use self::tracing::TracingObserver;
+#[cfg(feature = "tracing")]
+pub(crate) use self::tracing::warn_of;
 #[cfg(feature = "metrics")]
 pub use facade::FacadeMetrics;
 #[cfg(any(feature = "metrics", feature = "prometheus-client"))]

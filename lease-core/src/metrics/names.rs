@@ -81,3 +81,8 @@ pub(super) const FAILURES: Name = Name {
     name: "lessor_failures_total",
     help: "Work that nobody waits for and that failed: batched commits, automatic revokes, checkpoints.",
 };
+
+pub(super) const OVERSIGHTS: Name = Name {
+    name: "lessor_oversights_total",
+    help: "What the host seems to have forgotten, so that leases do not expire: to promote, to take expired leases.",
+};

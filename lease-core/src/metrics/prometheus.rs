@@ -3,8 +3,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 
 use super::names::{
-    EXPIRY_LAG, EXPIRY_LAG_BUCKETS_SECS, FAILURES, GRANTED, Name, RENEWED, REVOKED, TTL,
-    TTL_BUCKETS_SECS, first_lags,
+    EXPIRY_LAG, EXPIRY_LAG_BUCKETS_SECS, FAILURES, GRANTED, Name, OVERSIGHTS, RENEWED, REVOKED,
+    TTL, TTL_BUCKETS_SECS, first_lags,
 };
 use crate::{LessorEvent, Observer};
 
@@ -40,6 +40,7 @@ pub struct PrometheusMetrics {
     revoked: Counter,
     renewed: Counter,
     failures: Counter,
+    oversights: Counter,
     ttl: Histogram,
     expiry_lag: Histogram,
 }
@@ -53,6 +54,7 @@ impl PrometheusMetrics {
             revoked: Counter::default(),
             renewed: Counter::default(),
             failures: Counter::default(),
+            oversights: Counter::default(),
             ttl: Histogram::new(TTL_BUCKETS_SECS),
             expiry_lag: Histogram::new(EXPIRY_LAG_BUCKETS_SECS),
         }
@@ -73,6 +75,7 @@ impl PrometheusMetrics {
             self.expiry_lag.clone(),
         );
         register_counter(registry, &FAILURES, &self.failures);
+        register_counter(registry, &OVERSIGHTS, &self.oversights);
     }
 }
 
@@ -95,6 +98,7 @@ impl Observer for PrometheusMetrics {
                 first_lags(batch).for_each(|secs| self.expiry_lag.observe(secs));
             }
             LessorEvent::Failed(_) => _ = self.failures.inc(),
+            LessorEvent::Overlooked(_) => _ = self.oversights.inc(),
             LessorEvent::Promoted(_) | LessorEvent::Demoted | LessorEvent::StrangeRow(_) => {}
         }
     }

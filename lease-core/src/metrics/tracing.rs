@@ -3,9 +3,12 @@ use std::fmt;
 
 use tracing::{debug, trace, warn};
 
-use crate::{ExpiredBatch, LessorEvent, Observer, RevokeReason};
+use crate::{ExpiredBatch, LessorEvent, Observer, Oversight, RevokeReason};
 
 /// Tells what happens in a lessor to the installed `tracing` subscriber.
+///
+/// The lessor itself, with or without this observer, warns once of what its host seems to have forgotten
+/// ([`Oversight`]).
 ///
 /// Every event has the target `lease_core`. Failures and strange rows are at level warn, changes of the role and
 /// expired batches at level debug; what concerns one lease is at level trace, since there are as many of those as
@@ -45,9 +48,16 @@ impl Observer for TracingObserver {
             LessorEvent::Promoted(epoch) => debug!(target: TARGET, epoch = epoch.get(), "promoted"),
             LessorEvent::Demoted => debug!(target: TARGET, "demoted"),
             LessorEvent::Failed(error) => warn!(target: TARGET, error = %Chain(*error), "failed"),
+            // The lessor warns itself, also where there is no observer.
+            LessorEvent::Overlooked(_) => {}
             LessorEvent::StrangeRow(row) => warn!(target: TARGET, row = %row, "strange row"),
         }
     }
+}
+
+/// Warns of what a host seems to have forgotten.
+pub(crate) fn warn_of(oversight: Oversight) {
+    warn!(target: TARGET, "{oversight}");
 }
 
 fn expired(batch: &ExpiredBatch) {

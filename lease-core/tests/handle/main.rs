@@ -14,6 +14,7 @@ mod host;
 mod left;
 mod log;
 mod new_ids;
+mod oversights;
 mod own;
 mod regressions;
 #[path = "../support/mod.rs"]
@@ -45,13 +46,20 @@ const BATCHED: Durability = Durability::Batched {
 
 /// A primary that is driven by hand.
 fn bench(build: impl FnOnce(BackendLessorBuilder) -> BackendLessorBuilder) -> Bench {
+    let bench = unpromoted_bench(build);
+    let promoted = bench.lessor.promote(Duration::ZERO);
+    promoted.expect("the epoch is stored");
+    bench
+}
+
+/// One that was never promoted.
+fn unpromoted_bench(build: impl FnOnce(BackendLessorBuilder) -> BackendLessorBuilder) -> Bench {
     let backend = Arc::new(TestBackend::default());
     let clock = Arc::new(ManualClock::default());
     let builder = BackendLessor::builder(backend.clone())
         .clock(clock.clone())
         .driver(Driver::Manual);
     let lessor = build(builder).build().expect("an empty backend is read");
-    lessor.promote(Duration::ZERO).expect("the epoch is stored");
     Bench {
         lessor,
         backend,

@@ -109,6 +109,8 @@ fn the_recorder_is_told_every_event() {
         lessor_failures_total
             counter, None: Work that nobody waits for and that failed: batched commits, automatic revokes, checkpoints.
             +1
+        lessor_oversights_total
+            counter, None: What the host seems to have forgotten, so that leases do not expire: to promote, to take expired leases.
     "#]].assert_eq(&notebook.text());
 }
 

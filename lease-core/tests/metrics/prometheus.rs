@@ -81,6 +81,9 @@ fn a_scrape_is_text_for_text_this() {
         # HELP lessor_failures Work that nobody waits for and that failed: batched commits, automatic revokes, checkpoints.
         # TYPE lessor_failures counter
         lessor_failures_total 1
+        # HELP lessor_oversights What the host seems to have forgotten, so that leases do not expire: to promote, to take expired leases.
+        # TYPE lessor_oversights counter
+        lessor_oversights_total 0
         # HELP lessor_leases Leases that are there.
         # TYPE lessor_leases gauge
         lessor_leases 3
@@ -120,6 +123,12 @@ fn a_scrape_is_text_for_text_this() {
         # HELP lessor_stale_checkpoints Checkpoint records that came too late to mean anything.
         # TYPE lessor_stale_checkpoints counter
         lessor_stale_checkpoints_total 1
+        # HELP lessor_grants_unpromoted Leases granted by a host that has never promoted, which do not expire.
+        # TYPE lessor_grants_unpromoted counter
+        lessor_grants_unpromoted_total 0
+        # HELP lessor_batches_not_taken Times that a batch of expired leases lay for ten seconds and nobody took any.
+        # TYPE lessor_batches_not_taken counter
+        lessor_batches_not_taken_total 0
         # HELP lessor_clock_regressions Readings of the clock that were behind an earlier one by more than its lag.
         # TYPE lessor_clock_regressions counter
         lessor_clock_regressions_total 1

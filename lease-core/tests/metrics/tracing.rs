@@ -1,9 +1,13 @@
 use std::fmt::{self, Write as _};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use expect_test::expect;
 use lease_core::metrics::TracingObserver;
-use lease_core::{BackendError, HostError, LeaseError, Lessor, LessorEvent, Observer};
+use lease_core::{
+    BackendError, BackendLessor, Driver, HostError, LeaseError, LeaseId, Lessor, LessorEvent,
+    ManualClock, NullBackend, Observer,
+};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber, subscriber};
@@ -120,6 +124,59 @@ fn a_failure_is_told_with_its_causes() {
         WARN lease_core: failed error=lease backend failed: the store is damaged: row 7
         WARN lease_core: failed error=range deleter failed: no
         WARN lease_core: failed error=lessor stopped
+    "#]]
+    .assert_eq(&text);
+}
+
+/// A lessor with a clock that the test moves, without an observer.
+fn unobserved() -> (BackendLessor, Arc<ManualClock>) {
+    let clock = Arc::new(ManualClock::default());
+    let lessor = BackendLessor::builder(Arc::new(NullBackend))
+        .clock(clock.clone())
+        .driver(Driver::Manual)
+        .build();
+    (lessor.expect("nothing is stored"), clock)
+}
+
+fn id(number: i64) -> LeaseId {
+    LeaseId::try_from(number).expect("not zero")
+}
+
+#[test]
+fn a_forgotten_promote_is_a_warning_without_an_observer() {
+    let text = log(Level::WARN, || {
+        let (lessor, clock) = unobserved();
+        for number in 1..=3 {
+            lessor.grant(id(number), 1).expect("granted");
+            clock.advance(Duration::from_secs(10));
+            lessor.tick();
+        }
+    });
+    expect![[r#"
+        WARN lease_core: leases are granted and do not expire: the lessor was never promoted; call promote, or make it with BackendLessor::standalone
+    "#]]
+    .assert_eq(&text);
+}
+
+#[test]
+fn expired_leases_that_nobody_takes_are_one_warning() {
+    let text = log(Level::WARN, || {
+        let (lessor, clock) = unobserved();
+        lessor.promote(Duration::ZERO).expect("stored");
+        for number in 1..=3 {
+            lessor.grant(id(number), 1).expect("granted");
+            clock.advance(Duration::from_secs(1));
+            lessor.tick();
+            clock.advance(Duration::from_secs(10));
+            lessor.tick();
+            if number == 2 {
+                drop(lessor.expired_leases().try_recv());
+            }
+        }
+        assert_eq!(lessor.stats().batches_not_taken, 2);
+    });
+    expect![[r#"
+        WARN lease_core: leases have expired and live on: nobody takes them from expired_leases; take and revoke them, or make the lessor with ExpiryMode::AutoRevoke
     "#]]
     .assert_eq(&text);
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use lease_core::{
-    LeaseError, LeaseId, LeaseIdError, Lessor, LessorConfig, MAX_LEASE_TTL, NO_LEASE, Ttl,
+    Grant, LeaseError, LeaseId, LeaseIdError, Lessor, LessorConfig, MAX_LEASE_TTL, NO_LEASE, Ttl,
+    WriteBatch,
 };
 
 use crate::{Bench, id, member, primary};
@@ -100,7 +101,9 @@ fn on_the_primary_a_grant_starts_to_count_and_is_scheduled() {
     assert_eq!(bench.lessor.stats().expiry_entries, 1);
 
     let follower = member(|builder| builder);
-    follower.grant(1, 60);
+    let grant = Grant::new(id(1), Ttl::new(60).expect("in range"));
+    let applied = follower.lessor.apply(&grant.into(), WriteBatch::default());
+    applied.expect("it comes with the log");
     assert_eq!(follower.lessor.stats().expiry_entries, 0);
     assert_eq!(follower.lessor.next_wakeup(), None);
 }

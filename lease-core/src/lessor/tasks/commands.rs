@@ -353,7 +353,7 @@ impl AsyncLessor {
             Some(granted) => granted?,
             None => {
                 let job = Job::new(grant.into(), writes, Refusal::Drops);
-                (granted(self.carry(job).await?)?, shared.is_primary())
+                (granted(self.carry(job).await?)?, shared.note_granted())
             }
         };
         Ok(Lease::granted(id, ttl, incarnation, runs))
