@@ -3,9 +3,16 @@
 //! and only then it is applied.
 //!
 //! The example grants, attaches and renews, is torn out of a write as if it had lost power, starts
-//! again from its file and sees the leases expire.
+//! again from its file and sees the leases expire. With a file it is a program that keeps keys: what has
+//! answered survives `kill -9`, and Ctrl-C, or the end of the input, ends it in an orderly way.
 //!
-//! Run it with `cargo run -p lease-core --example own_storage`.
+//! Run it with `cargo run -p lease --example own_storage`, or with ` -- keys.log` behind it, and type
+//!
+//! ```text
+//! put services/web/1 60
+//! renew services/web/1
+//! list
+//! ```
 #![expect(
     clippy::print_stdout,
     clippy::disallowed_methods,
@@ -15,17 +22,21 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, Read, Seek, SeekFrom, Write};
 use std::path::Path;
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use lease_core::{
+use lease::{
     Answer, Checkpoint, Command, Epoch, Grant, HostWrite, Incarnation, LeaseError, LeaseId,
-    LeaseItem, LeaseRow, LeaseWrite, LessorConfig, LessorCore, ProposalOutcome, Renewal, Table,
-    Timestamp, Ttl, WriteBatch,
+    LeaseIds, LeaseItem, LeaseRow, LeaseWrite, LessorConfig, LessorCore, ProposalOutcome, Renewal,
+    Table, Timestamp, Ttl, WriteBatch,
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
+    if let Some(path) = std::env::args_os().nth(1) {
+        return serve(path.as_ref());
+    }
     let path = std::env::temp_dir().join(format!("lease-own-storage-{}", std::process::id()));
     let (short, long) = (LeaseId::try_from(1)?, LeaseId::try_from(2)?);
 
@@ -59,6 +70,43 @@ fn main() -> Result<(), Box<dyn Error>> {
     std::fs::remove_file(path)?;
     Ok(())
 }
+
+/// Does what is typed and what is due, until Ctrl-C or the end of the input.
+fn serve(path: &Path) -> Result<(), Box<dyn Error>> {
+    let mut host = Host::start(path)?;
+    // Ids of an epoch that is on disk: none comes twice.
+    let mut ids = LeaseIds::of_epoch(host.core.epoch());
+    host.show();
+    let (lines, typed) = channel();
+    let at_ctrl_c = lines.clone();
+    ctrlc::set_handler(move || drop(at_ctrl_c.send(None)))?;
+    std::thread::spawn(move || {
+        let typed = io::stdin().lock().lines().map_while(Result::ok);
+        typed.for_each(|line| drop(lines.send(Some(line))));
+        drop(lines.send(None));
+    });
+    println!("ready");
+    loop {
+        let due = host.core.next_wakeup();
+        let left = due.map_or(LONGEST_SLEEP, |due| {
+            due.saturating_duration_since(host.now())
+        });
+        match typed.recv_timeout(left) {
+            Ok(Some(line)) => match host.run(&line, &mut ids) {
+                Ok(()) => {}
+                Err(error) => println!("error: {error}"),
+            },
+            Err(RecvTimeoutError::Timeout) => {}
+            Ok(None) | Err(RecvTimeoutError::Disconnected) => break,
+        }
+        host.drive()?;
+    }
+    // Nothing is pending: what has answered is in the file.
+    println!("stopped");
+    Ok(())
+}
+
+const LONGEST_SLEEP: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A host: the state machine, a file, and keys that belong to leases.
 struct Host {
@@ -106,6 +154,26 @@ impl Host {
             let id = LeaseId::try_from(lease)?;
             let items = vec![LeaseItem::new(key)];
             self.execute(Command::Attach { id, items }, WriteBatch::default())?;
+        }
+        Ok(())
+    }
+
+    fn run(&mut self, line: &str, ids: &mut LeaseIds) -> Result<(), Box<dyn Error>> {
+        match *line.split_whitespace().collect::<Vec<_>>() {
+            ["put", key, secs] => {
+                let id = ids.next_id();
+                self.grant(id, Ttl::new(secs.parse()?)?)?;
+                self.put(key, id)?;
+                println!("{key} belongs to lease {id} now");
+            }
+            ["renew", key] => {
+                let id = self.core.get_lease(key.as_bytes());
+                let ttl = self.renew(id.ok_or("there is no such key")?)?;
+                println!("{key} is renewed for {ttl}");
+            }
+            ["list"] => self.show(),
+            [] => {}
+            _ => return Err("put KEY SECONDS, renew KEY, list".into()),
         }
         Ok(())
     }
