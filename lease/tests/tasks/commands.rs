@@ -32,9 +32,10 @@ fn a_command_that_has_begun_goes_to_its_end_without_its_future() {
         store.set(Mode::Closed);
         let mut writes = WriteBatch::default();
         writes.put(Table::new("kv"), "session", "alice");
-        let polled = poll_once(lessor.grant_with(id(7), 60, writes)).await;
-        assert!(polled.is_pending(), "and it is dropped");
+        let mut grant = Box::pin(lessor.grant_with(id(7), 60, writes));
+        assert!(poll_once(&mut grant).await.is_pending());
         store.hangs().await;
+        drop(grant);
         assert_eq!(lessor.time_to_live(id(7)), None, "nothing is done by half");
         store.set(Mode::Open);
         // Behind it.
@@ -44,6 +45,24 @@ fn a_command_that_has_begun_goes_to_its_end_without_its_future() {
             .get(&Table::new("kv"), b"session")
             .expect("it is read");
         assert_eq!(row.as_deref(), Some(&b"alice"[..]));
+    });
+}
+
+#[test]
+fn who_gives_up_while_the_store_hangs_leaves_nothing_behind() {
+    on_one_thread(async {
+        let (lessor, store) = lessor();
+        store.set(Mode::Closed);
+        let its = lessor.clone();
+        let hanging = tokio::spawn(async move { its.grant(id(1), 60).await });
+        store.hangs().await;
+        for number in 2..=20_000 {
+            assert!(poll_once(lessor.grant(id(number), 60)).await.is_pending());
+        }
+        store.set(Mode::Open);
+        hanging.await.expect("no panic").expect("granted");
+        lessor.grant(id(20_001), 60).await.expect("behind them all");
+        assert_eq!(lessor.lessor().stats().granted, 2);
     });
 }
 

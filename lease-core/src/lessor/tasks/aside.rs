@@ -1,7 +1,7 @@
-use std::collections::VecDeque;
-
 use super::super::Shared;
 use super::super::isolate::isolate;
+use super::queue::{Awaitable, Queue};
+use super::reply::Reply;
 use crate::sync::{Arc, Mutex, MutexGuard, lock, thread};
 use crate::{HostError, LeaseError};
 
@@ -14,44 +14,79 @@ pub(super) struct Aside {
 
 #[derive(Default)]
 struct Works {
-    waiting: VecDeque<Work>,
+    waiting: Queue<Box<dyn Work>>,
     running: usize,
 }
 
-/// One of them. It is told if there is no thread for it.
-pub(super) type Work = Box<dyn FnOnce(Result<&Shared, LeaseError>) + Send>;
+/// One of them.
+pub(super) trait Work: Awaitable + Send {
+    /// Does it; an error says that there is no thread for it.
+    fn run(self: Box<Self>, shared: Result<&Shared, LeaseError>);
+}
+
+/// Work that a task waits for.
+pub(super) struct Asked<T, F> {
+    pub(super) reply: Reply<T>,
+    pub(super) work: F,
+}
 
 /// How many run at the same time: while a range deleter hangs, revokes that it is called for are held up
 /// when there are so many of them, and nothing else.
-pub(super) const THREADS: usize = 8;
+const THREADS: usize = 8;
+
+impl<T, F> Awaitable for Asked<T, F> {
+    fn is_given_up(&self) -> bool {
+        self.reply.is_given_up()
+    }
+}
+
+impl<T, F> Work for Asked<T, F>
+where
+    T: Send,
+    F: FnOnce(&Shared) -> Result<T, LeaseError> + Send,
+{
+    fn run(self: Box<Self>, shared: Result<&Shared, LeaseError>) {
+        let Self { reply, work } = *self;
+        reply.answer(shared.and_then(work));
+    }
+}
+
+impl Awaitable for Box<dyn Work> {
+    fn is_given_up(&self) -> bool {
+        (**self).is_given_up()
+    }
+}
 
 impl Aside {
-    pub(super) fn run(self: &Arc<Self>, shared: &Arc<Shared>, work: Work) {
+    pub(super) fn run(self: &Arc<Self>, shared: &Arc<Shared>, work: Box<dyn Work>) {
         let mut works = self.lock();
-        works.waiting.push_back(work);
-        if works.running == THREADS {
-            return;
-        }
-        works.running += 1;
+        let given_up = works.waiting.push(work);
+        let has_room = works.running < THREADS;
+        works.running += usize::from(has_room);
         drop(works);
-        let (aside, its) = (Arc::clone(self), Arc::clone(shared));
-        let spawned = thread::spawn("lease-aside", move || aside.work_off(&its));
-        if let Err(error) = spawned {
-            self.spawn_failed(&LeaseError::Spawn(HostError::new(error)));
+        drop(given_up);
+        if has_room {
+            let (aside, its) = (Arc::clone(self), Arc::clone(shared));
+            let spawned = thread::spawn("lease-aside", move || aside.work_off(&its));
+            if let Err(error) = spawned {
+                self.spawn_failed(&LeaseError::Spawn(HostError::new(error)));
+            }
         }
     }
 
     fn work_off(&self, shared: &Shared) {
         while let Some(work) = self.next() {
-            // Who waits for it is told by its end.
-            let _ = isolate("thread", || work(Ok(shared)));
+            if !work.is_given_up() {
+                // Who waits for it is told by its end.
+                let _ = isolate("thread", || work.run(Ok(shared)));
+            }
         }
     }
 
     /// The next one for a thread; when there is none the thread ends.
-    fn next(&self) -> Option<Work> {
+    fn next(&self) -> Option<Box<dyn Work>> {
         let mut works = self.lock();
-        let next = works.waiting.pop_front();
+        let next = works.waiting.pop();
         works.running -= usize::from(next.is_none());
         next
     }
@@ -61,9 +96,10 @@ impl Aside {
         let mut works = self.lock();
         works.running -= 1;
         if works.running == 0 {
-            let left = std::mem::take(&mut works.waiting);
+            let left = works.waiting.take(usize::MAX);
             drop(works);
-            left.into_iter().for_each(|work| work(Err(error.clone())));
+            left.into_iter()
+                .for_each(|work| work.run(Err(error.clone())));
         }
     }
 

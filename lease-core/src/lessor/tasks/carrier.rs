@@ -1,11 +1,10 @@
-use std::collections::VecDeque;
-
 use super::super::Shared;
 use super::super::expiry::RevokedItems;
 use super::super::isolate::isolate;
 use super::super::job::{Call, Decided, Done, Job, Seat};
 use super::super::road::Outcome;
-use super::aside::Aside;
+use super::aside::{Aside, Asked};
+use super::queue::{Awaitable, Queue};
 use super::reply::Reply;
 use crate::sync::thread;
 use crate::sync::{Arc, Bell, Deadline, Mutex, MutexGuard, Slot, lock};
@@ -27,7 +26,7 @@ pub(super) struct Carrier {
 
 #[derive(Default)]
 struct Inbox {
-    requests: VecDeque<Request>,
+    requests: Queue<Request>,
     is_closed: bool,
 }
 
@@ -86,8 +85,9 @@ impl Carrier {
             drop(inbox);
             request.reply.answer(Err(LeaseError::Stopped));
         } else {
-            inbox.requests.push_back(request);
+            let given_up = inbox.requests.push(request);
             drop(inbox);
+            drop(given_up);
             self.bell.ring();
         }
     }
@@ -138,10 +138,10 @@ impl Carrier {
     fn line_up_new(&self, standing: &mut Vec<Standing>) -> bool {
         let mut inbox = self.lock();
         let room = AT_A_TIME.saturating_sub(standing.len());
-        let len = inbox.requests.len().min(room);
-        let new: Vec<_> = inbox.requests.drain(..len).collect();
+        let mut new = inbox.requests.take(room);
         let has_ended = inbox.is_closed && inbox.requests.is_empty();
         drop(inbox);
+        new.retain(|request| !request.is_given_up());
         if !new.is_empty() {
             let shared = &self.shared;
             let ready = shared.time().and_then(|_| shared.make_room());
@@ -214,11 +214,7 @@ impl Carrier {
     /// Before all that has come since.
     fn give_again(&self, again: Vec<Request>) {
         if !again.is_empty() {
-            let mut inbox = self.lock();
-            again
-                .into_iter()
-                .rev()
-                .for_each(|one| inbox.requests.push_front(one));
+            self.lock().requests.push_before(again);
         }
     }
 
@@ -294,15 +290,19 @@ impl Carrier {
             purpose: decided.purpose,
             stood_aside: 0,
         };
-        let work = move |shared: Result<&Shared, LeaseError>| {
-            let result = shared.and_then(|shared| shared.go(job));
-            reply.answer(result);
-        };
-        self.aside.run(&self.shared, Box::new(work));
+        let work = move |shared: &Shared| shared.go(job);
+        self.aside
+            .run(&self.shared, Box::new(Asked { reply, work }));
     }
 
     fn lock(&self) -> MutexGuard<'_, Inbox> {
         lock(&self.inbox)
+    }
+}
+
+impl Awaitable for Request {
+    fn is_given_up(&self) -> bool {
+        self.reply.is_given_up()
     }
 }
 

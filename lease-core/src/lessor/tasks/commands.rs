@@ -391,7 +391,7 @@ impl AsyncLessor {
         }
     }
 
-    /// Has a command carried out, to its end whatever becomes of this future.
+    /// Has a command carried out. Once it is in the line it goes to its end whatever becomes of this future.
     async fn carry(&self, job: Job) -> Result<Done, LeaseError> {
         let (reply, awaited) = reply();
         self.inner.carrier.give(Request { job, reply });

@@ -2,6 +2,7 @@ mod aside;
 mod carrier;
 mod commands;
 mod expired;
+mod queue;
 mod reply;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use crate::sync::{Arc, Deadline, thread};
 #[cfg(doc)]
 use crate::{Driver, Durability, Observer};
 use crate::{HostError, Lease, LeaseError, LeaseId, Lessor, LessorCore, Renewal, TimeToLive, Ttl};
+use aside::Asked;
 use carrier::Carrier;
 use reply::reply;
 
@@ -39,10 +41,11 @@ use reply::reply;
 ///
 /// # A future that is dropped
 ///
-/// A command begins when its future is polled for the first time; one that never was has not begun.
-/// From then on it goes to its end, also if the future is dropped, by a timeout around it for example: only
-/// the answer is lost, nothing is done by half. So after a timeout a lease may be granted or not,
-/// as after a timeout of a network, and whoever has to know looks. A lease from
+/// A command is given when its future is polled for the first time; one that never was has done nothing.
+/// If the future is dropped then, by a timeout around it for example, the command goes to its end and the
+/// answer is lost; or, if others were still before it, it does not begin, so that tasks that give up and try
+/// again while a store hangs do not pile up. Nothing is done by half. So after a timeout a lease may be
+/// granted or not, as after a timeout of a network, and whoever has to know looks. A lease from
 /// [`grant_new`](Self::grant_new) whose id nobody has heard expires by itself.
 ///
 /// ```
@@ -407,11 +410,8 @@ impl AsyncLessor {
         work: impl FnOnce(&Shared) -> Result<T, LeaseError> + Send + 'static,
     ) -> Result<T, LeaseError> {
         let (reply, awaited) = reply();
-        let work = move |shared: Result<&Shared, LeaseError>| {
-            reply.answer(shared.and_then(work));
-        };
         let aside = &self.inner.carrier.aside;
-        aside.run(self.shared(), Box::new(work));
+        aside.run(self.shared(), Box::new(Asked { reply, work }));
         awaited.answer().await
     }
 }

@@ -22,6 +22,12 @@ impl<T> Reply<T> {
         wake(self.put(result));
     }
 
+    /// Whether nobody waits for it any more.
+    pub(super) fn is_given_up(&self) -> bool {
+        let is_last = |slot: &Arc<_>| Arc::strong_count(slot) == 1;
+        self.0.as_ref().is_none_or(is_last)
+    }
+
     fn put(&mut self, result: Result<T, LeaseError>) -> Option<Waker> {
         self.0.take()?.put(result)
     }
