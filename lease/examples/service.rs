@@ -160,10 +160,12 @@ fn escaped(text: &str) -> String {
 }
 
 const HEAD: &str = "<!doctype html><meta charset=utf-8><title>Leases</title>\
-<meta name=viewport content='width=device-width'><meta http-equiv=refresh content=5>\
+<meta name=viewport content='width=device-width'>\
 <style>body{font:16px sans-serif;margin:2em auto;max-width:50em;padding:0 1em}\
-td{padding:.3em 1em .3em 0}form{display:inline}</style>\
+td{padding:.3em 1em .3em 0}form{display:inline}[type=number]{width:5em}\
+@media(max-width:40em){td{display:block;padding:0}tr{display:block;margin:1em 0}}</style>\
 <h1>Leases</h1>\
 <form method=post action=/register><input name=name placeholder=name required> for \
 <input name=secs type=number min=1 value=60> s <button>register</button></form>\
+<script>setInterval(()=>{document.querySelector('input').value||location.reload()},5000)</script>\
 <table>";
