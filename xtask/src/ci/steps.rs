@@ -82,7 +82,13 @@ pub(super) const STEPS: &[Step] = &[
     Step {
         name: "test",
         about: "unit and integration tests",
-        tasks: |_| cargo("test --workspace --all-features --lib --bins --tests --examples"),
+        tasks: |_| {
+            // Tests run some of them as programs, which a build for tests does not make.
+            let mut tasks = cargo("build --workspace --all-features --examples")?;
+            let test = "test --workspace --all-features --lib --bins --tests --examples";
+            tasks.extend(cargo(test)?);
+            Ok(tasks)
+        },
     },
     Step {
         name: "doctest",
