@@ -70,7 +70,9 @@ func (w *world) take() {
 		for _, d := range batch.leases {
 			ids = append(ids, fmt.Sprint(d.lease.ID))
 			if w.on[retry] && w.isCurrent(batch, d) {
-				w.tryAgainAt(d.lease, w.thisMilli().Add(w.retryInterval()))
+				again := w.thisMilli().Add(w.retryInterval())
+				w.notes.of(d.lease).attemptAt = again
+				w.tryAgainAt(d.lease, again)
 			}
 		}
 	}
@@ -137,9 +139,14 @@ func (w *world) failTaken(k int) string {
 		for _, d := range batch.leases {
 			note := w.notes.of(d.lease)
 			if w.isCurrent(batch, d) && note.isDelivered && !w.isOffered(d.lease) {
-				note.isDelivered = false
 				pause := (w.retryInterval() / 4).Truncate(time.Millisecond)
-				note.dueAgainAt = w.nextMilli().Add(pause)
+				again := w.nextMilli().Add(pause)
+				// A late report does not put the next attempt off.
+				if !again.Before(note.attemptAt) {
+					continue
+				}
+				note.isDelivered = false
+				note.dueAgainAt = again
 				w.tryAgainAt(d.lease, note.dueAgainAt)
 			}
 		}

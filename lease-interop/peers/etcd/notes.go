@@ -23,6 +23,8 @@ type note struct {
 	isExpiring, isDelivered bool
 	// When it was due last, if that was not its expiry.
 	dueAgainAt time.Time
+	// When the next attempt is made if nothing is heard of the last one.
+	attemptAt time.Time
 }
 
 // incarnation is which grant of an id a lease is, as far as our lessor can tell without a log.
