@@ -12,15 +12,18 @@ use crate::shims::{self, SHIMS};
 use crate::trace::generate;
 use pair::Pair;
 
+/// How many traces are run if nobody says.
+const TRACES: u64 = 1_000;
+
 /// Run the same traces on etcd's lessor and on ours, and compare.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// etcd's half.
     #[arg(long)]
     peer: PathBuf,
-    /// How many traces.
-    #[arg(long, default_value_t = 1_000)]
-    traces: u64,
+    /// How many traces; 1,000 if it is not said, nor a seed.
+    #[arg(long)]
+    traces: Option<u64>,
     /// The seed of the first trace; alone, that trace and no other.
     #[arg(long)]
     seed: Option<u64>,
@@ -57,10 +60,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         return prove(&mut pair, args);
     }
     let on = shims::all_without(&args.without);
-    let (first, count) = match args.seed {
-        Some(seed) => (seed, 1),
-        None => (1, args.traces),
-    };
+    let first = args.seed.unwrap_or(1);
+    let count = args
+        .traces
+        .unwrap_or(if args.seed.is_some() { 1 } else { TRACES });
     let start = Instant::now();
     let mut commands = 0;
     for seed in first..first + count {
@@ -93,15 +96,16 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 }
 
 fn prove(pair: &mut Pair, args: &Args) -> Result<ExitCode> {
+    let traces = args.traces.unwrap_or(TRACES);
     let mut unproved = 0;
     for shim in SHIMS {
         let on = shims::all_without(&[shim.name.to_owned()]);
         let differs = |seed: u64| Ok::<_, anyhow::Error>(pair.run(&on, &generate(seed))?.is_some());
-        match find(1..=args.traces, differs)? {
+        match find(1..=traces, differs)? {
             Some(seed) => println!("{:16} needed by trace {seed}", shim.name),
             None => {
                 unproved += 1;
-                println!("{:16} NOT NEEDED by {} traces", shim.name, args.traces);
+                println!("{:16} NOT NEEDED by {traces} traces", shim.name);
             }
         }
     }
