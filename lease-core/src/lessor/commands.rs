@@ -1,3 +1,5 @@
+use std::ops::ControlFlow;
+
 use super::Shared;
 use super::expiry::RevokedItems;
 use super::job::{Done, Job, LEASES_AT_ONCE, Purpose, Refusal};
@@ -26,6 +28,51 @@ enum AtOnce<T> {
     Road,
     /// The backend is so far behind that it comes first.
     Full,
+}
+
+/// The answers of leases that are revoked a part at a time.
+pub(super) struct Parts {
+    pub(super) answers: Vec<Result<Revoked, LeaseError>>,
+    // How many there are to be.
+    len: usize,
+}
+
+/// The parts of these revocations.
+pub(super) fn parts_of(revocations: &[Revocation]) -> impl Iterator<Item = &[Revocation]> {
+    revocations.chunks(sized!(LEASES_AT_ONCE))
+}
+
+impl Parts {
+    pub(super) fn of(revocations: &[Revocation]) -> Self {
+        let len = revocations.len();
+        Self {
+            answers: Vec::with_capacity(len),
+            len,
+        }
+    }
+
+    /// Adds the answers of the next part. If that has failed it is the last one: the failure is the answer
+    /// of all that are not revoked.
+    ///
+    /// # Errors
+    ///
+    /// That of the first part, with which nothing was revoked.
+    pub(super) fn add(
+        &mut self,
+        part: Result<Vec<Result<Revoked, LeaseError>>, LeaseError>,
+    ) -> Result<ControlFlow<()>, LeaseError> {
+        match part {
+            Ok(answers) => {
+                self.answers.extend(answers);
+                Ok(ControlFlow::Continue(()))
+            }
+            Err(error) if self.answers.is_empty() => Err(error),
+            Err(error) => {
+                self.answers.resize(self.len, Err(error));
+                Ok(ControlFlow::Break(()))
+            }
+        }
+    }
 }
 
 /// What came of a command that was done at once; if it was not, nothing, and the host's writes come back.
@@ -125,19 +172,13 @@ impl Shared {
         if revocations.len() <= sized!(LEASES_AT_ONCE) {
             return self.revoke_together(revocations);
         }
-        let len = revocations.len();
-        let mut answers = Vec::with_capacity(len);
-        for some in revocations.chunks(sized!(LEASES_AT_ONCE)) {
-            match self.revoke_together(some.to_vec()) {
-                Ok(more) => answers.extend(more),
-                Err(error) if answers.is_empty() => return Err(error),
-                Err(error) => {
-                    answers.resize(len, Err(error));
-                    break;
-                }
+        let mut parts = Parts::of(&revocations);
+        for some in parts_of(&revocations) {
+            if parts.add(self.revoke_together(some.to_vec()))?.is_break() {
+                break;
             }
         }
-        Ok(answers)
+        Ok(parts.answers)
     }
 
     /// Revokes leases in one transaction.
@@ -202,11 +243,22 @@ impl Shared {
         items: &[LeaseItem],
         writes: WriteBatch,
     ) -> Tried<()> {
+        self.items_at_once(haste, items, writes, |core| core.attach(id, items))
+    }
+
+    /// Changes whose items these are at once, if they are few, and stored by nobody.
+    fn items_at_once(
+        &self,
+        haste: Haste,
+        items: &[LeaseItem],
+        writes: WriteBatch,
+        mut change: impl FnMut(&mut LessorCore) -> Result<(), LeaseError>,
+    ) -> Tried<()> {
         self.at_once_if(
             haste,
             writes,
             |_| items.len() <= sized!(AT_ONCE) && !self.options.stores_items,
-            |core, _, _| core.attach(id, items),
+            |core, _, _| change(core),
         )
     }
 
@@ -232,12 +284,7 @@ impl Shared {
         items: &[LeaseItem],
         writes: WriteBatch,
     ) -> Tried<()> {
-        self.at_once_if(
-            haste,
-            writes,
-            |_| items.len() <= sized!(AT_ONCE) && !self.options.stores_items,
-            |core, _, _| core.detach(id, items),
-        )
+        self.items_at_once(haste, items, writes, |core| core.detach(id, items))
     }
 
     /// Takes a command of the host's log down the road. A refusal is an answer: what the host writes

@@ -1,5 +1,5 @@
-use super::super::commands::{Haste, attached, granted};
-use super::super::job::{Done, Job, LEASES_AT_ONCE, Refusal};
+use super::super::commands::{Haste, Parts, attached, granted, parts_of};
+use super::super::job::{Done, Job, Refusal};
 use super::super::new_ids::NewId;
 use super::super::state::State;
 use super::AsyncLessor;
@@ -364,19 +364,14 @@ impl AsyncLessor {
         &self,
         revocations: Vec<Revocation>,
     ) -> Result<Vec<Result<Revoked, LeaseError>>, LeaseError> {
-        let len = revocations.len();
-        let mut answers = Vec::with_capacity(len);
-        for some in revocations.chunks(LEASES_AT_ONCE) {
-            match self.revoke_all(some.to_vec(), WriteBatch::default()).await {
-                Ok(more) => answers.extend(more),
-                Err(error) if answers.is_empty() => return Err(error),
-                Err(error) => {
-                    answers.resize(len, Err(error));
-                    break;
-                }
+        let mut parts = Parts::of(&revocations);
+        for some in parts_of(&revocations) {
+            let part = self.revoke_all(some.to_vec(), WriteBatch::default()).await;
+            if parts.add(part)?.is_break() {
+                break;
             }
         }
-        Ok(answers)
+        Ok(parts.answers)
     }
 
     async fn revoke_all(
