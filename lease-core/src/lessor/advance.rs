@@ -47,7 +47,7 @@ impl State {
         let mut own = None;
         if waiter.seat.is_none() {
             match self.call_own(waiter.job) {
-                Some((kind, carrier, job)) => (own, waiter.job) = (Some((kind, carrier)), job),
+                Some((kind, left_to, job)) => (own, waiter.job) = (Some((kind, left_to)), job),
                 None => return ControlFlow::Continue(()),
             }
         }
@@ -59,7 +59,7 @@ impl State {
                 let decided = waiter.job.decided(decision, rows);
                 match (waiter.seat, own) {
                     (Some(seat), _) => self.errands.call(seat, Call::Decided(decided)),
-                    (None, Some((kind, carrier))) => self.leave_own(kind, decided, carrier),
+                    (None, Some((kind, left_to))) => self.leave_own(kind, decided, left_to),
                     (None, None) => unreachable!("somebody waits, or it is the lessor's own"),
                 }
                 ControlFlow::Continue(())

@@ -1,6 +1,6 @@
 use super::isolate::isolate;
 use super::job::{Decided, Job, LEASES_AT_ONCE, Purpose};
-use super::own::{Carrier, Kind};
+use super::own::{Kind, LeftTo};
 use super::road::Outcome;
 use super::state::State;
 use super::{Driver, Shared};
@@ -98,10 +98,10 @@ impl State {
 
     /// The turn of one of the lessor's own commands has come. Returns it, and who carries it out, if it is
     /// to be decided; else it stands aside.
-    pub(super) fn call_own(&mut self, job: Job) -> Option<(Kind, Carrier, Job)> {
+    pub(super) fn call_own(&mut self, job: Job) -> Option<(Kind, LeftTo, Job)> {
         let kind = self.kind_of(&job);
-        if let Some(carrier) = self.carrier(kind, job.stood_aside) {
-            return Some((kind, carrier, job));
+        if let Some(left_to) = self.left_to(kind, job.stood_aside) {
+            return Some((kind, left_to, job));
         }
         let stood_aside = job.stood_aside.saturating_add(1);
         self.own.put_aside(kind, Job { stood_aside, ..job });
@@ -112,13 +112,13 @@ impl State {
     /// Who would carry out one of this kind that is decided now: its thread, which is there; or this
     /// thread, which looks for one, or does it before it waits for anything. That is one at a time, and
     /// not in code of the host's, which may wait for it. `None` if nobody would.
-    fn carrier(&self, kind: Kind, stood_aside: u32) -> Option<Carrier> {
+    fn left_to(&self, kind: Kind, stood_aside: u32) -> Option<LeftTo> {
         if self.own.is_sought(kind) {
-            return Some(Carrier::ThisThread);
+            return Some(LeftTo::ThisThread);
         }
         let is_threads = self.driver == Driver::Threads;
         if is_threads && self.own.may_decide(kind) {
-            return Some(Carrier::ThreadOfItsKind);
+            return Some(LeftTo::ThreadOfItsKind);
         }
         let is_its_turn = if is_threads {
             // A range deleter that hangs keeps its own thread, and no command that is done.
@@ -130,12 +130,12 @@ impl State {
             && !self.own.is_any_left()
             && !self.own.is_helper(current().id())
             && !super::isolate::is_inside_any();
-        may_help.then_some(Carrier::ThisThread)
+        may_help.then_some(LeftTo::ThisThread)
     }
 
     /// Leaves one that is decided for whoever carries it out.
-    pub(super) fn leave_own(&mut self, kind: Kind, decided: Box<Decided>, carrier: Carrier) {
-        self.own.leave(kind, decided, carrier);
+    pub(super) fn leave_own(&mut self, kind: Kind, decided: Box<Decided>, left_to: LeftTo) {
+        self.own.leave(kind, decided, left_to);
         self.ring_own(kind);
     }
 
@@ -309,18 +309,18 @@ impl Shared {
                     state.queue_own(kind, job);
                 }
             }),
-            Ok(Outcome::Done(_)) => self.own_done(purpose, subject, generation),
+            Ok(Outcome::Done(_)) => self.own_done(purpose, subject),
             Err(error) => self.own_failed(purpose, subject, error, generation),
         }
     }
 
-    fn own_done(&self, purpose: Purpose, subject: Subject, generation: u64) {
+    fn own_done(&self, purpose: Purpose, subject: Subject) {
         match subject {
             Subject::Revocations(revocations) => {
                 self.state.with(|state| state.own.end_revokes(&revocations));
             }
             Subject::Checkpoints(records) => {
-                self.end_checkpoints(purpose, records, Ok(()), generation);
+                self.end_checkpoints(purpose, records, Ok(()));
             }
         }
     }
@@ -342,9 +342,7 @@ impl Shared {
                 self.state.with(|state| state.own.end_revokes(&revocations));
                 self.attempt_failed(&revocations, &error);
             }
-            Subject::Checkpoints(records) => {
-                self.end_checkpoints(purpose, records, Err(error), generation);
-            }
+            Subject::Checkpoints(records) => self.end_checkpoints(purpose, records, Err(error)),
         }
     }
 
@@ -353,14 +351,8 @@ impl Shared {
         purpose: Purpose,
         records: Vec<Checkpoint>,
         result: Result<(), LeaseError>,
-        generation: u64,
     ) {
         if let Purpose::Checkpoint(number) = purpose {
-            self.state.with(|state| {
-                if state.own.generation() == generation {
-                    state.own.end_checkpoints(&records);
-                }
-            });
             let outcome = match &result {
                 Ok(()) => ProposalOutcome::Applied,
                 Err(_) => ProposalOutcome::Failed,

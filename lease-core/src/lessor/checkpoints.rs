@@ -6,6 +6,7 @@ use super::job::Purpose;
 use super::own::Kind;
 use super::state::State;
 use super::{CheckpointMode, Shared};
+use crate::machine::WhileOpen;
 use crate::{Checkpoint, CheckpointBatch, HostError, LeaseError, ProposalOutcome, Timestamp};
 
 impl Shared {
@@ -82,17 +83,14 @@ impl State {
         now: Timestamp,
     ) -> (Option<(CheckpointMode, CheckpointBatch)>, Option<Timestamp>) {
         let is_own = !self.is_stopped && !matches!(self.checkpoints, CheckpointMode::Polled);
-        let batch = if is_own {
-            // What is proposed is bounded by the one who proposes: he waits for its outcome.
-            let is_local = matches!(self.checkpoints, CheckpointMode::Local);
-            let is_on_its_way = |id| is_local && self.own.is_checkpointing(id);
-            self.core.poll_checkpoints_but(now, &is_on_its_way)
-        } else {
-            None
+        let batch = match self.checkpoints {
+            _ if !is_own => None,
+            // Nobody waits for the outcome, which comes in the end: till then there is one for each lease.
+            CheckpointMode::Local => self.core.poll_checkpoints_while(now, WhileOpen::Wait),
+            _ => self.core.poll_checkpoints(now),
         };
         let batch = match (&self.checkpoints, batch) {
             (CheckpointMode::Local, Some(CheckpointBatch { number, records })) => {
-                self.own.begin_checkpoints(&records);
                 self.checkpoint_own(records, Purpose::Checkpoint(number));
                 None
             }

@@ -1,9 +1,9 @@
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use super::Driver;
 use super::job::{Decided, Job};
 use crate::sync::thread::{ThreadId, current};
-use crate::{Checkpoint, ExpiryFence, LeaseId, Revocation};
+use crate::{ExpiryFence, LeaseId, Revocation};
 
 /// The commands that a lessor gives itself: revokes of what has expired, checkpoints, and resets that
 /// renewals wait for.
@@ -22,8 +22,6 @@ pub(super) struct OwnCommands {
     lanes: [Lane; 3],
     // The leases whose revoke is on its way: one that is delivered again is not revoked twice.
     revoking: BTreeMap<LeaseId, Option<ExpiryFence>>,
-    // The leases whose checkpoint is on its way: one that is due again waits until it is over.
-    checkpointing: BTreeSet<LeaseId>,
     // The threads that carry out such commands.
     helpers: Vec<ThreadId>,
     // Of which kind somebody looks for one, to carry it out at once.
@@ -57,7 +55,7 @@ pub(super) enum Kind {
 
 /// Who carries out one of a lessor's own commands that was decided when its turn came.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Carrier {
+pub(super) enum LeftTo {
     /// The thread of its kind, which is there.
     ThreadOfItsKind,
     /// The thread that has let it be decided, before it waits for anything.
@@ -106,10 +104,10 @@ impl OwnCommands {
     }
 
     /// Leaves a decided one for whoever carries it out: this thread, or that of the kind.
-    pub(super) fn leave(&mut self, kind: Kind, decided: Box<Decided>, carrier: Carrier) {
-        let who = match carrier {
-            Carrier::ThreadOfItsKind => None,
-            Carrier::ThisThread => Some(current().id()),
+    pub(super) fn leave(&mut self, kind: Kind, decided: Box<Decided>, left_to: LeftTo) {
+        let who = match left_to {
+            LeftTo::ThreadOfItsKind => None,
+            LeftTo::ThisThread => Some(current().id()),
         };
         self.lane_mut(kind).decided = Some((decided, who));
     }
@@ -201,24 +199,6 @@ impl OwnCommands {
         }
     }
 
-    /// Notes that these leases are going to be checkpointed.
-    pub(super) fn begin_checkpoints(&mut self, checkpoints: &[Checkpoint]) {
-        self.checkpointing
-            .extend(checkpoints.iter().map(|one| one.id));
-    }
-
-    /// Whether the checkpoint of a lease is on its way.
-    pub(super) fn is_checkpointing(&self, id: LeaseId) -> bool {
-        self.checkpointing.contains(&id)
-    }
-
-    /// The checkpoints of these leases are over, whatever came of them.
-    pub(super) fn end_checkpoints(&mut self, checkpoints: &[Checkpoint]) {
-        for one in checkpoints {
-            self.checkpointing.remove(&one.id);
-        }
-    }
-
     pub(super) const fn generation(&self) -> u64 {
         self.generation
     }
@@ -229,7 +209,6 @@ impl OwnCommands {
         self.generation += 1;
         let mut cleared = Self {
             revoking: std::mem::take(&mut self.revoking),
-            checkpointing: std::mem::take(&mut self.checkpointing),
             ..Self::default()
         };
         for (lane, cleared) in self.lanes.iter_mut().zip(&mut cleared.lanes) {

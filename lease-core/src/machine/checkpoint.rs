@@ -40,6 +40,15 @@ pub enum ProposalOutcome {
     Unknown,
 }
 
+/// What happens to a lease whose checkpoint is due while a proposal of it may still be applied.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WhileOpen {
+    /// There is another one: the first may be lost.
+    Propose,
+    /// It waits for its outcome, and is looked at again after an interval.
+    Wait,
+}
+
 /// How many due leases one call looks at.
 const STEPS_PER_CALL: usize = 2048;
 
@@ -143,15 +152,15 @@ impl LessorCore {
     /// # Ok::<(), lease_core::LeaseError>(())
     /// ```
     pub fn poll_checkpoints(&mut self, now: Timestamp) -> Option<CheckpointBatch> {
-        self.poll_checkpoints_but(now, &|_| false)
+        self.poll_checkpoints_while(now, WhileOpen::Propose)
     }
 
-    /// As [`poll_checkpoints`](Self::poll_checkpoints), but for a lease that is `held` nothing is
-    /// proposed until a checkpoint interval has passed.
-    pub(crate) fn poll_checkpoints_but(
+    /// As [`poll_checkpoints`](Self::poll_checkpoints); `open` says what happens to a lease of which a
+    /// proposal is open.
+    pub(crate) fn poll_checkpoints_while(
         &mut self,
         now: Timestamp,
-        is_held: &dyn Fn(LeaseId) -> bool,
+        open: WhileOpen,
     ) -> Option<CheckpointBatch> {
         let now = self.read_clock(now);
         let primary = self.primary.as_mut()?;
@@ -163,7 +172,7 @@ impl LessorCore {
                 break;
             };
             steps += 1;
-            records.extend(propose(primary, &mut self.table, id, now, is_held));
+            records.extend(propose(primary, &mut self.table, id, now, open));
         }
         if records.is_empty() {
             return None;
@@ -234,12 +243,13 @@ fn propose(
     table: &mut LeaseTable,
     id: LeaseId,
     now: Now,
-    is_held: &dyn Fn(LeaseId) -> bool,
+    open: WhileOpen,
 ) -> Option<Checkpoint> {
     let remainder = table.remainders.get(id);
     let record = table.records.get_mut(id)?;
     let left = remainder.remaining.unwrap_or(record.ttl());
-    if record.phase() != Phase::Active || is_held(id) {
+    let waits = open == WhileOpen::Wait && primary.checkpoints.is_open(id);
+    if record.phase() != Phase::Active || waits {
         primary.checkpoints.reschedule(record, now);
         return None;
     }

@@ -19,6 +19,8 @@ pub(crate) mod time;
 
 pub use checkpoint::ProposalOutcome;
 #[cfg(feature = "std")]
+pub(crate) use checkpoint::WhileOpen;
+#[cfg(feature = "std")]
 pub(crate) use claims::Obstacle;
 pub use command::{Answer, Command};
 pub use decide::Busy;

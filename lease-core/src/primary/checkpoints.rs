@@ -129,6 +129,11 @@ impl CheckpointSchedule {
         self.open.insert(id, self.next_batch);
     }
 
+    /// Whether a proposal for the lease is open.
+    pub(crate) fn is_open(&self, id: LeaseId) -> bool {
+        self.open.contains_key(&id)
+    }
+
     /// The lease's proposals cannot take effect any more, or all have.
     pub(crate) fn close(&mut self, id: LeaseId) {
         self.open.remove(&id);

@@ -315,6 +315,14 @@ fn a_revoke_that_fails_after_a_retry_was_due_comes_again_as_soon_as_any_other() 
     assert!(!is_there(&lessor, 1), "a quarter of the interval later");
 }
 
+/// Drives a lessor after each of so many checkpoint intervals.
+fn pass_intervals(lessor: &BackendLessor, clock: &ManualClock, count: usize) {
+    for _ in 0..count {
+        clock.advance(Duration::from_mins(5));
+        lessor.tick();
+    }
+}
+
 /// INV-20: a lease that is in use has one checkpoint on its way, however often one is due.
 #[test]
 fn checkpoints_of_a_lease_do_not_pile_up_while_it_is_in_use() {
@@ -331,15 +339,11 @@ fn checkpoints_of_a_lease_do_not_pile_up_while_it_is_in_use() {
         ends(move || lessor.checkpoint(id(1), 999_999))
     };
     keeper.wait();
-    for _ in 0..50 {
-        clock.advance(Duration::from_mins(5));
-        lessor.tick();
-    }
+    pass_intervals(&lessor, &clock, 50);
     assert_eq!(lessor.stats().waiting, 1);
     keeper.open();
     assert_eq!(told(&used), Ok(()));
-    clock.advance(Duration::from_mins(5));
-    lessor.tick();
+    pass_intervals(&lessor, &clock, 1);
     let lease = lessor.lookup(id(1)).expect("there");
     let left = lease.checkpointed_remaining().map(Ttl::as_secs);
     assert_eq!(left, Some(1_000_000 - 51 * 300));
@@ -361,15 +365,11 @@ fn nor_do_they_while_an_epoch_is_written() {
         ends(move || lessor.promote(Duration::ZERO))
     };
     keeper.wait();
-    for _ in 0..50 {
-        clock.advance(Duration::from_mins(5));
-        lessor.tick();
-    }
+    pass_intervals(&lessor, &clock, 50);
     assert_eq!(lessor.stats().checkpoints_proposed, 1);
     keeper.open();
     told(&promotes).expect("the epoch is stored");
-    clock.advance(Duration::from_mins(5));
-    lessor.tick();
+    pass_intervals(&lessor, &clock, 1);
     let lease = lessor.lookup(id(1)).expect("there");
     assert!(lease.checkpointed_remaining().is_some());
 }
