@@ -80,14 +80,7 @@ impl Checker for OwnClock {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checkers::testing::{self, Seen, name, primary, verdict};
-
-    fn at(ms: u64) -> OwnTime {
-        OwnTime {
-            from_ms: ms,
-            to_ms: ms,
-        }
-    }
+    use crate::checkers::testing::{self, Seen, at, name, primary, verdict};
 
     fn counted(until: OwnTime) -> Seen {
         let (node, name) = (0, name(1, 1));

@@ -122,14 +122,7 @@ impl Checker for Punctual {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checkers::testing::{self, Seen, name, parameters, primary, verdict};
-
-    fn at(ms: u64) -> OwnTime {
-        OwnTime {
-            from_ms: ms,
-            to_ms: ms,
-        }
-    }
+    use crate::checkers::testing::{self, Seen, at, name, parameters, primary, verdict};
 
     fn counted(lease: i64, until_ms: u64) -> Seen {
         let event = Event::Counted {

@@ -31,6 +31,14 @@ pub(crate) fn primary() -> Glance {
     }
 }
 
+/// A clock that is read exactly.
+pub(crate) const fn at(ms: u64) -> OwnTime {
+    OwnTime {
+        from_ms: ms,
+        to_ms: ms,
+    }
+}
+
 /// A member that has come in time reads its clock.
 pub(crate) const fn read(clock: OwnTime) -> Event {
     Event::Read {
