@@ -139,7 +139,8 @@ func (w *world) failTaken(k int) string {
 		for _, d := range batch.leases {
 			note := w.notes.of(d.lease)
 			if w.isCurrent(batch, d) && note.isDelivered && !w.isOffered(d.lease) {
-				pause := (w.retryInterval() / 4).Truncate(time.Millisecond)
+				// However short the interval is, the next attempt is not made at once.
+				pause := max((w.retryInterval() / 4).Truncate(time.Millisecond), time.Millisecond)
 				again := w.nextMilli().Add(pause)
 				// A late report does not put the next attempt off.
 				if !again.Before(note.attemptAt) {
