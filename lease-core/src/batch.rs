@@ -128,6 +128,25 @@ pub enum HostWrite {
     },
 }
 
+impl HostWrite {
+    /// The table that it changes.
+    ///
+    /// ```
+    /// # use lease_core::{Table, WriteBatch};
+    /// let mut batch = WriteBatch::default();
+    /// batch.delete(Table::new("kv"), "a");
+    /// assert_eq!(batch.host()[0].table().name(), "kv");
+    /// ```
+    #[must_use]
+    pub const fn table(&self) -> &Table {
+        match self {
+            Self::Put { table, .. }
+            | Self::Delete { table, .. }
+            | Self::DeleteRange { table, .. } => table,
+        }
+    }
+}
+
 /// The name of a host's table in a backend.
 ///
 /// It is not empty, because not every engine has a table without a name. The names `lease` and

@@ -82,6 +82,10 @@ pub enum LeaseError {
     /// The host's clock failed; nothing was changed.
     #[error("clock failed")]
     Clock(#[source] HostError),
+    /// Writes of the host's hold rows that are the lessor's own: a lease's row, an epoch, or, where items
+    /// are [stored](crate::ItemMode::Stored), one of the table `lease_items`. Nothing was changed.
+    #[error("the host's writes hold rows that are the lessor's own")]
+    ReservedRows,
     /// The system could not start a thread of the lessor's.
     #[error("a thread could not be started")]
     Spawn(#[source] HostError),

@@ -290,6 +290,7 @@ impl Shared {
     /// Takes a command of the host's log down the road. A refusal is an answer: what the host writes
     /// with it is written all the same.
     pub(super) fn apply(&self, command: Command, writes: WriteBatch) -> Result<Answer, LeaseError> {
+        self.check_writes(&writes)?;
         let done = self.go(Job::new(command, writes, Refusal::Writes))?;
         if let Some((Command::Grant(_), _)) = &done {
             self.tell_done(&done, &RevokedItems::default());
@@ -310,6 +311,7 @@ impl Shared {
 
     /// Writes what belongs to no command.
     pub(super) fn write(&self, writes: WriteBatch) -> Result<(), LeaseError> {
+        self.check_writes(&writes)?;
         let job = Job {
             command: None,
             writes,
@@ -337,6 +339,9 @@ impl Shared {
             &mut WriteBatch,
         ) -> Result<T, LeaseError>,
     ) -> Tried<T> {
+        if let Err(reserved) = self.check_writes(&writes) {
+            return (writes, Some(Err(reserved)));
+        }
         if !self.options.is_batched {
             return (writes, None);
         }

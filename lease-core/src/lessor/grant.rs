@@ -38,7 +38,7 @@ impl BackendLessor {
     ///
     /// # Errors
     ///
-    /// Those of [`grant`](Self::grant); then nothing is written.
+    /// Those of [`grant`](Self::grant) and [`LeaseError::ReservedRows`]; then nothing is written.
     ///
     /// ```
     /// # use lease_core::{BackendLessor, LeaseId, NullBackend, Table, WriteBatch};

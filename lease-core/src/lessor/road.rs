@@ -45,6 +45,8 @@ impl Shared {
         // A clock that fails has the command refused before anything is decided.
         self.time()?;
         loop {
+            // While this thread waits it carries out nothing.
+            self.help();
             self.make_room()?;
             let decided = self.decide(job, deadline)?;
             match self.carry_out(decided)? {
@@ -209,14 +211,16 @@ impl Shared {
         let Some(deleter) = deleter.filter(|_| !leases.is_empty()) else {
             return Ok(());
         };
-        let rows = &mut decided.rows;
+        let mut rows = WriteBatch::default();
         let mut delete = |id: &LeaseId| {
             let items = self.items_of_claimed(*id);
-            let delete = || delete_items(&*deleter, &items, rows);
+            let delete = || delete_items(&*deleter, &items, &mut rows);
             let deleted = self.state.isolate_inside("range deleter", delete)?;
             deleted.map_err(HostError::new)
         };
         let result = leases.iter().try_for_each(&mut delete);
+        let result = result.and_then(|()| self.check_writes(&rows).map_err(HostError::new));
+        decided.rows.append(&mut rows);
         result.map_err(LeaseError::RangeDeleter)
     }
 

@@ -1,7 +1,8 @@
 use super::Shared;
 use super::job::Decided;
 use crate::{
-    Answer, Backend, BackendError, Command, Decision, LeaseId, LeaseItem, Recovery, Table,
+    Answer, Backend, BackendError, Command, Decision, LeaseError, LeaseId, LeaseItem, Recovery,
+    Table, WriteBatch,
 };
 
 /// The table in which the items of a lessor that [stores](super::ItemMode::Stored) them lie: the item is
@@ -40,6 +41,23 @@ impl Shared {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Whether these writes may be the host's.
+    ///
+    /// # Errors
+    ///
+    /// [`LeaseError::ReservedRows`] if they are not.
+    pub(super) fn check_writes(&self, writes: &WriteBatch) -> Result<(), LeaseError> {
+        let has_items = || {
+            self.options.stores_items && writes.host().iter().any(|one| one.table().name() == TABLE)
+        };
+        let is_hosts = writes.leases().is_empty() && writes.epoch().is_none() && !has_items();
+        if is_hosts {
+            Ok(())
+        } else {
+            Err(LeaseError::ReservedRows)
         }
     }
 

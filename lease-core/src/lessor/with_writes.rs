@@ -10,7 +10,7 @@ impl BackendLessor {
     ///
     /// # Errors
     ///
-    /// Those of [`revoke`](Lessor::revoke); then nothing is written.
+    /// Those of [`revoke`](Lessor::revoke) and [`LeaseError::ReservedRows`]; then nothing is written.
     ///
     /// ```
     /// # use lease_core::{BackendLessor, LeaseError, LeaseId, NullBackend, Table, WriteBatch};
@@ -30,7 +30,8 @@ impl BackendLessor {
     ///
     /// # Errors
     ///
-    /// Those of [`attach`](Lessor::attach) and [`LeaseError::Backend`]; then nothing is written.
+    /// Those of [`attach`](Lessor::attach), [`LeaseError::Backend`] and [`LeaseError::ReservedRows`]; then
+    /// nothing is written.
     ///
     /// ```
     /// # use lease_core::{BackendLessor, LeaseId, Lessor, NullBackend, Table, WriteBatch};
@@ -55,7 +56,8 @@ impl BackendLessor {
     ///
     /// # Errors
     ///
-    /// Those of [`detach`](Lessor::detach) and [`LeaseError::Backend`]; then nothing is written.
+    /// Those of [`detach`](Lessor::detach), [`LeaseError::Backend`] and [`LeaseError::ReservedRows`]; then
+    /// nothing is written.
     ///
     /// ```
     /// # use lease_core::{BackendLessor, LeaseId, Lessor, NullBackend, Table, WriteBatch};
@@ -87,8 +89,8 @@ impl BackendLessor {
     /// # Errors
     ///
     /// [`LeaseError::Backend`], [`LeaseError::RangeDeleter`], [`LeaseError::Clock`],
-    /// [`LeaseError::Reentrant`] and [`LeaseError::Stopped`]: then nothing was changed, and the
-    /// host's writes are not committed either.
+    /// [`LeaseError::Reentrant`], [`LeaseError::ReservedRows`] and [`LeaseError::Stopped`]: then nothing
+    /// was changed, and the host's writes are not committed either.
     ///
     /// ```
     /// # use lease_core::{Answer, BackendLessor, Command, Grant, Incarnation, LeaseId, NullBackend};
@@ -113,8 +115,8 @@ impl BackendLessor {
     ///
     /// # Errors
     ///
-    /// [`LeaseError::Backend`], [`LeaseError::Clock`], [`LeaseError::Reentrant`] and
-    /// [`LeaseError::Stopped`]: then nothing is committed.
+    /// [`LeaseError::Backend`], [`LeaseError::Clock`], [`LeaseError::Reentrant`],
+    /// [`LeaseError::ReservedRows`] and [`LeaseError::Stopped`]: then nothing is committed.
     ///
     /// ```
     /// # use lease_core::{BackendLessor, NullBackend, Table, WriteBatch};

@@ -38,7 +38,8 @@ use crate::{BoxError, Table, WriteBatch};
 /// # Ok::<(), BoxError>(())
 /// ```
 pub trait RangeDeleter: Send + Sync {
-    /// Starts deleting: what is put into `batch` is committed with the lease row, or not at all.
+    /// Starts deleting: what is put into `batch` is committed with the lease row, or not at all. Rows that
+    /// are the lessor's own refuse the revoke ([`ReservedRows`](crate::LeaseError::ReservedRows)).
     ///
     /// # Errors
     ///

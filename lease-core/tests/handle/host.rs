@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use lease_core::testing::FakeTxnDelete;
 use lease_core::{
-    BackendLessor, BoxError, Checkpoint, Command, LeaseError, Lessor, LessorEvent, Observer,
-    RangeDeleter, Renewal, Ttl, TxnDelete, WriteBatch,
+    Backend, BackendLessor, BoxError, Checkpoint, Command, Deleted, Durability, Epoch, Grant,
+    ItemMode, Lease, LeaseError, LeaseRow, Lessor, LessorEvent, Observer, RangeDeleter, Renewal,
+    Table, Ttl, TxnDelete, WriteBatch,
 };
 
 use crate::support::TestBackend;
@@ -163,4 +164,72 @@ fn observers_that_panic_are_ignored() {
     bench.lessor.grant(id(1), 60).expect("free");
     bench.lessor.renew(id(1)).expect("there");
     bench.assert_memory_is_disk();
+}
+
+/// The rows of leases, the epoch and the stored items are the lessor's: with a row of its own making a host
+/// would have on disk what no memory has.
+#[test]
+fn the_host_writes_no_rows_of_the_lessors() {
+    struct Writes(fn(&mut WriteBatch));
+    impl RangeDeleter for Writes {
+        fn begin<'t>(
+            &'t self,
+            batch: &'t mut WriteBatch,
+        ) -> Result<Box<dyn TxnDelete + 't>, BoxError> {
+            (self.0)(batch);
+            Ok(Box::new(Nothing))
+        }
+    }
+    struct Nothing;
+    impl TxnDelete for Nothing {
+        fn delete_range(&mut self, _: &[u8], _: Option<&[u8]>) -> Result<Deleted, BoxError> {
+            Ok(Deleted::default())
+        }
+        fn end(self: Box<Self>) -> Result<(), BoxError> {
+            Ok(())
+        }
+    }
+    let reserved: [fn(&mut WriteBatch); 4] = [
+        |batch| batch.put_lease(LeaseRow::new(id(9), Ttl::MIN)),
+        |batch| batch.delete_lease(id(1)),
+        |batch| batch.put_epoch(Epoch::new(99)),
+        |batch| batch.put(Table::new("lease_items"), "a", 1_i64.to_be_bytes()),
+    ];
+    for durability in [Durability::EveryCommand, Durability::ETCD] {
+        let bench = bench(|builder| builder.items(ItemMode::Stored).durability(durability));
+        let lessor = &bench.lessor;
+        lessor.grant(id(1), 60).expect("free");
+        lessor.attach(id(1), &items(&["a"])).expect("there");
+        for write in reserved {
+            let batch = || {
+                let mut batch = WriteBatch::default();
+                batch.put(Table::new("kv"), "a", "b");
+                write(&mut batch);
+                batch
+            };
+            let (b, no) = (&items(&["b"]), LeaseError::ReservedRows);
+            assert_eq!(lessor.grant_with(id(2), 60, batch()), Err(no.clone()));
+            assert_eq!(lessor.revoke_with(id(1), batch()), Err(no.clone()));
+            assert_eq!(lessor.attach_with(id(1), b, batch()), Err(no.clone()));
+            assert_eq!(lessor.detach_with(id(1), b, batch()), Err(no.clone()));
+            assert_eq!(lessor.write(batch()), Err(no.clone()));
+            let grant = Command::Grant(Grant::new(id(2), Ttl::MIN));
+            assert_eq!(lessor.apply(&grant, batch()), Err(no.clone()));
+            lessor.set_range_deleter(Arc::new(Writes(write)));
+            let error = lessor.revoke(id(1)).expect_err("it is not for the deleter");
+            let cause = error.source().map(ToString::to_string);
+            assert_eq!(cause, Some(no.to_string()));
+        }
+        lessor.flush().expect("it works");
+        assert!(lessor.leases().iter().map(Lease::id).eq([id(1)]));
+        assert_eq!(lessor.get_lease(b"a"), Some(id(1)));
+        bench.assert_memory_is_disk();
+        let row = bench.backend.get(&Table::new("kv"), b"a");
+        assert_eq!(row, Ok(None), "nothing of a refused batch is written");
+    }
+    // Who stores no items has no such table.
+    let bench = bench(|builder| builder);
+    let mut batch = WriteBatch::default();
+    batch.put(Table::new("lease_items"), "a", "mine");
+    bench.lessor.write(batch).expect("it is the host's");
 }

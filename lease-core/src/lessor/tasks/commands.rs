@@ -46,7 +46,7 @@ impl AsyncLessor {
     ///
     /// # Errors
     ///
-    /// Those of [`BackendLessor::grant`]; then nothing is written.
+    /// Those of [`BackendLessor::grant_with`]; then nothing is written.
     ///
     /// ```
     /// # use lease_core::{AsyncLessor, BackendLessor, LeaseError, LeaseId, NullBackend, Table};
@@ -169,7 +169,7 @@ impl AsyncLessor {
     ///
     /// # Errors
     ///
-    /// Those of [`revoke`](Self::revoke); then nothing is written.
+    /// Those of [`BackendLessor::revoke_with`]; then nothing is written.
     ///
     /// ```
     /// # use lease_core::{AsyncLessor, BackendLessor, LeaseError, NullBackend, Table, WriteBatch};
