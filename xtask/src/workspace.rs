@@ -46,7 +46,9 @@ impl Workspace {
     ///
     /// If a manifest is missing or does not parse.
     pub(crate) fn load() -> Result<Self> {
-        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        // As cargo says now: with one target folder for two clones the program may be of the other one.
+        let now = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+        let here = now.unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
         let root = here.parent().context("the tool's folder has no parent")?;
         Self::load_from(root)
     }
