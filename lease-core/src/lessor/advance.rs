@@ -26,10 +26,11 @@ impl State {
         }
         self.ring_kept();
         let mut next = 0;
-        while let Some((number, waiter)) = self.road.waiting.from(next) {
+        while let Some((number, waiter)) = self.road.waiting.head_from(next) {
             next = number + 1;
-            let is_behind = self.road.waiting.is_still_behind(waiter, &self.core);
-            if !is_behind && let ControlFlow::Continue(()) = self.look(number) {
+            if !waiter.is_kept(&self.core)
+                && let ControlFlow::Continue(()) = self.look(number)
+            {
                 continue;
             }
             // An epoch waits for few, and all others for it: else it might wait for ever.
@@ -48,7 +49,10 @@ impl State {
         if waiter.seat.is_none() {
             match self.call_own(waiter.job) {
                 Some((kind, left_to, job)) => (own, waiter.job) = (Some((kind, left_to)), job),
-                None => return ControlFlow::Continue(()),
+                None => {
+                    self.left(number);
+                    return ControlFlow::Continue(());
+                }
             }
         }
         let mut rows = WriteBatch::default();
@@ -56,6 +60,7 @@ impl State {
         let decide = |command| self.decide_behind(number, command, &mut rows, &mut waiter);
         match command.map(decide).transpose() {
             Ok(decision) => {
+                self.left(number);
                 let decided = waiter.job.decided(decision, rows);
                 match (waiter.seat, own) {
                     (Some(seat), _) => self.errands.call(seat, Call::Decided(decided)),
@@ -69,6 +74,13 @@ impl State {
                 self.road.waiting.put(number, waiter);
                 ControlFlow::Break(())
             }
+        }
+    }
+
+    fn left(&mut self, number: u64) {
+        self.road.waiting.left(number);
+        if let Some(kind) = self.own.end_rest(number) {
+            self.ring_own(kind);
         }
     }
 
@@ -112,6 +124,11 @@ impl State {
         self.road.is_closed || self.core.is_epoch_claimed()
     }
 
+    /// Whether a job is in the line.
+    pub(super) fn is_waiting(&self, number: u64) -> bool {
+        self.road.waiting.contains(number)
+    }
+
     /// Whether a command of this lease, if it came now, would wait.
     pub(super) fn is_busy(&self, id: LeaseId) -> bool {
         self.core.is_claimed(id) || self.road.waiting.is_touched(id)
@@ -119,7 +136,7 @@ impl State {
 
     /// Takes a job back; `None` if it is decided.
     pub(super) fn withdraw(&mut self, number: u64) -> Option<Job> {
-        let waiter = self.road.waiting.take(number)?;
+        let waiter = self.road.waiting.withdraw(number)?;
         // Others may have waited behind it.
         self.advance();
         Some(waiter.job)

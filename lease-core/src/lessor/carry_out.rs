@@ -23,6 +23,9 @@ const fn in_line_together(busy: usize) -> usize {
     if busy > 32 { LEASES_AT_ONCE } else { 1 }
 }
 
+/// How often the thread of range deleters is away when the turn of a command comes, before it rests for it.
+const PATIENCE: u32 = if cfg!(shuttle) { 1 } else { 2 };
+
 /// How many commands are lined up in one hold of the lock, if they have few leases.
 const LINED_UP_AT_ONCE: usize = 32;
 
@@ -59,7 +62,7 @@ impl State {
         self.ring_own(kind);
     }
 
-    fn ring_own(&mut self, kind: Kind) {
+    pub(super) fn ring_own(&mut self, kind: Kind) {
         // The alarms ring the others.
         if kind == Kind::Deletions && self.driver == Driver::Threads {
             self.errands.ring_deletions();
@@ -156,29 +159,49 @@ impl State {
         {
             jobs += 1;
             leases += job.command.as_ref().map_or(0, leases_of);
-            self.line_up(kind, job);
+            let has_patience = self.has_patience(kind, &job);
+            let place = self.line_up(kind, job);
             next = self.own.take(kind);
+            if let Some(place) = place.filter(|place| !has_patience && self.is_waiting(*place)) {
+                self.own.rest_for(kind, place);
+                break;
+            }
         }
         self.own.seek(None);
+        if next.is_some() && self.driver == Driver::Threads {
+            self.own.set_away(kind, true);
+        }
         let has_more = next.is_none() && self.has_own(kind);
         (next, has_more)
     }
 
+    /// Whether the thread of a kind begins others while this one stands in the line. That of range deleters
+    /// rests for one that has stood aside often enough: it would be away at each of its turns.
+    fn has_patience(&self, kind: Kind, job: &Job) -> bool {
+        let is_never_helped = kind == Kind::Deletions && self.driver == Driver::Threads;
+        !is_never_helped || job.stood_aside < PATIENCE
+    }
+
     /// Gives a command of the lessor's own its place in the line; its leases that others touch each their
-    /// own.
-    fn line_up(&mut self, kind: Kind, job: Job) {
+    /// own. Returns the last of the places.
+    fn line_up(&mut self, kind: Kind, job: Job) -> Option<u64> {
         let (purpose, stood_aside) = (job.purpose, job.stood_aside);
         let own = |command| Job::own(command, purpose, stood_aside);
+        let mut place = None;
         match job.command {
             Some(Command::Revoke(revocations)) => {
-                let free =
-                    self.line_up_busy(revocations, |one| one.id, |some| own(Command::Revoke(some)));
+                let free = self.line_up_busy(
+                    revocations,
+                    |one| one.id,
+                    |some| own(Command::Revoke(some)),
+                    &mut place,
+                );
                 let is_its =
                     |one: &Revocation| self.needs_deleter(one.id) == (kind == Kind::Deletions);
                 let (free, elsewhere): (Vec<_>, Vec<_>) = free.into_iter().partition(is_its);
                 self.queue_revokes(elsewhere);
                 if !free.is_empty() {
-                    self.admit(own(Command::Revoke(free)), None);
+                    place = Some(self.admit(own(Command::Revoke(free)), None));
                 }
             }
             Some(Command::Checkpoint(checkpoints)) => {
@@ -186,25 +209,28 @@ impl State {
                     checkpoints,
                     |one| one.id,
                     |some| own(Command::Checkpoint(some)),
+                    &mut place,
                 );
                 if !free.is_empty() {
-                    self.admit(own(Command::Checkpoint(free)), None);
+                    place = Some(self.admit(own(Command::Checkpoint(free)), None));
                 }
             }
             _ => unreachable!("the lessor gives itself no other commands"),
         }
+        place
     }
 
-    /// Gives what other commands touch its places in the line. Returns the rest.
+    /// Gives what other commands touch its places in the line, the last of which is noted. Returns the rest.
     fn line_up_busy<T: Copy>(
         &mut self,
         all: Vec<T>,
         id: impl Fn(&T) -> LeaseId,
         own: impl Fn(Vec<T>) -> Job,
+        place: &mut Option<u64>,
     ) -> Vec<T> {
         let (busy, free): (Vec<_>, Vec<_>) = all.into_iter().partition(|one| self.is_busy(id(one)));
         for some in busy.chunks(in_line_together(busy.len())) {
-            self.admit(own(some.to_vec()), None);
+            *place = Some(self.admit(own(some.to_vec()), None));
         }
         free
     }
@@ -222,7 +248,8 @@ impl Shared {
     /// Begins a round of the thread of a kind, which may be in code of the host's from now on. What was
     /// decided while it slept comes first: nobody else carries it out.
     pub(super) fn begin_round(&self, kind: Kind) {
-        if !self.is_manual() && self.state.read(|state| !state.own.is_away(kind)) {
+        let is_there = |state: &State| !state.own.is_away(kind) && !state.own.is_resting(kind);
+        if !self.is_manual() && self.state.read(is_there) {
             self.state.with(|state| state.own.set_away(kind, true));
         }
         self.carry_out_own(kind);
@@ -281,8 +308,45 @@ impl Shared {
         }
     }
 
+    /// Takes one of those that are left to this thread, which is not to carry it out itself.
+    #[cfg(feature = "async")]
+    pub(super) fn take_left(&self) -> Option<Taken> {
+        let me = current().id();
+        if !self.state.read(|state| state.own.is_left_to(me)) {
+            return None;
+        }
+        self.state.with(|state| {
+            let left = |kind: Kind| Some((kind, state.own.take_left_to(kind, me)?));
+            let (kind, decided) = Kind::ALL.into_iter().find_map(left)?;
+            Some(state.take_on(kind, decided))
+        })
+    }
+
+    /// Nobody carries it out: it stands aside.
+    #[cfg(feature = "async")]
+    pub(super) fn give_back(&self, taken: Taken) {
+        let Taken {
+            kind,
+            decided,
+            generation,
+        } = taken;
+        self.state.with(|state| {
+            let (purpose, decision) = (decided.purpose, decided.decision);
+            let command = decision.map(|decision| state.core.abandon(decision));
+            if let Some(command) = command
+                && state.own.generation() == generation
+            {
+                state.own.put_aside(kind, Job::own(command, purpose, 1));
+            }
+            if state.driver == Driver::Manual {
+                state.own.set_away(kind, false);
+            }
+            state.advance();
+        });
+    }
+
     /// A panic of the host's code, where nobody expects one, is not the panic of whoever helps.
-    fn carry_out_isolated(&self, taken: Taken) {
+    pub(super) fn carry_out_isolated(&self, taken: Taken) {
         if let Err(panic) = isolate("thread", || self.carry_out_one(taken)) {
             self.observe_failure(&LeaseError::Panicked(panic));
         }
@@ -294,7 +358,7 @@ impl Shared {
             decided,
             generation,
         } = taken;
-        let _help = Help { shared: self, kind };
+        let _help = Help::begin(self, kind);
         let purpose = decided.purpose;
         let subject = Subject::of(decided.decision.as_ref());
         if let Err(error) = self.make_room() {
@@ -388,7 +452,6 @@ impl State {
         if self.driver == Driver::Manual {
             self.own.set_away(kind, true);
         }
-        self.own.begin_help();
         Taken {
             kind,
             decided,
@@ -398,8 +461,8 @@ impl State {
 }
 
 /// A command of the lessor's own that a thread is about to carry out.
-struct Taken {
-    kind: Kind,
+pub(super) struct Taken {
+    pub(super) kind: Kind,
     decided: Box<Decided>,
     // For which state it was decided.
     generation: u64,
@@ -409,6 +472,13 @@ struct Taken {
 struct Help<'a> {
     shared: &'a Shared,
     kind: Kind,
+}
+
+impl<'a> Help<'a> {
+    fn begin(shared: &'a Shared, kind: Kind) -> Self {
+        shared.state.with(|state| state.own.begin_help());
+        Self { shared, kind }
+    }
 }
 
 impl Drop for Help<'_> {

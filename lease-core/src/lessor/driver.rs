@@ -123,7 +123,7 @@ fn run_deletions(shared: &Shared) {
     repeat(shared, || {
         shared.begin_round(Kind::Deletions);
         if shared.end_round(Kind::Deletions, None).is_some() {
-            shared.state.bells.deletions.wait();
+            shared.rest();
         }
     });
 }
@@ -148,12 +148,31 @@ fn run_checkpoints(shared: &Shared) {
     });
 }
 
+/// The thread of range deleters rests no longer for one command: its turn comes when what was before it in
+/// the line is over, which is the host's.
+const LONGEST_REST: Duration = Duration::from_secs(1);
+
 /// A timer further away is set again when this has passed.
 const LONGEST_SLEEP: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Shared {
     pub(super) fn is_stopped(&self) -> bool {
         self.state.read(|state| state.is_stopped)
+    }
+
+    /// Sleeps until there is something to delete, or something to look at.
+    fn rest(&self) {
+        let bell = &self.state.bells.deletions;
+        if !self
+            .state
+            .read(|state| state.own.is_resting(Kind::Deletions))
+        {
+            bell.wait();
+        } else if !bell.wait_timeout(LONGEST_REST) {
+            // Others are not to wait for ever behind what keeps this one.
+            self.state
+                .with(|state| state.own.stop_resting(Kind::Deletions));
+        }
     }
 
     /// Sleeps until somebody rings or the time has come. Whatever comes nearer rings, see

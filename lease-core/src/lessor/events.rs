@@ -5,7 +5,7 @@ use std::task::{Context, Poll, Waker};
 
 use futures_core::Stream;
 
-use super::isolate::isolate;
+use super::isolate::isolate_inside;
 use super::{BackendLessor, Shared};
 use crate::observer::{LessorEvent, Oversight, RevokeReason};
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -111,6 +111,8 @@ struct Subscribers {
 
 struct Subscriber {
     queue: Mutex<Queue>,
+    // Whose code calls the waker.
+    lessor: usize,
     capacity: usize,
     wants_renewals: AtomicBool,
     wants_items: AtomicBool,
@@ -159,6 +161,7 @@ impl BackendLessor {
     pub fn events(&self, capacity: usize) -> LeaseEvents {
         let subscriber = Arc::new(Subscriber {
             queue: Mutex::default(),
+            lessor: self.shared.state.address(),
             capacity: capacity.max(1),
             wants_renewals: AtomicBool::new(false),
             wants_items: AtomicBool::new(false),
@@ -280,7 +283,7 @@ impl Feed {
             queue.is_closed = true;
             let waker = queue.waker.take();
             drop(queue);
-            wake(waker);
+            wake(subscriber.lessor, waker);
         }
     }
 
@@ -363,7 +366,7 @@ impl Subscriber {
         }
         let waker = queue.waker.take();
         drop(queue);
-        wake(waker);
+        wake(self.lessor, waker);
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -371,9 +374,9 @@ impl Subscriber {
     }
 }
 
-fn wake(waker: Option<Waker>) {
+fn wake(lessor: usize, waker: Option<Waker>) {
     if let Some(waker) = waker {
         // Nobody waits for the panic of a waker.
-        let _ = isolate("waker", || waker.wake());
+        let _ = isolate_inside(lessor, "waker", || waker.wake());
     }
 }

@@ -1,5 +1,7 @@
 use std::collections::VecDeque;
 
+#[cfg(feature = "async")]
+use super::tasks::Callers;
 use crate::sync::thread::{ThreadId, current};
 use crate::sync::{Arc, Bell, Mutex, MutexGuard, lock};
 use crate::{Answer, BackendError, Command, Decision, WriteBatch};
@@ -55,8 +57,9 @@ pub(super) struct Decided {
 pub(super) struct Seat {
     calls: Mutex<VecDeque<Call>>,
     bell: Bell,
-    // Rung as well: the bell of a thread that has many seats.
-    common_bell: Option<Arc<Bell>>,
+    // Who is told instead: a thread that has many seats, and the number of this one.
+    #[cfg(feature = "async")]
+    callers: Option<(Arc<Callers>, u64)>,
     pub(super) thread: ThreadId,
 }
 
@@ -122,30 +125,33 @@ impl Decided {
 
 impl Seat {
     pub(super) fn new() -> Arc<Self> {
-        Self::under(None)
-    }
-
-    /// One of many seats of this thread, which sleeps by one bell for all of them.
-    #[cfg(feature = "async")]
-    pub(super) fn one_of_many(bell: &Arc<Bell>) -> Arc<Self> {
-        Self::under(Some(Arc::clone(bell)))
-    }
-
-    fn under(common_bell: Option<Arc<Bell>>) -> Arc<Self> {
         Arc::new(Self {
             calls: Mutex::new(VecDeque::new()),
             bell: Bell::default(),
-            common_bell,
+            #[cfg(feature = "async")]
+            callers: None,
+            thread: current().id(),
+        })
+    }
+
+    /// One of many seats of this thread, which is told of all of them in one place.
+    #[cfg(feature = "async")]
+    pub(super) fn one_of_many(callers: &Arc<Callers>, number: u64) -> Arc<Self> {
+        Arc::new(Self {
+            calls: Mutex::new(VecDeque::new()),
+            bell: Bell::default(),
+            callers: Some((Arc::clone(callers), number)),
             thread: current().id(),
         })
     }
 
     pub(super) fn put(&self, call: Call) {
+        #[cfg(feature = "async")]
+        if let Some((callers, number)) = &self.callers {
+            return callers.put(*number, call);
+        }
         self.lock().push_back(call);
         self.bell.ring();
-        if let Some(bell) = &self.common_bell {
-            bell.ring();
-        }
     }
 
     /// Waits for the next call.

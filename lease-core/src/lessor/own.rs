@@ -15,8 +15,9 @@ use crate::{ExpiryFence, LeaseId, Revocation};
 /// When its turn has come it is decided if its thread is there, that is, asleep. A thread that is away may
 /// be in code of the host's that waits for the very lease: then the command stands aside, first in
 /// the queue, and nobody waits for it. One that has stood aside before is carried out by the thread whose
-/// command was the last in its way, unless the host's range deleter is called for it; so is each one that
-/// is driven by hand.
+/// command was the last in its way, unless the host's range deleter is called for it: for such a one the
+/// thread of range deleters rests. By hand it is carried out by the thread that lets it be decided. The
+/// thread of tasks passes on what is left to it.
 #[derive(Default)]
 pub(super) struct OwnCommands {
     lanes: [Lane; 3],
@@ -40,6 +41,8 @@ struct Lane {
     decided: Option<(Box<Decided>, Option<ThreadId>)>,
     // Whether its thread is awake, or somebody carries one out.
     is_away: bool,
+    // The one in the line that its thread rests for, and begins no other.
+    awaited: Option<u64>,
 }
 
 /// Which of a lessor's own commands.
@@ -85,7 +88,11 @@ impl OwnCommands {
     pub(super) fn has_work(&self, kind: Kind, driver: Driver) -> bool {
         // Who drives by hand does not wait for another one who does.
         let is_others = driver == Driver::Manual && self.lane(kind).is_away;
-        !self.is_empty(kind) && !is_others
+        let is_there = match self.lane(kind).awaited {
+            Some(_) => self.lane(kind).decided.is_some(),
+            None => !self.is_empty(kind),
+        };
+        is_there && !is_others
     }
 
     /// Adds one behind the others.
@@ -96,6 +103,31 @@ impl OwnCommands {
     /// One that had its turn while its thread was away goes before the others.
     pub(super) fn put_aside(&mut self, kind: Kind, job: Job) {
         self.lane_mut(kind).queue.push_front(job);
+    }
+
+    /// The thread of a kind rests for this one, which has stood aside often enough, until it is decided.
+    pub(super) const fn rest_for(&mut self, kind: Kind, number: u64) {
+        let lane = self.lane_mut(kind);
+        lane.awaited = Some(number);
+        lane.is_away = false;
+    }
+
+    /// Whether the thread of a kind rests for one.
+    pub(super) const fn is_resting(&self, kind: Kind) -> bool {
+        self.lane(kind).awaited.is_some()
+    }
+
+    /// The thread of a kind rests no longer.
+    pub(super) const fn stop_resting(&mut self, kind: Kind) {
+        self.lane_mut(kind).awaited = None;
+    }
+
+    /// This one has left the line. Returns the kind whose thread has rested for it.
+    pub(super) fn end_rest(&mut self, number: u64) -> Option<Kind> {
+        let is_for_it = |kind: &Kind| self.lane(*kind).awaited == Some(number);
+        let kind = Kind::ALL.into_iter().find(is_for_it)?;
+        self.stop_resting(kind);
+        Some(kind)
     }
 
     /// The first of a kind, to be lined up.
@@ -166,8 +198,7 @@ impl OwnCommands {
         self.lane_mut(kind).is_away = is_away;
     }
 
-    /// A thread begins to carry one out, or to carry out many commands at the same time: in both cases it
-    /// is not there for others.
+    /// A thread begins to carry one out: it is not there for others.
     pub(super) fn begin_help(&mut self) {
         self.helpers.push(current().id());
     }
@@ -214,6 +245,7 @@ impl OwnCommands {
         for (lane, cleared) in self.lanes.iter_mut().zip(&mut cleared.lanes) {
             cleared.queue = std::mem::take(&mut lane.queue);
             cleared.decided = lane.decided.take();
+            lane.awaited = None;
         }
         cleared
     }

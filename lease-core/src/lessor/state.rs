@@ -356,8 +356,8 @@ impl StateCell {
         is_inside(self.address())
     }
 
-    // Which lessor it is, while it lives.
-    fn address(&self) -> usize {
+    /// Which lessor it is, while it lives.
+    pub(super) fn address(&self) -> usize {
         std::ptr::from_ref(self).addr()
     }
 

@@ -7,14 +7,18 @@ use crate::{LeaseId, LessorCore};
 
 /// The jobs that are not decided yet, by numbers that rise in the order in which they came.
 ///
-/// Each is looked at again when what kept it is gone, and not before: a command of very many leases
-/// that waits costs the others no more than one of a single lease.
+/// Each is looked at again when what kept it is gone, and not before: neither a command of very many leases
+/// nor very many commands of one lease that wait cost the others anything.
 #[derive(Default)]
 pub(super) struct Waiting {
     jobs: BTreeMap<u64, Waiter>,
     next: u64,
     // Which leases the jobs touch, as of the last look at each, and which job does.
     touched: BTreeSet<(LeaseId, u64)>,
+    // Those that stand behind no job that is in the line.
+    heads: BTreeSet<u64>,
+    // The others: a job, and one that stands behind it.
+    followers: BTreeSet<(u64, u64)>,
     // How many of them begin an epoch.
     epochs: usize,
 }
@@ -51,15 +55,19 @@ impl Waiting {
         self.epochs > 0
     }
 
+    pub(super) fn contains(&self, number: u64) -> bool {
+        self.jobs.contains_key(&number)
+    }
+
     /// Whether there is a job before `number`.
     pub(super) fn has_before(&self, number: u64) -> bool {
         self.jobs.range(..number).next().is_some()
     }
 
-    /// The first job from `number` on.
-    pub(super) fn from(&self, number: u64) -> Option<(u64, &Waiter)> {
-        let first = self.jobs.range(number..).next();
-        first.map(|(number, waiter)| (*number, waiter))
+    /// The first job from `number` on that stands behind no other one.
+    pub(super) fn head_from(&self, number: u64) -> Option<(u64, &Waiter)> {
+        let head = self.heads.range(number..).next()?;
+        Some((*head, &self.jobs[head]))
     }
 
     pub(super) fn begins_epoch(&self, number: u64) -> bool {
@@ -81,12 +89,17 @@ impl Waiting {
         number
     }
 
-    /// Takes a job out of the line. O(what it touches).
+    /// Takes a job out of the line, to be looked at: it is [put](Self::put) there again, or has
+    /// [left](Self::left). O(what it touches).
     pub(super) fn take(&mut self, number: u64) -> Option<Waiter> {
         let waiter = self.jobs.remove(&number)?;
         for id in &waiter.touched {
             self.touched.remove(&(*id, number));
         }
+        if let Some(Behind::Job(earlier)) = waiter.behind {
+            self.followers.remove(&(earlier, number));
+        }
+        self.heads.remove(&number);
         self.epochs -= usize::from(waiter.job.begins_epoch());
         Some(waiter)
     }
@@ -95,24 +108,51 @@ impl Waiting {
     pub(super) fn put(&mut self, number: u64, waiter: Waiter) {
         let touched = waiter.touched.iter().map(|id| (*id, number));
         self.touched.extend(touched);
+        match waiter.behind {
+            Some(Behind::Job(earlier)) => self.followers.insert((earlier, number)),
+            _ => self.heads.insert(number),
+        };
         self.epochs += usize::from(waiter.job.begins_epoch());
         self.jobs.insert(number, waiter);
+    }
+
+    /// A job that was taken does not come back: who stands behind it is to be looked at.
+    pub(super) fn left(&mut self, number: u64) {
+        let its = (number, 0)..=(number, u64::MAX);
+        while let Some((_, follower)) = self.followers.range(its.clone()).next().copied() {
+            self.followers.remove(&(number, follower));
+            self.heads.insert(follower);
+            let waiter = self.jobs.get_mut(&follower);
+            waiter.expect("it is in the line").behind = None;
+        }
+    }
+
+    /// Takes a job back for good.
+    pub(super) fn withdraw(&mut self, number: u64) -> Option<Waiter> {
+        let waiter = self.take(number)?;
+        self.left(number);
+        Some(waiter)
     }
 
     /// Takes those that nobody waits for: the lessor's own.
     pub(super) fn take_own(&mut self) -> Vec<Job> {
         let is_own = |(number, waiter): (&u64, &Waiter)| waiter.seat.is_none().then_some(*number);
         let own: Vec<_> = self.jobs.iter().filter_map(is_own).collect();
-        let own = own.into_iter().filter_map(|number| self.take(number));
+        let own = own.into_iter().filter_map(|number| self.withdraw(number));
         own.map(|waiter| waiter.job).collect()
     }
 
     /// Takes all of them. Returns who waits for them.
     pub(super) fn clear(&mut self) -> impl Iterator<Item = Arc<Seat>> + use<> {
-        self.touched.clear();
-        self.epochs = 0;
-        let jobs = std::mem::take(&mut self.jobs);
-        jobs.into_values().filter_map(|waiter| waiter.seat)
+        let next = self.next;
+        let cleared = std::mem::replace(
+            self,
+            Self {
+                next,
+                ..Self::default()
+            },
+        );
+        cleared.jobs.into_values().filter_map(|waiter| waiter.seat)
     }
 
     /// The last job before `number` that touches one of these leases. O(leases).
@@ -129,12 +169,14 @@ impl Waiting {
         let mut jobs = self.touched.range((id, 0)..=(id, u64::MAX));
         jobs.next().is_some()
     }
+}
 
-    pub(super) fn is_still_behind(&self, waiter: &Waiter, core: &LessorCore) -> bool {
-        match &waiter.behind {
-            Some(Behind::Job(earlier)) => self.jobs.contains_key(earlier),
+impl Waiter {
+    /// Whether what is claimed still keeps one that stands behind no other one.
+    pub(super) fn is_kept(&self, core: &LessorCore) -> bool {
+        match &self.behind {
             Some(Behind::Claim(obstacle)) => core.is_in_the_way(obstacle),
-            None => false,
+            _ => false,
         }
     }
 }
@@ -170,5 +212,35 @@ mod tests {
             [None, None, Some(0), Some(2), Some(3), Some(3)],
             "the last one of its leases"
         );
+    }
+
+    /// Each command looked at all that waited.
+    #[test]
+    fn who_stands_behind_another_one_is_no_head_until_that_has_left() {
+        let mut waiting = Waiting::default();
+        let heads = |waiting: &Waiting| waiting.heads.iter().copied().collect::<Vec<_>>();
+        for behind in [None, Some(0), Some(1), None] {
+            let begin = Job::new(
+                Command::Checkpoint(Vec::new()),
+                WriteBatch::default(),
+                Refusal::Drops,
+            );
+            let number = waiting.push(begin, None);
+            let mut waiter = waiting.take(number).expect("it was put there");
+            waiter.behind = behind.map(Behind::Job);
+            waiting.put(number, waiter);
+        }
+        assert_eq!(heads(&waiting), [0, 3]);
+        assert!(waiting.withdraw(0).is_some());
+        assert_eq!(heads(&waiting), [1, 3]);
+        // It is looked at, and put back behind what is claimed.
+        let mut waiter = waiting.take(1).expect("it is there");
+        waiter.behind = Some(Behind::Claim(Obstacle::Room));
+        waiting.put(1, waiter);
+        assert_eq!(heads(&waiting), [1, 3]);
+        assert!(waiting.withdraw(1).is_some());
+        assert_eq!(heads(&waiting), [2, 3]);
+        assert_eq!(waiting.clear().count(), 0, "nobody waits for them");
+        assert!(waiting.head_from(0).is_none() && waiting.is_empty());
     }
 }

@@ -30,6 +30,19 @@ impl<T> Slot<T> {
         arrival.waker.take()
     }
 
+    /// As [`put`](Self::put), unless somebody has brought one before.
+    #[cfg(feature = "async")]
+    #[must_use = "the task sleeps until its waker is called"]
+    pub(crate) fn offer(&self, value: T) -> Option<Waker> {
+        let mut arrival = self.arrival.lock();
+        if arrival.is_filled {
+            return None;
+        }
+        arrival.value = Some(value);
+        arrival.is_filled = true;
+        arrival.waker.take()
+    }
+
     /// Waits for the value, `timeout` at most. `None` if that has passed, or somebody else has taken
     /// the value.
     pub(crate) fn take_waiting(&self, timeout: Option<Duration>) -> Option<T> {

@@ -80,9 +80,18 @@ fn batched_commands_wait_for_a_store_only_when_it_is_far_behind() {
 }
 
 /// Deletes when it is let.
-struct Slow {
-    gate: Gate,
+pub(crate) struct Slow {
+    pub(crate) gate: Gate,
     inner: TableDeleter,
+}
+
+impl Slow {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            gate: Gate::default(),
+            inner: TableDeleter::new(Table::new("kv")),
+        })
+    }
 }
 
 impl RangeDeleter for Slow {
@@ -95,10 +104,7 @@ impl RangeDeleter for Slow {
 #[test]
 fn a_range_deleter_that_hangs_holds_up_its_revokes_and_nothing_else() {
     on_one_thread(async {
-        let slow = Arc::new(Slow {
-            gate: Gate::default(),
-            inner: TableDeleter::new(Table::new("kv")),
-        });
+        let slow = Slow::new();
         let (lessor, _) = lessor_with(|builder| builder.range_deleter(slow.clone()));
         let mut ids = Vec::new();
         for number in 0..20 {

@@ -7,6 +7,7 @@
 mod blocking;
 mod commands;
 mod events;
+mod held_up;
 mod many;
 mod shutdown;
 mod support;

@@ -31,7 +31,6 @@ fn a_shutdown_ends_all_waits_in_bounded_time_though_the_store_hangs() {
         assert_eq!(lessor.renew(id(1)).await, Err(LeaseError::Stopped));
         assert_eq!(lessor.grant(id(9), 60).await, Err(LeaseError::Stopped));
         watched(lessor.shutdown()).await.expect("again");
-        store.set(Mode::Open);
         // Of the one whose commit was under way nobody knows.
         let unknown = writing.await.expect("no panic");
         let is_unknown = |error: &LeaseError| {
@@ -45,6 +44,7 @@ fn a_shutdown_ends_all_waits_in_bounded_time_though_the_store_hangs() {
             "{unknown:?}"
         );
         assert_eq!(waiting.await.expect("no panic"), Err(LeaseError::Stopped));
+        store.set(Mode::Open);
     });
 }
 

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -19,6 +19,8 @@ pub(crate) struct Store {
     inner: MemoryBackend,
     gate: Gate,
     pub(crate) commits: AtomicUsize,
+    /// Whether each commit takes its time.
+    pub(crate) is_slow: AtomicBool,
 }
 
 /// A place that threads are held up at while it is closed.
@@ -76,6 +78,9 @@ impl Store {
 impl Backend for Store {
     fn commit(&self, batch: &WriteBatch) -> Result<(), BackendError> {
         self.gate.pass().map_err(BackendError::Io)?;
+        if self.is_slow.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         self.commits.fetch_add(1, Ordering::Relaxed);
         self.inner.commit(batch)
     }

@@ -38,8 +38,8 @@ fn tasks_failing() {
     });
 }
 
-/// What has expired is revoked by the lessor's own threads, and an observer is told of it, so that what
-/// stands in the line is taken out and given again.
+/// What has expired is revoked by the lessor's own threads, or by one that the thread of tasks leaves it to,
+/// and an observer is told of it.
 #[test]
 fn tasks_beside_expiry() {
     explore(|| {
@@ -56,6 +56,48 @@ fn tasks_beside_expiry() {
         let mut threads = world.spawn_many(2, 2);
         threads.push(world.spawn(|world| world.renew(1)));
         join(threads);
+        world.stop();
+        world.check_store();
+    });
+}
+
+/// INV-9: an expired lease that tasks and threads use all the time goes when it is its turn, also if the
+/// host's range deleter is called for it, and whoever lets its revoke be decided.
+#[test]
+fn tasks_use_an_expired_lease() {
+    explore(|| {
+        let driver = if draw(2) == 0 {
+            Driver::Manual
+        } else {
+            Driver::Threads
+        };
+        let setting = Setting {
+            driver,
+            expiry: ExpiryMode::AutoRevoke,
+            ..Setting::default()
+        };
+        let world = World::with_tasks(setting, |builder| builder);
+        for id in 1..=2 {
+            world.grant_for(id, 2).expect("free");
+        }
+        let attacher = |item: usize| {
+            world.spawn(move |world| {
+                for _ in 0..3 {
+                    let _gone = world.attach(1, &[item]);
+                }
+            })
+        };
+        let attachers = [attacher(0), attacher(1)];
+        let _gone = world.attach(2, &[2]);
+        let driver = world.spawn(|world| {
+            world.advance(3);
+            world.lessor.tick();
+        });
+        join(Vec::from(attachers));
+        driver.join();
+        // By hand, one that has stood aside comes with the next tick.
+        world.lessor.tick();
+        world.store.wait_until(|contents| contents.rows.is_empty());
         world.stop();
         world.check_store();
     });

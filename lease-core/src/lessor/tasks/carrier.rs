@@ -1,26 +1,33 @@
+use std::collections::BTreeMap;
+
 use super::super::Shared;
-use super::super::expiry::RevokedItems;
+use super::super::carry_out::Taken;
 use super::super::isolate::isolate;
 use super::super::job::{Call, Decided, Done, Job, Seat};
+use super::super::own::Kind;
 use super::super::road::Outcome;
-use super::aside::{Aside, Asked};
+use super::callers::Callers;
+use super::pool::{Asked, Pools, Work};
 use super::queue::{Awaitable, Queue};
-use super::reply::Reply;
+use super::reply::{Answers, Reply};
+use super::teller::{Finished, Teller};
 use crate::sync::thread;
-use crate::sync::{Arc, Bell, Deadline, Mutex, MutexGuard, Slot, lock};
+use crate::sync::{Arc, Deadline, Mutex, MutexGuard, Slot, lock};
 use crate::{Decision, HostError, LeaseError};
 
 /// Takes the commands of tasks down the road, which must not wait there themselves.
 ///
 /// One thread lines up all that have come, and those that are decided together are written in one
 /// transaction: however many tasks wait, there is one thread, and a commit for many of them. It runs no code
-/// of the host's but the backend's, and the observer's when none of its commands is on the road: what
-/// a range deleter is called for is done aside.
+/// of the host's but the backend's: what a range deleter is called for is done in [threads of its own](Pools), and so are
+/// the lessor's own commands that its commands let be decided; an observer is told by the [`Teller`].
 pub(super) struct Carrier {
     shared: Arc<Shared>,
     inbox: Mutex<Inbox>,
-    bell: Arc<Bell>,
-    pub(super) aside: Arc<Aside>,
+    callers: Arc<Callers>,
+    pub(super) pools: Pools,
+    pub(super) answers: Answers,
+    teller: Option<Arc<Teller>>,
     end: Arc<Slot<()>>,
 }
 
@@ -36,22 +43,23 @@ pub(super) struct Request {
     pub(super) reply: Reply<Done>,
 }
 
-/// A command that is in the line.
+/// The commands that are in the line, by numbers that rise.
+#[derive(Default)]
 struct Standing {
+    all: BTreeMap<u64, Place>,
+    next: u64,
+    // How many were left when those were taken out that nobody waits for any more.
+    swept: usize,
+}
+
+struct Place {
+    // In the line.
     number: u64,
-    seat: Arc<Seat>,
     reply: Reply<Done>,
 }
 
-/// A command at the end of the road.
-struct Finished {
-    result: Result<Done, LeaseError>,
-    items: RevokedItems,
-    reply: Reply<Done>,
-}
-
-/// The most that are in the line, or in a transaction, at a time. Each looks at all that stand in the line
-/// before it, and to enter so many holds the lock for some 200 µs.
+/// The most that are lined up before others are looked at, or that are in a transaction: to enter so many
+/// holds the lock for some 200 µs.
 const AT_A_TIME: usize = 1024;
 
 impl Carrier {
@@ -59,11 +67,14 @@ impl Carrier {
     ///
     /// [`LeaseError::Spawn`].
     pub(super) fn start(shared: &Arc<Shared>) -> Result<Arc<Self>, LeaseError> {
+        let teller = shared.observer.as_ref().map(|_| Teller::start(shared));
         let carrier = Arc::new(Self {
             shared: Arc::clone(shared),
             inbox: Mutex::default(),
-            bell: Arc::default(),
-            aside: Arc::default(),
+            callers: Arc::default(),
+            pools: Pools::default(),
+            answers: Answers::default(),
+            teller: teller.transpose()?,
             end: Arc::default(),
         });
         let its = Arc::clone(&carrier);
@@ -74,8 +85,11 @@ impl Carrier {
             drop(its);
             let _nobody_polls = end.put(());
         };
-        thread::spawn("lease-tasks", run)
-            .map_err(|error| LeaseError::Spawn(HostError::new(error)))?;
+        let spawned = thread::spawn("lease-tasks", run);
+        if spawned.is_err() {
+            carrier.close_teller();
+        }
+        spawned.map_err(|error| LeaseError::Spawn(HostError::new(error)))?;
         Ok(carrier)
     }
 
@@ -88,24 +102,33 @@ impl Carrier {
             let given_up = inbox.requests.push(request);
             drop(inbox);
             drop(given_up);
-            self.bell.ring();
+            self.callers.ring();
         }
     }
 
     /// Has the thread end when all that was given is done.
     pub(super) fn close(&self) {
         self.lock().is_closed = true;
-        self.bell.ring();
+        self.callers.ring();
     }
 
-    /// Waits for the end of the thread.
-    pub(super) fn join(&self, deadline: &Deadline) {
+    /// Waits for the end of the thread, and answers whoever would wait longer.
+    pub(super) fn end(&self, deadline: &Deadline) {
         self.end.take_waiting(deadline.left());
+        if let Some(teller) = &self.teller {
+            teller.join(deadline);
+        }
+        self.pools.close(&self.shared);
+        self.answers.stop(&self.shared);
+    }
+
+    fn close_teller(&self) {
+        if let Some(teller) = &self.teller {
+            teller.close();
+        }
     }
 
     fn run(&self) {
-        // It is not there for the lessor's own commands: it has others to carry out meanwhile.
-        self.shared.state.with(|state| state.own.begin_help());
         if let Err(panic) = isolate("thread", || self.carry_until_closed()) {
             self.shared.observe_failure(&LeaseError::Panicked(panic));
             let mut inbox = self.lock();
@@ -114,31 +137,32 @@ impl Carrier {
             drop(inbox);
             drop(left);
         }
-        if !self.shared.state.is_poisoned() {
-            self.shared.state.with(|state| state.own.end_help());
-        }
+        self.close_teller();
     }
 
     fn carry_until_closed(&self) {
-        let mut standing = Vec::new();
+        let mut standing = Standing::default();
         loop {
+            self.pass_on_own();
             let has_ended = self.line_up_new(&mut standing);
-            let called = take_called(&mut standing);
+            let called = standing.take(self.callers.take(AT_A_TIME));
+            self.pass_on_own();
             if !called.is_empty() {
-                self.round(called, &mut standing);
-            } else if has_ended && standing.is_empty() {
+                self.tell(self.carry(called));
+            } else if !self.lock().requests.is_empty() {
+                // More has come than was lined up at a time.
+            } else if has_ended && standing.all.is_empty() {
                 return;
             } else {
-                self.bell.wait();
+                self.callers.wait();
             }
         }
     }
 
-    /// Lines up what has come, as far as there is room. Returns whether nothing will come any more.
-    fn line_up_new(&self, standing: &mut Vec<Standing>) -> bool {
+    /// Lines up what has come. Returns whether nothing will come any more.
+    fn line_up_new(&self, standing: &mut Standing) -> bool {
         let mut inbox = self.lock();
-        let room = AT_A_TIME.saturating_sub(standing.len());
-        let mut new = inbox.requests.take(room);
+        let mut new = inbox.requests.take(AT_A_TIME);
         let has_ended = inbox.is_closed && inbox.requests.is_empty();
         drop(inbox);
         new.retain(|request| !request.is_given_up());
@@ -147,68 +171,73 @@ impl Carrier {
             let ready = shared.time().and_then(|_| shared.make_room());
             for request in new {
                 match &ready {
-                    Ok(()) => standing.extend(self.line_up(request)),
+                    Ok(()) => self.line_up(request, standing),
                     Err(error) => request.reply.answer(Err(error.clone())),
                 }
             }
+            self.withdraw_given_up(standing);
         }
         has_ended
     }
 
-    fn line_up(&self, request: Request) -> Option<Standing> {
+    fn line_up(&self, request: Request, standing: &mut Standing) {
         let Request { job, reply } = request;
-        let seat = Seat::one_of_many(&self.bell);
-        let its = Arc::clone(&seat);
+        let place = standing.next;
+        let seat = Seat::one_of_many(&self.callers, place);
         let admitted = self.shared.state.with(|state| {
             state.check_running()?;
-            Ok(state.admit(job, Some(its)))
+            Ok(state.admit(job, Some(seat)))
         });
         match admitted {
-            Ok(number) => Some(Standing {
-                number,
-                seat,
-                reply,
-            }),
-            Err(stopped) => {
-                reply.answer(Err(stopped));
-                None
+            Ok(number) => {
+                standing.next += 1;
+                standing.all.insert(place, Place { number, reply });
             }
+            Err(stopped) => reply.answer(Err(stopped)),
         }
     }
 
-    /// Takes those that are decided to their end.
-    fn round(&self, called: Vec<(Call, Reply<Done>)>, standing: &mut Vec<Standing>) {
-        let mut finished = self.carry(called);
-        if self.shared.observer.is_some() && !standing.is_empty() {
-            // The observer may wait for a command of its own, which would wait behind one that is
-            // decided and that nobody carries out meanwhile.
-            let late = self.take_back(std::mem::take(standing));
-            finished.extend(self.carry(late));
+    /// Takes those out of the line that nobody waits for any more, when there are twice as many as the last
+    /// time: while one lease is held up tasks may come, wait for it, give up and come again.
+    fn withdraw_given_up(&self, standing: &mut Standing) {
+        if standing.all.len() < 2 * standing.swept.max(AT_A_TIME) {
+            return;
         }
-        for one in finished {
-            if let Ok(done) = &one.result {
-                self.shared.tell_done(done, &one.items);
+        // From the back: nobody else is let forward by it.
+        let places: Vec<_> = standing.all.keys().rev().copied().collect();
+        for place in places {
+            let one = &standing.all[&place];
+            if one.reply.is_given_up()
+                && self
+                    .shared
+                    .state
+                    .with(|state| state.withdraw(one.number))
+                    .is_some()
+            {
+                standing.all.remove(&place);
             }
-            one.reply.answer(one.result);
+        }
+        standing.swept = standing.all.len();
+    }
+
+    /// Tells of what is done whoever is to hear of it.
+    fn tell(&self, finished: Vec<Finished>) {
+        match &self.teller {
+            Some(teller) => teller.give(finished),
+            None => finished.into_iter().for_each(|one| one.tell(&self.shared)),
         }
     }
 
-    /// Takes what stands in the line out of it again. Returns those that were decided before.
-    fn take_back(&self, standing: Vec<Standing>) -> Vec<(Call, Reply<Done>)> {
-        let (mut late, mut again) = (Vec::new(), Vec::new());
-        for Standing {
-            number,
-            seat,
-            reply,
-        } in standing
-        {
-            match self.shared.state.with(|state| state.withdraw(number)) {
-                Some(job) => again.push(Request { job, reply }),
-                None => late.push((seat.next(), reply)),
-            }
+    /// Has those of the lessor's own commands carried out that this thread has let be decided: it has others
+    /// to carry out, and calls no observer.
+    fn pass_on_own(&self) {
+        while let Some(taken) = self.shared.take_left() {
+            let pool = match taken.kind {
+                Kind::Deletions => &self.pools.deletions,
+                Kind::Expiries | Kind::Checkpoints => &self.pools.commits,
+            };
+            pool.run(&self.shared, Box::new(Own(taken)));
         }
-        self.give_again(again);
-        late
     }
 
     /// Before all that has come since.
@@ -251,6 +280,8 @@ impl Carrier {
         });
         let mut again = Vec::new();
         for (step, seat, items, reply) in entered {
+            // Here it may wait for a commit.
+            self.pass_on_own();
             // In the order in which they wait to be written: the right to write comes to the first of
             // them.
             match shared.take_step(step, &seat, now) {
@@ -291,8 +322,8 @@ impl Carrier {
             stood_aside: 0,
         };
         let work = move |shared: &Shared| shared.go(job);
-        self.aside
-            .run(&self.shared, Box::new(Asked { reply, work }));
+        let asked = Box::new(Asked { reply, work });
+        self.pools.deletions.run(&self.shared, asked);
     }
 
     fn lock(&self) -> MutexGuard<'_, Inbox> {
@@ -306,26 +337,32 @@ impl Awaitable for Request {
     }
 }
 
-impl Finished {
-    fn of(result: Result<Done, LeaseError>, reply: Reply<Done>) -> Self {
-        Self {
-            result,
-            items: RevokedItems::default(),
-            reply,
+/// One of the lessor's own commands, for another thread to carry out.
+struct Own(Taken);
+
+impl Awaitable for Own {
+    fn is_given_up(&self) -> bool {
+        false
+    }
+}
+
+impl Work for Own {
+    fn run(self: Box<Self>, shared: &Shared, may_begin: Result<(), LeaseError>) {
+        match may_begin {
+            Ok(()) => shared.carry_out_isolated(self.0),
+            Err(_) => shared.give_back(self.0),
         }
     }
 }
 
-/// Takes those out that the line has called.
-fn take_called(standing: &mut Vec<Standing>) -> Vec<(Call, Reply<Done>)> {
-    let mut called = Vec::new();
-    let mut left = Vec::new();
-    for one in std::mem::take(standing) {
-        match one.seat.try_next() {
-            Some(call) => called.push((call, one.reply)),
-            None => left.push(one),
+impl Standing {
+    /// Takes those out that the line has called.
+    fn take(&mut self, calls: Vec<(u64, Call)>) -> Vec<(Call, Reply<Done>)> {
+        let mut called = Vec::with_capacity(calls.len());
+        for (place, call) in calls {
+            let one = self.all.remove(&place);
+            called.extend(one.map(|one| (call, one.reply)));
         }
+        called
     }
-    *standing = left;
-    called
 }

@@ -4,7 +4,6 @@ use super::super::new_ids::NewId;
 use super::super::state::State;
 use super::AsyncLessor;
 use super::carrier::Request;
-use super::reply::reply;
 use crate::{
     Answer, Command, ExpiredBatch, Grant, Lease, LeaseError, LeaseId, LeaseItem, RequestedTtl,
     Revocation, Revoked, Ttl, WriteBatch,
@@ -388,7 +387,7 @@ impl AsyncLessor {
 
     /// Has a command carried out. Once it is in the line it goes to its end whatever becomes of this future.
     async fn carry(&self, job: Job) -> Result<Done, LeaseError> {
-        let (reply, awaited) = reply();
+        let (reply, awaited) = self.inner.carrier.answers.open(self.shared());
         self.inner.carrier.give(Request { job, reply });
         awaited.answer().await
     }

@@ -1,14 +1,17 @@
-mod aside;
+mod callers;
 mod carrier;
 mod commands;
 mod expired;
+mod pool;
 mod queue;
 mod reply;
+mod teller;
 
 use std::fmt;
 use std::future::poll_fn;
 use std::task::Poll;
 
+pub(super) use callers::Callers;
 pub use expired::ExpiredStream;
 
 use super::{BackendLessor, LeaseEvents, Lookup, Shared};
@@ -16,8 +19,8 @@ use crate::sync::{Arc, Deadline, thread};
 #[cfg(doc)]
 use crate::{Driver, Durability, Observer};
 use crate::{HostError, Lease, LeaseError, LeaseId, Lessor, LessorCore, Renewal, TimeToLive, Ttl};
-use aside::Asked;
 use carrier::Carrier;
+use pool::Asked;
 use reply::reply;
 
 /// A lessor for tasks: nothing that it does blocks the thread of an executor, of whichever runtime.
@@ -31,13 +34,14 @@ use reply::reply;
 /// | `renew`, `renew_many`, `time_to_live`, `get_lease`, `lookup`, `page`, `expired`, `events` | in the task, without waiting for a store or a lock that is held for long; `renew` of an expired lease sleeps until its end |
 /// | `grant`, `grant_new`, `revoke`, `attach`, `detach` and their like, [batched](Durability::Batched) | in the task where nothing has to be waited for, else as below |
 /// | the same, durable | in one thread of this handle: commands of however many tasks share it, and each commit is shared by up to 1,024 of those that wait for one |
-/// | a revoke for which the host's range deleter is called; the items of a lease of more than 1,024 in `lookup` and `page`; `flush` | in a thread for each, eight at a time |
+/// | a revoke for which the host's range deleter is called | in a thread for each, eight at a time |
+/// | the items of a lease of more than 1,024 in `lookup` and `page`; `flush` | likewise, eight of each at a time |
 /// | `shutdown` | in a thread of its own |
 ///
 /// So 10,000 tasks that grant at the same time take one thread and ten commits. While the store hangs,
-/// commands that need it wait, and nothing else. An [`Observer`] is told where a thing is done, which may be
-/// in the task: it must neither block nor wait for an answer of this handle. The lock that all share is held
-/// for as long as [`BackendLessor`] says.
+/// commands that need it wait, and nothing else. An [`Observer`] is told in the task of what is done there,
+/// and of the rest in a thread of its own, before the task has its answer: it must neither block nor wait for
+/// an answer of this handle. The lock that all share is held for as long as [`BackendLessor`] says.
 ///
 /// # A future that is dropped
 ///
@@ -234,7 +238,7 @@ impl AsyncLessor {
         match self.lessor().try_lookup(id) {
             None => Ok(None),
             Some(Lookup::Whole(lease)) => Ok(Some(lease)),
-            Some(Lookup::WithoutItems(_)) => self.aside(move |shared| Ok(shared.lookup(id))).await,
+            Some(Lookup::WithoutItems(_)) => self.look(move |shared| shared.lookup(id)).await,
         }
     }
 
@@ -280,9 +284,9 @@ impl AsyncLessor {
         if page.found.lacking().is_none() {
             return Ok(page.into_leases());
         }
-        self.aside(move |shared| {
+        self.look(move |shared| {
             shared.complete_all(now, &mut page.found);
-            Ok(page.into_leases())
+            page.into_leases()
         })
         .await
     }
@@ -360,8 +364,11 @@ impl AsyncLessor {
     /// # Ok::<(), LeaseError>(())
     /// ```
     pub async fn flush(&self) -> Result<(), LeaseError> {
-        self.aside(|shared| shared.flush().map_err(LeaseError::Backend))
-            .await
+        let (reply, awaited) = self.inner.carrier.answers.open(self.shared());
+        let work = |shared: &Shared| shared.flush().map_err(LeaseError::Backend);
+        let commits = &self.inner.carrier.pools.commits;
+        commits.run(self.shared(), Box::new(Asked { reply, work }));
+        awaited.answer().await
     }
 
     /// Stops the lessor, for all who share it, and waits until that is over: see [`Lessor::stop`]. Takes at
@@ -387,13 +394,13 @@ impl AsyncLessor {
     /// # Ok::<(), LeaseError>(())
     /// ```
     pub async fn shutdown(&self) -> Result<(), LeaseError> {
-        let (reply, awaited) = reply();
+        let (reply, awaited) = reply(self.shared());
         let lessor = Arc::clone(self.lessor());
         let carrier = Arc::clone(&self.inner.carrier);
         let stop = move || {
             lessor.stop();
             carrier.close();
-            carrier.join(&Deadline::after(Some(lessor.shared.options.stop_timeout)));
+            carrier.end(&Deadline::after(Some(lessor.shared.options.stop_timeout)));
             // Whoever waits is to have the last one.
             drop(lessor);
             drop(carrier);
@@ -404,14 +411,15 @@ impl AsyncLessor {
         awaited.answer().await
     }
 
-    /// Does something that may take long, in a thread that may wait for it.
-    async fn aside<T: Send + 'static>(
+    /// Looks at what is large, in a thread for that.
+    async fn look<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Shared) -> Result<T, LeaseError> + Send + 'static,
+        look: impl FnOnce(&Shared) -> T + Send + 'static,
     ) -> Result<T, LeaseError> {
-        let (reply, awaited) = reply();
-        let aside = &self.inner.carrier.aside;
-        aside.run(self.shared(), Box::new(Asked { reply, work }));
+        let (reply, awaited) = reply(self.shared());
+        let work = |shared: &Shared| Ok(look(shared));
+        let looks = &self.inner.carrier.pools.looks;
+        looks.run(self.shared(), Box::new(Asked { reply, work }));
         awaited.answer().await
     }
 }

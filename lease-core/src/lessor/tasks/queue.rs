@@ -23,6 +23,14 @@ impl<T: Awaitable> Queue<T> {
         self.all.is_empty()
     }
 
+    /// Gives back the room of many that are gone.
+    fn shrink(&mut self) {
+        if self.all.is_empty() {
+            self.all.shrink_to(FEW);
+            self.swept = 0;
+        }
+    }
+
     /// Adds one. Returns those that nobody waits for, to be dropped without a lock.
     #[must_use]
     pub(super) fn push(&mut self, one: T) -> Vec<T> {
@@ -49,13 +57,17 @@ impl<T: Awaitable> Queue<T> {
     }
 
     pub(super) fn pop(&mut self) -> Option<T> {
-        self.all.pop_front()
+        let first = self.all.pop_front();
+        self.shrink();
+        first
     }
 
     /// Takes the first ones.
     pub(super) fn take(&mut self, most: usize) -> Vec<T> {
         let len = self.all.len().min(most);
-        self.all.drain(..len).collect()
+        let some = self.all.drain(..len).collect();
+        self.shrink();
+        some
     }
 }
 

@@ -5,10 +5,28 @@ use super::reply::Reply;
 use crate::sync::{Arc, Mutex, MutexGuard, lock, thread};
 use crate::{HostError, LeaseError};
 
-/// What tasks want done that may take long or wait for the host's code: each in a thread of its own,
-/// a few at a time, in the order in which they came.
+/// Threads for what may take long, or wait for the host's code. What is of one kind holds up no other.
 #[derive(Default)]
-pub(super) struct Aside {
+pub(super) struct Pools {
+    /// Revokes for which the host's range deleter is called.
+    pub(super) deletions: Arc<Pool>,
+    /// What waits for a commit.
+    pub(super) commits: Arc<Pool>,
+    /// Looks at many items.
+    pub(super) looks: Arc<Pool>,
+}
+
+impl Pools {
+    /// Nothing that changes anything is begun any more.
+    pub(super) fn close(&self, shared: &Shared) {
+        self.deletions.close(shared);
+        self.commits.close(shared);
+    }
+}
+
+/// A few threads, which are there while there is work. It is begun in the order in which it came.
+#[derive(Default)]
+pub(super) struct Pool {
     work: Mutex<Works>,
 }
 
@@ -16,12 +34,13 @@ pub(super) struct Aside {
 struct Works {
     waiting: Queue<Box<dyn Work>>,
     running: usize,
+    is_closed: bool,
 }
 
-/// One of them.
+/// Something to do.
 pub(super) trait Work: Awaitable + Send {
-    /// Does it; an error says that there is no thread for it.
-    fn run(self: Box<Self>, shared: Result<&Shared, LeaseError>);
+    /// Does it, unless it is not to be begun any more or there is no thread for it.
+    fn run(self: Box<Self>, shared: &Shared, may_begin: Result<(), LeaseError>);
 }
 
 /// Work that a task waits for.
@@ -31,7 +50,7 @@ pub(super) struct Asked<T, F> {
 }
 
 /// How many run at the same time: while a range deleter hangs, revokes that it is called for are held up
-/// when there are so many of them, and nothing else.
+/// when there are so many of them.
 const THREADS: usize = 8;
 
 impl<T, F> Awaitable for Asked<T, F> {
@@ -45,9 +64,9 @@ where
     T: Send,
     F: FnOnce(&Shared) -> Result<T, LeaseError> + Send,
 {
-    fn run(self: Box<Self>, shared: Result<&Shared, LeaseError>) {
+    fn run(self: Box<Self>, shared: &Shared, may_begin: Result<(), LeaseError>) {
         let Self { reply, work } = *self;
-        reply.answer(shared.and_then(work));
+        reply.answer(may_begin.and_then(|()| work(shared)));
     }
 }
 
@@ -57,19 +76,23 @@ impl Awaitable for Box<dyn Work> {
     }
 }
 
-impl Aside {
+impl Pool {
     pub(super) fn run(self: &Arc<Self>, shared: &Arc<Shared>, work: Box<dyn Work>) {
         let mut works = self.lock();
+        if works.is_closed {
+            drop(works);
+            return work.run(shared, Err(LeaseError::Stopped));
+        }
         let given_up = works.waiting.push(work);
         let has_room = works.running < THREADS;
         works.running += usize::from(has_room);
         drop(works);
         drop(given_up);
         if has_room {
-            let (aside, its) = (Arc::clone(self), Arc::clone(shared));
-            let spawned = thread::spawn("lease-aside", move || aside.work_off(&its));
+            let (pool, its) = (Arc::clone(self), Arc::clone(shared));
+            let spawned = thread::spawn("lease-pool", move || pool.work_off(&its));
             if let Err(error) = spawned {
-                self.spawn_failed(&LeaseError::Spawn(HostError::new(error)));
+                self.spawn_failed(shared, &LeaseError::Spawn(HostError::new(error)));
             }
         }
     }
@@ -78,7 +101,7 @@ impl Aside {
         while let Some(work) = self.next() {
             if !work.is_given_up() {
                 // Who waits for it is told by its end.
-                let _ = isolate("thread", || work.run(Ok(shared)));
+                let _ = isolate("thread", || work.run(shared, Ok(())));
             }
         }
     }
@@ -92,14 +115,24 @@ impl Aside {
     }
 
     /// There is no room for another thread: those that run do it, if any does.
-    fn spawn_failed(&self, error: &LeaseError) {
+    fn spawn_failed(&self, shared: &Shared, error: &LeaseError) {
         let mut works = self.lock();
         works.running -= 1;
         if works.running == 0 {
             let left = works.waiting.take(usize::MAX);
             drop(works);
             left.into_iter()
-                .for_each(|work| work.run(Err(error.clone())));
+                .for_each(|work| work.run(shared, Err(error.clone())));
+        }
+    }
+
+    fn close(&self, shared: &Shared) {
+        let mut works = self.lock();
+        works.is_closed = true;
+        let left = works.waiting.take(usize::MAX);
+        drop(works);
+        for work in left {
+            work.run(shared, Err(LeaseError::Stopped));
         }
     }
 
