@@ -3,6 +3,8 @@
 const element = (id) => document.getElementById(id);
 
 function start() {
+  // As a picture in another page: the timeline alone, which leaves pointer and wheel to that page.
+  document.body.classList.toggle("picture", location.hash === "#picture");
   const run = JSON.parse(element("run").textContent);
   const model = understand(run);
   writeHeader(run, model);
@@ -302,7 +304,9 @@ const MANY_MESSAGES = 400;
 
 function connectTools(model, timeline, list, jump, pin) {
   const messages = element("messages");
-  messages.checked = model.messages.length > 0 && model.messages.length <= MANY_MESSAGES;
+  const isPicture = document.body.classList.contains("picture");
+  const count = model.messages.length;
+  messages.checked = count > 0 && count <= MANY_MESSAGES && !isPicture;
   messages.disabled = model.messages.length === 0;
   timeline.showsMessages = messages.checked;
   const lost = model.messages.filter((entry) => !entry.fields.arrived).length;
