@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::env;
 use std::fmt;
 use std::path::Path;
@@ -10,7 +11,7 @@ use anyhow::{Context, Result, bail};
 /// It displays as the line that repeats it in a shell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Invocation {
-    program: &'static str,
+    program: Cow<'static, str>,
     args: Vec<String>,
     envs: Vec<(&'static str, String)>,
 }
@@ -19,7 +20,7 @@ impl Invocation {
     /// Cargo with these arguments.
     pub(crate) fn cargo<S: Into<String>>(args: impl IntoIterator<Item = S>) -> Self {
         Self {
-            program: "cargo",
+            program: "cargo".into(),
             args: args.into_iter().map(Into::into).collect(),
             envs: Vec::new(),
         }
@@ -28,7 +29,7 @@ impl Invocation {
     /// Git with these arguments.
     pub(crate) fn git<S: Into<String>>(args: impl IntoIterator<Item = S>) -> Self {
         Self {
-            program: "git",
+            program: "git".into(),
             ..Self::cargo(args)
         }
     }
@@ -36,7 +37,7 @@ impl Invocation {
     /// The manager of toolchains with these arguments.
     pub(crate) fn rustup<S: Into<String>>(args: impl IntoIterator<Item = S>) -> Self {
         Self {
-            program: "rustup",
+            program: "rustup".into(),
             ..Self::cargo(args)
         }
     }
@@ -44,7 +45,15 @@ impl Invocation {
     /// The archiver tar with these arguments.
     pub(crate) fn tar<S: Into<String>>(args: impl IntoIterator<Item = S>) -> Self {
         Self {
-            program: "tar",
+            program: "tar".into(),
+            ..Self::cargo(args)
+        }
+    }
+
+    /// A program that this tool has installed, with these arguments.
+    pub(crate) fn tool<S: Into<String>>(path: String, args: impl IntoIterator<Item = S>) -> Self {
+        Self {
+            program: path.into(),
             ..Self::cargo(args)
         }
     }
@@ -92,6 +101,15 @@ impl Invocation {
     ///
     /// If it cannot be started or fails.
     pub(crate) fn output(&self, dir: &Path) -> Result<String> {
+        self.said(dir, &[0])
+    }
+
+    /// As [`output`](Self::output), for a program that may end with one of these codes.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be started or ends with another code.
+    pub(crate) fn said(&self, dir: &Path, codes: &[i32]) -> Result<String> {
         let output = Command::new(self.executable())
             .args(&self.args)
             .envs(self.envs.iter().map(|(name, value)| (name, value)))
@@ -99,7 +117,11 @@ impl Invocation {
             .stderr(Stdio::inherit())
             .output()
             .with_context(|| format!("cannot start {}", self.program))?;
-        if !output.status.success() {
+        if !output
+            .status
+            .code()
+            .is_some_and(|code| codes.contains(&code))
+        {
             bail!("{} ended with {}", self.program, output.status);
         }
         Ok(String::from_utf8(output.stdout)?)
@@ -137,7 +159,7 @@ impl Invocation {
         if self.program == "cargo" {
             env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned())
         } else {
-            self.program.to_owned()
+            self.program.clone().into_owned()
         }
     }
 }
@@ -147,7 +169,7 @@ impl fmt::Display for Invocation {
         for (name, value) in &self.envs {
             write!(f, "{name}={} ", quoted(value))?;
         }
-        f.write_str(self.program)?;
+        f.write_str(&self.program)?;
         for arg in &self.args {
             write!(f, " {}", quoted(arg))?;
         }

@@ -19,6 +19,7 @@ mod ci;
 mod codegen;
 mod deps;
 mod go;
+mod guide;
 mod interop;
 mod invocation;
 mod package;
@@ -48,6 +49,7 @@ enum Command {
     Ci(ci::Args),
     Codegen(codegen::Args),
     Deps(deps::Args),
+    Guide(guide::Args),
     Interop(interop::Args),
     Package(package::Args),
     Sim(sim::Args),
@@ -76,6 +78,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Ci(args) => ci::run(&workspace, &args),
         Command::Codegen(args) => codegen::run(&workspace, &args),
         Command::Deps(args) => deps::run(&workspace, &args),
+        Command::Guide(args) => guide::run(&workspace, &args),
         Command::Interop(args) => interop::run(&workspace, &args),
         Command::Package(args) => package::run(&workspace, &args),
         Command::Sim(args) => sim::run(&workspace, &args),

@@ -28,6 +28,22 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
+/// What the simulation says. That it finds something is no error here.
+///
+/// # Errors
+///
+/// If cargo cannot be started, or the build fails.
+pub(crate) fn output<S: AsRef<str>>(
+    workspace: &Workspace,
+    words: impl IntoIterator<Item = S>,
+) -> Result<String> {
+    let words: Vec<_> = words
+        .into_iter()
+        .map(|word| word.as_ref().to_owned())
+        .collect();
+    invocation(&workspace.root, &words).said(&workspace.root, &[0, 1])
+}
+
 /// Runs the plans of past failures.
 ///
 /// # Errors

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use super::features::feature_sets;
 use crate::invocation::Invocation;
 use crate::workspace::Workspace;
-use crate::{api, codegen, deps, package, sim, threads, tidy};
+use crate::{api, codegen, deps, guide, package, sim, threads, tidy};
 
 /// A step of `ci`.
 #[derive(Debug)]
@@ -131,6 +131,11 @@ pub(super) const STEPS: &[Step] = &[
             tasks.extend(own(sim::SHORT_RUN_LINE, sim::run_short)?);
             Ok(tasks)
         },
+    },
+    Step {
+        name: "guide",
+        about: "the guide builds, and shows what happens",
+        tasks: |_| own("cargo xtask guide", guide::check),
     },
 ];
 
