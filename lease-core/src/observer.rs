@@ -87,6 +87,42 @@ pub trait Observer: Send + Sync {
     fn wants_items(&self) -> bool {
         false
     }
+
+    /// Whether [`LessorEvent::Attached`] and [`LessorEvent::Detached`] are to be told. Asked once, when the
+    /// lessor is made. Default: no, because then each item of such a command is looked up once more, and the
+    /// command is never decided and applied in one step.
+    ///
+    /// ```
+    /// use lease_core::{BackendLessor, LessorEvent, Lessor, NullBackend, Observer};
+    /// use std::sync::{Arc, Mutex};
+    ///
+    /// /// The keys that have a lease.
+    /// #[derive(Default)]
+    /// struct Here(Mutex<Vec<String>>);
+    ///
+    /// impl Observer for Here {
+    ///     fn observe(&self, event: &LessorEvent<'_>) {
+    ///         if let LessorEvent::Attached { items, .. } = event {
+    ///             let keys = items.iter().map(ToString::to_string);
+    ///             self.0.lock().expect("nobody panics").extend(keys);
+    ///         }
+    ///     }
+    ///
+    ///     fn wants_attachments(&self) -> bool {
+    ///         true
+    ///     }
+    /// }
+    ///
+    /// let here = Arc::new(Here::default());
+    /// let lessor = BackendLessor::builder(Arc::new(NullBackend)).observer(here.clone()).build()?;
+    /// let id = lessor.grant_new(60)?.id();
+    /// lessor.attach(id, &["services/web/1".into()])?;
+    /// assert_eq!(*here.0.lock().expect("nobody panics"), ["services/web/1"]);
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
+    fn wants_attachments(&self) -> bool {
+        false
+    }
 }
 
 /// What an [`Observer`] is told.
@@ -140,6 +176,23 @@ pub enum LessorEvent<'a> {
         /// observer [wants items](Observer::wants_items). A host that revokes a lease at once may do so
         /// before they are copied, which leaves none for this event; that of the revoke has them.
         items: &'a [Vec<LeaseItem>],
+    },
+    /// Items were added to a lease. Only if the observer [wants attachments](Observer::wants_attachments),
+    /// or a stream of events has them.
+    Attached {
+        /// Which lease.
+        id: LeaseId,
+        /// Those that it did not have before, sorted. One that another lease had was taken from that one,
+        /// which is told first.
+        items: &'a [LeaseItem],
+    },
+    /// Items were taken from a lease, by a detach, or by an attach that moved them to another one. Told as
+    /// [`Attached`](Self::Attached) is. A lease that is revoked loses its items without this event.
+    Detached {
+        /// Which lease.
+        id: LeaseId,
+        /// Those that it had, sorted.
+        items: &'a [LeaseItem],
     },
     /// This lessor became the primary of an epoch.
     Promoted(Epoch),
@@ -223,6 +276,11 @@ impl Observer for Vec<Arc<dyn Observer>> {
     /// If one of them does.
     fn wants_items(&self) -> bool {
         self.iter().any(|observer| observer.wants_items())
+    }
+
+    /// If one of them does.
+    fn wants_attachments(&self) -> bool {
+        self.iter().any(|observer| observer.wants_attachments())
     }
 }
 

@@ -62,6 +62,7 @@ impl BackendLessorBuilder {
                 driver: Driver::Threads,
                 expiry: ExpiryMode::Deliver,
                 tells_items: false,
+                tells_attachments: false,
                 stores_items: false,
                 renew_timeout: Duration::from_secs(5),
                 checkpoint_timeout: Duration::from_secs(5),
@@ -402,11 +403,12 @@ impl BackendLessorBuilder {
             core.suspend_expiry();
         }
         let mut options = self.options;
-        let wants_items = |observer: &Arc<dyn Observer>| {
+        if let Some(observer) = &self.observer {
             // One that panics wants nothing.
-            isolate("observer", || observer.wants_items()).unwrap_or(false)
-        };
-        options.tells_items = self.observer.as_ref().is_some_and(wants_items);
+            let asked = |wants: &dyn Fn() -> bool| isolate("observer", wants).unwrap_or(false);
+            options.tells_items = asked(&|| observer.wants_items());
+            options.tells_attachments = asked(&|| observer.wants_attachments());
+        }
         let journal = match self.durability {
             Durability::EveryCommand => None,
             Durability::Batched {

@@ -1,9 +1,9 @@
 use std::ops::ControlFlow;
 
 use super::Shared;
-use super::expiry::RevokedItems;
 use super::job::{Done, Job, LEASES_AT_ONCE, Purpose, Refusal};
 use super::state::State;
+use super::told::{RevokedItems, Told};
 use crate::observer::LessorEvent;
 use crate::probe::sized;
 use crate::{
@@ -88,7 +88,7 @@ impl Shared {
         let (writes, done) = self.grant_at_once(Haste::MayWait, grant, writes);
         done.unwrap_or_else(|| {
             let done = self.go(Job::new((*grant).into(), writes, Refusal::Drops))?;
-            self.tell_done(&done, &RevokedItems::default());
+            self.tell_done(&done, &Told::default());
             Ok((granted(done)?, self.note_granted()))
         })
     }
@@ -122,13 +122,13 @@ impl Shared {
     }
 
     /// Tells the observer what a command that went down the road has done.
-    pub(super) fn tell_done(&self, done: &Done, items: &RevokedItems) {
+    pub(super) fn tell_done(&self, done: &Done, told: &Told) {
         match done {
             Some((Command::Grant(grant), Answer::Granted(Ok(_)))) => self.observe_granted(grant),
             Some((Command::Revoke(revocations), Answer::Revoked(answers))) => {
-                self.observe_revoked(revocations, answers, items);
+                self.observe_revoked(revocations, answers, &told.revoked);
             }
-            _ => {}
+            _ => self.observe_changes(&told.changes),
         }
     }
 
@@ -246,7 +246,7 @@ impl Shared {
         self.items_at_once(haste, items, writes, |core| core.attach(id, items))
     }
 
-    /// Changes whose items these are at once, if they are few, and stored by nobody.
+    /// Changes whose items these are at once, if they are few, stored by nobody, and told to nobody.
     fn items_at_once(
         &self,
         haste: Haste,
@@ -257,7 +257,10 @@ impl Shared {
         self.at_once_if(
             haste,
             writes,
-            |_| items.len() <= sized!(AT_ONCE) && !self.options.stores_items,
+            |_| {
+                let is_unheard = !self.options.stores_items && !self.tells_attachments();
+                items.len() <= sized!(AT_ONCE) && is_unheard
+            },
             |core, _, _| change(core),
         )
     }
@@ -293,7 +296,7 @@ impl Shared {
         self.check_writes(&writes)?;
         let done = self.go(Job::new(command, writes, Refusal::Writes))?;
         if let Some((Command::Grant(_), _)) = &done {
-            self.tell_done(&done, &RevokedItems::default());
+            self.tell_done(&done, &Told::default());
         }
         match done {
             Some((_, answer)) => Ok(answer),

@@ -69,6 +69,23 @@ pub enum LeaseEvent {
         /// What was attached to it, sorted. Only for a stream [with items](LeaseEvents::with_items).
         items: Arc<[LeaseItem]>,
     },
+    /// Items were added to a lease. Only for a stream [with attachments](LeaseEvents::with_attachments).
+    Attached {
+        /// Which lease.
+        id: LeaseId,
+        /// Those that it did not have before, sorted. One that another lease had was taken from that one,
+        /// which is told first.
+        items: Arc<[LeaseItem]>,
+    },
+    /// Items were taken from a lease, by a detach, or by an attach that moved them to another one. Only for
+    /// a stream [with attachments](LeaseEvents::with_attachments). A lease that is revoked loses its items
+    /// without this event: that of the revoke has them.
+    Detached {
+        /// Which lease.
+        id: LeaseId,
+        /// Those that it had, sorted.
+        items: Arc<[LeaseItem]>,
+    },
     /// The lessor became the primary of an epoch.
     Promoted(Epoch),
     /// The lessor ceased to be the primary.
@@ -101,6 +118,7 @@ pub(super) struct Feed {
     // How many there are, so that nobody has to look.
     all: AtomicUsize,
     want_items: AtomicUsize,
+    want_attachments: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -116,6 +134,7 @@ struct Subscriber {
     capacity: usize,
     wants_renewals: AtomicBool,
     wants_items: AtomicBool,
+    wants_attachments: AtomicBool,
 }
 
 #[derive(Default)]
@@ -165,6 +184,7 @@ impl BackendLessor {
             capacity: capacity.max(1),
             wants_renewals: AtomicBool::new(false),
             wants_items: AtomicBool::new(false),
+            wants_attachments: AtomicBool::new(false),
         });
         self.shared.feed.add(&subscriber);
         LeaseEvents {
@@ -208,6 +228,42 @@ impl LeaseEvents {
             && !self.subscriber.wants_items.swap(true, Ordering::Relaxed)
         {
             shared.feed.want_items.fetch_add(1, Ordering::Relaxed);
+        }
+        self
+    }
+
+    /// Also what is attached and detached: [`LeaseEvent::Attached`] and [`LeaseEvent::Detached`]. An attach
+    /// or a detach then looks each of its items up once more, copies those that change, and is never decided
+    /// and applied in one step. Of what was under way when this was called there may be no event.
+    ///
+    /// ```
+    /// # use futures::StreamExt;
+    /// # use lease_core::{BackendLessor, LeaseEvent, Lessor, NullBackend};
+    /// # let lessor = BackendLessor::standalone(std::sync::Arc::new(NullBackend))?;
+    /// # let (one, other) = (lessor.grant_new(60)?.id(), lessor.grant_new(60)?.id());
+    /// # futures::executor::block_on(async {
+    /// let mut events = lessor.events(16).with_attachments();
+    /// lessor.attach(one, &["a".into(), "b".into()])?;
+    /// lessor.attach(other, &["b".into()])?; // moves it
+    ///
+    /// let attached = |id, items: &[_]| Some(LeaseEvent::Attached { id, items: items.into() });
+    /// assert_eq!(events.next().await, attached(one, &["a".into(), "b".into()]));
+    /// let moved = LeaseEvent::Detached { id: one, items: ["b".into()].into() };
+    /// assert_eq!(events.next().await, Some(moved));
+    /// assert_eq!(events.next().await, attached(other, &["b".into()]));
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// # })?;
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
+    #[must_use]
+    pub fn with_attachments(self) -> Self {
+        if let Some(shared) = self.shared.upgrade()
+            && !self
+                .subscriber
+                .wants_attachments
+                .swap(true, Ordering::Relaxed)
+        {
+            shared.feed.want_attachments.fetch_add(1, Ordering::Relaxed);
         }
         self
     }
@@ -264,6 +320,10 @@ impl Feed {
         self.want_items.load(Ordering::Relaxed) > 0
     }
 
+    pub(super) fn wants_attachments(&self) -> bool {
+        self.want_attachments.load(Ordering::Relaxed) > 0
+    }
+
     /// Tells everybody, in the order in which they came.
     pub(super) fn tell(&self, event: &LessorEvent<'_>) {
         if self.is_heard() {
@@ -301,6 +361,9 @@ impl Feed {
         if subscriber.wants_items.load(Ordering::Relaxed) {
             self.want_items.fetch_sub(1, Ordering::Relaxed);
         }
+        if subscriber.wants_attachments.load(Ordering::Relaxed) {
+            self.want_attachments.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Subscribers> {
@@ -325,6 +388,14 @@ impl Subscriber {
                 items: self.items(items),
             }]),
             LessorEvent::Expired { batch, items } => self.push(self.expired(batch, items)),
+            LessorEvent::Attached { id, items } => self.changed(|| LeaseEvent::Attached {
+                id: *id,
+                items: (*items).into(),
+            }),
+            LessorEvent::Detached { id, items } => self.changed(|| LeaseEvent::Detached {
+                id: *id,
+                items: (*items).into(),
+            }),
             LessorEvent::Promoted(epoch) => self.push([LeaseEvent::Promoted(*epoch)]),
             LessorEvent::Demoted => self.push([LeaseEvent::Demoted]),
             LessorEvent::Failed(error) => self.push([LeaseEvent::Failed((*error).clone())]),
@@ -341,6 +412,12 @@ impl Subscriber {
             items: self.items(items.get(at).map_or(&[], Vec::as_slice)),
         };
         batch.leases.iter().enumerate().map(event).collect()
+    }
+
+    fn changed(&self, event: impl FnOnce() -> LeaseEvent) {
+        if self.wants_attachments.load(Ordering::Relaxed) {
+            self.push([event()]);
+        }
     }
 
     fn items(&self, items: &[LeaseItem]) -> Arc<[LeaseItem]> {

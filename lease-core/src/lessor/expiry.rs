@@ -1,24 +1,21 @@
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::isolate::isolate;
-use super::job::{Decided, LEASES_AT_ONCE};
+use super::job::LEASES_AT_ONCE;
 use super::oversights::Found;
 use super::own::Kind;
 use super::state::State;
+use super::told::RevokedItems;
 use super::{Driver, ExpiryMode, Shared};
 use crate::observer::LessorEvent;
 use crate::probe::{planted, sized, sometimes};
 use crate::{
-    AttemptOutcome, Decision, ExpiredBatch, LeaseError, LeaseId, LeaseItem, Revocation,
-    RevokeReason, Revoked, Timestamp,
+    AttemptOutcome, ExpiredBatch, LeaseError, LeaseItem, Revocation, RevokeReason, Revoked,
+    Timestamp,
 };
 
 /// How long the driver pauses when the host's clock has failed.
 pub(super) const CLOCK_PAUSE: Duration = Duration::from_millis(100);
-
-/// What was attached to leases that are revoked.
-pub(super) type RevokedItems = BTreeMap<LeaseId, Vec<LeaseItem>>;
 
 /// A slice of what is due.
 struct Slice {
@@ -130,14 +127,6 @@ impl Shared {
         copies && revocations.iter().any(has_items)
     }
 
-    /// The items that the observer is told of when the job has gone well.
-    pub(super) fn items_to_tell(&self, decided: &Decided) -> RevokedItems {
-        let revoked = decided.decision.as_ref().map_or(&[][..], Decision::revoked);
-        let revoked = revoked.iter().filter(|_| self.tells_items());
-        let items = revoked.map(|id| (*id, self.items_of_claimed(*id)));
-        items.collect()
-    }
-
     /// The items that the observer is told of leases that have expired.
     fn items_of_expired(&self, batch: &ExpiredBatch) -> Vec<Vec<LeaseItem>> {
         let leases = batch.leases.iter().filter(|_| self.tells_items());
@@ -188,15 +177,6 @@ impl Shared {
             return true;
         }
         self.observer.is_some()
-    }
-
-    /// Whether anybody is told of items.
-    fn tells_items(&self) -> bool {
-        #[cfg(feature = "async")]
-        if self.feed.wants_items() {
-            return true;
-        }
-        self.options.tells_items
     }
 
     /// Tells the observer of a failure that nobody waits for.

@@ -36,6 +36,7 @@ mod state;
 mod stored_items;
 #[cfg(feature = "async")]
 mod tasks;
+mod told;
 mod turn;
 mod wait;
 mod waiting;

@@ -184,6 +184,8 @@ pub(super) struct Options {
     pub(super) expiry: ExpiryMode,
     /// Whether the observer is told the items of what has expired or is revoked.
     pub(super) tells_items: bool,
+    /// Whether the observer is told what is attached and detached.
+    pub(super) tells_attachments: bool,
     /// Whether the items are in the store.
     pub(super) stores_items: bool,
     pub(super) renew_timeout: Duration,

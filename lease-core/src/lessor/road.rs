@@ -3,7 +3,7 @@ use super::job::{Call, Decided, Done, Job, Seat};
 use super::state::State;
 use crate::sync::{Arc, Deadline};
 use crate::{
-    Answer, BoxError, Command, Decision, HostError, LeaseError, LeaseId, LeaseItem, RangeDeleter,
+    BoxError, Command, Decision, HostError, LeaseError, LeaseId, LeaseItem, RangeDeleter,
     Timestamp, WriteBatch,
 };
 
@@ -93,16 +93,18 @@ impl Shared {
         }
     }
 
-    /// Takes a decided job to its end, and tells the observer what is revoked by it.
+    /// Takes a decided job to its end, and tells the observer what is revoked by it, or whose items it has
+    /// changed.
     pub(super) fn carry_out(&self, decided: Decided) -> Result<Outcome, LeaseError> {
-        let items = self.items_to_tell(&decided);
+        let told = self.items_to_tell(&decided);
         let outcome = self.write_and_apply(decided)?;
-        if let Outcome::Done(Some((Command::Revoke(revocations), Answer::Revoked(answers)))) =
-            &outcome
+        if let Outcome::Done(done) = &outcome
+            && let Some((Command::Revoke(_) | Command::Attach { .. } | Command::Detach { .. }, _)) =
+                done
         {
             // An observer may wait for what its end has let be decided.
             self.help();
-            self.observe_revoked(revocations, answers, &items);
+            self.tell_done(done, &told);
         }
         Ok(outcome)
     }

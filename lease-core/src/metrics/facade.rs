@@ -73,7 +73,11 @@ impl Observer for FacadeMetrics {
             }
             LessorEvent::Failed(_) => self.failures.increment(1),
             LessorEvent::Overlooked(_) => self.oversights.increment(1),
-            LessorEvent::Promoted(_) | LessorEvent::Demoted | LessorEvent::StrangeRow(_) => {}
+            LessorEvent::Attached { .. }
+            | LessorEvent::Detached { .. }
+            | LessorEvent::Promoted(_)
+            | LessorEvent::Demoted
+            | LessorEvent::StrangeRow(_) => {}
         }
     }
 }

@@ -99,7 +99,11 @@ impl Observer for PrometheusMetrics {
             }
             LessorEvent::Failed(_) => _ = self.failures.inc(),
             LessorEvent::Overlooked(_) => _ = self.oversights.inc(),
-            LessorEvent::Promoted(_) | LessorEvent::Demoted | LessorEvent::StrangeRow(_) => {}
+            LessorEvent::Attached { .. }
+            | LessorEvent::Detached { .. }
+            | LessorEvent::Promoted(_)
+            | LessorEvent::Demoted
+            | LessorEvent::StrangeRow(_) => {}
         }
     }
 }

@@ -45,6 +45,12 @@ impl Observer for TracingObserver {
                 trace!(target: TARGET, %id, ttl_secs = ttl.as_secs(), "renewed");
             }
             LessorEvent::Expired { batch, .. } => expired(batch),
+            LessorEvent::Attached { id, items } => {
+                trace!(target: TARGET, %id, items = items.len(), "attached");
+            }
+            LessorEvent::Detached { id, items } => {
+                trace!(target: TARGET, %id, items = items.len(), "detached");
+            }
             LessorEvent::Promoted(epoch) => debug!(target: TARGET, epoch = epoch.get(), "promoted"),
             LessorEvent::Demoted => debug!(target: TARGET, "demoted"),
             LessorEvent::Failed(error) => warn!(target: TARGET, error = %Chain(*error), "failed"),

@@ -13,6 +13,7 @@ use crate::{BATCHED, Bench, bench, id, items};
 #[derive(Default)]
 struct Ends {
     wants_items: bool,
+    wants_attachments: bool,
     heard: Mutex<Vec<String>>,
 }
 
@@ -35,6 +36,12 @@ impl Observer for Ends {
                 };
                 format!("revoked {} {reason} [{}]", id.get(), texts(items))
             }
+            LessorEvent::Attached { id, items } => {
+                format!("attached {} [{}]", id.get(), texts(items))
+            }
+            LessorEvent::Detached { id, items } => {
+                format!("detached {} [{}]", id.get(), texts(items))
+            }
             _ => return,
         };
         self.heard().push(line);
@@ -42,6 +49,10 @@ impl Observer for Ends {
 
     fn wants_items(&self) -> bool {
         self.wants_items
+    }
+
+    fn wants_attachments(&self) -> bool {
+        self.wants_attachments
     }
 }
 
@@ -207,4 +218,36 @@ fn an_observer_that_panics_gets_no_items() {
     let [first, ..] = with_items(&bench);
     bench.lessor.revoke(first).expect("there");
     assert_eq!(panics.0.take(), ["revoked 1 user []"]);
+}
+
+#[test]
+fn an_observer_is_told_of_attachments_if_it_asks() {
+    for (wants_attachments, is_batched) in [(true, false), (true, true), (false, true)] {
+        let ends = Arc::new(Ends {
+            wants_attachments,
+            ..Ends::default()
+        });
+        let bench = bench(|builder| {
+            let builder = if is_batched {
+                builder.durability(BATCHED)
+            } else {
+                builder
+            };
+            builder.observer(ends.clone())
+        });
+        let [one, other, _] = with_items(&bench);
+        let moved = bench.lessor.attach(other, &items(&["a", "c", "d"]));
+        moved.expect("there");
+        let gone = bench.lessor.detach(one, &items(&["b", "c"]));
+        gone.expect("there");
+        let all = [
+            "attached 1 [a,b]",
+            "attached 2 [c]",
+            "detached 1 [a]",
+            "attached 2 [a,d]",
+            "detached 1 [b]",
+        ];
+        let expected = if wants_attachments { &all[..] } else { &[] };
+        assert_eq!(ends.take(), expected);
+    }
 }

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use futures::{FutureExt, Stream, StreamExt};
 use lease::{
-    BackendError, BackendLessor, Driver, Epoch, ExpiryMode, LeaseError, LeaseEvent, LeaseEvents,
-    LeaseId, Lessor, ManualClock, MemoryBackend, RevokeReason, Ttl,
+    Answer, BackendError, BackendLessor, Command, Driver, Durability, Epoch, ExpiryMode, ItemMode,
+    LeaseError, LeaseEvent, LeaseEvents, LeaseId, LeaseItem, Lessor, ManualClock, MemoryBackend,
+    RevokeReason, Ttl, WriteBatch,
 };
 
 use crate::on_one_thread;
@@ -101,6 +102,105 @@ fn renewals_and_items_come_only_to_who_asks_for_them() {
     assert_eq!(received(&mut full), [revoked(Arc::from(["a".into()]))]);
     drop((plain, full));
     lessor.grant(id(2), 10).expect("nobody is told");
+}
+
+#[test]
+fn attachments_are_told_exactly_and_only_to_who_asks() {
+    // Decided at once if nobody asks, on the road, and stored.
+    let by_hand = |durability, items| {
+        let builder = BackendLessor::builder(Arc::new(MemoryBackend::default()));
+        let builder = builder.driver(Driver::Manual).durability(durability);
+        builder
+            .items(items)
+            .build()
+            .expect("an empty store is read")
+    };
+    for durability in [Durability::EveryCommand, Durability::ETCD] {
+        for mode in [ItemMode::Replayed, ItemMode::Stored] {
+            let lessor = by_hand(durability, mode);
+            for number in [1, 2, 3] {
+                lessor.grant(id(number), 10).expect("granted");
+            }
+            let (mut plain, mut full) = (lessor.events(99), lessor.events(99).with_attachments());
+            let items = |names: &str| {
+                let names = names.split_whitespace();
+                names.map(LeaseItem::from).collect::<Vec<_>>()
+            };
+            let attached = |number, names| LeaseEvent::Attached {
+                id: id(number),
+                items: items(names).into(),
+            };
+            let detached = |number, names| LeaseEvent::Detached {
+                id: id(number),
+                items: items(names).into(),
+            };
+            let attach = |number, names| lessor.attach(id(number), &items(names));
+            let detach = |number, names| lessor.detach(id(number), &items(names));
+            attach(1, "b a b").expect("attached");
+            assert_eq!(
+                received(&mut full),
+                [attached(1, "a b")],
+                "sorted, and once"
+            );
+            attach(1, "a c").expect("attached");
+            assert_eq!(received(&mut full), [attached(1, "c")], "it had the other");
+            attach(2, "d").expect("attached");
+            attach(3, "a d e c").expect("attached");
+            let moved = [
+                attached(2, "d"),
+                detached(1, "a c"),
+                detached(2, "d"),
+                attached(3, "a c d e"),
+            ];
+            assert_eq!(received(&mut full), moved);
+            detach(3, "e b x a").expect("detached");
+            assert_eq!(received(&mut full), [detached(3, "a e")], "b is another's");
+            detach(3, "x").expect("detached");
+            attach(3, "d").expect("attached");
+            attach(3, "").expect("attached");
+            assert_eq!(attach(4, "f"), Err(LeaseError::LeaseNotFound));
+            assert_eq!(received(&mut full), [], "nothing has changed");
+            let command = Command::Attach {
+                id: id(1),
+                items: items("f"),
+            };
+            let applied = lessor.apply(&command, WriteBatch::default());
+            assert_eq!(applied, Ok(Answer::Attached(Ok(()))));
+            assert_eq!(
+                received(&mut full),
+                [attached(1, "f")],
+                "of a log's command, too"
+            );
+            assert_eq!(received(&mut plain), []);
+            drop(full);
+            attach(1, "g").expect("attached");
+        }
+    }
+}
+
+#[test]
+fn attachments_of_tasks_are_told() {
+    on_one_thread(async {
+        let (lessor, store) = lessor();
+        let mut events = lessor.events(99).with_attachments();
+        let id = lessor.grant_new(60).await.expect("granted").id();
+        let items = ["a".into(), "b".into()];
+        lessor.attach(id, &items).await.expect("attached");
+        lessor.detach(id, &items[1..]).await.expect("detached");
+        store.set(Mode::Refuses);
+        let failed = lessor.detach(id, &items[..1]).await;
+        assert!(matches!(failed, Err(LeaseError::Backend(_))), "{failed:?}");
+        let seen = received(&mut events);
+        let attached = LeaseEvent::Attached {
+            id,
+            items: items.clone().into(),
+        };
+        let detached = LeaseEvent::Detached {
+            id,
+            items: items[1..].into(),
+        };
+        assert_eq!(seen[1..], [attached, detached]);
+    });
 }
 
 #[test]

@@ -263,23 +263,23 @@ impl Carrier {
             } else if self.needs_deleter(&decided) {
                 self.set_aside(*decided, reply);
             } else {
-                let items = shared.items_to_tell(&decided);
+                let told = shared.items_to_tell(&decided);
                 shared.store_items(&mut decided);
-                entering.push((decided, items, reply));
+                entering.push((decided, told, reply));
             }
         }
         let now = shared.time_inside();
         // Until the last of them has entered nobody else can be given the right to write by them.
         let entered = shared.state.with(|state| {
-            let enter = |(decided, items, reply): (Box<Decided>, _, _)| {
+            let enter = |(decided, told, reply): (Box<Decided>, _, _)| {
                 let seat = Seat::new();
                 let step = state.enter(*decided, &seat, now, false);
-                (step, seat, items, reply)
+                (step, seat, told, reply)
             };
             entering.into_iter().map(enter).collect::<Vec<_>>()
         });
         let mut again = Vec::new();
-        for (step, seat, items, reply) in entered {
+        for (step, seat, told, reply) in entered {
             // Here it may wait for a commit.
             self.pass_on_own();
             // In the order in which they wait to be written: the right to write comes to the first of
@@ -288,7 +288,7 @@ impl Carrier {
                 Ok(Outcome::Void(job)) => again.push(Request { job, reply }),
                 Ok(Outcome::Done(done)) => finished.push(Finished {
                     result: Ok(done),
-                    items,
+                    told,
                     reply,
                 }),
                 Err(error) => finished.push(Finished::of(Err(error), reply)),

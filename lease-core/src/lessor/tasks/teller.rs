@@ -1,9 +1,9 @@
 use std::collections::VecDeque;
 
 use super::super::Shared;
-use super::super::expiry::RevokedItems;
 use super::super::isolate::isolate;
 use super::super::job::Done;
+use super::super::told::Told;
 use super::reply::Reply;
 use crate::sync::{Arc, Bell, Deadline, Mutex, MutexGuard, Slot, lock, thread};
 use crate::{HostError, LeaseError};
@@ -27,7 +27,7 @@ struct Inbox {
 /// A command at the end of the road.
 pub(super) struct Finished {
     pub(super) result: Result<Done, LeaseError>,
-    pub(super) items: RevokedItems,
+    pub(super) told: Told,
     pub(super) reply: Reply<Done>,
 }
 
@@ -95,14 +95,14 @@ impl Finished {
     pub(super) fn of(result: Result<Done, LeaseError>, reply: Reply<Done>) -> Self {
         Self {
             result,
-            items: RevokedItems::default(),
+            told: Told::default(),
             reply,
         }
     }
 
     pub(super) fn tell(self, shared: &Shared) {
         if let Ok(done) = &self.result {
-            shared.tell_done(done, &self.items);
+            shared.tell_done(done, &self.told);
         }
         self.reply.answer(self.result);
     }
