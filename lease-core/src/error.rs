@@ -28,6 +28,8 @@ pub type BoxError = Box<dyn Error + Send + Sync>;
 /// assert_eq!(LeaseError::LeaseNotFound.to_string(), "lease not found");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum LeaseError {
     /// Only the primary lessor renews; this one is not, or not any more.
@@ -120,6 +122,8 @@ pub enum LeaseError {
 /// assert_eq!(zero.to_string(), "lease id 0 stands for no lease");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum LeaseIdError {
     /// It is [`NO_LEASE`](crate::NO_LEASE).
@@ -147,6 +151,8 @@ pub enum LeaseIdError {
 /// assert!(full.source().is_some(), "why");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum BackendError {
     /// Another process holds the store.
@@ -168,7 +174,8 @@ pub enum BackendError {
 
 /// A shared error of code that the lessor called: a host's callback or a storage engine.
 ///
-/// Two of them are equal when they are the same error, not when they read the same.
+/// Two of them are equal when they are the same error, not when they read the same. In the formats of serde
+/// it is its text and those of its sources; what is read back is that text, and equal to no other.
 ///
 /// ```
 /// use lease_core::HostError;

@@ -42,13 +42,12 @@
 //!   these lack, are taken from the crate portable-atomic there; with `std` the target has to have them.
 //! - `async`: `AsyncLessor`, the handle for tasks of any async runtime, and streams of expired leases and of
 //!   events.
-//! - `serde`: `Serialize` and `Deserialize` for ids, TTLs, leases, rows, commands, batches, counters and
-//!   settings, also without `std`. In formats that people read, such as JSON, an id is a string of
-//!   hexadecimal digits as everywhere, and an incarnation a string too: they are numbers beyond
-//!   2^53, which a browser would round. An item is a string, with `\\` for a backslash and `\xff` for
-//!   a byte that is no UTF-8. TTLs are seconds, epochs and counters numbers. What is read is checked:
-//!   no id is 0 and no TTL out of range. Errors, and so [`Answer`], are left out: they hold errors of
-//!   the host's own types.
+//! - `serde`: `Serialize` and `Deserialize` for ids, TTLs, leases, rows, commands, answers, errors, events,
+//!   batches, counters and settings, also without `std`. In formats that people read, such as JSON, an id
+//!   is a string of hexadecimal digits as everywhere, and an incarnation a string too: they are numbers
+//!   beyond 2^53, which a browser would round. An item is a string, with `\\` for a backslash and `\xff`
+//!   for a byte that is no UTF-8. TTLs are seconds, epochs and counters numbers. What is read is checked:
+//!   no id is 0 and no TTL out of range. An error of a type of the host's comes back as its text.
 //! - `testing`: fakes for tests of code that uses a lessor.
 //! - `prometheus-client`, `metrics`, `tracing`: observers that feed the crates of these names, in
 //!   the module `metrics`. With `tracing` a lessor also warns, without an observer, of what its host seems

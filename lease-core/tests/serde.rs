@@ -5,10 +5,11 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use lease_core::{
-    AttemptOutcome, Checkpoint, CheckpointBatch, CheckpointFence, Command, Deleted, Epoch,
-    ExpiredBatch, ExpiredLease, ExpiryFence, Grant, Incarnation, Lease, LeaseId, LeaseItem,
-    LeaseRow, LessorConfig, LessorStats, ProposalOutcome, Renewal, RequestedTtl, Revocation,
-    Revoked, RowFault, StrangeRow, Table, TicketOutcome, Timestamp, Ttl, WriteBatch,
+    Answer, AttemptOutcome, BackendError, Checkpoint, CheckpointBatch, CheckpointFence, Command,
+    Deleted, Epoch, ExpiredBatch, ExpiredLease, ExpiryFence, Grant, HostError, Incarnation, Lease,
+    LeaseError, LeaseId, LeaseIdError, LeaseItem, LeaseRow, LessorConfig, LessorStats,
+    ProposalOutcome, Renewal, RequestedTtl, Revocation, Revoked, RowFault, StrangeRow, Table,
+    TicketOutcome, TimeToLive, Timestamp, Ttl, WriteBatch,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -290,4 +291,109 @@ fn what_a_handle_is_told_comes_back() {
     is(ExpiryMode::AutoRevoke, json!("auto_revoke"));
     is(RevokeReason::Expired, json!("expired"));
     comes_back(Lookup::Whole(Lease::new(id(7), ttl(60))));
+}
+
+#[test]
+fn what_is_left_of_a_lease_is_what_its_methods_tell() {
+    let not_counted = Lease::new(id(7), ttl(60)).time_to_live();
+    is(not_counted, json!({"ttl": 60, "remaining": null}));
+    let left: TimeToLive = read(json!({"ttl": 60, "remaining": {"secs": 1, "nanos": 999}}));
+    assert_eq!(
+        left.remaining(),
+        Some(Duration::from_secs(1)),
+        "whole milliseconds"
+    );
+    comes_back(left);
+}
+
+#[test]
+fn answers_come_back() {
+    is(
+        Answer::Granted(Err(LeaseError::LeaseExists)),
+        json!({"granted": {"Err": "lease_exists"}}),
+    );
+    is(
+        Answer::Revoked(vec![Ok(Revoked::Done), Err(LeaseError::LeaseNotFound)]),
+        json!({"revoked": [{"Ok": "done"}, {"Err": "lease_not_found"}]}),
+    );
+    comes_back(Answer::Granted(Ok(Lease::new(id(1), ttl(1)).incarnation())));
+    comes_back(Answer::Attached(Ok(())));
+    comes_back(Answer::Detached(Err(LeaseError::TooManyItems)));
+    comes_back(Answer::Checkpointed(vec![true, false]));
+    comes_back(Answer::Epoch(Ok(Epoch::new(3))));
+    assert!(refusal::<Answer>(json!({"granted": {"Err": "no_such_error"}})).contains("unknown"));
+}
+
+#[test]
+fn an_error_comes_back_and_one_of_the_hosts_as_its_text() {
+    is(LeaseError::NotPrimary, json!("not_primary"));
+    let zero = LeaseError::InvalidLeaseId(LeaseIdError::Zero);
+    is(zero, json!({"invalid_lease_id": "zero"}));
+    let damaged = LeaseError::Backend(BackendError::Damaged("a row".to_owned()));
+    is(damaged.clone(), json!({"backend": {"damaged": "a row"}}));
+
+    let full = BackendError::Io(HostError::new(damaged));
+    let error = LeaseError::Backend(full);
+    let text = "lease backend failed: the store is damaged: a row";
+    let written = json!({"backend": {"io": text}});
+    assert_eq!(to_value(&error).expect("it is text"), written);
+    let LeaseError::Backend(BackendError::Io(read)) = read(written) else {
+        panic!("it is read as what it was");
+    };
+    assert_eq!(read.to_string(), text);
+}
+
+#[cfg(feature = "async")]
+#[test]
+fn events_come_back() {
+    use lease_core::{LeaseEvent, Oversight, RevokeReason};
+
+    is(
+        LeaseEvent::Granted {
+            id: id(7),
+            ttl: ttl(60),
+        },
+        json!({"granted": {"id": "0000000000000007", "ttl": 60}}),
+    );
+    let items = || [LeaseItem::from("a"), LeaseItem::from("b")].into();
+    is(
+        LeaseEvent::Attached {
+            id: id(7),
+            items: items(),
+        },
+        json!({"attached": {"id": "0000000000000007", "items": ["a", "b"]}}),
+    );
+    for event in [
+        LeaseEvent::Renewed {
+            id: id(7),
+            ttl: ttl(60),
+        },
+        LeaseEvent::Expired {
+            id: id(7),
+            incarnation: Lease::new(id(7), ttl(60)).incarnation(),
+            attempt: 1,
+            items: items(),
+        },
+        LeaseEvent::Revoked {
+            id: id(-7),
+            reason: RevokeReason::User,
+            items: std::sync::Arc::default(),
+        },
+        LeaseEvent::Detached {
+            id: id(7),
+            items: items(),
+        },
+        LeaseEvent::Promoted(Epoch::new(3)),
+        LeaseEvent::Demoted,
+        LeaseEvent::Failed(LeaseError::Stopped),
+        LeaseEvent::Overlooked(Oversight::NotTaken),
+        LeaseEvent::Lagged(9),
+    ] {
+        comes_back(event);
+    }
+}
+
+#[test]
+fn why_no_lease_was_received_comes_back() {
+    is(lease_core::RecvError::Timeout, json!("timeout"));
 }

@@ -56,6 +56,8 @@
 //!   the host's. `ureq`: the transport for threads.
 //! - `metrics`: the handler's counters for the facade of that name. `tracing`: a span for each
 //!   request.
+//! - `serde`: [`Timeouts`], [`LeaseTimes`](messages::LeaseTimes) and
+//!   [`CoalescerOptions`] in the formats of serde.
 //!
 //! Without any of them there are the [`messages`], which do no I/O: a simulation sends them over its
 //! own network.

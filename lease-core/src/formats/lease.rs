@@ -5,7 +5,7 @@ use serde::ser::SerializeStruct;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::lease::Remaining;
-use crate::{Incarnation, Lease, LeaseId, LeaseItem, Ttl};
+use crate::{Incarnation, Lease, LeaseId, LeaseItem, TimeToLive, Ttl};
 
 /// As its methods tell it.
 impl Serialize for Lease {
@@ -46,11 +46,7 @@ impl<'de> Deserialize<'de> for Lease {
         } = Read::deserialize(from)?;
         let mut lease = Self::new(id, ttl);
         lease.incarnation = incarnation;
-        if let Some(remaining) = remaining {
-            let millis = u64::try_from(remaining.as_millis()).unwrap_or(u64::MAX);
-            // The largest number says that nobody counts.
-            lease.remaining = Remaining::millis(millis.min(u64::MAX - 1));
-        }
+        lease.remaining = counted(remaining);
         if checkpointed_remaining.is_some() {
             lease.extra.get_or_insert_default().checkpointed = checkpointed_remaining;
         }
@@ -58,5 +54,38 @@ impl<'de> Deserialize<'de> for Lease {
         keys.dedup();
         lease.set_keys(keys);
         Ok(lease)
+    }
+}
+
+fn counted(remaining: Option<Duration>) -> Remaining {
+    remaining.map_or(Remaining::NOT_COUNTED, |remaining| {
+        let millis = u64::try_from(remaining.as_millis()).unwrap_or(u64::MAX);
+        // The largest number says that nobody counts.
+        Remaining::millis(millis.min(u64::MAX - 1))
+    })
+}
+
+/// As its methods tell it.
+impl Serialize for TimeToLive {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut to = to.serialize_struct("TimeToLive", 2)?;
+        to.serialize_field("ttl", &self.ttl())?;
+        to.serialize_field("remaining", &self.remaining())?;
+        to.end()
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename = "TimeToLive")]
+struct ReadTimeToLive {
+    ttl: Ttl,
+    remaining: Option<Duration>,
+}
+
+/// What remains is rounded down, as that of a [`Lease`].
+impl<'de> Deserialize<'de> for TimeToLive {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let ReadTimeToLive { ttl, remaining } = Deserialize::deserialize(from)?;
+        Ok(Self::new(ttl, counted(remaining)))
     }
 }

@@ -32,6 +32,8 @@ use crate::{ExpiryMode, Observer};
 /// assert_eq!(line(&LeaseEvent::Lagged(3)).as_deref(), Some("3 events were missed"));
 /// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum LeaseEvent {
     /// A lease was granted.
@@ -58,6 +60,7 @@ pub enum LeaseEvent {
         /// How often it was delivered before.
         attempt: u32,
         /// What is attached to it, sorted. Only for a stream [with items](LeaseEvents::with_items).
+        #[cfg_attr(feature = "serde", serde(with = "crate::formats::shared_items"))]
         items: Arc<[LeaseItem]>,
     },
     /// A lease was revoked, and is gone.
@@ -67,6 +70,7 @@ pub enum LeaseEvent {
         /// Why.
         reason: RevokeReason,
         /// What was attached to it, sorted. Only for a stream [with items](LeaseEvents::with_items).
+        #[cfg_attr(feature = "serde", serde(with = "crate::formats::shared_items"))]
         items: Arc<[LeaseItem]>,
     },
     /// Items were added to a lease. Only for a stream [with attachments](LeaseEvents::with_attachments).
@@ -75,6 +79,7 @@ pub enum LeaseEvent {
         id: LeaseId,
         /// Those that it did not have before, sorted. One that another lease had was taken from that one,
         /// which is told first.
+        #[cfg_attr(feature = "serde", serde(with = "crate::formats::shared_items"))]
         items: Arc<[LeaseItem]>,
     },
     /// Items were taken from a lease, by a detach, or by an attach that moved them to another one. Only for
@@ -84,6 +89,7 @@ pub enum LeaseEvent {
         /// Which lease.
         id: LeaseId,
         /// Those that it had, sorted.
+        #[cfg_attr(feature = "serde", serde(with = "crate::formats::shared_items"))]
         items: Arc<[LeaseItem]>,
     },
     /// The lessor became the primary of an epoch.

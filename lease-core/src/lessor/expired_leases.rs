@@ -68,6 +68,8 @@ pub struct ExpiredLeases {
 /// # Ok::<(), lease_core::LeaseError>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum RecvError {
     /// None is there.

@@ -63,6 +63,8 @@ pub enum Command {
 /// # Ok::<(), LeaseError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Answer {
     /// The grant: [`LeaseError::LeaseExists`], [`LeaseError::TooManyLeases`] or

@@ -63,6 +63,8 @@ pub struct Coalescer<T> {
 /// assert_eq!(options.max_wait, Duration::from_millis(2));
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
 pub struct CoalescerOptions {
     /// For how long a batch may be open while another one is under way, in whole milliseconds rounded
     /// up: 2 ms by default. Where nothing is waited for, a batch takes those who come before the

@@ -19,6 +19,7 @@ use crate::ClientError;
 /// # Ok::<(), lease_core::LeaseError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct LeaseTimes {
     /// The lease.
     pub id: LeaseId,

@@ -12,6 +12,8 @@ use std::time::Duration;
 /// assert_eq!(timeouts.applied, Duration::from_secs(1)); // etcd's
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
 pub struct Timeouts {
     /// For its body to come: 5 s by default. Then 400.
     pub body: Duration,
