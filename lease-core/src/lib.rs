@@ -51,7 +51,7 @@
 //! - `testing`: fakes for tests of code that uses a lessor.
 //! - `prometheus-client`, `metrics`, `tracing`: observers that feed the crates of these names, in
 //!   the module `metrics`. With `tracing` a lessor also warns, without an observer, of what its host seems
-//!   to have forgotten.
+//!   to have forgotten, and of work in the background that fails.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(not(feature = "std"), no_std)]
 

@@ -44,7 +44,7 @@
 //!   this crate.
 //! - `metrics`, `prometheus-client`, `tracing`: observers that feed the crates of these names, in the
 //!   module `metrics`. With `tracing` a lessor also warns, without an observer, of what its host seems to
-//!   have forgotten: to promote it, or to take expired leases.
+//!   have forgotten (to promote it, or to take expired leases), and of work in the background that fails.
 //! - `serde`: what is public can be read from and written to serde's formats, see the features of
 //!   `lease-core`.
 //! - `testing`: fakes for tests of code that uses a lessor, and the conformance suite for backends.

@@ -179,8 +179,10 @@ impl Shared {
         self.observer.is_some()
     }
 
-    /// Tells the observer of a failure that nobody waits for.
+    /// Tells the observer, and the log, of a failure that nobody waits for.
     pub(super) fn observe_failure(&self, error: &LeaseError) {
+        #[cfg(feature = "tracing")]
+        crate::metrics::warn_of_failure(error);
         self.observe(|| LessorEvent::Failed(error));
     }
 

@@ -41,7 +41,7 @@ mod tracing;
 #[cfg(feature = "tracing")]
 pub use self::tracing::TracingObserver;
 #[cfg(feature = "tracing")]
-pub(crate) use self::tracing::warn_of;
+pub(crate) use self::tracing::{warn_of, warn_of_failure};
 #[cfg(feature = "metrics")]
 pub use facade::FacadeMetrics;
 #[cfg(any(feature = "metrics", feature = "prometheus-client"))]

@@ -3,15 +3,15 @@ use std::fmt;
 
 use tracing::{debug, trace, warn};
 
-use crate::{ExpiredBatch, LessorEvent, Observer, Oversight, RevokeReason};
+use crate::{ExpiredBatch, LeaseError, LessorEvent, Observer, Oversight, RevokeReason};
 
 /// Tells what happens in a lessor to the installed `tracing` subscriber.
 ///
 /// The lessor itself, with or without this observer, warns once of what its host seems to have forgotten
-/// ([`Oversight`]).
+/// ([`Oversight`]), and each time that work in the background fails, with the cause.
 ///
-/// Every event has the target `lease_core`. Failures and strange rows are at level warn, changes of the role and
-/// expired batches at level debug; what concerns one lease is at level trace, since there are as many of those as
+/// Every event has the target `lease_core`. Strange rows are at level warn, changes of the role and expired
+/// batches at level debug; what concerns one lease is at level trace, since there are as many of those as
 /// there are grants, renewals and revokes. TTLs are in seconds, ids in hexadecimal as etcd's tools
 /// print them. A level that nobody wants costs a load and a comparison.
 ///
@@ -53,9 +53,8 @@ impl Observer for TracingObserver {
             }
             LessorEvent::Promoted(epoch) => debug!(target: TARGET, epoch = epoch.get(), "promoted"),
             LessorEvent::Demoted => debug!(target: TARGET, "demoted"),
-            LessorEvent::Failed(error) => warn!(target: TARGET, error = %Chain(*error), "failed"),
             // The lessor warns itself, also where there is no observer.
-            LessorEvent::Overlooked(_) => {}
+            LessorEvent::Failed(_) | LessorEvent::Overlooked(_) => {}
             LessorEvent::StrangeRow(row) => warn!(target: TARGET, row = %row, "strange row"),
         }
     }
@@ -64,6 +63,11 @@ impl Observer for TracingObserver {
 /// Warns of what a host seems to have forgotten.
 pub(crate) fn warn_of(oversight: Oversight) {
     warn!(target: TARGET, "{oversight}");
+}
+
+/// Warns of work in the background that has failed.
+pub(crate) fn warn_of_failure(error: &LeaseError) {
+    warn!(target: TARGET, error = %Chain(error), "failed");
 }
 
 fn expired(batch: &ExpiredBatch) {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use expect_test::expect;
 use lease_core::metrics::TracingObserver;
 use lease_core::{
-    BackendError, BackendLessor, Driver, HostError, LeaseError, LeaseId, Lessor, LessorEvent,
-    ManualClock, NullBackend, Observer,
+    BackendLessor, BoxError, Driver, ExpiryMode, LeaseId, Lessor, ManualClock, NullBackend,
+    RangeDeleter, TxnDelete, WriteBatch,
 };
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -110,20 +110,34 @@ fn nothing_about_one_lease_is_told_at_level_debug() {
     .assert_eq(&text);
 }
 
+struct Refuses;
+
+impl RangeDeleter for Refuses {
+    fn begin<'t>(&'t self, _: &'t mut WriteBatch) -> Result<Box<dyn TxnDelete + 't>, BoxError> {
+        Err("the disk is full".into())
+    }
+}
+
 #[test]
 fn a_failure_is_told_with_its_causes() {
-    let io = BackendError::Damaged("row 7".to_owned());
-    let text = log(Level::DEBUG, || {
-        TracingObserver.observe(&LessorEvent::Failed(&LeaseError::Backend(io)));
-        TracingObserver.observe(&LessorEvent::Failed(&LeaseError::RangeDeleter(
-            HostError::new("no"),
-        )));
-        TracingObserver.observe(&LessorEvent::Failed(&LeaseError::Stopped));
+    // Also where there is no observer: `BackendLessor::standalone` takes none.
+    let text = log(Level::WARN, || {
+        let clock = Arc::new(ManualClock::default());
+        let lessor = BackendLessor::builder(Arc::new(NullBackend))
+            .clock(clock.clone())
+            .driver(Driver::Manual)
+            .expiry(ExpiryMode::AutoRevoke)
+            .range_deleter(Arc::new(Refuses))
+            .build()
+            .expect("nothing is stored");
+        lessor.promote(Duration::ZERO).expect("stored");
+        lessor.grant(id(1), 1).expect("granted");
+        lessor.attach(id(1), &["a".into()]).expect("attached");
+        clock.advance(Duration::from_secs(1));
+        lessor.tick();
     });
     expect![[r#"
-        WARN lease_core: failed error=lease backend failed: the store is damaged: row 7
-        WARN lease_core: failed error=range deleter failed: no
-        WARN lease_core: failed error=lessor stopped
+        WARN lease_core: failed error=range deleter failed: the disk is full
     "#]]
     .assert_eq(&text);
 }
