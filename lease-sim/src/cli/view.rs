@@ -130,6 +130,42 @@ mod tests {
     }
 
     #[test]
+    fn the_page_has_words_for_every_parameter_event_and_action() {
+        let words = include_str!("view/words.js");
+        let has = |name: &str| words.contains(&format!("\n  {name}: ("));
+        let parameters = serde_json::to_value(plan().parameters).expect("plain data");
+        let names = parameters.as_object().expect("fields").keys();
+        let missing: Vec<_> = names.filter(|name| !has(name)).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+        for (source, kind) in [
+            (include_str!("../event.rs"), "pub enum Event {"),
+            (include_str!("../plan/action.rs"), "pub enum Action {"),
+        ] {
+            let (_, rest) = source.split_once(kind).expect("it is there");
+            let (body, _) = rest.split_once("\n}").expect("it ends");
+            let variants = body.lines().filter_map(|line| line.strip_prefix("    "));
+            let mut count = 0;
+            for variant in variants.filter(|line| line.starts_with(char::is_uppercase)) {
+                let name = variant.trim_end_matches([' ', '{', ',']);
+                assert!(has(&snake_case(name)), "{name}");
+                count += 1;
+            }
+            assert!(count > 10, "{kind}");
+        }
+    }
+
+    fn snake_case(name: &str) -> String {
+        let mut words = String::new();
+        for c in name.chars() {
+            if c.is_uppercase() && !words.is_empty() {
+                words.push('_');
+            }
+            words.extend(c.to_lowercase());
+        }
+        words
+    }
+
+    #[test]
     fn no_message_breaks_out_of_the_data() {
         let page = page(&plan(), &nasty(), "");
         let scripts = |text: &str| text.matches("</script").count();

@@ -10,6 +10,10 @@ const endName = (end) => (typeof end === "string" ? `the ${end}` : `node ${end.n
 
 const leaseName = (name) => `lease ${name.lease} #${name.incarnation}`;
 
+// On the clock of a member, which starts where it likes.
+const ownTime = ({ from_ms, to_ms }) =>
+  from_ms === to_ms ? `its ${seconds(from_ms)}` : `its ${seconds(from_ms)} to ${seconds(to_ms)}`;
+
 // What can be listed: how it is called, whether it is listed from the start, and its colour.
 const KINDS = {
   violation: { label: "violation", listed: true, colour: "bad" },
@@ -39,6 +43,11 @@ const KINDS = {
   broken: { label: "broken", listed: true, colour: "bad" },
   over: { label: "over", listed: true, colour: "ink" },
   differs: { label: "differs", listed: true, colour: "bad" },
+  wrong: { label: "wrong", listed: true, colour: "bad" },
+  read: { label: "clock read", listed: false, colour: "faint" },
+  counted: { label: "counted", listed: false, colour: "muted" },
+  renewal_asked: { label: "renewal asked", listed: false, colour: "muted" },
+  renewal_answered: { label: "renewal answered", listed: false, colour: "muted" },
   applied: { label: "applied", listed: false, colour: "muted" },
   specified: { label: "entries", listed: false, colour: "muted" },
   message: { label: "messages", listed: false, colour: "faint" },
@@ -141,6 +150,7 @@ const SENTENCES = {
     `at entry ${it.index}`,
   paused: (it) => `node ${it.node} stands still`,
   resumed: (it) => `node ${it.node} goes on`,
+  disk_harmed: (it) => `the disk of node ${it.node} may fail or be slow`,
   clock_set_back: (it) => `clock of node ${it.node} set back by ${lasting(it.by_ms)}`,
   granted: (it) => `${leaseName(it.name)} granted, TTL ${lasting(it.ttl_ms)}`,
   renewed: (it) => `${leaseName(it.name)} renewed by node ${it.node}, epoch ${it.epoch}`,
@@ -160,6 +170,14 @@ const SENTENCES = {
     it.remaining_ms === null
       ? `${leaseName(it.name)} checkpoint taken back`
       : `${leaseName(it.name)} checkpointed, ${lasting(it.remaining_ms)} left`,
+  checkpoint_lost: (it) => `${leaseName(it.name)}: a checkpoint gets lost`,
+  renewal_asked: (it) => `node ${it.node} is asked for renewal ${it.call}`,
+  renewal_tried: (it) =>
+    `node ${it.node}, renewal ${it.call}: ${leaseName(it.name)} ` +
+    `${it.is_alive ? "has time left" : "has none left"}, and is ${it.came_to.replaceAll("_", " ")}`,
+  renewal_answered: (it) => `node ${it.node} answers renewal ${it.call}`,
+  read: (it) => `node ${it.node} reads its clock: ${ownTime(it.clock)}`,
+  counted: (it) => `node ${it.node} counts ${leaseName(it.name)} until ${ownTime(it.until)}`,
   told_time_to_live: (it) =>
     it.answer === null
       ? `node ${it.node} tells: no lease ${it.lease}`
@@ -170,8 +188,12 @@ const SENTENCES = {
       : `node ${it.node} passes on: ${leaseName(it.answer[0])} has ${lasting(it.answer[1])}`,
   wait_began: (it) =>
     `wait ${it.wait} on node ${it.node}, until ${seconds(it.until_ms)} at the latest`,
+  wait_told: (it) =>
+    `node ${it.node} tells who waits for ${leaseName(it.name)}: ${it.told.replaceAll("_", " ")}`,
   wait_ended: (it) => `wait ${it.wait} on node ${it.node} is over`,
   broken: (it) => `node ${it.node}: ${it.message}`,
+  wrong: (it) => it.message,
+  healed: () => "the faults are over",
   over: (it) =>
     `the run is over, ${counted(it.left.length, "lease")} left, ` +
     `${counted(it.behind.length, "member")} behind`,
@@ -234,7 +256,38 @@ const PARAMETERS = {
     perMille(it.anywhere_per_mille),
     !it.anywhere_per_mille,
   ],
+  lost_checkpoints_per_mille: (it) => [
+    "checkpoints lost",
+    perMille(it.lost_checkpoints_per_mille),
+    !it.lost_checkpoints_per_mille,
+  ],
+  refused_per_mille: (it) => [
+    "proposals refused",
+    perMille(it.refused_per_mille),
+    !it.refused_per_mille,
+  ],
+  clock_lag_ms: (it) => ["clock lag", upTo(it.clock_lag_ms), !it.clock_lag_ms],
+  clock_origin_ms: (it) => [
+    "clocks start at",
+    it.clock_origin_ms ? lasting(it.clock_origin_ms) : "anything",
+    !it.clock_origin_ms,
+  ],
+  piece: (it) => ["a piece of work is", it.piece || "as in production", !it.piece],
+  tags: (it) => ["promotion tags", it.tags || "as in production", !it.tags],
+  meanwhile_per_mille: (it) => [
+    "host busy in ports",
+    perMille(it.meanwhile_per_mille),
+    !it.meanwhile_per_mille,
+  ],
+  alone: (it) => ["stands alone", it.alone ? aloneWords(it.alone) : "no", !it.alone],
 };
+
+const aloneWords = ({ in_memory, max_leases, stores_checkpoints }) =>
+  [
+    in_memory ? "in memory" : "on redb",
+    max_leases ? `up to ${counted(max_leases, "lease")}` : "no limit",
+    stores_checkpoints ? "checkpoints stored" : "checkpoints not stored",
+  ].join(", ");
 
 const upTo = (ms) => (ms === 0 ? "none" : `≤ ${lasting(ms)}`);
 
