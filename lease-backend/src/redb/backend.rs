@@ -2,7 +2,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use lease_core::{Backend, BackendError, Epoch, LeaseRow, StrangeRow, Table, WriteBatch};
-use redb::{Database, ReadableDatabase, StorageBackend, WriteTransaction};
+use redb::{Database, StorageBackend, WriteTransaction};
 
 use super::apply::apply_recording;
 use super::failure::Failure;
@@ -63,6 +63,8 @@ enum Slot {
         failed: Weak<Database>,
         undo: Option<Undo>,
     },
+    /// The outcome of a commit is unknown, and cannot be taken back.
+    Lost(BackendError),
 }
 
 impl RedbBackend {
@@ -140,29 +142,18 @@ impl RedbBackend {
         Ok(transaction.commit()?)
     }
 
-    fn begin_write(&self, database: &Database) -> Result<WriteTransaction, Failure> {
+    pub(super) fn begin_write(&self, database: &Database) -> Result<WriteTransaction, Failure> {
         let mut transaction = database.begin_write()?;
         transaction.set_quick_repair(self.options.repair == RepairMode::Quick);
         Ok(transaction)
     }
 
-    fn read<T>(
-        &self,
-        read: impl FnOnce(&redb::ReadTransaction) -> Result<T, Failure>,
-    ) -> Result<T, BackendError> {
-        let database = self.database()?;
-        let result = database
-            .begin_read()
-            .map_err(Failure::from)
-            .and_then(|transaction| read(&transaction));
-        result.map_err(|failure| self.note(failure, &database, None))
-    }
-
     /// The open database, opened again if it has failed.
-    fn database(&self) -> Result<Arc<Database>, BackendError> {
+    pub(super) fn database(&self) -> Result<Arc<Database>, BackendError> {
         let mut slot = self.lock();
         let (cause, failed, undo) = match &*slot {
             Slot::Open(database) => return Ok(Arc::clone(database)),
+            Slot::Lost(cause) => return Err(poisoned(cause)),
             Slot::Failed {
                 cause,
                 failed,
@@ -196,7 +187,12 @@ impl RedbBackend {
     }
 
     /// Gives up `failed` if its failure says so, unless another call has done it before.
-    fn note(&self, failure: Failure, failed: &Arc<Database>, undo: Option<Undo>) -> BackendError {
+    pub(super) fn note(
+        &self,
+        failure: Failure,
+        failed: &Arc<Database>,
+        undo: Option<Undo>,
+    ) -> BackendError {
         let mut slot = self.lock();
         match &mut *slot {
             Slot::Open(database) if failure.must_reopen && Arc::ptr_eq(database, failed) => {
@@ -210,6 +206,12 @@ impl RedbBackend {
             Slot::Failed { undo: pending, .. } if undo.is_some() => *pending = undo,
             _ => {}
         }
+        failure.error
+    }
+
+    /// Gives up the file after a commit of which nothing is known.
+    pub(super) fn lose(&self, failure: Failure) -> BackendError {
+        *self.lock() = Slot::Lost(failure.error.clone());
         failure.error
     }
 
@@ -333,6 +335,7 @@ impl std::fmt::Debug for Slot {
         match self {
             Self::Open(_) => f.write_str("open"),
             Self::Failed { cause, .. } => write!(f, "failed: {cause}"),
+            Self::Lost(cause) => write!(f, "lost: {cause}"),
         }
     }
 }

@@ -3,15 +3,42 @@ use std::io;
 use lease_core::{BackendError, HostError};
 use redb::{CommitError, DatabaseError, StorageError, TableError, TransactionError};
 
-/// Why an operation on an open database failed, and what that means for the handle.
+/// Why a transaction failed, and whether redb must open the file again. It is made of redb's errors
+/// and of [`BackendError`] by `?`.
+///
+/// ```
+/// use lease_backend::RedbBackend;
+/// use lease_core::BackendError;
+///
+/// let dir = tempfile::tempdir()?;
+/// let backend = RedbBackend::open(dir.path().join("leases.redb"))?;
+/// let damaged = BackendError::Damaged("no number".to_owned());
+/// let read: Result<(), _> = backend.read(|_| Err(damaged.clone().into()));
+/// assert_eq!(read, Err(damaged));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
-pub(super) struct Failure {
+pub struct Failure {
     pub(super) error: BackendError,
     /// redb refuses everything after the first failure of its storage until it is opened again.
     pub(super) must_reopen: bool,
 }
 
 impl Failure {
+    /// The error, as the call that failed returns it.
+    ///
+    /// ```
+    /// use lease_backend::redb::Failure;
+    /// use lease_core::BackendError;
+    ///
+    /// let damaged = BackendError::Damaged("no number".to_owned());
+    /// assert_eq!(Failure::from(damaged.clone()).error(), &damaged);
+    /// ```
+    #[must_use]
+    pub const fn error(&self) -> &BackendError {
+        &self.error
+    }
+
     pub(super) const fn harmless(error: BackendError) -> Self {
         Self {
             error,

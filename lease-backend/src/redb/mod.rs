@@ -1,7 +1,8 @@
 //! The adapter of redb, and the only module whose public functions name redb's types.
 //!
-//! [`RedbBackend`] owns its file. A host that has a redb database of its own calls [`prepare`],
-//! [`apply`] and [`load`] inside its own transactions instead.
+//! [`RedbBackend`] owns its file. A host with tables of its own types in that file works in
+//! [`RedbBackend::write`] and [`RedbBackend::read`]. A host that has a redb database of its own calls
+//! [`prepare`], [`apply`] and [`load`] inside its own transactions instead.
 //!
 //! # Tables
 //!
@@ -24,6 +25,7 @@ mod claim;
 mod failure;
 mod file;
 mod gate;
+mod host;
 mod open;
 mod options;
 mod place;
@@ -32,9 +34,13 @@ mod store_id;
 mod tables;
 mod undo;
 mod unfinished;
+mod whole;
 
 pub use apply::apply;
 pub use backend::RedbBackend;
 pub use claim::prepare;
+pub use failure::Failure;
+pub use host::RedbView;
 pub use options::{IntegrityCheck, RedbOptions, RepairMode};
 pub use read::load;
+pub use whole::{Refill, VisitRow, visit};

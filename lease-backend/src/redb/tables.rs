@@ -26,5 +26,10 @@ pub(super) const FIRST_NEGATIVE: [u8; 8] = i64::MIN.to_be_bytes();
 
 /// How redb calls a host's table, whose name is not empty: redb has no table without one.
 pub(super) fn host_table(table: &Table) -> TableDefinition<'_, &'static [u8], &'static [u8]> {
-    TableDefinition::new(table.name())
+    bytes_table(table.name())
+}
+
+/// A table of bytes. Its name is not empty.
+pub(super) const fn bytes_table(name: &str) -> TableDefinition<'_, &'static [u8], &'static [u8]> {
+    TableDefinition::new(name)
 }
