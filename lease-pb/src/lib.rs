@@ -19,7 +19,8 @@
 //! [`leasepb`] has the stored form of a lease and what members ask each other; [`etcdserverpb`] has
 //! the client API's lease messages, which are also the lease commands of a replicated log. Names,
 //! types and numbers are etcd's, and so are the bytes: the tests hold them against bytes that etcd
-//! 3.6 wrote. [`leasehttppb`] is this project's own: renewals in batches.
+//! 3.6 wrote. Two are this project's own: [`leasehttppb`], renewals in batches, and [`leaseraftpb`], the
+//! log of a replicated lessor.
 //!
 //! Fields from number 1001 on are this project's own and carry its fences. Etcd skips them, and
 //! they are absent where a host has no use for them.
@@ -45,6 +46,10 @@ pub mod etcdserverpb;
 /// The package `leasehttppb`, which etcd does not have: renewals in batches.
 #[path = "gen/leasehttppb.rs"]
 pub mod leasehttppb;
+
+/// The package `leaseraftpb`, which etcd does not have: the log of a replicated lessor.
+#[path = "gen/leaseraftpb.rs"]
+pub mod leaseraftpb;
 
 /// The package `leasepb`: the stored form of a lease and what members ask each other.
 #[path = "gen/leasepb.rs"]
