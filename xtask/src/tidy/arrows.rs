@@ -41,6 +41,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("lease-backend", &["lease-core", "lease-pb"]),
     ("lease-http", &["lease-core", "lease-pb"]),
     (
+        "lease-raft",
+        &["lease-backend", "lease-core", "lease-http", "lease-pb"],
+    ),
+    (
         "lease",
         &[
             "lease-backend",
@@ -48,6 +52,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "lease-http",
             "lease-pb",
             "lease-queue",
+            "lease-raft",
         ],
     ),
     (
@@ -160,7 +165,7 @@ mod tests {
         let mut workspace = Workspace {
             root: "".into(),
             manifest: toml::Table::new(),
-            members: vec![member("lease-core"), member("lease-raft")],
+            members: vec![member("lease-core"), member("stranger")],
         };
         assert_eq!(known_crates(&workspace).len(), 1);
         workspace.members = (0..=CEILING).map(|_| member("lease-core")).collect();

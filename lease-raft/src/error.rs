@@ -1,0 +1,33 @@
+use lease_core::LeaseError;
+
+/// Why a call of a replicated lessor has not ended well.
+///
+/// ```
+/// use lease_raft::ReplicaError;
+///
+/// /// Whether to ask again is safe for what must not happen twice.
+/// fn may_ask_again(error: &ReplicaError) -> bool {
+///     !matches!(error, ReplicaError::Unknown)
+/// }
+/// assert!(may_ask_again(&ReplicaError::DeadlineExceeded));
+/// ```
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReplicaError {
+    /// The lessor has refused.
+    #[error(transparent)]
+    Lease(#[from] LeaseError),
+    /// The deadline came first. What was asked for has not happened, and will not.
+    #[error("no leader has taken the request before its deadline")]
+    DeadlineExceeded,
+    /// The deadline came first, or the member was stopped, when what was asked for was under way: it may
+    /// have happened, or still happen.
+    #[error("the outcome is not known: the request was under way")]
+    Unknown,
+    /// As many proposals of this member as there may be are under way already.
+    #[error("too many proposals of this member are under way")]
+    Busy,
+    /// The member was stopped.
+    #[error("the member was stopped")]
+    Stopped,
+}

@@ -1,0 +1,290 @@
+use std::time::Duration;
+
+use lease_core::{
+    Answer, Incarnation, Lease, LeaseError, LeaseId, LeaseItem, Lessor, RequestedTtl, Revocation,
+    Ttl,
+};
+use lease_http::messages::{Keys, LeaseTimes};
+
+use crate::entry::Request;
+use crate::replica::{Outcome, Replica};
+use crate::{MemberId, ReplicaError};
+
+/// Up to which moment a read sees what happens elsewhere.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Consistency {
+    /// All that was acknowledged before the call, by whatever member. It asks a quorum.
+    #[default]
+    Linearizable,
+    /// What this member has applied, which may be old. It asks nobody, and does not fail.
+    Local,
+}
+
+/// The leases of a cluster, from one of its members. Cheap to clone.
+///
+/// Commands go through the log, whoever leads; an answer comes when the command is applied at this
+/// member, so that its reads see it. Each call has a timeout. A call that is dropped is not taken back.
+///
+/// No call blocks the executor's thread, except for what [`Replica::apply`] holds meanwhile: some
+/// microseconds, or a commit of the disk when writes come faster than it takes them.
+#[derive(Clone)]
+pub struct ReplicatedLessor {
+    replica: Replica,
+}
+
+impl ReplicatedLessor {
+    pub(crate) const fn new(replica: Replica) -> Self {
+        Self { replica }
+    }
+
+    /// Grants a lease. Its incarnation, which is also its fencing token, is the index of its entry in
+    /// the log.
+    ///
+    /// # Errors
+    ///
+    /// [`ReplicaError`]; refused are an id that is there, and a TTL out of range.
+    pub async fn grant(
+        &self,
+        id: LeaseId,
+        ttl: impl Into<RequestedTtl>,
+        timeout: Duration,
+    ) -> Result<Granted, ReplicaError> {
+        let ttl = self.replica.inner.lessor.admit_ttl(ttl)?;
+        let request = Request::Grant { id, ttl };
+        match self.propose_request(request, timeout).await? {
+            Answer::Granted(Ok(incarnation)) => Ok(Granted {
+                id,
+                ttl,
+                incarnation,
+            }),
+            Answer::Granted(Err(error)) => Err(error.into()),
+            answer => unreachable!("a grant is answered {answer:?}"),
+        }
+    }
+
+    /// Grants a lease under an id that no other one has.
+    ///
+    /// # Errors
+    ///
+    /// As [`grant`](Self::grant).
+    pub async fn grant_new(
+        &self,
+        ttl: impl Into<RequestedTtl>,
+        timeout: Duration,
+    ) -> Result<Granted, ReplicaError> {
+        let ttl = ttl.into();
+        loop {
+            let id = self.replica.inner.lessor.new_id()?;
+            match self.grant(id, ttl, timeout).await {
+                Err(ReplicaError::Lease(LeaseError::LeaseExists)) => {}
+                granted => return granted,
+            }
+        }
+    }
+
+    /// Revokes a lease, and deletes its items.
+    ///
+    /// # Errors
+    ///
+    /// [`ReplicaError`]; refused is a lease that is not there.
+    pub async fn revoke(&self, id: LeaseId, timeout: Duration) -> Result<(), ReplicaError> {
+        let request = Request::Revoke(vec![Revocation::by_user(id)]);
+        match self.propose_request(request, timeout).await? {
+            Answer::Revoked(answers) => {
+                let answer = answers.into_iter().next();
+                let answer = answer.unwrap_or(Err(LeaseError::LeaseNotFound));
+                answer.map(drop).map_err(Into::into)
+            }
+            answer => unreachable!("a revoke is answered {answer:?}"),
+        }
+    }
+
+    /// Attaches items to a lease; an item of another lease is moved. They are deleted, or at least
+    /// detached, when the lease ends.
+    ///
+    /// # Errors
+    ///
+    /// [`ReplicaError`]; refused are a lease that is not there, and items beyond the limits.
+    pub async fn attach(
+        &self,
+        id: LeaseId,
+        items: Vec<LeaseItem>,
+        timeout: Duration,
+    ) -> Result<(), ReplicaError> {
+        let request = Request::Attach { id, items };
+        match self.propose_request(request, timeout).await? {
+            Answer::Attached(answer) => answer.map_err(Into::into),
+            answer => unreachable!("an attach is answered {answer:?}"),
+        }
+    }
+
+    /// Detaches items from a lease.
+    ///
+    /// # Errors
+    ///
+    /// [`ReplicaError`]; refused is a lease that is not there.
+    pub async fn detach(
+        &self,
+        id: LeaseId,
+        items: Vec<LeaseItem>,
+        timeout: Duration,
+    ) -> Result<(), ReplicaError> {
+        let request = Request::Detach { id, items };
+        match self.propose_request(request, timeout).await? {
+            Answer::Detached(answer) => answer.map_err(Into::into),
+            answer => unreachable!("a detach is answered {answer:?}"),
+        }
+    }
+
+    /// Gives a lease its whole TTL again, at the primary. The answer comes when a quorum has said that
+    /// it is the primary; one such question serves all that wait.
+    ///
+    /// # Errors
+    ///
+    /// [`ReplicaError`]; refused is a lease that is not there, or that has expired.
+    pub async fn renew(&self, id: LeaseId, timeout: Duration) -> Result<Ttl, ReplicaError> {
+        self.replica.inner.renew(id, timeout).await
+    }
+
+    /// Renews many leases.
+    pub async fn renew_many(
+        &self,
+        ids: &[LeaseId],
+        timeout: Duration,
+    ) -> Vec<Result<Ttl, ReplicaError>> {
+        let renewals = ids.iter().map(|id| self.renew(*id, timeout));
+        futures::future::join_all(renewals).await
+    }
+
+    /// How much time a lease has left, which the primary knows; with its items if they are asked for.
+    ///
+    /// # Errors
+    ///
+    /// [`ReplicaError`]; refused is a lease that is not there.
+    pub async fn time_to_live(
+        &self,
+        id: LeaseId,
+        keys: Keys,
+        timeout: Duration,
+    ) -> Result<LeaseTimes, ReplicaError> {
+        self.replica.inner.time_to_live(id, keys, timeout).await
+    }
+
+    /// A lease as this member has it. How much time it has left only the primary knows.
+    ///
+    /// # Errors
+    ///
+    /// [`ReplicaError::DeadlineExceeded`] and [`ReplicaError::Stopped`].
+    pub async fn lookup(
+        &self,
+        id: LeaseId,
+        consistency: Consistency,
+        timeout: Duration,
+    ) -> Result<Option<Lease>, ReplicaError> {
+        self.read(consistency, timeout).await?;
+        Ok(self.replica.inner.lessor.lookup(id))
+    }
+
+    /// The leases in the order of their ids, after `after` and at most `limit` of them. Two pages are
+    /// two reads.
+    ///
+    /// # Errors
+    ///
+    /// [`ReplicaError::DeadlineExceeded`] and [`ReplicaError::Stopped`].
+    pub async fn page(
+        &self,
+        after: Option<LeaseId>,
+        limit: usize,
+        consistency: Consistency,
+        timeout: Duration,
+    ) -> Result<Vec<Lease>, ReplicaError> {
+        self.read(consistency, timeout).await?;
+        Ok(self.replica.inner.lessor.page(after, limit))
+    }
+
+    /// Which lease an item is attached to.
+    ///
+    /// # Errors
+    ///
+    /// [`ReplicaError::DeadlineExceeded`] and [`ReplicaError::Stopped`].
+    pub async fn get_lease(
+        &self,
+        item: &[u8],
+        consistency: Consistency,
+        timeout: Duration,
+    ) -> Result<Option<LeaseId>, ReplicaError> {
+        self.read(consistency, timeout).await?;
+        Ok(self.replica.inner.lessor.get_lease(item))
+    }
+
+    /// Waits until this member has applied all that was committed before the call, after which its
+    /// host's own state may be read.
+    ///
+    /// # Errors
+    ///
+    /// [`ReplicaError::DeadlineExceeded`] and [`ReplicaError::Stopped`].
+    pub async fn catch_up(&self, timeout: Duration) -> Result<(), ReplicaError> {
+        self.replica.inner.catch_up(timeout).await
+    }
+
+    /// Has the host's [machine](crate::StateMachine) apply a command on every member. Returns what it
+    /// answers here.
+    ///
+    /// # Errors
+    ///
+    /// [`ReplicaError`].
+    pub async fn propose(
+        &self,
+        command: Vec<u8>,
+        timeout: Duration,
+    ) -> Result<Vec<u8>, ReplicaError> {
+        let request = Request::Host(command);
+        match self.replica.inner.propose(request, timeout).await? {
+            Outcome::Host(answer) => Ok(answer),
+            outcome => unreachable!("a host's command is answered {outcome:?}"),
+        }
+    }
+
+    /// The member that this one takes for the leader.
+    #[must_use]
+    pub fn leader(&self) -> Option<MemberId> {
+        self.replica.inner.leader()
+    }
+
+    /// Whether this member is the primary, as far as it knows: what it does as such is confirmed each
+    /// time.
+    #[must_use]
+    pub fn is_primary(&self) -> bool {
+        self.replica.inner.lessor.primary_epoch().is_some()
+    }
+
+    async fn propose_request(
+        &self,
+        request: Request,
+        timeout: Duration,
+    ) -> Result<Answer, ReplicaError> {
+        match self.replica.inner.propose(request, timeout).await? {
+            Outcome::Answer(answer) => Ok(answer),
+            outcome => unreachable!("a command is answered {outcome:?}"),
+        }
+    }
+
+    async fn read(&self, consistency: Consistency, timeout: Duration) -> Result<(), ReplicaError> {
+        match consistency {
+            Consistency::Linearizable => self.replica.inner.catch_up(timeout).await,
+            Consistency::Local => Ok(()),
+        }
+    }
+}
+
+/// A lease that was granted.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Granted {
+    /// The lease.
+    pub id: LeaseId,
+    /// Its TTL.
+    pub ttl: Ttl,
+    /// Which grant of the id it is: the fencing token, which is larger than that of every earlier grant
+    /// of the cluster.
+    pub incarnation: Incarnation,
+}

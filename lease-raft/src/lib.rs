@@ -1,0 +1,41 @@
+//! A lessor that is replicated by a consensus engine: any that has a small trait.
+//!
+//! # The replica
+//!
+//! A [`Replica`] is a member: a lessor, and what a host with a log does around it. It applies committed
+//! entries, each in one transaction with its index; it begins an epoch by the first entry of a term and is
+//! the primary when that is applied; it has a quorum confirm that it leads before a renewal is
+//! acknowledged, once for all that wait; it has revoked what has expired; it takes and installs snapshots.
+//! Callers have a [`ReplicatedLessor`] at whatever member, which goes to the leader by itself.
+//!
+//! What it needs of its host are four small traits: an [`Engine`] that replicates entries, a [`Store`] that
+//! keeps the state, [`Peers`] through which members ask each other, and a [`Runtime`] in which it runs. A
+//! host with state of its own brings a [`StateMachine`], whose rows change in the transactions of the
+//! leases that they belong to.
+//!
+//! # An unknown outcome
+//!
+//! A call ends by its timeout. [`ReplicaError::Unknown`] says that what was asked for may have happened, or
+//! may still happen; every other error says that it has not and will not. Attempts that the lessor repeats
+//! by itself happen once.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![forbid(unsafe_code)]
+
+mod engine;
+mod entry;
+mod error;
+mod lessor;
+mod machine;
+mod peers;
+mod replica;
+mod runtime;
+mod store;
+
+pub use engine::{Engine, Leadership, MemberId, ProposeError, Unconfirmed};
+pub use error::ReplicaError;
+pub use lessor::{Consistency, Granted, ReplicatedLessor};
+pub use machine::{Decided, Leases, NoMachine, StateMachine};
+pub use peers::{PeerAnswer, PeerError, Peers};
+pub use replica::{ApplyError, Committed, InstallError, Parts, Replica, ReplicaOptions, Snapshot};
+pub use runtime::Runtime;
+pub use store::{Fill, Store, View, VisitRow};

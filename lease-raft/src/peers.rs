@@ -1,0 +1,41 @@
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+
+use crate::MemberId;
+
+/// What another member has answered.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct PeerAnswer {
+    /// The status, as in HTTP.
+    pub status: u16,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// Another member was not reached, or has not answered in time. It may have done what it was asked.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, thiserror::Error)]
+#[error("member {member} has not answered: {reason}")]
+pub struct PeerError {
+    /// The member.
+    pub member: MemberId,
+    /// Why.
+    pub reason: String,
+}
+
+/// How a member asks another one: with the messages of [`lease_http`], and few of its own. What comes
+/// there is for [`Replica::answer`](crate::Replica::answer).
+pub trait Peers: Send + Sync + 'static {
+    /// Asks a member, and waits for its answer at most until `timeout` has passed.
+    ///
+    /// # Errors
+    ///
+    /// [`PeerError`].
+    fn ask(
+        &self,
+        member: MemberId,
+        path: &'static str,
+        body: Vec<u8>,
+        timeout: Duration,
+    ) -> BoxFuture<'static, Result<PeerAnswer, PeerError>>;
+}

@@ -1,0 +1,89 @@
+use std::future::Future;
+use std::sync::Arc;
+
+use lease_core::LeaseError;
+use lease_http::Timeouts;
+use lease_http::messages::{
+    Kind, LEASE_BATCH_PREFIX, LEASE_INTERNAL_PREFIX, LEASE_PREFIX, Reply, Request, check_lease,
+};
+
+use super::proposals::PROPOSE_PATH;
+use super::read::READ_INDEX_PATH;
+use super::{Inner, Replica};
+use crate::PeerAnswer;
+
+impl Replica {
+    /// Answers what another member has [asked](crate::Peers::ask). A path that is not known is answered
+    /// with 404, a body that says nothing with 400.
+    pub async fn answer(&self, path: &str, body: &[u8]) -> PeerAnswer {
+        let inner = &self.inner;
+        match path {
+            PROPOSE_PATH => match inner.propose_for(body).await {
+                Some(body) => PeerAnswer { status: 200, body },
+                None => PeerAnswer {
+                    status: 400,
+                    body: b"this is no entry".to_vec(),
+                },
+            },
+            READ_INDEX_PATH => PeerAnswer {
+                status: 200,
+                body: inner.read_index_for().await,
+            },
+            LEASE_PREFIX | LEASE_INTERNAL_PREFIX | LEASE_BATCH_PREFIX => {
+                let reply = match Request::decode(path, body) {
+                    Ok(request) => inner.reply(request).await,
+                    Err(refusal) => refusal,
+                };
+                PeerAnswer {
+                    status: reply.status(),
+                    body: reply.into_body(),
+                }
+            }
+            _ => PeerAnswer {
+                status: 404,
+                body: b"no such path".to_vec(),
+            },
+        }
+    }
+}
+
+impl Inner {
+    /// The reply to a message of leasehttp.
+    async fn reply(self: &Arc<Self>, request: Request) -> Reply {
+        match request {
+            Request::Renew(id) => match check_lease(Kind::Renew, id) {
+                Ok(id) => {
+                    let renewed = self.in_time(self.renew_here(id)).await;
+                    Reply::to_renewal(id, renewed)
+                }
+                Err(refusal) => refusal,
+            },
+            Request::TimeToLive { id, keys } => match check_lease(Kind::TimeToLive, id) {
+                Ok(id) => match self.in_time(self.time_to_live_here(id, keys)).await {
+                    Some(Ok(reply)) => reply,
+                    Some(Err(error)) => Reply::refused(Kind::TimeToLive, &error),
+                    None => Reply::not_caught_up(),
+                },
+                Err(refusal) => refusal,
+            },
+            Request::RenewBatch(ids) => {
+                let renewed = ids.iter().map(|id| self.renew_here(*id));
+                let renewed = futures::future::join_all(renewed);
+                let Some(renewed) = self.in_time(renewed).await else {
+                    return Reply::not_caught_up();
+                };
+                let renewed: Vec<_> = renewed
+                    .into_iter()
+                    .map(|renewed| renewed.map(lease_core::Renewal::Renewed))
+                    .collect();
+                Reply::batch(&ids, &renewed)
+            }
+            _ => Reply::refused(Kind::Renew, &LeaseError::NotPrimary),
+        }
+    }
+
+    async fn in_time<F: Future>(&self, future: F) -> Option<F::Output> {
+        self.within(Timeouts::default().lease, Box::pin(future))
+            .await
+    }
+}

@@ -1,0 +1,86 @@
+use std::sync::Arc;
+
+use lease_core::Epoch;
+
+use super::Inner;
+use crate::entry::Request;
+use crate::{Leadership, ProposeError};
+
+impl Inner {
+    /// Who leads has changed, or how far it is known.
+    pub(super) fn hear_leadership(self: &Arc<Self>, leadership: Leadership) {
+        let before = {
+            let mut state = self.state();
+            std::mem::replace(&mut state.leadership, leadership)
+        };
+        let is_led = leadership.is_led_by(self.member);
+        let was_led = before.is_led_by(self.member) && before.term == leadership.term;
+        if !is_led {
+            self.step_down();
+        } else if !was_led {
+            tracing::debug!(
+                member = self.member,
+                term = leadership.term,
+                "begins to lead"
+            );
+            let inner = Arc::clone(self);
+            let term = leadership.term;
+            let leads = async move { inner.lead(term).await };
+            self.runtime.spawn(Box::pin(leads));
+        }
+    }
+
+    /// Ceases to be the primary: it does not lead any more, or knows of no quorum.
+    fn step_down(&self) {
+        if let Some(epoch) = self.lessor.primary_epoch()
+            && self.lessor.demote_from(epoch)
+        {
+            tracing::info!(
+                member = self.member,
+                epoch = epoch.get(),
+                "is no primary any more"
+            );
+        }
+    }
+
+    /// Begins an epoch by an entry of the log: when that is applied here, the member is the primary.
+    async fn lead(self: Arc<Self>, term: u64) {
+        while self.is_leading(term) {
+            let member = self.member;
+            let request = Request::Lead { member, term };
+            match self.propose_once(request).await {
+                Ok(_) => return,
+                // The next attempt begins another epoch, if both get into the log.
+                Err(ProposeError::Unknown | ProposeError::NotLeader) => self.pause().await,
+            }
+        }
+    }
+
+    fn is_leading(&self, term: u64) -> bool {
+        let state = self.state();
+        let leadership = state.leadership;
+        !state.is_stopped && leadership.is_led_by(self.member) && leadership.term == term
+    }
+
+    /// An epoch has begun, by an entry that this life of this member has proposed or not.
+    pub(super) fn epoch_begins(&self, epoch: Epoch, term: u64, is_own: bool) {
+        // Whoever was the primary of an older one is not any more.
+        if let Some(old) = self.lessor.primary_epoch()
+            && old < epoch
+        {
+            self.lessor.demote_from(old);
+        }
+        // Under the lock, so that who hears meanwhile that it does not lead demotes afterwards.
+        let state = self.state();
+        let leadership = state.leadership;
+        if is_own
+            && !state.is_stopped
+            && leadership.is_led_by(self.member)
+            && leadership.term == term
+            && self.lessor.promote_to(epoch, self.options.extend)
+        {
+            drop(state);
+            tracing::info!(member = self.member, epoch = epoch.get(), "is the primary");
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! A member: its lessor, and what a host with a log does around it.
+
+mod answer;
+mod apply;
+mod confirm;
+mod expiry;
+mod lead;
+mod proposals;
+mod read;
+mod renew;
+mod run;
+mod sessions;
+mod snapshot;
+mod waiters;
+
+use std::future::Future;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use futures::channel::mpsc;
+use futures::future::{Either, select};
+use lease_core::{
+    Backend, BackendError, BackendLessor, CheckpointMode, Clock, Driver, Durability, ItemMode,
+    LeaseError, Lessor, LessorConfig,
+};
+
+pub use self::apply::{ApplyError, Committed};
+pub(crate) use self::proposals::Outcome;
+pub use self::snapshot::{InstallError, Snapshot};
+
+use self::confirm::Confirmations;
+use self::expiry::Flights;
+use self::proposals::Proposals;
+use self::sessions::Sessions;
+use self::waiters::Waiters;
+use crate::lessor::ReplicatedLessor;
+use crate::store::{meta, sessions};
+use crate::{Engine, Leadership, MemberId, Peers, ReplicaError, Runtime, StateMachine, Store};
+
+/// How a member behaves. Equal on all members, or else a promotion changes what clients see.
+#[derive(Clone, Debug)]
+pub struct ReplicaOptions {
+    /// The lessor's.
+    pub config: LessorConfig,
+    /// Of which cluster the member is: a snapshot of another one is refused.
+    pub cluster: String,
+    /// How much longer than its TTL a lease lives after a change of the leader: as long as an election
+    /// may take, in which nobody could renew.
+    pub extend: Duration,
+    /// How often the state is written behind the log. What is lost by a crash before is applied again.
+    pub commit_interval: Duration,
+    /// How long one question to another member is waited for.
+    pub ask_timeout: Duration,
+    /// The pause before a proposal or a question is made again.
+    pub retry_interval: Duration,
+    /// How many proposals of this member's callers may be under way.
+    pub max_proposals: usize,
+    /// How many batches of expired leases may be under way.
+    pub max_expired_batches: usize,
+}
+
+impl Default for ReplicaOptions {
+    fn default() -> Self {
+        Self {
+            config: LessorConfig::default(),
+            cluster: String::new(),
+            extend: Duration::from_secs(1),
+            commit_interval: Duration::from_millis(100),
+            ask_timeout: Duration::from_secs(1),
+            retry_interval: Duration::from_millis(50),
+            max_proposals: 65_536,
+            max_expired_batches: 16,
+        }
+    }
+}
+
+/// What a member is made of.
+pub struct Parts {
+    /// Its name.
+    pub member: MemberId,
+    /// Where its state is.
+    pub store: Arc<dyn Store>,
+    /// How it reaches the others.
+    pub peers: Arc<dyn Peers>,
+    /// Where it runs.
+    pub runtime: Arc<dyn Runtime>,
+    /// The host's own state.
+    pub machine: Arc<dyn StateMachine>,
+    /// The lessor's clock.
+    pub clock: Arc<dyn Clock>,
+    /// Names this life of the member: a number that no other life has, of this member or another one.
+    /// Random, unless a simulation draws it.
+    pub session: u64,
+    /// How it behaves.
+    pub options: ReplicaOptions,
+}
+
+/// A member of a replicated lessor, for its consensus engine: what is committed goes in by
+/// [`apply`](Self::apply), and snapshots come and go. Callers have a [`ReplicatedLessor`].
+#[derive(Clone)]
+pub struct Replica {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) member: MemberId,
+    pub(crate) lessor: BackendLessor,
+    store: Arc<dyn Store>,
+    peers: Arc<dyn Peers>,
+    runtime: Arc<dyn Runtime>,
+    machine: Arc<dyn StateMachine>,
+    clock: Arc<dyn Clock>,
+    engine: OnceLock<Arc<dyn Engine>>,
+    session: u64,
+    pub(crate) options: ReplicaOptions,
+    state: Mutex<State>,
+    // Whoever applies or installs: one at a time.
+    applying: Mutex<Applying>,
+}
+
+/// What tasks share. Nothing of the host's is called under its lock.
+struct State {
+    leadership: Leadership,
+    applied: u64,
+    is_stopped: bool,
+    proposals: Proposals,
+    waiters: Waiters,
+    confirmations: Confirmations,
+    flights: Flights,
+    nudge: Option<mpsc::Sender<()>>,
+}
+
+/// What only the one who applies needs.
+struct Applying {
+    sessions: Sessions,
+    applied: u64,
+}
+
+/// After how many pending writes an entry waits for the disk.
+const MAX_WRITES: NonZeroUsize = NonZeroUsize::new(50_000).expect("not zero");
+
+const APPLIED: &[u8] = b"applied";
+const CLUSTER: &[u8] = b"cluster";
+
+impl Replica {
+    /// Opens a member on its store: the leases, their items, the host's state and the index are what is
+    /// stored there. It does nothing by itself until [`run`](Self::run) is polled.
+    ///
+    /// # Errors
+    ///
+    /// If the store cannot be read, is of another cluster, or holds what this version does not know.
+    pub fn open(parts: Parts) -> Result<Self, LeaseError> {
+        let Parts {
+            member,
+            store,
+            peers,
+            runtime,
+            machine,
+            clock,
+            session,
+            options,
+        } = parts;
+        let mut builder = BackendLessor::builder(as_backend(&store))
+            .config(options.config.clone())
+            .clock(Arc::clone(&clock))
+            .driver(Driver::Manual)
+            .checkpoints(CheckpointMode::Polled)
+            .items(ItemMode::Stored)
+            .durability(Durability::Batched {
+                interval: options.commit_interval,
+                max_writes: MAX_WRITES,
+            });
+        if let Some(deleter) = machine.range_deleter() {
+            builder = builder.range_deleter(deleter);
+        }
+        let lessor = builder.build()?;
+        machine.recover(&*store).map_err(LeaseError::Backend)?;
+        let applying = Applying::load(&*store, &options.cluster).map_err(LeaseError::Backend)?;
+        let inner = Inner {
+            member,
+            lessor,
+            store,
+            peers,
+            runtime,
+            machine,
+            clock,
+            engine: OnceLock::new(),
+            session,
+            options,
+            state: Mutex::new(State::new(applying.applied)),
+            applying: Mutex::new(applying),
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
+    }
+
+    /// What callers use.
+    #[must_use]
+    pub fn lessor(&self) -> ReplicatedLessor {
+        ReplicatedLessor::new(self.clone())
+    }
+
+    /// The name of the member.
+    #[must_use]
+    pub fn member(&self) -> MemberId {
+        self.inner.member
+    }
+
+    /// The index of the last entry that was applied. O(1).
+    #[must_use]
+    pub fn applied(&self) -> u64 {
+        self.inner.state().applied
+    }
+
+    /// Stops the member: its state is written, and every call that waits ends. The engine has to be
+    /// stopped before, or what it applies is refused. It may wait for the disk.
+    ///
+    /// # Errors
+    ///
+    /// If the state could not be written: then it is applied again from the log.
+    pub fn stop(&self) -> Result<(), LeaseError> {
+        self.inner.stop()
+    }
+}
+
+impl Inner {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn applying(&self) -> MutexGuard<'_, Applying> {
+        self.applying.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn engine(&self) -> Option<Arc<dyn Engine>> {
+        self.engine.get().cloned()
+    }
+
+    fn stop(&self) -> Result<(), LeaseError> {
+        let flushed = self.lessor.flush().map_err(LeaseError::Backend);
+        let ended = {
+            let mut state = self.state();
+            state.is_stopped = true;
+            (
+                state.proposals.end_all(),
+                std::mem::take(&mut state.waiters),
+                std::mem::take(&mut state.confirmations),
+            )
+        };
+        drop(ended);
+        self.nudge();
+        self.lessor.stop();
+        flushed
+    }
+
+    pub(crate) fn leader(&self) -> Option<MemberId> {
+        self.state().leadership.leader
+    }
+
+    fn check_running(&self) -> Result<(), ReplicaError> {
+        if self.state().is_stopped {
+            Err(ReplicaError::Stopped)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Waits for a future, at most until `timeout` has passed.
+    async fn within<F: Future + Unpin>(&self, timeout: Duration, future: F) -> Option<F::Output> {
+        match select(future, self.runtime.sleep(timeout)).await {
+            Either::Left((output, _)) => Some(output),
+            Either::Right(_) => None,
+        }
+    }
+
+    async fn pause(&self) {
+        self.runtime.sleep(self.options.retry_interval).await;
+    }
+}
+
+impl State {
+    fn new(applied: u64) -> Self {
+        Self {
+            leadership: Leadership::default(),
+            applied,
+            is_stopped: false,
+            proposals: Proposals::default(),
+            waiters: Waiters::default(),
+            confirmations: Confirmations::default(),
+            flights: Flights::default(),
+            nudge: None,
+        }
+    }
+}
+
+impl Applying {
+    fn load(store: &dyn Store, cluster: &str) -> Result<Self, BackendError> {
+        let applied = store.get(&meta(), APPLIED)?;
+        let applied = applied.map_or(Ok(0), |bytes| {
+            let bytes = bytes.try_into().map_err(|_| strange("the applied index"))?;
+            Ok::<_, BackendError>(u64::from_be_bytes(bytes))
+        })?;
+        let stored = store.get(&meta(), CLUSTER)?;
+        if stored.is_some_and(|stored| stored != cluster.as_bytes()) {
+            return Err(strange("it is of another cluster"));
+        }
+        let (mut known, mut complaint) = (Sessions::default(), None);
+        store.scan(&sessions(), &mut |key, value| {
+            if let Err(reason) = known.load(key, value) {
+                complaint.get_or_insert(reason);
+            }
+        })?;
+        match complaint {
+            None => Ok(Self {
+                sessions: known,
+                applied,
+            }),
+            Some(reason) => Err(strange(&format!("a session: {reason}"))),
+        }
+    }
+}
+
+fn as_backend(store: &Arc<dyn Store>) -> Arc<dyn Backend> {
+    Arc::clone(store) as Arc<dyn Backend>
+}
+
+fn strange(what: &str) -> BackendError {
+    BackendError::Damaged(what.to_owned())
+}

@@ -1,0 +1,260 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::channel::oneshot;
+use futures::future::{Either, select};
+use lease_core::{Answer, Epoch};
+use lease_pb::Message;
+use lease_pb::leaseraftpb::{ProposeOutcome, ProposeRequest, ProposeResponse};
+
+use super::Inner;
+use crate::entry::{Entry, Request};
+use crate::{MemberId, ProposeError, ReplicaError};
+
+/// What an entry has come to where it was applied.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) enum Outcome {
+    /// What the lessor has answered.
+    Answer(Answer),
+    /// What the host's machine has answered.
+    Host(Vec<u8>),
+    /// An epoch has begun.
+    Led(Epoch),
+    /// The entry is void: it was proposed too long ago, or once more.
+    Void,
+}
+
+/// The proposals of this life of the member that somebody waits for.
+#[derive(Default)]
+pub(super) struct Proposals {
+    waiting: BTreeMap<u64, oneshot::Sender<Outcome>>,
+    last: u64,
+}
+
+impl Proposals {
+    /// Gives a proposal its number.
+    fn begin(&mut self) -> (u64, oneshot::Receiver<Outcome>) {
+        self.last += 1;
+        let (tell, told) = oneshot::channel();
+        self.waiting.insert(self.last, tell);
+        (self.last, told)
+    }
+
+    /// Nobody waits for it any more.
+    fn end(&mut self, number: u64) {
+        self.waiting.remove(&number);
+    }
+
+    /// Up to which number nobody waits.
+    fn settled(&self) -> u64 {
+        self.waiting
+            .first_key_value()
+            .map_or(self.last, |(first, _)| first - 1)
+    }
+
+    /// Takes whoever waits for an entry that was applied.
+    pub(super) fn take(&mut self, number: u64) -> Option<oneshot::Sender<Outcome>> {
+        self.waiting.remove(&number)
+    }
+
+    /// Ends all waits.
+    pub(super) fn end_all(&mut self) -> BTreeMap<u64, oneshot::Sender<Outcome>> {
+        std::mem::take(&mut self.waiting)
+    }
+}
+
+/// A proposal that is under way; when it is dropped, nobody waits for it.
+struct Proposal<'a> {
+    inner: &'a Inner,
+    number: u64,
+    bytes: Vec<u8>,
+    told: oneshot::Receiver<Outcome>,
+}
+
+impl Drop for Proposal<'_> {
+    fn drop(&mut self) {
+        self.inner.state().proposals.end(self.number);
+    }
+}
+
+/// Whether a proposal may be in the log.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trace {
+    None,
+    Possible,
+}
+
+/// What an attempt to propose has come to.
+enum Attempt {
+    Committed,
+    /// Nothing was done.
+    NotLeader,
+    Unknown,
+}
+
+impl Inner {
+    /// Has something done by the log, through whoever leads, and waits until it is applied here.
+    /// Attempts are repeated, and what they come to happens once.
+    ///
+    /// # Errors
+    ///
+    /// [`ReplicaError::DeadlineExceeded`], [`ReplicaError::Unknown`], [`ReplicaError::Busy`] and
+    /// [`ReplicaError::Stopped`].
+    pub(crate) async fn propose(
+        self: &Arc<Self>,
+        request: Request,
+        timeout: Duration,
+    ) -> Result<Outcome, ReplicaError> {
+        let mut proposal = self.begin_proposal(request)?;
+        let mut trace = Trace::None;
+        let outcome = {
+            let proposes = Box::pin(self.pursue(&mut proposal, &mut trace));
+            self.within(timeout, proposes).await
+        };
+        match (outcome, trace) {
+            (Some(outcome), _) => outcome,
+            (None, Trace::None) => Err(ReplicaError::DeadlineExceeded),
+            (None, Trace::Possible) => Err(ReplicaError::Unknown),
+        }
+    }
+
+    fn begin_proposal(&self, request: Request) -> Result<Proposal<'_>, ReplicaError> {
+        let mut state = self.state();
+        if state.is_stopped {
+            return Err(ReplicaError::Stopped);
+        }
+        if state.proposals.waiting.len() >= self.options.max_proposals {
+            return Err(ReplicaError::Busy);
+        }
+        let (number, told) = state.proposals.begin();
+        let entry = Entry {
+            session: self.session,
+            number,
+            settled: state.proposals.settled(),
+            applied: state.applied,
+            request,
+        };
+        drop(state);
+        Ok(Proposal {
+            inner: self,
+            number,
+            bytes: entry.encode(),
+            told,
+        })
+    }
+
+    /// Attempts until the proposal is applied here.
+    async fn pursue(
+        self: &Arc<Self>,
+        proposal: &mut Proposal<'_>,
+        trace: &mut Trace,
+    ) -> Result<Outcome, ReplicaError> {
+        loop {
+            let attempt = Box::pin(self.attempt(proposal.bytes.clone(), trace));
+            let (outcome, is_told) = match select(&mut proposal.told, attempt).await {
+                Either::Left((told, _)) => (told.map_err(|_| ReplicaError::Stopped), true),
+                Either::Right((Attempt::Committed, _)) => {
+                    let told = (&mut proposal.told).await;
+                    (told.map_err(|_| ReplicaError::Stopped), true)
+                }
+                Either::Right((Attempt::NotLeader | Attempt::Unknown, _)) => {
+                    (Err(ReplicaError::Unknown), false)
+                }
+            };
+            if is_told {
+                // A stop says nothing of what is in the log.
+                return match (outcome, *trace) {
+                    (Err(ReplicaError::Stopped), Trace::Possible) => Err(ReplicaError::Unknown),
+                    (outcome, _) => outcome,
+                };
+            }
+            self.pause().await;
+        }
+    }
+
+    async fn attempt(self: &Arc<Self>, bytes: Vec<u8>, trace: &mut Trace) -> Attempt {
+        let leader = self.state().leadership.leader;
+        let Some(leader) = leader else {
+            return Attempt::NotLeader;
+        };
+        let before = std::mem::replace(trace, Trace::Possible);
+        let attempt = if leader == self.member {
+            self.propose_here(bytes).await
+        } else {
+            self.propose_there(leader, bytes).await
+        };
+        if matches!(attempt, Attempt::NotLeader) {
+            *trace = before;
+        }
+        attempt
+    }
+
+    async fn propose_here(&self, bytes: Vec<u8>) -> Attempt {
+        let Some(engine) = self.engine() else {
+            return Attempt::NotLeader;
+        };
+        match engine.propose(bytes).await {
+            Ok(()) => Attempt::Committed,
+            Err(ProposeError::NotLeader) => Attempt::NotLeader,
+            Err(ProposeError::Unknown) => Attempt::Unknown,
+        }
+    }
+
+    async fn propose_there(&self, leader: MemberId, entry: Vec<u8>) -> Attempt {
+        let body = ProposeRequest { entry }.encode_to_vec();
+        let timeout = self.options.ask_timeout;
+        let answer = self.peers.ask(leader, PROPOSE_PATH, body, timeout).await;
+        let outcome = match answer {
+            Ok(answer) if answer.status == 200 => {
+                ProposeResponse::decode(&answer.body[..]).map(|answer| answer.outcome())
+            }
+            _ => return Attempt::Unknown,
+        };
+        match outcome {
+            Ok(ProposeOutcome::Committed) => Attempt::Committed,
+            Ok(ProposeOutcome::NotLeader) => Attempt::NotLeader,
+            Ok(ProposeOutcome::Unknown) | Err(_) => Attempt::Unknown,
+        }
+    }
+
+    /// Proposes once, if this member leads, and does not try again.
+    ///
+    /// # Errors
+    ///
+    /// [`ProposeError`], and [`ProposeError::Unknown`] also if the member is stopped.
+    pub(super) async fn propose_once(
+        self: &Arc<Self>,
+        request: Request,
+    ) -> Result<Outcome, ProposeError> {
+        let proposal = self.begin_proposal(request);
+        let mut proposal = proposal.map_err(|_| ProposeError::NotLeader)?;
+        let bytes = std::mem::take(&mut proposal.bytes);
+        match self.propose_here(bytes).await {
+            Attempt::NotLeader => Err(ProposeError::NotLeader),
+            Attempt::Unknown => Err(ProposeError::Unknown),
+            Attempt::Committed => {
+                let told = (&mut proposal.told).await;
+                told.map_err(|_| ProposeError::Unknown)
+            }
+        }
+    }
+
+    /// Answers another member that wants something proposed.
+    pub(super) async fn propose_for(&self, body: &[u8]) -> Option<Vec<u8>> {
+        let ProposeRequest { entry } = ProposeRequest::decode(body).ok()?;
+        // What nobody can read must not get into the log.
+        Entry::decode(&entry).ok()?;
+        let outcome = match self.propose_here(entry).await {
+            Attempt::Committed => ProposeOutcome::Committed,
+            Attempt::NotLeader => ProposeOutcome::NotLeader,
+            Attempt::Unknown => ProposeOutcome::Unknown,
+        };
+        let answer = ProposeResponse {
+            outcome: outcome.into(),
+        };
+        Some(answer.encode_to_vec())
+    }
+}
+
+pub(super) const PROPOSE_PATH: &str = "/raft/propose";

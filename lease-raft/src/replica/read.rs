@@ -1,0 +1,152 @@
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lease_core::{LeaseError, LeaseId, Lessor};
+use lease_http::ClientError;
+use lease_http::messages::{Call, Keys, LeaseTimes, Reply, TimeToLive};
+use lease_pb::Message;
+use lease_pb::leaseraftpb::{ReadIndexRequest, ReadIndexResponse};
+
+use super::Inner;
+use crate::{MemberId, ReplicaError, Unconfirmed};
+
+pub(super) const READ_INDEX_PATH: &str = "/raft/read-index";
+
+impl Inner {
+    /// How much time a lease has left, which the primary alone knows.
+    ///
+    /// # Errors
+    ///
+    /// [`ReplicaError`].
+    pub(crate) async fn time_to_live(
+        self: &Arc<Self>,
+        id: LeaseId,
+        keys: Keys,
+        timeout: Duration,
+    ) -> Result<LeaseTimes, ReplicaError> {
+        let question = TimeToLive { id, keys };
+        self.at_primary(
+            timeout,
+            || async move {
+                let reply = self.time_to_live_here(id, keys).await?;
+                let read = question.read(reply.status(), reply.body());
+                read.map_err(|_| LeaseError::LeaseNotFound)
+            },
+            question,
+        )
+        .await
+    }
+
+    pub(super) async fn time_to_live_here(
+        self: &Arc<Self>,
+        id: LeaseId,
+        keys: Keys,
+    ) -> Result<Reply, LeaseError> {
+        let epoch = self.lessor.primary_epoch().ok_or(LeaseError::NotPrimary)?;
+        self.confirm().await.map_err(|_| LeaseError::NotPrimary)?;
+        let lease = self.lessor.lookup(id);
+        if self.lessor.primary_epoch() != Some(epoch) {
+            return Err(LeaseError::NotPrimary);
+        }
+        Ok(Reply::time_to_live(lease.as_ref(), keys))
+    }
+
+    /// Does something that only the primary does: here if this is it, or there; again and again until
+    /// the deadline.
+    pub(super) async fn at_primary<C, H, F>(
+        self: &Arc<Self>,
+        timeout: Duration,
+        here: H,
+        question: C,
+    ) -> Result<C::Answer, ReplicaError>
+    where
+        C: Call,
+        H: Fn() -> F,
+        F: Future<Output = Result<C::Answer, LeaseError>>,
+    {
+        self.check_running()?;
+        let pursues = Box::pin(async {
+            loop {
+                let leader = self.state().leadership.leader;
+                let answer = match leader {
+                    Some(leader) if leader == self.member => match here().await {
+                        Err(LeaseError::NotPrimary) => None,
+                        answer => Some(answer.map_err(ReplicaError::Lease)),
+                    },
+                    Some(leader) => self.ask_primary(leader, &question).await,
+                    None => None,
+                };
+                if let Some(answer) = answer {
+                    return answer;
+                }
+                self.check_running()?;
+                self.pause().await;
+            }
+        });
+        let answer = self.within(timeout, pursues).await;
+        // What the primary does for it may be done any number of times.
+        answer.unwrap_or(Err(ReplicaError::DeadlineExceeded))
+    }
+
+    async fn ask_primary<C: Call>(
+        &self,
+        leader: MemberId,
+        question: &C,
+    ) -> Option<Result<C::Answer, ReplicaError>> {
+        let (path, body) = (C::PATH, question.encode());
+        let timeout = self.options.ask_timeout;
+        let answer = self.peers.ask(leader, path, body, timeout).await.ok()?;
+        match question.read(answer.status, &answer.body) {
+            Ok(answer) => Some(Ok(answer)),
+            Err(ClientError::NotFound) => Some(Err(LeaseError::LeaseNotFound.into())),
+            // Another attempt may find the primary.
+            Err(_) => None,
+        }
+    }
+
+    /// Waits until all is applied here that was committed anywhere before the call.
+    ///
+    /// # Errors
+    ///
+    /// [`ReplicaError::DeadlineExceeded`] and [`ReplicaError::Stopped`].
+    pub(crate) async fn catch_up(self: &Arc<Self>, timeout: Duration) -> Result<(), ReplicaError> {
+        self.check_running()?;
+        let pursues = Box::pin(async {
+            loop {
+                let leader = self.state().leadership.leader;
+                let caught_up = match leader {
+                    Some(leader) if leader == self.member => self.confirm().await.is_ok(),
+                    Some(leader) => match self.ask_read_index(leader).await {
+                        Some(index) => self.wait_applied(index).await,
+                        None => false,
+                    },
+                    None => false,
+                };
+                if caught_up {
+                    return Ok(());
+                }
+                self.check_running()?;
+                self.pause().await;
+            }
+        });
+        let caught_up = self.within(timeout, pursues).await;
+        caught_up.unwrap_or(Err(ReplicaError::DeadlineExceeded))
+    }
+
+    async fn ask_read_index(&self, leader: MemberId) -> Option<u64> {
+        let body = ReadIndexRequest {}.encode_to_vec();
+        let timeout = self.options.ask_timeout;
+        let answer = self.peers.ask(leader, READ_INDEX_PATH, body, timeout).await;
+        let answer = answer.ok().filter(|answer| answer.status == 200)?;
+        ReadIndexResponse::decode(&answer.body[..]).ok()?.index
+    }
+
+    /// Answers another member that wants to know how far it must have applied the log.
+    pub(super) async fn read_index_for(self: &Arc<Self>) -> Vec<u8> {
+        let confirmed: Result<(), Unconfirmed> = self.confirm().await;
+        // All that the confirmation has found committed is applied here.
+        let index = confirmed.ok().map(|()| self.state().applied);
+        ReadIndexResponse { index }.encode_to_vec()
+    }
+}

@@ -1,0 +1,254 @@
+use std::io::{self, Read, Write};
+
+use lease_core::{BackendError, HostError, LeaseError, Lessor, WriteBatch};
+use lease_pb::Message;
+use lease_pb::leaseraftpb::snapshot_part::Part;
+use lease_pb::leaseraftpb::{SnapshotHeader, SnapshotPart, SnapshotRow, SnapshotRows};
+
+use super::{Applying, Inner, Replica, as_backend};
+use crate::{View, VisitRow};
+
+/// Why a snapshot is not installed. The state is what it was.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InstallError {
+    /// It is damaged, or cut off.
+    #[error("the snapshot is damaged: {0}")]
+    Damaged(String),
+    /// It is of another cluster, or of a newer version.
+    #[error("the snapshot is not for this member: {0}")]
+    Foreign(String),
+    /// The state could not be read or written.
+    #[error(transparent)]
+    Lease(#[from] LeaseError),
+}
+
+/// The state of a member as of one entry of the log.
+pub struct Snapshot {
+    index: u64,
+    cluster: String,
+    view: Box<dyn View>,
+}
+
+/// The version of the format.
+const FORMAT: u32 = 1;
+
+/// How many bytes of rows are written together, about.
+const PART_LEN: usize = 64 << 10;
+
+/// The longest part that is read.
+const MAX_PART_LEN: u32 = 64 << 20;
+
+impl Replica {
+    /// The state as of now, which stays so while further entries are applied. It waits for the disk, for
+    /// no longer than a commit takes.
+    ///
+    /// # Errors
+    ///
+    /// If what is pending cannot be written, or the store not be read.
+    pub fn snapshot(&self) -> Result<Snapshot, LeaseError> {
+        let inner = &self.inner;
+        let applying = inner.applying();
+        inner.lessor.flush().map_err(LeaseError::Backend)?;
+        let view = inner.store.view().map_err(LeaseError::Backend)?;
+        Ok(Snapshot {
+            index: applying.applied,
+            cluster: inner.options.cluster.clone(),
+            view,
+        })
+    }
+
+    /// Replaces the state by that of a snapshot, unless that is older. `writes` is written on top, in the
+    /// same transaction. Returns whether it did. It waits for the disk.
+    ///
+    /// Who waits for leases that are not there any more is told, and the member is no primary
+    /// afterwards.
+    ///
+    /// # Errors
+    ///
+    /// [`InstallError`].
+    pub fn install(
+        &self,
+        snapshot: &mut dyn Read,
+        writes: &WriteBatch,
+    ) -> Result<bool, InstallError> {
+        self.inner.install(snapshot, writes)
+    }
+}
+
+impl Snapshot {
+    /// The index of the last entry that is in it.
+    #[must_use]
+    pub const fn index(&self) -> u64 {
+        self.index
+    }
+
+    /// Writes it, in parts that each have a checksum. O(rows), a part in memory at a time.
+    ///
+    /// # Errors
+    ///
+    /// If the store cannot be read, or the parts not be written.
+    pub fn write(&self, to: &mut dyn Write) -> io::Result<()> {
+        let header = SnapshotHeader {
+            format: FORMAT,
+            cluster: self.cluster.clone(),
+            index: self.index,
+        };
+        write_part(to, Part::Header(header))?;
+        let mut rows = SnapshotRows::default();
+        let (mut len, mut count) = (0, 0);
+        let visited = self.view.visit(&mut |table, key, value| {
+            if len >= PART_LEN || rows.table != table {
+                write_rows(to, &mut rows).map_err(to_backend)?;
+                len = 0;
+                table.clone_into(&mut rows.table);
+            }
+            len += key.len() + value.len();
+            count += 1;
+            rows.rows.push(SnapshotRow {
+                key: key.to_vec(),
+                value: value.to_vec(),
+            });
+            Ok(())
+        });
+        visited.map_err(io::Error::other)?;
+        write_rows(to, &mut rows)?;
+        write_part(to, Part::End(count))
+    }
+}
+
+impl Inner {
+    fn install(&self, snapshot: &mut dyn Read, writes: &WriteBatch) -> Result<bool, InstallError> {
+        let mut applying = self.applying();
+        let index = self.read_header(snapshot)?;
+        if index <= applying.applied {
+            return Ok(false);
+        }
+        // Nothing of the old state must be written on top of the new one.
+        self.lessor.flush().map_err(LeaseError::Backend)?;
+        let mut complaint = None;
+        let replaced = self.store.replace(&mut |fill| {
+            let read = read_rows(snapshot, &mut |table, key, value| {
+                fill.put(table, key, value)
+            });
+            match read {
+                Ok(()) => fill.write(writes),
+                Err(InstallError::Lease(LeaseError::Backend(error))) => Err(error),
+                Err(error) => {
+                    let text = error.to_string();
+                    complaint = Some(error);
+                    Err(BackendError::Damaged(text))
+                }
+            }
+        });
+        if let Some(complaint) = complaint {
+            return Err(complaint);
+        }
+        replaced.map_err(LeaseError::Backend)?;
+        self.lessor.recover(as_backend(&self.store), None)?;
+        let recovered = self.machine.recover(&*self.store);
+        recovered.map_err(LeaseError::Backend)?;
+        let loaded = Applying::load(&*self.store, &self.options.cluster);
+        *applying = loaded.map_err(LeaseError::Backend)?;
+        let waiters = {
+            let mut state = self.state();
+            state.applied = applying.applied;
+            state.waiters.take_through(applying.applied)
+        };
+        waiters.tell();
+        Ok(true)
+    }
+
+    fn read_header(&self, from: &mut dyn Read) -> Result<u64, InstallError> {
+        let Part::Header(header) = read_part(from)? else {
+            return Err(InstallError::Damaged("it has no beginning".to_owned()));
+        };
+        if header.format != FORMAT {
+            let text = format!("its format is {}", header.format);
+            return Err(InstallError::Foreign(text));
+        }
+        if header.cluster != self.options.cluster {
+            let text = format!("it is of the cluster {:?}", header.cluster);
+            return Err(InstallError::Foreign(text));
+        }
+        Ok(header.index)
+    }
+}
+
+fn read_rows(from: &mut dyn Read, put: &mut VisitRow<'_>) -> Result<(), InstallError> {
+    let mut count = 0;
+    loop {
+        match read_part(from)? {
+            Part::Header(_) => {
+                return Err(InstallError::Damaged("it begins twice".to_owned()));
+            }
+            Part::Rows(SnapshotRows { table, rows }) => {
+                for SnapshotRow { key, value } in &rows {
+                    put(&table, key, value).map_err(LeaseError::Backend)?;
+                    count += 1;
+                }
+            }
+            Part::End(expected) if expected == count => return Ok(()),
+            Part::End(expected) => {
+                let text = format!("it has {count} rows of {expected}");
+                return Err(InstallError::Damaged(text));
+            }
+        }
+    }
+}
+
+fn write_rows(to: &mut dyn Write, rows: &mut SnapshotRows) -> io::Result<()> {
+    let rows = std::mem::take(rows);
+    if rows.rows.is_empty() {
+        return Ok(());
+    }
+    write_part(to, Part::Rows(rows))
+}
+
+/// A part is its length, its checksum and its bytes.
+fn write_part(to: &mut dyn Write, part: Part) -> io::Result<()> {
+    let bytes = SnapshotPart { part: Some(part) }.encode_to_vec();
+    let len = u32::try_from(bytes.len()).map_err(io::Error::other)?;
+    to.write_all(&len.to_be_bytes())?;
+    to.write_all(&checksum(&bytes).to_be_bytes())?;
+    to.write_all(&bytes)
+}
+
+fn read_part(from: &mut dyn Read) -> Result<Part, InstallError> {
+    let mut head = [0; 8];
+    read_exact(from, &mut head)?;
+    let [len, sum] = [&head[..4], &head[4..]].map(|half| {
+        let half = half.try_into().unwrap_or_default();
+        u32::from_be_bytes(half)
+    });
+    if len > MAX_PART_LEN {
+        return Err(InstallError::Damaged("a part is too long".to_owned()));
+    }
+    let mut bytes = vec![0; len as usize];
+    read_exact(from, &mut bytes)?;
+    if checksum(&bytes) != sum {
+        return Err(InstallError::Damaged("a checksum is wrong".to_owned()));
+    }
+    let part = SnapshotPart::decode(&bytes[..]);
+    let part = part.map_err(|error| InstallError::Damaged(error.to_string()))?;
+    let unknown = || InstallError::Foreign("it has a part that is not known".to_owned());
+    part.part.ok_or_else(unknown)
+}
+
+fn read_exact(from: &mut dyn Read, bytes: &mut [u8]) -> Result<(), InstallError> {
+    from.read_exact(bytes).map_err(|error| {
+        if error.kind() == io::ErrorKind::UnexpectedEof {
+            InstallError::Damaged("it is cut off".to_owned())
+        } else {
+            InstallError::Lease(LeaseError::Backend(to_backend(error)))
+        }
+    })
+}
+
+fn checksum(bytes: &[u8]) -> u32 {
+    crc32fast::hash(bytes)
+}
+
+fn to_backend(error: io::Error) -> BackendError {
+    BackendError::Io(HostError::new(error))
+}
