@@ -13,6 +13,8 @@
 //! host with state of its own brings a [`StateMachine`], whose rows change in the transactions of the
 //! leases that they belong to.
 //!
+//! With the feature `grpc`, on by default, the module of this name has the `Peers`.
+//!
 //! # An unknown outcome
 //!
 //! A call ends by its timeout. [`ReplicaError::Unknown`] says that what was asked for may have happened, or
@@ -24,6 +26,8 @@
 mod engine;
 mod entry;
 mod error;
+#[cfg(feature = "grpc")]
+pub mod grpc;
 mod lessor;
 mod machine;
 mod peers;

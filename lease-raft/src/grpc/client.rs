@@ -1,0 +1,213 @@
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use http::uri::PathAndQuery;
+use lease_pb::leaseraftpb::{AskRequest, AskResponse};
+use tokio::time::Instant;
+use tonic::client::Grpc;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request};
+use tonic_prost::ProstCodec;
+
+use super::{MAX_LEN, PATH, Tls};
+use crate::{MemberId, PeerAnswer, PeerError, Peers};
+
+/// How a member reaches the others over gRPC. Connections are made when they are needed and used again;
+/// who cannot be reached is left alone for a while, which grows.
+pub struct GrpcPeers {
+    cluster: String,
+    member: MemberId,
+    tls: Option<Tls>,
+    links: Arc<Mutex<BTreeMap<MemberId, Link>>>,
+}
+
+/// The way to one member.
+struct Link {
+    address: String,
+    // `None` until it is needed.
+    channel: Option<Channel>,
+    failures: u32,
+    not_before: Instant,
+}
+
+/// How long a connection may take to come about.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The pause after the first failure; each one doubles it.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+
+/// The longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+impl GrpcPeers {
+    /// A member of a cluster that knows no others yet.
+    #[must_use]
+    pub fn new(cluster: impl Into<String>, member: MemberId, tls: Option<Tls>) -> Self {
+        Self {
+            cluster: cluster.into(),
+            member,
+            tls,
+            links: Arc::default(),
+        }
+    }
+
+    /// Says where a member is: a host and a port. A connection to where it was is closed.
+    pub fn set_address(&self, member: MemberId, address: impl Into<String>) {
+        let address = address.into();
+        let mut links = lock(&self.links);
+        if links
+            .get(&member)
+            .is_some_and(|link| link.address == address)
+        {
+            return;
+        }
+        let link = Link {
+            address,
+            channel: None,
+            failures: 0,
+            not_before: Instant::now(),
+        };
+        links.insert(member, link);
+    }
+
+    /// Forgets a member, and closes the connection to it.
+    pub fn forget(&self, member: MemberId) {
+        lock(&self.links).remove(&member);
+    }
+
+    /// The connection to a member.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none.
+    fn channel(&self, member: MemberId) -> Result<Channel, String> {
+        let mut links = lock(&self.links);
+        let link = links.get_mut(&member).ok_or("nobody knows where it is")?;
+        if Instant::now() < link.not_before {
+            return Err("it was not reached a moment ago".to_owned());
+        }
+        if let Some(channel) = &link.channel {
+            return Ok(channel.clone());
+        }
+        let channel = connect(&link.address, self.tls.as_ref())?;
+        Ok(link.channel.insert(channel).clone())
+    }
+}
+
+fn connect(address: &str, tls: Option<&Tls>) -> Result<Channel, String> {
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let endpoint = Endpoint::from_shared(format!("{scheme}://{address}"));
+    let endpoint = endpoint.map_err(|error| format!("its address {address:?}: {error}"))?;
+    let endpoint = endpoint
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(Duration::from_secs(5))
+        .keep_alive_timeout(Duration::from_secs(5))
+        .keep_alive_while_idle(true);
+    let endpoint = match tls {
+        Some(tls) => endpoint.tls_config(tls.client()),
+        None => Ok(endpoint),
+    };
+    let endpoint = endpoint.map_err(|error| format!("the certificates: {error}"))?;
+    Ok(endpoint.connect_lazy())
+}
+
+impl Peers for GrpcPeers {
+    fn ask(
+        &self,
+        member: MemberId,
+        path: &'static str,
+        body: Vec<u8>,
+        timeout: Duration,
+    ) -> BoxFuture<'static, Result<PeerAnswer, PeerError>> {
+        let request = AskRequest {
+            cluster: self.cluster.clone(),
+            from: self.member,
+            to: member,
+            path: path.to_owned(),
+            body,
+        };
+        let channel = self.channel(member);
+        let (links, from) = (Arc::clone(&self.links), self.member);
+        let asks = async move {
+            let asked = tokio::time::timeout(timeout, ask(channel?, request)).await;
+            match asked {
+                Ok(Ok(answer)) => {
+                    note_success(&links, member);
+                    Ok(answer)
+                }
+                Ok(Err(status)) => {
+                    if status.code() == Code::Unavailable {
+                        note_failure(&links, from, member);
+                    }
+                    Err(format!("{:?}: {}", status.code(), status.message()))
+                }
+                Err(_) => Err(format!("not within {timeout:?}")),
+            }
+        };
+        asks.map(move |answer| answer.map_err(|reason| PeerError { member, reason }))
+            .boxed()
+    }
+}
+
+async fn ask(channel: Channel, request: AskRequest) -> Result<PeerAnswer, tonic::Status> {
+    let mut grpc = Grpc::new(channel)
+        .max_decoding_message_size(MAX_LEN)
+        .max_encoding_message_size(MAX_LEN);
+    let ready = grpc.ready().await;
+    ready.map_err(|error| tonic::Status::unavailable(error.to_string()))?;
+    let path = PathAndQuery::from_static(PATH);
+    let codec = ProstCodec::<AskRequest, AskResponse>::default();
+    let answer = grpc.unary(Request::new(request), path, codec).await?;
+    let AskResponse { status, body } = answer.into_inner();
+    let status = u16::try_from(status);
+    let status = status.map_err(|_| tonic::Status::internal("its status is none of HTTP's"))?;
+    Ok(PeerAnswer { status, body })
+}
+
+fn note_success(links: &Mutex<BTreeMap<MemberId, Link>>, member: MemberId) {
+    if let Some(link) = lock(links).get_mut(&member) {
+        link.failures = 0;
+    }
+}
+
+/// A member that cannot be reached is left alone for a while. The pause is longer each time, and not the
+/// same for all members, so that they do not come all at once to one that has started again.
+fn note_failure(links: &Mutex<BTreeMap<MemberId, Link>>, from: MemberId, member: MemberId) {
+    if let Some(link) = lock(links).get_mut(&member) {
+        link.not_before = Instant::now() + pause(link.failures, from);
+        link.failures = link.failures.saturating_add(1);
+    }
+}
+
+fn pause(failures: u32, from: MemberId) -> Duration {
+    let whole = FIRST_PAUSE
+        .saturating_mul(1 << failures.min(10))
+        .min(LONGEST_PAUSE);
+    // From a half to the whole of it.
+    let share = (from ^ u64::from(failures)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56;
+    whole / 2 + whole.mul_f64(share as f64 / 512.0)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_and_differ_and_end() {
+        for failures in 0..40 {
+            let pauses: Vec<_> = (1..=8).map(|from| pause(failures, from)).collect();
+            assert!(pauses.iter().all(|pause| *pause >= FIRST_PAUSE / 2));
+            assert!(pauses.iter().all(|pause| *pause <= LONGEST_PAUSE));
+            assert!(pauses.iter().any(|pause| *pause != pauses[0]), "{pauses:?}");
+        }
+        assert!(pause(30, 1) >= LONGEST_PAUSE / 2);
+    }
+}

@@ -1,0 +1,21 @@
+//! Members reach each other over gRPC: one call, which carries what [`Peers`](crate::Peers) asks.
+//!
+//! [`GrpcPeers`] asks, [`serve`] answers. Each request says of which cluster it is, from whom and for
+//! whom; one that is for somebody else is refused and said in the log.
+//!
+//! With [`Tls`] both sides show certificates of one authority; without it whoever reaches the port may
+//! say anything, so that it must be a network of the members' own.
+
+mod client;
+mod server;
+mod tls;
+
+pub use client::GrpcPeers;
+pub use server::{Answers, serve};
+pub use tls::Tls;
+
+/// The path of the call.
+const PATH: &str = "/leaseraftpb.Peers/Ask";
+
+/// The longest message: a part of a snapshot, or of the log.
+const MAX_LEN: usize = 64 << 20;

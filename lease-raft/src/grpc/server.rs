@@ -1,0 +1,153 @@
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use lease_pb::leaseraftpb::{AskRequest, AskResponse};
+use tokio::net::TcpListener;
+use tonic::body::Body;
+use tonic::server::Grpc;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tonic::{Request, Response, Status};
+use tonic_prost::ProstCodec;
+use tower_service::Service;
+
+use super::{MAX_LEN, PATH, Tls};
+use crate::{MemberId, PeerAnswer};
+
+/// Who answers what other members ask.
+pub trait Answers: Send + Sync + 'static {
+    /// Answers `from`.
+    fn answer(&self, from: MemberId, path: String, body: Vec<u8>)
+    -> BoxFuture<'static, PeerAnswer>;
+}
+
+/// Answers other members at a listener until `stop` ends; then what is under way has its answer, and
+/// connections are closed.
+///
+/// # Errors
+///
+/// If the certificates are none, or the listener fails.
+pub async fn serve(
+    listener: TcpListener,
+    cluster: impl Into<String>,
+    member: MemberId,
+    tls: Option<Tls>,
+    answers: Arc<dyn Answers>,
+    stop: impl Future<Output = ()> + Send,
+) -> io::Result<()> {
+    let mut server = Server::builder()
+        .http2_keepalive_interval(Some(Duration::from_secs(5)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(5)))
+        .concurrency_limit_per_connection(MAX_CONCURRENT);
+    if let Some(tls) = tls {
+        server = server.tls_config(tls.server()).map_err(io::Error::other)?;
+    }
+    let service = Peer {
+        cluster: cluster.into().into(),
+        member,
+        answers,
+    };
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let served = server.serve_with_incoming_shutdown(service, incoming, stop);
+    served.await.map_err(io::Error::other)
+}
+
+/// How many requests of one connection are answered at a time.
+const MAX_CONCURRENT: usize = 10_000;
+
+/// A member, for the others.
+#[derive(Clone)]
+struct Peer {
+    cluster: Arc<str>,
+    member: MemberId,
+    answers: Arc<dyn Answers>,
+}
+
+impl Peer {
+    /// # Errors
+    ///
+    /// If the request is not for this member.
+    fn check(&self, request: &AskRequest) -> Result<(), Status> {
+        let (cluster, member) = (&*self.cluster, self.member);
+        if request.cluster != cluster {
+            tracing::warn!(
+                from = request.from,
+                theirs = request.cluster,
+                ours = cluster,
+                "a member of another cluster is refused"
+            );
+            let text = format!("this is a member of the cluster {cluster:?}");
+            return Err(Status::failed_precondition(text));
+        }
+        if request.to != member {
+            tracing::warn!(
+                from = request.from,
+                to = request.to,
+                member,
+                "a request for another member is refused"
+            );
+            let text = format!("this is member {member}");
+            return Err(Status::failed_precondition(text));
+        }
+        Ok(())
+    }
+}
+
+impl Service<http::Request<Body>> for Peer {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let ask = Ask(self.clone());
+        async move {
+            if request.uri().path() != PATH {
+                return Ok(Status::unimplemented("there is no such call").into_http());
+            }
+            let codec = ProstCodec::<AskResponse, AskRequest>::default();
+            let mut grpc = Grpc::new(codec)
+                .max_decoding_message_size(MAX_LEN)
+                .max_encoding_message_size(MAX_LEN);
+            Ok(grpc.unary(ask, request).await)
+        }
+        .boxed()
+    }
+}
+
+/// The one call.
+struct Ask(Peer);
+
+impl Service<Request<AskRequest>> for Ask {
+    type Response = Response<AskResponse>;
+    type Error = Status;
+    type Future = BoxFuture<'static, Result<Self::Response, Status>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<AskRequest>) -> Self::Future {
+        let peer = self.0.clone();
+        async move {
+            let request = request.into_inner();
+            peer.check(&request)?;
+            let AskRequest {
+                from, path, body, ..
+            } = request;
+            let PeerAnswer { status, body } = peer.answers.answer(from, path, body).await;
+            let status = status.into();
+            Ok(Response::new(AskResponse { status, body }))
+        }
+        .boxed()
+    }
+}

@@ -1,0 +1,60 @@
+use tonic::transport::{Certificate, ClientTlsConfig, Identity, ServerTlsConfig};
+
+/// Certificates, in PEM: a member shows its own and takes those of one authority.
+#[derive(Clone)]
+pub struct Tls {
+    authority: Vec<u8>,
+    certificate: Vec<u8>,
+    key: Vec<u8>,
+    name: Option<String>,
+}
+
+impl Tls {
+    /// The authority whose certificates are taken, and the member's own certificate and key.
+    #[must_use]
+    pub fn new(
+        authority: impl Into<Vec<u8>>,
+        certificate: impl Into<Vec<u8>>,
+        key: impl Into<Vec<u8>>,
+    ) -> Self {
+        Self {
+            authority: authority.into(),
+            certificate: certificate.into(),
+            key: key.into(),
+            name: None,
+        }
+    }
+
+    /// The name that the others' certificates are for, if it is not that of their address.
+    #[must_use]
+    pub fn name(self, name: impl Into<String>) -> Self {
+        Self {
+            name: Some(name.into()),
+            ..self
+        }
+    }
+
+    pub(super) fn client(&self) -> ClientTlsConfig {
+        let config = ClientTlsConfig::new()
+            .ca_certificate(Certificate::from_pem(&self.authority))
+            .identity(Identity::from_pem(&self.certificate, &self.key));
+        match &self.name {
+            Some(name) => config.domain_name(name),
+            None => config,
+        }
+    }
+
+    pub(super) fn server(&self) -> ServerTlsConfig {
+        ServerTlsConfig::new()
+            .identity(Identity::from_pem(&self.certificate, &self.key))
+            .client_ca_root(Certificate::from_pem(&self.authority))
+    }
+}
+
+impl std::fmt::Debug for Tls {
+    /// Without the key.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut f = f.debug_struct("Tls");
+        f.field("name", &self.name).finish_non_exhaustive()
+    }
+}

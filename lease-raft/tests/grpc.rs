@@ -1,0 +1,223 @@
+//! Members that reach each other over gRPC, on loopback.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use lease_raft::grpc::{Answers, GrpcPeers, Tls, serve};
+use lease_raft::{MemberId, PeerAnswer, Peers};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+const LONG: Duration = Duration::from_secs(10);
+
+/// Says what it was asked, and by whom.
+#[derive(Default)]
+struct Echo {
+    asked: AtomicUsize,
+}
+
+impl Answers for Echo {
+    fn answer(
+        &self,
+        from: MemberId,
+        path: String,
+        body: Vec<u8>,
+    ) -> BoxFuture<'static, PeerAnswer> {
+        self.asked.fetch_add(1, SeqCst);
+        async move {
+            match &*path {
+                "/hang" => std::future::pending().await,
+                "/long" => PeerAnswer {
+                    status: 200,
+                    body: vec![7; 10 << 20],
+                },
+                _ => PeerAnswer {
+                    status: 200 + u16::try_from(from).expect("small"),
+                    body: [path.as_bytes(), b" ", &body].concat(),
+                },
+            }
+        }
+        .boxed()
+    }
+}
+
+struct Member {
+    address: String,
+    stop: oneshot::Sender<()>,
+    serves: JoinHandle<std::io::Result<()>>,
+    echo: Arc<Echo>,
+}
+
+async fn member(tls: Option<Tls>, at: &str) -> Member {
+    let listener = TcpListener::bind(at).await.expect("a port");
+    let address = listener.local_addr().expect("bound").to_string();
+    let (stop, stopped) = oneshot::channel();
+    let echo = Arc::new(Echo::default());
+    let answers = Arc::clone(&echo) as Arc<dyn Answers>;
+    let stopped = stopped.map(drop);
+    let serves = tokio::spawn(serve(listener, "ours", 2, tls, answers, stopped));
+    Member {
+        address,
+        stop,
+        serves,
+        echo,
+    }
+}
+
+fn peers(cluster: &str, address: &str, tls: Option<Tls>) -> GrpcPeers {
+    let peers = GrpcPeers::new(cluster, 1, tls);
+    peers.set_address(2, address);
+    peers
+}
+
+#[tokio::test]
+async fn a_member_asks_another_one() {
+    let member = member(None, "127.0.0.1:0").await;
+    let peers = peers("ours", &member.address, None);
+    let answer = peers.ask(2, "/path", b"body".to_vec(), LONG).await;
+    let expected = PeerAnswer {
+        status: 201,
+        body: b"/path body".to_vec(),
+    };
+    assert_eq!(answer, Ok(expected));
+    let long = peers
+        .ask(2, "/long", vec![1; 10 << 20], LONG)
+        .await
+        .expect("short enough");
+    assert_eq!(long.body.len(), 10 << 20);
+    let too_long = peers.ask(2, "/path", vec![1; (64 << 20) + 1], LONG).await;
+    assert!(too_long.is_err());
+    assert!(
+        peers.ask(2, "/path", vec![], LONG).await.is_ok(),
+        "the next one is answered"
+    );
+    let unknown = peers
+        .ask(3, "/path", vec![], LONG)
+        .await
+        .expect_err("nobody");
+    assert!(unknown.to_string().contains("member 3"), "{unknown}");
+    let hangs = peers
+        .ask(2, "/hang", vec![], Duration::from_millis(50))
+        .await;
+    assert!(hangs.expect_err("no answer").to_string().contains("50ms"));
+    let many = (0..200).map(|_| peers.ask(2, "/path", vec![], LONG));
+    let many = futures::future::join_all(many).await;
+    assert!(many.iter().all(Result::is_ok));
+}
+
+#[tokio::test]
+async fn requests_for_others_are_refused() {
+    let member = member(None, "127.0.0.1:0").await;
+    let stranger = peers("theirs", &member.address, None);
+    let refused = stranger
+        .ask(2, "/path", vec![], LONG)
+        .await
+        .expect_err("refused");
+    assert!(refused.to_string().contains("\"ours\""), "{refused}");
+    let lost = peers("ours", "127.0.0.1:1", None);
+    lost.set_address(3, member.address.clone());
+    let refused = lost
+        .ask(3, "/path", vec![], LONG)
+        .await
+        .expect_err("refused");
+    assert!(
+        refused.to_string().contains("this is member 2"),
+        "{refused}"
+    );
+    assert_eq!(member.echo.asked.load(SeqCst), 0);
+}
+
+#[tokio::test]
+async fn a_member_that_is_away_is_reached_again() {
+    let first = member(None, "127.0.0.1:0").await;
+    let peers = peers("ours", &first.address, None);
+    assert!(peers.ask(2, "/path", vec![], LONG).await.is_ok());
+    first.stop.send(()).expect("it serves");
+    first.serves.await.expect("no panic").expect("it ends well");
+    let away = peers.ask(2, "/path", vec![], LONG).await;
+    assert!(away.is_err());
+    let again = member(None, &first.address).await;
+    for _ in 0..1_000 {
+        if peers.ask(2, "/path", vec![], LONG).await.is_ok() {
+            return again.serves.abort();
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("it is not reached again");
+}
+
+#[tokio::test]
+async fn nonsense_ends_its_own_connection_alone() {
+    let member = member(None, "127.0.0.1:0").await;
+    let peers = peers("ours", &member.address, None);
+    assert!(peers.ask(2, "/path", vec![], LONG).await.is_ok());
+    for nonsense in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0; 4096], &[0xff; 4096]] {
+        let mut stream = tokio::net::TcpStream::connect(&member.address)
+            .await
+            .expect("it listens");
+        // It may be closed while this is written.
+        let _ = stream.write_all(nonsense).await;
+        assert!(peers.ask(2, "/path", vec![], LONG).await.is_ok());
+    }
+}
+
+struct Authority {
+    certificate: rcgen::Certificate,
+    issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let mut params = rcgen::CertificateParams::new(vec![]).expect("no names");
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let certificate = params.self_signed(&key).expect("it signs itself");
+        let issuer = rcgen::Issuer::new(params, key);
+        Self {
+            certificate,
+            issuer,
+        }
+    }
+
+    fn tls(&self, trusted: &Self) -> Tls {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let params = rcgen::CertificateParams::new(vec!["member".to_owned()]);
+        let certificate = params.expect("a name").signed_by(&key, &self.issuer);
+        let pem = certificate.expect("it signs").pem();
+        Tls::new(trusted.certificate.pem(), pem, key.serialize_pem()).name("member")
+    }
+}
+
+#[tokio::test]
+async fn with_certificates_only_members_are_answered() {
+    let (ours, theirs) = (Authority::new(), Authority::new());
+    let tls = ours.tls(&ours);
+    assert!(!format!("{tls:?}").contains("KEY"));
+    let member = member(Some(tls), "127.0.0.1:0").await;
+    let address = &member.address;
+    let good = peers("ours", address, Some(ours.tls(&ours)));
+    let answer = good.ask(2, "/path", vec![], LONG).await;
+    assert!(answer.is_ok(), "{answer:?}");
+    let short = Duration::from_secs(2);
+    let plain = peers("ours", address, None);
+    assert!(
+        plain.ask(2, "/path", vec![], short).await.is_err(),
+        "without"
+    );
+    let stranger = peers("ours", address, Some(theirs.tls(&ours)));
+    assert!(
+        stranger.ask(2, "/path", vec![], short).await.is_err(),
+        "of others"
+    );
+    let deceived = peers("ours", address, Some(ours.tls(&theirs)));
+    assert!(
+        deceived.ask(2, "/path", vec![], short).await.is_err(),
+        "it is not whom it trusts"
+    );
+    assert_eq!(member.echo.asked.load(SeqCst), 1);
+}
