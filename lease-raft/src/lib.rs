@@ -1,4 +1,4 @@
-//! A lessor that is replicated by a consensus engine: any that has a small trait.
+//! A lessor that is replicated by a consensus engine: openraft by default, any other by a small trait.
 //!
 //! # The replica
 //!
@@ -13,7 +13,11 @@
 //! host with state of its own brings a [`StateMachine`], whose rows change in the transactions of the
 //! leases that they belong to.
 //!
-//! With the feature `grpc`, on by default, the module of this name has the `Peers`.
+//! # openraft
+//!
+//! With the feature `openraft`, on by default, `OpenraftEngine` is the engine and `RedbStore` the store: one
+//! file for each member. A complete program is in the documentation of `OpenraftEngine`. With the feature
+//! `grpc`, on by default too, the module of this name has the `Peers`.
 //!
 //! # An unknown outcome
 //!
@@ -31,15 +35,29 @@ pub mod grpc;
 mod lessor;
 mod machine;
 mod peers;
+#[cfg(feature = "openraft")]
+mod raft;
+#[cfg(feature = "openraft")]
+mod redb_store;
 mod replica;
 mod runtime;
 mod store;
+#[cfg(feature = "openraft")]
+mod tokio_runtime;
+#[cfg(feature = "openraft")]
+mod watch;
 
 pub use engine::{Engine, Leadership, MemberId, ProposeError, Unconfirmed};
 pub use error::ReplicaError;
 pub use lessor::{Consistency, Granted, ReplicatedLessor};
 pub use machine::{Decided, Leases, NoMachine, StateMachine};
 pub use peers::{PeerAnswer, PeerError, Peers};
+#[cfg(feature = "openraft")]
+pub use raft::{EngineError, Members, MembershipError, OpenraftEngine, OpenraftOptions};
+#[cfg(feature = "openraft")]
+pub use redb_store::RedbStore;
 pub use replica::{ApplyError, Committed, InstallError, Parts, Replica, ReplicaOptions, Snapshot};
 pub use runtime::Runtime;
 pub use store::{Fill, Store, View, VisitRow};
+#[cfg(feature = "openraft")]
+pub use tokio_runtime::TokioRuntime;

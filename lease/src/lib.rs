@@ -31,7 +31,7 @@
 //! | `http` | `lease-http` | etcd's `leasehttp`: members renew leases at the primary |
 //! | [`pb`] | `lease-pb` | the protocol buffer messages of etcd's leases |
 //! | [`queue`] | `lease-queue` | the expiry queues alone |
-//! | `raft` | `lease-raft` | a lessor that is replicated by a log of the host's |
+//! | `raft` | `lease-raft` | a lessor that is replicated by openraft |
 //!
 //! The [`prelude`] has the names that a program with a lessor of its own needs.
 //!
@@ -43,7 +43,8 @@
 //! - `http`: the module `http`, with the handler as an axum router, what serves it, and a client for
 //!   tasks. A program that wants less of it, or the client for threads, depends on `lease-http` beside
 //!   this crate.
-//! - `raft`: the module `raft`, a lessor that is replicated by a log of the host's.
+//! - `raft`: the module `raft`, a lessor that is replicated by openraft, with its log in redb and gRPC
+//!   between its members.
 //! - `metrics`, `prometheus-client`, `tracing`: observers that feed the crates of these names, in the
 //!   module `metrics`. With `tracing` a lessor also warns, without an observer, of what its host seems to
 //!   have forgotten (to promote it, or to take expired leases), and of work in the background that fails.

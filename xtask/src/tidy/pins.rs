@@ -39,6 +39,11 @@ const EXACT: &[(&str, &str)] = &[
         "what a seed does changes with it, and with that the corpus; no library depends on it",
     ),
     (
+        "openraft",
+        "what it asks of its storage changes from one alpha to the next, and it is no version 0.10 yet",
+    ),
+    ("openraft-rt-tokio", "it is of one version with openraft"),
+    (
         "public-api",
         "it reads the form in which one compiler describes crates; no library depends on it",
     ),
@@ -93,7 +98,8 @@ mod tests {
 
     #[test]
     fn an_exception_without_a_use_is_told() {
-        let used = "madsim = '=0.2.34'\npublic-api = '=0.52.1'\nshuttle = '=0.9.10'";
+        let used = "madsim = '=0.2.34'\nopenraft = '=0.10.0-alpha.37'\n\
+                    openraft-rt-tokio = '=0.10.0-alpha.37'\npublic-api = '=0.52.1'\nshuttle = '=0.9.10'";
         assert_eq!(stale_exceptions(&workspace(used)), []);
         let loose = used.replace("'=0.9.10'", "'0.9.10'");
         assert_eq!(stale_exceptions(&workspace(&loose)).len(), 1);

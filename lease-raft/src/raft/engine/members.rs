@@ -1,0 +1,248 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use openraft::ChangeMembers;
+use openraft::async_runtime::WatchReceiver;
+use openraft::errors::{ChangeMembershipError, ClientWriteError, InitializeError, RaftError};
+use openraft::impls::BasicNode;
+
+use super::OpenraftEngine;
+use crate::MemberId;
+use crate::raft::config::{Raft, Types};
+
+/// Who belongs to a cluster, as far as a member knows.
+///
+/// ```
+/// use lease_raft::Members;
+///
+/// let nobody = Members::default();
+/// assert!(nobody.voters.is_empty() && nobody.learners.is_empty());
+/// ```
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Members {
+    /// Those who decide. While they change, these are the old and the new ones.
+    pub voters: BTreeSet<MemberId>,
+    /// Those who get the log, and do not decide.
+    pub learners: BTreeSet<MemberId>,
+    /// Where each of them is, in the words with which it was added.
+    pub addresses: BTreeMap<MemberId, String>,
+}
+
+/// Why the members have not changed.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MembershipError {
+    /// Only the leader changes them.
+    #[error("the member does not lead; the leader is {leader:?}")]
+    NotLeader {
+        /// Who does, as far as it knows.
+        leader: Option<MemberId>,
+    },
+    /// A change is on its way, or the leader has only begun to lead: a later attempt may succeed.
+    #[error("another change of the members is on its way, or the leader has only begun to lead")]
+    InProgress,
+    /// The learner does not have the log yet.
+    #[error("the learner lags {behind} entries behind")]
+    Lagging {
+        /// How many entries it lags behind.
+        behind: u64,
+    },
+    /// The change makes no sense.
+    #[error("{0}")]
+    Refused(String),
+    /// The change may be in the log, or come there, or be half done.
+    #[error("it is not known whether the members have changed")]
+    Unknown,
+    /// The engine has stopped.
+    #[error("the engine has stopped: {0}")]
+    Stopped(String),
+}
+
+/// The members of the cluster. Changes are made by the leader, one at a time, and are committed when the
+/// call returns.
+///
+/// The id of a member that was removed, or whose disk was lost, is never given to another one: a member
+/// that forgets what it has acknowledged can split the cluster.
+impl OpenraftEngine {
+    /// Makes this member a cluster of one. `address` is where the others will find it, in words that the
+    /// [`Peers`](crate::Peers) of the host understand.
+    ///
+    /// # Errors
+    ///
+    /// [`MembershipError::Refused`] if it has been of a cluster before.
+    pub async fn bootstrap(&self, address: &str) -> Result<(), MembershipError> {
+        let member = self.member();
+        let nodes = BTreeMap::from([(member, BasicNode::new(address))]);
+        self.raft()
+            .initialize(nodes)
+            .await
+            .map_err(|error| match error {
+                RaftError::APIError(InitializeError::NotAllowed(_)) => {
+                    MembershipError::Refused("the member belongs to a cluster already".to_owned())
+                }
+                error => MembershipError::Stopped(error.to_string()),
+            })
+    }
+
+    /// Whether the member has been of a cluster.
+    ///
+    /// # Errors
+    ///
+    /// [`MembershipError::Stopped`].
+    pub async fn is_bootstrapped(&self) -> Result<bool, MembershipError> {
+        let initialized = self.raft().is_initialized().await;
+        initialized.map_err(|error| MembershipError::Stopped(error.to_string()))
+    }
+
+    /// Who belongs to the cluster. O(members).
+    #[must_use]
+    pub fn members(&self) -> Members {
+        let metrics = self.raft().metrics();
+        let metrics = metrics.borrow_watched();
+        let membership = metrics.membership_config.membership();
+        Members {
+            voters: membership.voter_ids().collect(),
+            learners: membership.learner_ids().collect(),
+            addresses: membership
+                .nodes()
+                .map(|(member, node)| (*member, node.addr.clone()))
+                .collect(),
+        }
+    }
+
+    /// Adds a member that gets the log and does not decide. It must be running, and have been of no
+    /// cluster before. To add it again changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`MembershipError`].
+    pub async fn add_learner(
+        &self,
+        member: MemberId,
+        address: &str,
+    ) -> Result<(), MembershipError> {
+        let node = BasicNode::new(address);
+        let added = self.raft().add_learner(member, node, false).await;
+        added.map(drop).map_err(membership_error)
+    }
+
+    /// How many entries a member lags behind the leader's log; `None` if this member does not lead, or
+    /// has not heard of it.
+    #[must_use]
+    pub fn lag(&self, member: MemberId) -> Option<u64> {
+        let metrics = self.raft().metrics();
+        let metrics = metrics.borrow_watched();
+        let matched = (*metrics.replication.as_ref()?.get(&member)?)?;
+        let last = metrics.last_log_index.unwrap_or_default();
+        Some(last.saturating_sub(matched.index()))
+    }
+
+    /// Lets a learner decide.
+    ///
+    /// # Errors
+    ///
+    /// [`MembershipError::Lagging`] if it has not got the log yet, because the cluster would wait for
+    /// it; and the other [`MembershipError`]s.
+    pub async fn promote(&self, member: MemberId) -> Result<(), MembershipError> {
+        self.check_lag(member)?;
+        self.change(ChangeMembers::AddVoterIds(BTreeSet::from([member])))
+            .await
+    }
+
+    /// Removes a member. A leader that removes itself leads on until the others know.
+    ///
+    /// # Errors
+    ///
+    /// [`MembershipError`].
+    pub async fn remove(&self, member: MemberId) -> Result<(), MembershipError> {
+        let removed = BTreeSet::from([member]);
+        match self.members().voters.contains(&member) {
+            true => self.change(ChangeMembers::RemoveVoters(removed)).await,
+            false => self.change(ChangeMembers::RemoveNodes(removed)).await,
+        }
+    }
+
+    /// Removes a voter and lets a learner decide in its place, in one change.
+    ///
+    /// # Errors
+    ///
+    /// As [`promote`](Self::promote); [`MembershipError::Refused`] if `old` is no voter.
+    pub async fn replace(&self, old: MemberId, new: MemberId) -> Result<(), MembershipError> {
+        let mut voters = self.members().voters;
+        if !voters.remove(&old) {
+            return Err(MembershipError::Refused(format!(
+                "member {old} is no voter"
+            )));
+        }
+        self.check_lag(new)?;
+        voters.insert(new);
+        self.change(ChangeMembers::ReplaceAllVoters(voters)).await
+    }
+
+    /// Asks a voter to take over. Who leads then is to be seen in
+    /// [`leadership`](crate::Engine::leadership): the voter may fail to be elected.
+    ///
+    /// # Errors
+    ///
+    /// [`MembershipError::NotLeader`]; [`MembershipError::Refused`] if it is no voter;
+    /// [`MembershipError::Stopped`].
+    pub async fn transfer_leadership(&self, to: MemberId) -> Result<(), MembershipError> {
+        if !self.members().voters.contains(&to) {
+            return Err(MembershipError::Refused(format!("member {to} is no voter")));
+        }
+        let leader = self.raft().metrics().borrow_watched().current_leader;
+        if leader != Some(self.member()) {
+            return Err(MembershipError::NotLeader { leader });
+        }
+        let asked = self.raft().trigger().transfer_leader(to).await;
+        asked.map_err(|error| MembershipError::Stopped(error.to_string()))
+    }
+
+    fn check_lag(&self, member: MemberId) -> Result<(), MembershipError> {
+        if !self.members().learners.contains(&member) {
+            return Err(MembershipError::Refused(format!(
+                "member {member} is no learner"
+            )));
+        }
+        let metrics = self.raft().metrics();
+        let (leader, last) = {
+            let metrics = metrics.borrow_watched();
+            (metrics.current_leader, metrics.last_log_index)
+        };
+        if leader != Some(self.member()) {
+            return Err(MembershipError::NotLeader { leader });
+        }
+        let behind = self.lag(member).unwrap_or(last.unwrap_or_default());
+        if behind > MAX_LAG {
+            return Err(MembershipError::Lagging { behind });
+        }
+        Ok(())
+    }
+
+    async fn change(
+        &self,
+        change: ChangeMembers<MemberId, BasicNode>,
+    ) -> Result<(), MembershipError> {
+        let raft: &Raft = self.raft();
+        let changed = raft.change_membership(change, false).await;
+        changed.map(drop).map_err(membership_error)
+    }
+}
+
+fn membership_error(error: RaftError<Types, ClientWriteError<Types>>) -> MembershipError {
+    match error {
+        RaftError::APIError(ClientWriteError::ForwardToLeader(forward)) => {
+            MembershipError::NotLeader {
+                leader: forward.leader_id,
+            }
+        }
+        RaftError::APIError(ClientWriteError::LogEntryDiscarded(_)) => MembershipError::Unknown,
+        RaftError::APIError(ClientWriteError::ChangeMembershipError(
+            ChangeMembershipError::InProgress(_) | ChangeMembershipError::UncommittedLeaderLog(_),
+        )) => MembershipError::InProgress,
+        RaftError::APIError(error) => MembershipError::Refused(error.to_string()),
+        RaftError::Fatal(error) => MembershipError::Stopped(error.to_string()),
+    }
+}
+
+/// How far a learner may lag behind when it becomes a voter.
+const MAX_LAG: u64 = 1000;

@@ -1,0 +1,16 @@
+//! The engine of openraft, and what it stands on.
+
+mod blocking;
+pub(crate) mod codec;
+pub(crate) mod config;
+mod engine;
+mod log;
+mod machine;
+mod network;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use snapshot::remove_left_over;
+
+pub use engine::{EngineError, Members, MembershipError, OpenraftEngine, OpenraftOptions};

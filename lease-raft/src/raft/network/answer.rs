@@ -1,0 +1,194 @@
+use std::fmt::Display;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use futures::lock::Mutex;
+use lease_pb::Message;
+use lease_pb::leaseraftpb as pb;
+use openraft::async_runtime::WatchReceiver;
+use openraft::raft::SnapshotResponse;
+
+use super::incoming::Incoming;
+use super::{APPEND, Identity, PRE_VOTE, SNAPSHOT, TRANSFER, VOTE, messages};
+use crate::raft::blocking::blocking;
+use crate::raft::codec::{self, CodecError};
+use crate::raft::config::{LogId, Raft, Snapshot, SnapshotMeta, Vote};
+use crate::raft::snapshot::{SnapshotData, Spool};
+use crate::{MemberId, PeerAnswer, Runtime};
+
+/// What the members ask of this one's openraft.
+pub(crate) struct Answerer {
+    pub(crate) identity: Identity,
+    pub(crate) raft: Raft,
+    pub(crate) runtime: Arc<dyn Runtime>,
+    /// Where the store's file is: snapshots arrive beside it.
+    pub(crate) path: Option<PathBuf>,
+    /// The snapshot that is on its way here.
+    pub(crate) incoming: Mutex<Option<Incoming>>,
+}
+
+/// Why a member is not answered.
+struct Refusal {
+    status: u16,
+    text: String,
+}
+
+impl Answerer {
+    /// Nothing that a member sends makes it panic. What is strange is refused with a text and a line in
+    /// the log.
+    pub(crate) async fn answer(&self, from: MemberId, path: &str, body: &[u8]) -> PeerAnswer {
+        let answered = match path {
+            APPEND => self.append(from, body).await,
+            VOTE => self.vote(from, body, false).await,
+            PRE_VOTE => self.vote(from, body, true).await,
+            TRANSFER => self.transfer(from, body).await,
+            SNAPSHOT => self.chunk(from, body).await,
+            _ => Err(Refusal::new(404, &format!("nobody answers {path}"))),
+        };
+        match answered {
+            Ok(body) => PeerAnswer { status: 200, body },
+            Err(Refusal { status, text }) => {
+                tracing::warn!(from, path, status, text, "a member is refused");
+                PeerAnswer {
+                    status,
+                    body: text.into_bytes(),
+                }
+            }
+        }
+    }
+
+    async fn append(&self, from: MemberId, body: &[u8]) -> Result<Vec<u8>, Refusal> {
+        let request: pb::AppendRequest = codec::decode(body)?;
+        self.check(from, request.header.as_ref())?;
+        let request = messages::read_append(from, request)?;
+        let response = self.raft.append_entries(request).await;
+        let response = response.map_err(Refusal::stopped)?;
+        Ok(messages::appended(&response).encode_to_vec())
+    }
+
+    async fn vote(&self, from: MemberId, body: &[u8], is_pre: bool) -> Result<Vec<u8>, Refusal> {
+        let request: pb::VoteRequest = codec::decode(body)?;
+        self.check(from, request.header.as_ref())?;
+        let request = messages::read_vote(from, request)?;
+        let response = match is_pre {
+            true => self.raft.pre_vote(request).await,
+            false => self.raft.vote(request).await,
+        };
+        let response = response.map_err(Refusal::stopped)?;
+        Ok(messages::voted(&response).encode_to_vec())
+    }
+
+    async fn transfer(&self, from: MemberId, body: &[u8]) -> Result<Vec<u8>, Refusal> {
+        let request: pb::TransferRequest = codec::decode(body)?;
+        self.check(from, request.header.as_ref())?;
+        let request = messages::read_transfer(from, request)?;
+        let response = self.raft.handle_transfer_leader(request).await;
+        let response = response.map_err(Refusal::stopped)?;
+        Ok(messages::transferred(&response).encode_to_vec())
+    }
+
+    async fn chunk(&self, from: MemberId, body: &[u8]) -> Result<Vec<u8>, Refusal> {
+        let request: pb::ChunkRequest = codec::decode(body)?;
+        self.check(from, request.header.as_ref())?;
+        let vote = codec::read_vote(request.vote)?;
+        if !vote.is_committed() || vote.leader_id().voted_for != from {
+            let text = format!("{vote} is not the claim of leader {from}");
+            return Err(Refusal::new(400, &text));
+        }
+        let sent = request.meta.clone().ok_or(CodecError::Missing("meta"))?;
+        let meta = codec::read_snapshot_meta(sent)?;
+        let known = self.known_vote();
+        if known > vote {
+            return Ok(chunk_response(0, Some(&known)));
+        }
+        self.check_snapshot(&vote, &meta)?;
+
+        let mut slot = self.incoming.lock().await;
+        let mut incoming = Incoming::take(&mut slot, from, vote, &request, self.path.as_deref())
+            .map_err(|text| Refusal::new(409, &text))?;
+        let data = request.data;
+        let adding = move || incoming.add(&data).map(|()| incoming);
+        let added = blocking(&*self.runtime, adding).await;
+        let incoming = added
+            .and_then(|added| added)
+            .map_err(|error| Refusal::new(503, &error))?;
+        if !incoming.is_complete() {
+            let received = incoming.received();
+            *slot = Some(incoming);
+            return Ok(chunk_response(received, None));
+        }
+        let spool = incoming.finish().map_err(|text| Refusal::new(400, &text))?;
+        let received = spool.len();
+        let installed = self.install(vote, meta, spool).await?;
+        Ok(chunk_response(received, Some(&installed.vote)))
+    }
+
+    async fn install(
+        &self,
+        vote: Vote,
+        meta: SnapshotMeta,
+        spool: Spool,
+    ) -> Result<SnapshotResponse<crate::raft::config::Types>, Refusal> {
+        tracing::info!(snapshot = %meta, bytes = spool.len(), "a snapshot has arrived");
+        let snapshot = Snapshot {
+            meta,
+            snapshot: SnapshotData::Received(spool),
+        };
+        let installed = self.raft.install_full_snapshot(vote, snapshot).await;
+        installed.map_err(Refusal::stopped)
+    }
+
+    /// openraft panics over a snapshot that contradicts what is known.
+    fn check_snapshot(&self, vote: &Vote, meta: &SnapshotMeta) -> Result<(), Refusal> {
+        let committed = self.raft.metrics().borrow_watched().local_committed;
+        let last = meta.last_log_id;
+        let contradicts = last > committed && index(last) <= index(committed);
+        let is_of_later_term = last.is_some_and(|id| codec::term_of(&id) > vote.leader_id().term);
+        if contradicts || is_of_later_term || *meta.last_membership.log_id() > last {
+            let text = format!("a snapshot of {vote} that cannot be: {meta}");
+            return Err(Refusal::new(400, &text));
+        }
+        Ok(())
+    }
+
+    fn known_vote(&self) -> Vote {
+        self.raft.metrics().borrow_watched().vote
+    }
+
+    fn check(&self, from: MemberId, header: Option<&pb::RaftHeader>) -> Result<(), Refusal> {
+        self.identity
+            .check(from, header)
+            .map_err(|text| Refusal::new(403, &text))
+    }
+}
+
+impl Refusal {
+    fn new(status: u16, text: &dyn Display) -> Self {
+        Self {
+            status,
+            text: text.to_string(),
+        }
+    }
+
+    fn stopped(error: impl Display) -> Self {
+        Self::new(503, &error)
+    }
+}
+
+impl From<CodecError> for Refusal {
+    fn from(error: CodecError) -> Self {
+        Self::new(400, &error)
+    }
+}
+
+fn index(id: Option<LogId>) -> Option<u64> {
+    id.map(|id| id.index())
+}
+
+fn chunk_response(received: u64, vote: Option<&Vote>) -> Vec<u8> {
+    pb::ChunkResponse {
+        received,
+        vote: vote.map(codec::vote),
+    }
+    .encode_to_vec()
+}

@@ -1,0 +1,9 @@
+mod cluster;
+mod crash;
+mod hostile;
+mod log;
+mod membership;
+mod network;
+mod rate;
+mod stand_in;
+mod suite;
