@@ -1,3 +1,5 @@
+use std::error::Error;
+
 use lease_core::LeaseError;
 
 /// Why a call of a replicated lessor has not ended well.
@@ -30,4 +32,18 @@ pub enum ReplicaError {
     /// The member was stopped.
     #[error("the member was stopped")]
     Stopped,
+}
+
+/// What an error says, and what its causes say. Some say it themselves already.
+pub(crate) fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = error.source();
+    }
+    text
 }

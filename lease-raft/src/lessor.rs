@@ -1,14 +1,14 @@
 use std::time::Duration;
 
 use lease_core::{
-    Answer, Incarnation, Lease, LeaseError, LeaseId, LeaseItem, Lessor, RequestedTtl, Revocation,
-    Ttl,
+    Answer, Incarnation, Lease, LeaseError, LeaseEvents, LeaseId, LeaseItem, Lessor, RequestedTtl,
+    Revocation, Ttl,
 };
 use lease_http::messages::{Keys, LeaseTimes};
 
 use crate::entry::Request;
 use crate::replica::{Outcome, Replica};
-use crate::{MemberId, ReplicaError};
+use crate::{MemberId, ReplicaError, ReplicaStats};
 
 /// Up to which moment a read sees what happens elsewhere.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -146,14 +146,14 @@ impl ReplicatedLessor {
         self.replica.inner.renew(id, timeout).await
     }
 
-    /// Renews many leases.
+    /// Renews many leases, with one message to the primary for thousands of them and one question to the
+    /// quorum. Each has its result, in the order of the ids, with the errors of [`renew`](Self::renew).
     pub async fn renew_many(
         &self,
         ids: &[LeaseId],
         timeout: Duration,
     ) -> Vec<Result<Ttl, ReplicaError>> {
-        let renewals = ids.iter().map(|id| self.renew(*id, timeout));
-        futures::future::join_all(renewals).await
+        self.replica.inner.renew_many(ids, timeout).await
     }
 
     /// How much time a lease has left, which the primary knows; with its items if they are asked for.
@@ -243,6 +243,23 @@ impl ReplicatedLessor {
             Outcome::Host(answer) => Ok(answer),
             outcome => unreachable!("a host's command is answered {outcome:?}"),
         }
+    }
+
+    /// What happens to leases at this member from now on, as a stream that keeps up to `capacity` events;
+    /// see [`LeaseEvents`]. Grants and revokes, with their reason, are told by every member when it applies
+    /// them; renewals and expiries by the primary alone.
+    ///
+    /// A member that has been away and is brought up by a snapshot tells nothing of what it has left out:
+    /// whoever has to know it reads the leases then.
+    #[must_use]
+    pub fn events(&self, capacity: usize) -> LeaseEvents {
+        self.replica.inner.lessor.events(capacity)
+    }
+
+    /// What this member has counted, and how far it is. O(1).
+    #[must_use]
+    pub fn stats(&self) -> ReplicaStats {
+        self.replica.inner.stats()
     }
 
     /// The member that this one takes for the leader.

@@ -56,7 +56,9 @@ pub use peers::{PeerAnswer, PeerError, Peers};
 pub use raft::{EngineError, Members, MembershipError, OpenraftEngine, OpenraftOptions};
 #[cfg(feature = "openraft")]
 pub use redb_store::RedbStore;
-pub use replica::{ApplyError, Committed, InstallError, Parts, Replica, ReplicaOptions, Snapshot};
+pub use replica::{
+    ApplyError, Committed, InstallError, Parts, Replica, ReplicaOptions, ReplicaStats, Snapshot,
+};
 pub use runtime::Runtime;
 pub use store::{Fill, Store, View, VisitRow};
 #[cfg(feature = "openraft")]

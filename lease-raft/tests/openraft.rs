@@ -86,6 +86,7 @@ impl Cluster {
             runtime: Arc::new(TokioRuntime),
             machine: Arc::new(NoMachine),
             clock: Arc::new(SystemClock::default()),
+            observer: None,
             session: self.lives,
             options: ReplicaOptions {
                 cluster: "blue".to_owned(),

@@ -18,6 +18,7 @@ use super::config::{
     Entry, LogId, Proposal, Snapshot, SnapshotMeta, StoredMembership, Types, position,
 };
 use super::snapshot::SnapshotData;
+use crate::error::with_causes;
 use crate::redb_store::RedbStore;
 use crate::{ApplyError, Committed, InstallError, Replica, Runtime};
 
@@ -124,7 +125,7 @@ impl StateMachine {
         let machine = Arc::clone(&self.machine);
         let view = blocking(&*self.runtime, move || machine.snapshot())
             .await?
-            .map_err(io::Error::other)?;
+            .map_err(|error| io::Error::other(with_causes(&error)))?;
         if view.index() != self.position() {
             return Err(damaged(&format!(
                 "a snapshot of entry {} after {} was applied",
@@ -160,7 +161,8 @@ impl StateMachine {
         blocking(&*self.runtime, apply_all)
             .await?
             .map_err(|error: ApplyError| {
-                tracing::error!(error = %error, "an entry cannot be applied: the member stops");
+                let error = with_causes(&error);
+                tracing::error!(error, "an entry cannot be applied: the member stops");
                 io::Error::other(error)
             })?;
         self.applied = Some(applied);
@@ -212,7 +214,7 @@ impl openraft::storage::RaftStateMachine<Types> for StateMachine {
             let mut reader = spool.reader()?;
             machine
                 .install(&mut reader, &writes)
-                .map_err(io::Error::other)
+                .map_err(|error| io::Error::other(with_causes(&error)))
         };
         if blocking(&*self.runtime, install).await?? {
             self.applied = Some(last);

@@ -66,18 +66,11 @@ impl Inner {
                 },
                 Err(refusal) => refusal,
             },
-            Request::RenewBatch(ids) => {
-                let renewed = ids.iter().map(|id| self.renew_here(*id));
-                let renewed = futures::future::join_all(renewed);
-                let Some(renewed) = self.in_time(renewed).await else {
-                    return Reply::not_caught_up();
-                };
-                let renewed: Vec<_> = renewed
-                    .into_iter()
-                    .map(|renewed| renewed.map(lease_core::Renewal::Renewed))
-                    .collect();
-                Reply::batch(&ids, &renewed)
-            }
+            Request::RenewBatch(ids) => match self.in_time(self.renew_batch_here(&ids)).await {
+                Some(Ok(renewed)) => Reply::batch(&ids, &renewed),
+                Some(Err(error)) => Reply::refused(Kind::RenewBatch, &error),
+                None => Reply::not_caught_up(),
+            },
             _ => Reply::refused(Kind::Renew, &LeaseError::NotPrimary),
         }
     }

@@ -39,6 +39,9 @@ pub enum ApplyError {
         /// Why.
         reason: String,
     },
+    /// The member has [failed](Replica::failure) before.
+    #[error("the member has failed: {0}")]
+    Failed(String),
     /// The lessor could not write, or was stopped. The entry may be applied again.
     #[error(transparent)]
     Lease(#[from] LeaseError),
@@ -59,6 +62,9 @@ impl Replica {
 impl Inner {
     fn apply(self: &Arc<Self>, committed: Committed<'_>) -> Result<(), ApplyError> {
         let mut applying = self.applying();
+        if let Some(reason) = self.state().failure.clone() {
+            return Err(ApplyError::Failed(reason));
+        }
         let Committed {
             index,
             entry,

@@ -9,8 +9,10 @@ use crate::Unconfirmed;
 /// whoever comes while it is under way waits for the next one.
 #[derive(Default)]
 pub(super) struct Confirmations {
-    waiting: Vec<oneshot::Sender<Result<u64, Unconfirmed>>>,
+    pub(super) waiting: Vec<oneshot::Sender<Result<u64, Unconfirmed>>>,
     is_under_way: bool,
+    /// How many questions to a quorum there have been.
+    pub(super) asked: u64,
 }
 
 impl Inner {
@@ -53,6 +55,7 @@ impl Inner {
                     state.confirmations.is_under_way = false;
                     return;
                 }
+                state.confirmations.asked += 1;
                 waiting
             };
             let confirmed = match self.engine() {

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use lease_core::{AttemptOutcome, CheckpointBatch, ExpiredBatch, Lessor, ProposalOutcome};
 
@@ -9,7 +10,9 @@ use crate::entry::Request;
 /// What of the lessor's own is under way in the log.
 #[derive(Default)]
 pub(super) struct Flights {
-    expired: usize,
+    pub(super) expired: usize,
+    /// How late the last batch was that is revoked.
+    pub(super) lag: Duration,
 }
 
 /// A batch of expired leases that is under way; its place is free when this is dropped.
@@ -58,10 +61,16 @@ impl Inner {
 
     /// Has leases revoked that have expired. What is not known comes again after a retry interval.
     async fn revoke(self: Arc<Self>, batch: ExpiredBatch) {
+        let taken = self.clock.precise_now();
         let request = Request::Revoke(batch.revocations().collect());
         let proposes = Box::pin(self.propose_once(request));
         let timeout = self.options.config.expired_lease_retry_interval;
         let outcome = self.within(timeout, proposes).await;
+        if let Some(Ok(_)) = outcome {
+            let spent = self.clock.precise_now().saturating_duration_since(taken);
+            let latest = batch.leases.iter().map(|lease| lease.lag).max();
+            self.state().flights.lag = spent.saturating_add(latest.unwrap_or_default());
+        }
         if let Some(Err(ProposeError::NotLeader)) = outcome {
             for revocation in batch.revocations() {
                 if let Some(fence) = revocation.fence {

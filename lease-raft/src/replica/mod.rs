@@ -11,6 +11,7 @@ mod renew;
 mod run;
 mod sessions;
 mod snapshot;
+mod stats;
 mod waiters;
 
 use std::future::Future;
@@ -22,12 +23,13 @@ use futures::channel::mpsc;
 use futures::future::{Either, select};
 use lease_core::{
     Backend, BackendError, BackendLessor, CheckpointMode, Clock, Driver, Durability, ItemMode,
-    LeaseError, Lessor, LessorConfig,
+    LeaseError, Lessor, LessorConfig, Observer,
 };
 
 pub use self::apply::{ApplyError, Committed};
 pub(crate) use self::proposals::Outcome;
 pub use self::snapshot::{InstallError, Snapshot};
+pub use self::stats::ReplicaStats;
 
 use self::confirm::Confirmations;
 use self::expiry::Flights;
@@ -89,6 +91,8 @@ pub struct Parts {
     pub machine: Arc<dyn StateMachine>,
     /// The lessor's clock.
     pub clock: Arc<dyn Clock>,
+    /// Who is told what happens in the lessor, such as its metrics.
+    pub observer: Option<Arc<dyn Observer>>,
     /// Names this life of the member: a number that no other life has, of this member or another one.
     /// Random, unless a simulation draws it.
     pub session: u64,
@@ -124,6 +128,8 @@ struct State {
     leadership: Leadership,
     applied: u64,
     is_stopped: bool,
+    // Why it cannot go on; then it is stopped, too.
+    failure: Option<String>,
     proposals: Proposals,
     waiters: Waiters,
     confirmations: Confirmations,
@@ -158,6 +164,7 @@ impl Replica {
             runtime,
             machine,
             clock,
+            observer,
             session,
             options,
         } = parts;
@@ -173,6 +180,9 @@ impl Replica {
             });
         if let Some(deleter) = machine.range_deleter() {
             builder = builder.range_deleter(deleter);
+        }
+        if let Some(observer) = observer {
+            builder = builder.observer(observer);
         }
         let lessor = builder.build()?;
         machine.recover(&*store).map_err(LeaseError::Backend)?;
@@ -214,6 +224,12 @@ impl Replica {
         self.inner.state().applied
     }
 
+    /// Why the member has stopped by itself; `None` while it can go on. O(1).
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        self.inner.state().failure.clone()
+    }
+
     /// Stops the member: its state is written, and every call that waits ends. The engine has to be
     /// stopped before, or what it applies is refused. It may wait for the disk.
     ///
@@ -239,20 +255,42 @@ impl Inner {
     }
 
     fn stop(&self) -> Result<(), LeaseError> {
-        let flushed = self.lessor.flush().map_err(LeaseError::Backend);
+        let has_failed = self.state().failure.is_some();
+        // What one that has failed has in memory is not the state any more.
+        let flushed = match has_failed {
+            true => Ok(()),
+            false => self.lessor.flush().map_err(LeaseError::Backend),
+        };
+        self.end();
+        flushed
+    }
+
+    /// The member cannot go on: it stops, and says why.
+    fn break_down(&self, reason: &str) {
+        tracing::error!(
+            member = self.member,
+            reason,
+            "the member stops: it cannot go on"
+        );
+        self.state()
+            .failure
+            .get_or_insert_with(|| reason.to_owned());
+        self.end();
+    }
+
+    fn end(&self) {
         let ended = {
             let mut state = self.state();
             state.is_stopped = true;
             (
                 state.proposals.end_all(),
                 std::mem::take(&mut state.waiters),
-                std::mem::take(&mut state.confirmations),
+                std::mem::take(&mut state.confirmations.waiting),
             )
         };
         drop(ended);
         self.nudge();
         self.lessor.stop();
-        flushed
     }
 
     pub(crate) fn leader(&self) -> Option<MemberId> {
@@ -286,6 +324,7 @@ impl State {
             leadership: Leadership::default(),
             applied,
             is_stopped: false,
+            failure: None,
             proposals: Proposals::default(),
             waiters: Waiters::default(),
             confirmations: Confirmations::default(),

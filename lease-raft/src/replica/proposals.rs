@@ -46,6 +46,11 @@ impl Proposals {
         self.waiting.remove(&number);
     }
 
+    /// How many there are, and how many there have been.
+    pub(super) fn counts(&self) -> (usize, u64) {
+        (self.waiting.len(), self.last)
+    }
+
     /// Up to which number nobody waits.
     fn settled(&self) -> u64 {
         self.waiting

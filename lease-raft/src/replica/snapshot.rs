@@ -6,9 +6,10 @@ use lease_pb::leaseraftpb::snapshot_part::Part;
 use lease_pb::leaseraftpb::{SnapshotHeader, SnapshotPart, SnapshotRow, SnapshotRows};
 
 use super::{Applying, Inner, Replica, as_backend};
+use crate::error::with_causes;
 use crate::{View, VisitRow};
 
-/// Why a snapshot is not installed. The state is what it was.
+/// Why a snapshot is not installed. The state is what it was, but for [`InstallError::HalfDone`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InstallError {
@@ -21,6 +22,13 @@ pub enum InstallError {
     /// The state could not be read or written.
     #[error(transparent)]
     Lease(#[from] LeaseError),
+    /// It is stored, in the place of the state, and the member could not go on from there: it has
+    /// [failed](Replica::failure), and has to be opened again.
+    #[error("the snapshot is stored, but the member cannot go on from it: {0}")]
+    HalfDone(#[source] LeaseError),
+    /// The member has [failed](Replica::failure) before.
+    #[error("the member has failed: {0}")]
+    Failed(String),
 }
 
 /// The state of a member as of one entry of the log.
@@ -120,6 +128,9 @@ impl Snapshot {
 impl Inner {
     fn install(&self, snapshot: &mut dyn Read, writes: &WriteBatch) -> Result<bool, InstallError> {
         let mut applying = self.applying();
+        if let Some(reason) = self.state().failure.clone() {
+            return Err(InstallError::Failed(reason));
+        }
         let index = self.read_header(snapshot)?;
         if index <= applying.applied {
             return Ok(false);
@@ -145,11 +156,11 @@ impl Inner {
             return Err(complaint);
         }
         replaced.map_err(LeaseError::Backend)?;
-        self.lessor.recover(as_backend(&self.store), None)?;
-        let recovered = self.machine.recover(&*self.store);
-        recovered.map_err(LeaseError::Backend)?;
-        let loaded = Applying::load(&*self.store, &self.options.cluster);
-        *applying = loaded.map_err(LeaseError::Backend)?;
+        *applying = self.go_on_from_store().map_err(|error| {
+            let error = InstallError::HalfDone(error);
+            self.break_down(&with_causes(&error));
+            error
+        })?;
         let waiters = {
             let mut state = self.state();
             state.applied = applying.applied;
@@ -157,6 +168,15 @@ impl Inner {
         };
         waiters.tell();
         Ok(true)
+    }
+
+    /// Takes what is stored for the state.
+    fn go_on_from_store(&self) -> Result<Applying, LeaseError> {
+        self.lessor.recover(as_backend(&self.store), None)?;
+        let recovered = self.machine.recover(&*self.store);
+        recovered.map_err(LeaseError::Backend)?;
+        let loaded = Applying::load(&*self.store, &self.options.cluster);
+        loaded.map_err(LeaseError::Backend)
     }
 
     fn read_header(&self, from: &mut dyn Read) -> Result<u64, InstallError> {

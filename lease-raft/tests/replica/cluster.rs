@@ -33,6 +33,8 @@ pub(crate) struct LogState {
     // What happens to the next proposals.
     fates: Vec<Fate>,
     pub(crate) confirmations: usize,
+    // What members have asked each other.
+    pub(crate) questions: usize,
 }
 
 /// What happens to a proposal.
@@ -212,7 +214,8 @@ impl Peers for Wires {
             let asked = async {
                 tokio::time::sleep(ROUND).await;
                 let replica = {
-                    let state = log.state();
+                    let mut state = log.state();
+                    state.questions += 1;
                     let is_reached = !state.is_cut(from) && !state.is_cut(member);
                     let link = state.members.get(&member).filter(|_| is_reached);
                     link.map(|link| link.replica.clone())
@@ -289,6 +292,7 @@ pub(crate) fn open(
         runtime: Arc::new(Executor),
         machine,
         clock: Arc::new(VirtualClock(Instant::now())),
+        observer: None,
         session,
         options: options(),
     };

@@ -1,6 +1,8 @@
 //! Members of a replicated lessor around a log in memory.
 
 mod cluster;
+mod failure;
+mod many;
 mod store;
 
 use std::collections::BTreeMap;

@@ -99,6 +99,7 @@ pub enum EngineError {
 ///     runtime: Arc::new(TokioRuntime),
 ///     machine: Arc::new(NoMachine),
 ///     clock: Arc::new(SystemClock::default()),
+///     observer: None,
 ///     session: 7, // a random number
 ///     options: ReplicaOptions { cluster: "blue".to_owned(), ..ReplicaOptions::default() },
 /// })?;

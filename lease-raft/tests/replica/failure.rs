@@ -1,0 +1,78 @@
+//! Members that cannot go on.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+use lease_core::{Backend, BackendError, WriteBatch};
+use lease_raft::{ApplyError, Committed, Consistency, Decided, InstallError, Leases, StateMachine};
+use lease_raft::{NoMachine, ReplicaError};
+
+use crate::cluster::{Cluster, Log, open};
+use crate::store::MemoryStore;
+use crate::{LONG, id};
+
+/// Cannot read its rows, once it is told so.
+#[derive(Default)]
+struct Blind(AtomicBool);
+
+impl StateMachine for Blind {
+    fn recover(&self, _: &dyn Backend) -> Result<(), BackendError> {
+        match self.0.load(SeqCst) {
+            true => Err(BackendError::Damaged("a key is none".to_owned())),
+            false => Ok(()),
+        }
+    }
+
+    fn decide(&self, _: u64, _: &[u8], _: &dyn Leases) -> Decided {
+        Decided::default()
+    }
+
+    fn apply(&self, _: u64, _: &[u8], _: &[u8]) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_cannot_go_on_from_a_snapshot_stops_and_says_why() {
+    let cluster = Cluster::new().await;
+    cluster
+        .lessor(1)
+        .grant(id(1), 60, LONG)
+        .await
+        .expect("free");
+    let mut bytes = Vec::new();
+    let snapshot = cluster.members[0].snapshot().expect("the store is sound");
+    snapshot.write(&mut bytes).expect("a buffer");
+
+    let (log, store) = (Arc::new(Log::default()), Arc::new(MemoryStore::default()));
+    let machine = Arc::new(Blind::default());
+    let member = open(4, &log, &store, machine.clone(), 4);
+    assert_eq!(member.failure(), None);
+    machine.0.store(true, SeqCst);
+    let half_done = member.install(&mut &bytes[..], &WriteBatch::default());
+    assert!(
+        matches!(half_done, Err(InstallError::HalfDone(_))),
+        "{half_done:?}"
+    );
+    let reason = member.failure().expect("it has failed");
+    assert!(reason.contains("a key is none"), "{reason}");
+
+    let next = Committed {
+        index: 1,
+        entry: None,
+        writes: WriteBatch::default(),
+    };
+    assert!(matches!(member.apply(next), Err(ApplyError::Failed(_))));
+    let again = member.install(&mut &bytes[..], &WriteBatch::default());
+    assert!(matches!(again, Err(InstallError::Failed(_))));
+    let asked = member.lessor().renew(id(1), LONG).await;
+    assert_eq!(asked, Err(ReplicaError::Stopped));
+    let read = member.lessor().catch_up(LONG).await;
+    assert_eq!(read, Err(ReplicaError::Stopped));
+    member.stop().expect("there is nothing to write");
+
+    // What is stored is whole: a life that can read it goes on.
+    let member = open(4, &log, &store, Arc::new(NoMachine), 5);
+    assert_eq!(member.applied(), snapshot.index());
+    let lessor = member.lessor();
+    let found = lessor.lookup(id(1), Consistency::Local, LONG);
+    assert!(found.await.expect("local").is_some());
+}

@@ -1,0 +1,113 @@
+//! Renewals of many leases, and what a member tells of itself.
+
+use std::time::Duration;
+
+use futures::{FutureExt, StreamExt};
+use lease_core::{LeaseError, LeaseEvent, LeaseEvents, LeaseId, RevokeReason};
+use lease_raft::ReplicaError;
+
+use crate::cluster::{Cluster, until};
+use crate::{LONG, id};
+
+#[tokio::test(start_paused = true)]
+async fn many_renewals_are_one_message_and_one_confirmation() {
+    let cluster = Cluster::new().await;
+    for number in 1..=500 {
+        let granted = cluster.lessor(1).grant(id(number), 60, LONG).await;
+        granted.expect("free");
+    }
+    let before = {
+        let state = cluster.log.state();
+        (state.questions, state.confirmations)
+    };
+    let ids: Vec<_> = (1..=501).map(id).collect();
+    let renewed = cluster.lessor(2).renew_many(&ids, LONG).await;
+    assert_eq!(renewed.len(), 501);
+    assert!(
+        renewed[..500]
+            .iter()
+            .all(|ttl| ttl.as_ref().map(|ttl| ttl.get()) == Ok(60))
+    );
+    assert_eq!(
+        renewed[500],
+        Err(ReplicaError::Lease(LeaseError::LeaseNotFound))
+    );
+    let state = cluster.log.state();
+    assert_eq!(
+        (state.questions, state.confirmations),
+        (before.0 + 1, before.1 + 1)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_renewals_end_by_their_deadline() {
+    let cluster = Cluster::new().await;
+    cluster
+        .lessor(1)
+        .grant(id(1), 60, LONG)
+        .await
+        .expect("free");
+    cluster.log.cut(1, true);
+    let late = cluster
+        .lessor(2)
+        .renew_many(&[id(1), id(2)], Duration::from_secs(3))
+        .await;
+    assert_eq!(late, [const { Err(ReplicaError::DeadlineExceeded) }; 2]);
+    assert_eq!(cluster.lessor(2).renew_many(&[], LONG).await, []);
+}
+
+/// What has come by now of grants and revokes.
+fn told(events: &mut LeaseEvents) -> Vec<(LeaseId, Option<RevokeReason>)> {
+    let mut told = Vec::new();
+    while let Some(Some(event)) = events.next().now_or_never() {
+        match event {
+            LeaseEvent::Granted { id, .. } => told.push((id, None)),
+            LeaseEvent::Revoked { id, reason, .. } => told.push((id, Some(reason))),
+            _ => {}
+        }
+    }
+    told
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_member_tells_what_happens_and_why() {
+    let cluster = Cluster::new().await;
+    let mut events: Vec<_> = (1..=3)
+        .map(|member| cluster.lessor(member).events(100))
+        .collect();
+    for number in 1..=2 {
+        let granted = cluster.lessor(2).grant(id(number), 5, LONG).await;
+        granted.expect("free");
+    }
+    cluster.lessor(3).revoke(id(1), LONG).await.expect("there");
+    let is_empty = |member| cluster.lessor(member).stats().lessor.leases == 0;
+    until(|| (1..=3).all(is_empty)).await;
+    let expected = [
+        (id(1), None),
+        (id(2), None),
+        (id(1), Some(RevokeReason::User)),
+        (id(2), Some(RevokeReason::Expired)),
+    ];
+    for events in &mut events {
+        assert_eq!(told(events), expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_counts_what_it_does() {
+    let cluster = Cluster::new().await;
+    cluster.lessor(2).grant(id(1), 5, LONG).await.expect("free");
+    cluster.lessor(2).renew(id(1), LONG).await.expect("there");
+    let [primary, other] = [1, 2].map(|member| cluster.lessor(member).stats());
+    assert_eq!((primary.term, primary.leader), (1, Some(1)));
+    assert_eq!((other.term, other.leader), (1, Some(1)));
+    assert!(primary.epoch.is_some() && other.epoch.is_none());
+    assert_eq!((primary.confirmations, other.confirmations), (1, 0));
+    assert_eq!((other.proposals, other.proposals_in_flight), (1, 0));
+    until(|| cluster.lessor(1).stats().lessor.leases == 0).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let primary = cluster.lessor(1).stats();
+    assert_eq!(primary.expired_in_flight, 0);
+    assert!(primary.expiry_lag > Duration::ZERO && primary.expiry_lag < Duration::from_secs(1));
+    assert_eq!(primary.applied, cluster.log.len() as u64);
+}
