@@ -1,5 +1,33 @@
 //! A lessor that is replicated by a consensus engine: openraft by default, any other by a small trait.
 //!
+//! ```no_run
+//! # #[cfg(not(all(feature = "grpc", feature = "openraft")))]
+//! # fn main() {}
+//! # #[cfg(all(feature = "grpc", feature = "openraft"))]
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use lease_raft::{Member, MemberOptions};
+//! use std::time::Duration;
+//!
+//! let timeout = Duration::from_secs(10);
+//! // A cluster of one, in a directory. `Member::join` makes it one of three.
+//! let options = MemberOptions::new("/var/lib/leases", "blue", 1, "10.0.0.1:7351");
+//! let member = Member::start(options).await?;
+//!
+//! let granted = member.lessor().grant_new(60, timeout).await?; // durable, on a majority
+//! member.lessor().renew(granted.id, timeout).await?; // 60 more seconds, whoever leads
+//! member.stop().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # A member
+//!
+//! With the features `grpc` and `openraft`, both on by default, a `Member` is all of it on tokio: one file in a
+//! directory, openraft, and gRPC to the others. One starts, others join it; each is started again in the same
+//! way. Any member may be asked for leases, and for changes of the members: it goes to the leader by itself.
+//! Whoever builds on something else than tokio and gRPC puts the parts together himself:
+//!
 //! # The replica
 //!
 //! A [`Replica`] is a member: a lessor, and what a host with a log does around it. It applies committed
@@ -15,9 +43,8 @@
 //!
 //! # openraft
 //!
-//! With the feature `openraft`, on by default, `OpenraftEngine` is the engine and `RedbStore` the store: one
-//! file for each member. A complete program is in the documentation of `OpenraftEngine`. With the feature
-//! `grpc`, on by default too, the module of this name has the `Peers`.
+//! With the feature `openraft`, `OpenraftEngine` is the engine and `RedbStore` the store: one file for each
+//! member. With the feature `grpc`, the module of this name has the `Peers`.
 //!
 //! # An unknown outcome
 //!
@@ -34,6 +61,8 @@ mod error;
 pub mod grpc;
 mod lessor;
 mod machine;
+#[cfg(all(feature = "grpc", feature = "openraft"))]
+mod member;
 mod peers;
 #[cfg(feature = "openraft")]
 mod raft;
@@ -51,9 +80,13 @@ pub use engine::{Engine, Leadership, MemberId, ProposeError, Unconfirmed};
 pub use error::ReplicaError;
 pub use lessor::{Consistency, Granted, ReplicatedLessor};
 pub use machine::{Decided, Leases, NoMachine, StateMachine};
+#[cfg(all(feature = "grpc", feature = "openraft"))]
+pub use member::{JoinAs, Member, MemberOptions, MemberStatus, StartError};
 pub use peers::{PeerAnswer, PeerError, Peers};
 #[cfg(feature = "openraft")]
-pub use raft::{EngineError, Members, MembershipError, OpenraftEngine, OpenraftOptions};
+pub use raft::{
+    EngineError, EngineStatus, Members, MembershipError, OpenraftEngine, OpenraftOptions, Role,
+};
 #[cfg(feature = "openraft")]
 pub use redb_store::RedbStore;
 pub use replica::{
@@ -63,3 +96,7 @@ pub use runtime::Runtime;
 pub use store::{Fill, Store, View, VisitRow};
 #[cfg(feature = "openraft")]
 pub use tokio_runtime::TokioRuntime;
+
+#[cfg(all(doctest, feature = "grpc", feature = "openraft"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

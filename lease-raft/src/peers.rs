@@ -7,7 +7,7 @@ use crate::MemberId;
 /// What another member has answered.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct PeerAnswer {
-    /// The status, as in HTTP.
+    /// The status, as in HTTP. 421 says that who was reached is of another cluster, or another member.
     pub status: u16,
     /// The body.
     pub body: Vec<u8>,

@@ -445,6 +445,61 @@ pub struct ChunkResponse {
     #[prost(message, optional, tag = "2")]
     pub vote: ::core::option::Option<RaftVote>,
 }
+/// Asks a member to change who belongs to the cluster, which only the leader does.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MembersRequest {
+    /// What is to change.
+    #[prost(oneof = "members_request::Change", tags = "1, 2, 3")]
+    pub change: ::core::option::Option<members_request::Change>,
+}
+/// Nested message and enum types in `MembersRequest`.
+pub mod members_request {
+    /// What is to change.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Change {
+        /// Somebody belongs to it from now on.
+        #[prost(message, tag = "1")]
+        Admit(super::Admission),
+        /// This member no longer does.
+        #[prost(uint64, tag = "2")]
+        Remove(u64),
+        /// This member leads from now on.
+        #[prost(uint64, tag = "3")]
+        Lead(u64),
+    }
+}
+/// A member that is to belong to the cluster.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Admission {
+    /// Its name.
+    #[prost(uint64, tag = "1")]
+    pub member: u64,
+    /// Where the others find it.
+    #[prost(string, tag = "2")]
+    pub address: ::prost::alloc::string::String,
+    /// Whether it decides, or only gets the log.
+    #[prost(bool, tag = "3")]
+    pub decides: bool,
+    /// Whether it has been of no cluster yet, as far as its files say.
+    #[prost(bool, tag = "4")]
+    pub is_new: bool,
+}
+/// Answers a `MembersRequest`.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MembersResponse {
+    /// What came of it.
+    #[prost(enumeration = "MembersOutcome", tag = "1")]
+    pub outcome: i32,
+    /// The leader, as far as the member knows; 0 if it knows of none.
+    #[prost(uint64, tag = "2")]
+    pub leader: u64,
+    /// Where the leader is.
+    #[prost(string, tag = "3")]
+    pub address: ::prost::alloc::string::String,
+    /// Why it is refused, or not done yet.
+    #[prost(string, tag = "4")]
+    pub reason: ::prost::alloc::string::String,
+}
 /// What became of a proposal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -552,6 +607,43 @@ impl TransferOutcome {
             "ACCEPTED" => Some(Self::Accepted),
             "VOTE_CHANGED" => Some(Self::VoteChanged),
             "LOG_NOT_FLUSHED" => Some(Self::LogNotFlushed),
+            _ => None,
+        }
+    }
+}
+/// What came of a change of the members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum MembersOutcome {
+    /// It is on its way, or cannot be made yet: it may be asked for again.
+    MembersPending = 0,
+    /// It is so.
+    MembersChanged = 1,
+    /// The member does not lead.
+    MembersNotLeader = 2,
+    /// It makes no sense.
+    MembersRefused = 3,
+}
+impl MembersOutcome {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::MembersPending => "MEMBERS_PENDING",
+            Self::MembersChanged => "MEMBERS_CHANGED",
+            Self::MembersNotLeader => "MEMBERS_NOT_LEADER",
+            Self::MembersRefused => "MEMBERS_REFUSED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "MEMBERS_PENDING" => Some(Self::MembersPending),
+            "MEMBERS_CHANGED" => Some(Self::MembersChanged),
+            "MEMBERS_NOT_LEADER" => Some(Self::MembersNotLeader),
+            "MEMBERS_REFUSED" => Some(Self::MembersRefused),
             _ => None,
         }
     }

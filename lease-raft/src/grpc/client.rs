@@ -33,6 +33,9 @@ struct Link {
     not_before: Instant,
 }
 
+/// The status of HTTP for a request that has come to the wrong one.
+const MISDIRECTED: u16 = 421;
+
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -138,6 +141,14 @@ impl Peers for GrpcPeers {
                 Ok(Ok(answer)) => {
                     note_success(&links, member);
                     Ok(answer)
+                }
+                // It answers, and is not whom the request is for.
+                Ok(Err(status)) if status.code() == Code::FailedPrecondition => {
+                    note_success(&links, member);
+                    Ok(PeerAnswer {
+                        status: MISDIRECTED,
+                        body: status.message().into(),
+                    })
                 }
                 Ok(Err(status)) => {
                     if status.code() == Code::Unavailable {

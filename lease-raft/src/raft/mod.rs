@@ -11,6 +11,10 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "grpc")]
+pub(crate) use blocking::blocking;
 pub(crate) use snapshot::remove_left_over;
 
-pub use engine::{EngineError, Members, MembershipError, OpenraftEngine, OpenraftOptions};
+pub use engine::{
+    EngineError, EngineStatus, Members, MembershipError, OpenraftEngine, OpenraftOptions, Role,
+};

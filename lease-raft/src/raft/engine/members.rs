@@ -1,5 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
 use openraft::ChangeMembers;
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{ChangeMembershipError, ClientWriteError, InitializeError, RaftError};
@@ -7,7 +9,7 @@ use openraft::impls::BasicNode;
 
 use super::OpenraftEngine;
 use crate::MemberId;
-use crate::raft::config::{Raft, Types};
+use crate::raft::config::{Membership, Raft, Types, position};
 
 /// Who belongs to a cluster, as far as a member knows.
 ///
@@ -49,6 +51,12 @@ pub enum MembershipError {
     /// The change makes no sense.
     #[error("{0}")]
     Refused(String),
+    /// The deadline came first. The change may still be made.
+    #[error("the members have not changed before the deadline: {reason}")]
+    DeadlineExceeded {
+        /// What stood in the way last.
+        reason: String,
+    },
     /// The change may be in the log, or come there, or be half done.
     #[error("it is not known whether the members have changed")]
     Unknown,
@@ -98,15 +106,28 @@ impl OpenraftEngine {
     pub fn members(&self) -> Members {
         let metrics = self.raft().metrics();
         let metrics = metrics.borrow_watched();
-        let membership = metrics.membership_config.membership();
-        Members {
-            voters: membership.voter_ids().collect(),
-            learners: membership.learner_ids().collect(),
-            addresses: membership
-                .nodes()
-                .map(|(member, node)| (*member, node.addr.clone()))
-                .collect(),
-        }
+        as_members(metrics.membership_config.membership())
+    }
+
+    /// Who belongs to the cluster, now and after each change. Changes may be left out, but not the last one.
+    /// It ends when the engine does.
+    #[must_use]
+    pub fn members_changes(&self) -> BoxStream<'static, Members> {
+        let metrics = self.raft().metrics();
+        let begun = (metrics, None);
+        let changes = stream::unfold(begun, |(mut metrics, known)| async move {
+            loop {
+                let members = {
+                    let metrics = metrics.borrow_and_update();
+                    as_members(metrics.membership_config.membership())
+                };
+                if known.as_ref() != Some(&members) {
+                    return Some((members.clone(), (metrics, Some(members))));
+                }
+                metrics.changed().await.ok()?;
+            }
+        });
+        changes.boxed()
     }
 
     /// Adds a member that gets the log and does not decide. It must be running, and have been of no
@@ -211,11 +232,14 @@ impl OpenraftEngine {
         if leader != Some(self.member()) {
             return Err(MembershipError::NotLeader { leader });
         }
-        let behind = self.lag(member).unwrap_or(last.unwrap_or_default());
-        if behind > MAX_LAG {
-            return Err(MembershipError::Lagging { behind });
+        match self.lag(member) {
+            Some(behind) if behind <= MAX_LAG => Ok(()),
+            Some(behind) => Err(MembershipError::Lagging { behind }),
+            // Nobody has heard of it: the cluster might wait for it for ever.
+            None => Err(MembershipError::Lagging {
+                behind: last.map_or(0, position),
+            }),
         }
-        Ok(())
     }
 
     async fn change(
@@ -225,6 +249,17 @@ impl OpenraftEngine {
         let raft: &Raft = self.raft();
         let changed = raft.change_membership(change, false).await;
         changed.map(drop).map_err(membership_error)
+    }
+}
+
+fn as_members(membership: &Membership) -> Members {
+    Members {
+        voters: membership.voter_ids().collect(),
+        learners: membership.learner_ids().collect(),
+        addresses: membership
+            .nodes()
+            .map(|(member, node)| (*member, node.addr.clone()))
+            .collect(),
     }
 }
 

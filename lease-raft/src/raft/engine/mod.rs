@@ -2,6 +2,7 @@ mod confirm;
 mod leadership;
 mod members;
 mod options;
+mod status;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use openraft::errors::{ClientWriteError, RaftError};
 
 pub use members::{Members, MembershipError};
 pub use options::OpenraftOptions;
+pub use status::{EngineStatus, Role};
 
 use self::confirm::Waiting;
 use super::blocking::blocking;
@@ -190,6 +192,7 @@ impl OpenraftEngine {
             append_timeout: timeout,
             install_timeout: INSTALL_TIMEOUT,
             transfers: Arc::default(),
+            acknowledged: Arc::default(),
         };
         let (log, machine) = (log.map_err(stopped)?, machine.map_err(stopped)?);
         let raft = Raft::new(identity.member, config, network, log, machine)

@@ -17,11 +17,12 @@ use openraft::raft::{
 };
 use openraft::{OptionalSend, RaftNetworkFactory, RaftNetworkV2};
 
+use super::acknowledged::Acknowledged;
 use super::messages::{self, Append, Appended, RpcError};
 use super::{APPEND, Identity, PRE_VOTE, SNAPSHOT, TRANSFER, VOTE};
 use crate::raft::blocking::blocking;
 use crate::raft::codec::{self, CodecError};
-use crate::raft::config::{Snapshot, Types, Vote};
+use crate::raft::config::{LogId, Snapshot, Types, Vote};
 use crate::raft::snapshot::{SnapshotData, Spool};
 use crate::{Peers, Runtime};
 
@@ -38,6 +39,7 @@ pub(crate) struct Network {
     /// How long the last chunk of a snapshot may take: it is installed meanwhile.
     pub(crate) install_timeout: Duration,
     pub(crate) transfers: Arc<AtomicU64>,
+    pub(crate) acknowledged: Arc<Acknowledged>,
 }
 
 impl RaftNetworkFactory<Types> for Network {
@@ -87,6 +89,17 @@ impl Client {
         let member = self.target;
         tracing::warn!(member, path, %error, "another member answers nonsense");
         network_error(format!("{path}: {error}"))
+    }
+
+    /// Another member does not have what it has acknowledged.
+    fn forgetful(&self, id: &LogId) -> RpcError {
+        let member = self.target;
+        tracing::error!(
+            member,
+            entry = %id,
+            "a member has lost what it has acknowledged: it has to be removed, and to come back under another id"
+        );
+        network_error(format!("it has lost entry {id}"))
     }
 
     async fn ask_vote(
@@ -168,7 +181,13 @@ impl RaftNetworkV2<Types> for Client {
         let range = (request.prev_log_id, last.or(request.prev_log_id));
         let body = messages::append(self.header(), &request).encode_to_vec();
         let answer = self.ask(APPEND, body, timeout).await?;
-        messages::read_appended(range, answer).map_err(|error| self.nonsense(APPEND, &error))
+        let appended = messages::read_appended(range, answer)
+            .map_err(|error| self.nonsense(APPEND, &error))?;
+        let acknowledged = &self.network.acknowledged;
+        match acknowledged.note(self.target, &request.vote, range, &appended) {
+            Ok(()) => Ok(appended),
+            Err(forgotten) => Err(self.forgetful(&forgotten)),
+        }
     }
 
     async fn vote(
@@ -195,9 +214,16 @@ impl RaftNetworkV2<Types> for Client {
         option: RPCOption,
     ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
         let chunk = option.snapshot_chunk_size().unwrap_or(DEFAULT_CHUNK).max(1);
+        let last = snapshot.meta.last_log_id;
         let sending = pin!(self.send(vote, snapshot, chunk, option.soft_ttl()));
         match select(sending, pin!(cancel)).await {
-            Either::Left((sent, _)) => sent,
+            Either::Left((sent, _)) => {
+                if sent.as_ref().is_ok_and(|sent| sent.vote == vote) {
+                    let acknowledged = &self.network.acknowledged;
+                    acknowledged.reach(self.target, &vote, last);
+                }
+                sent
+            }
             Either::Right((closed, _)) => Err(StreamingError::Closed(closed)),
         }
     }

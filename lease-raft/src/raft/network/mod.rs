@@ -1,5 +1,6 @@
 //! What members ask each other, over [`Peers`](crate::Peers) alone.
 
+mod acknowledged;
 mod answer;
 mod client;
 mod incoming;

@@ -1,0 +1,38 @@
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+
+use futures::future::BoxFuture;
+
+use super::Core;
+use super::change::MEMBERS_PATH;
+use crate::grpc::Answers;
+use crate::{MemberId, OpenraftEngine, PeerAnswer};
+
+/// Brings what other members ask to whoever answers it.
+pub(super) struct Dispatch(pub(super) Arc<Core>);
+
+impl Answers for Dispatch {
+    fn answer(
+        &self,
+        from: MemberId,
+        path: String,
+        body: Vec<u8>,
+    ) -> BoxFuture<'static, PeerAnswer> {
+        let core = Arc::clone(&self.0);
+        Box::pin(async move {
+            match &*path {
+                MEMBERS_PATH => core.answer_change(&body).await,
+                path if OpenraftEngine::is_for_engine(path) && !core.is_open.load(SeqCst) => {
+                    PeerAnswer {
+                        status: 503,
+                        body: b"the member has not been admitted yet".to_vec(),
+                    }
+                }
+                path if OpenraftEngine::is_for_engine(path) => {
+                    core.engine.answer(from, path, &body).await
+                }
+                path => core.replica.answer(path, &body).await,
+            }
+        })
+    }
+}

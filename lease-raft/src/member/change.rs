@@ -1,0 +1,293 @@
+//! Changes of the members, which any member may ask for and the leader makes.
+
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
+
+use lease_pb::Message;
+use lease_pb::leaseraftpb::members_request::Change as Wire;
+use lease_pb::leaseraftpb::{Admission, MembersOutcome, MembersRequest, MembersResponse};
+use tokio::time;
+
+use super::Core;
+use crate::{MemberId, MembershipError, PeerAnswer};
+
+pub(super) const MEMBERS_PATH: &str = "/raft/members";
+
+/// The pause before another member is asked, or the same one again.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// What is to change.
+#[derive(Clone, Debug)]
+pub(super) enum Change {
+    Admit(Admission),
+    Remove(MemberId),
+    Lead(MemberId),
+}
+
+/// What has come of an attempt.
+enum Attempt {
+    Changed,
+    Refused(String),
+    /// Another one may know more, or the same one later.
+    NotLeader(Option<MemberId>),
+    Pending(String),
+}
+
+impl Change {
+    pub(super) fn admit(member: MemberId, address: &str, decides: bool, is_new: bool) -> Self {
+        Self::Admit(Admission {
+            member,
+            address: address.to_owned(),
+            decides,
+            is_new,
+        })
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let change = match self {
+            Self::Admit(admission) => Wire::Admit(admission.clone()),
+            Self::Remove(member) => Wire::Remove(*member),
+            Self::Lead(member) => Wire::Lead(*member),
+        };
+        let change = Some(change);
+        MembersRequest { change }.encode_to_vec()
+    }
+
+    fn decode(body: &[u8]) -> Option<Self> {
+        Some(match MembersRequest::decode(body).ok()?.change? {
+            Wire::Admit(admission) => Self::Admit(admission),
+            Wire::Remove(member) => Self::Remove(member),
+            Wire::Lead(member) => Self::Lead(member),
+        })
+    }
+}
+
+impl Core {
+    /// Whether this member belongs to the cluster already, as what it wants to be.
+    pub(super) fn belongs(&self, decides: bool) -> bool {
+        let (members, own) = (self.engine.members(), self.engine.member());
+        members.voters.contains(&own) || !decides && members.learners.contains(&own)
+    }
+
+    /// Has itself admitted.
+    pub(super) async fn seek_admission(
+        &self,
+        decides: bool,
+        known: &[MemberId],
+        timeout: Duration,
+    ) -> Result<(), MembershipError> {
+        let change = || {
+            let is_new = !self.is_open.load(SeqCst);
+            Change::admit(self.engine.member(), &self.address, decides, is_new)
+        };
+        self.change(change, known, timeout).await
+    }
+
+    /// Has the leader make a change, whoever that is: this member, one that it knows of, or one that those
+    /// know of.
+    pub(super) async fn change(
+        &self,
+        change: impl Fn() -> Change,
+        known: &[MemberId],
+        timeout: Duration,
+    ) -> Result<(), MembershipError> {
+        let mut reason = "nobody leads".to_owned();
+        let pursues = async {
+            let mut hint = None;
+            for turn in 0.. {
+                let member = hint.take().or_else(|| self.candidate(known, turn));
+                let attempt = match member {
+                    Some(member) => self.attempt(member, &change()).await,
+                    None => Attempt::Pending("nobody leads".to_owned()),
+                };
+                match attempt {
+                    Attempt::Changed => break,
+                    Attempt::Refused(text) => return Err(MembershipError::Refused(text)),
+                    Attempt::NotLeader(leader) => {
+                        hint = leader.filter(|other| member != Some(*other));
+                    }
+                    Attempt::Pending(text) => reason = text,
+                }
+                if let Some(failure) = self.failure.get() {
+                    return Err(MembershipError::Stopped(failure.clone()));
+                }
+                time::sleep(PAUSE).await;
+            }
+            Ok(())
+        };
+        let pursued = time::timeout(timeout, pursues).await;
+        pursued.unwrap_or(Err(MembershipError::DeadlineExceeded { reason }))
+    }
+
+    /// Whom to ask: the leader, as far as it is known, and the known ones, in turns.
+    fn candidate(&self, known: &[MemberId], turn: usize) -> Option<MemberId> {
+        let leader = self.replica.lessor().leader();
+        let all: Vec<_> = leader.into_iter().chain(known.iter().copied()).collect();
+        all.get(turn % all.len().max(1)).copied()
+    }
+
+    async fn attempt(&self, member: MemberId, change: &Change) -> Attempt {
+        if member == self.engine.member() {
+            return self.change_here(change).await;
+        }
+        let timeout = self.ask_timeout;
+        let asked = crate::Peers::ask(&*self.peers, member, MEMBERS_PATH, change.encode(), timeout);
+        let answer = match asked.await {
+            Ok(answer) => answer,
+            Err(error) => return Attempt::Pending(error.to_string()),
+        };
+        let text = || String::from_utf8_lossy(&answer.body).into_owned();
+        match answer.status {
+            200 => {}
+            // It is of another cluster, or another member.
+            421 => {
+                return Attempt::Refused(format!(
+                    "who is at the address of {member} says: {}",
+                    text()
+                ));
+            }
+            status => return Attempt::Pending(format!("member {member}: {status}: {}", text())),
+        }
+        match MembersResponse::decode(&answer.body[..]) {
+            Ok(response) => {
+                let attempt = self.read_response(member, response);
+                // The leader has looked whether it knows the name.
+                if matches!(change, Change::Admit(admission) if admission.is_new)
+                    && matches!(attempt, Attempt::Changed | Attempt::Pending(_))
+                {
+                    self.is_open.store(true, SeqCst);
+                }
+                attempt
+            }
+            Err(error) => Attempt::Pending(format!("member {member} answers nonsense: {error}")),
+        }
+    }
+
+    fn read_response(&self, member: MemberId, response: MembersResponse) -> Attempt {
+        let outcome = response.outcome();
+        let MembersResponse {
+            leader,
+            address,
+            reason,
+            ..
+        } = response;
+        match outcome {
+            MembersOutcome::MembersChanged => Attempt::Changed,
+            MembersOutcome::MembersRefused => Attempt::Refused(reason),
+            MembersOutcome::MembersPending => {
+                Attempt::Pending(format!("member {member}: {reason}"))
+            }
+            MembersOutcome::MembersNotLeader if leader == 0 => Attempt::NotLeader(None),
+            MembersOutcome::MembersNotLeader => {
+                self.peers.set_address(leader, address);
+                Attempt::NotLeader(Some(leader))
+            }
+        }
+    }
+
+    /// Answers another member that wants something changed.
+    pub(super) async fn answer_change(&self, body: &[u8]) -> PeerAnswer {
+        let Some(change) = Change::decode(body) else {
+            return PeerAnswer {
+                status: 400,
+                body: b"this is no change of the members".to_vec(),
+            };
+        };
+        let mut response = MembersResponse::default();
+        let outcome = match self.change_here(&change).await {
+            Attempt::Changed => MembersOutcome::MembersChanged,
+            Attempt::Refused(reason) => {
+                response.reason = reason;
+                MembersOutcome::MembersRefused
+            }
+            Attempt::Pending(reason) => {
+                response.reason = reason;
+                MembersOutcome::MembersPending
+            }
+            Attempt::NotLeader(leader) => {
+                let addresses = self.engine.members().addresses;
+                let known = leader.and_then(|leader| Some((leader, addresses.get(&leader)?)));
+                if let Some((leader, address)) = known {
+                    response.leader = leader;
+                    response.address.clone_from(address);
+                }
+                MembersOutcome::MembersNotLeader
+            }
+        };
+        response.set_outcome(outcome);
+        PeerAnswer {
+            status: 200,
+            body: response.encode_to_vec(),
+        }
+    }
+
+    /// Makes a step towards a change, if this member leads.
+    async fn change_here(&self, change: &Change) -> Attempt {
+        let leader = self.replica.lessor().leader();
+        if leader != Some(self.engine.member()) {
+            return Attempt::NotLeader(leader);
+        }
+        let step = async {
+            match change {
+                Change::Admit(admission) => self.admit(admission).await,
+                Change::Remove(member) => self.remove(*member).await,
+                Change::Lead(member) => self.hand_over(*member).await,
+            }
+        };
+        // Without a quorum it would wait for ever, and whoever asks waits no longer than `ask_timeout`.
+        let stepped = time::timeout(self.ask_timeout / 2, step).await;
+        let late = || Attempt::Pending("it is on its way through the log".to_owned());
+        stepped.map_or_else(|_| late(), |attempt| attempt.unwrap_or_else(as_attempt))
+    }
+
+    async fn admit(&self, admission: &Admission) -> Result<Attempt, MembershipError> {
+        let (member, members) = (admission.member, self.engine.members());
+        let decides = members.voters.contains(&member);
+        if admission.is_new && (decides || self.engine.lag(member).is_some()) {
+            return Ok(Attempt::Refused(format!(
+                "member {member} belongs to the cluster, and who asks has an empty disk: a member that has \
+                 lost what it has acknowledged is removed, and a new one gets another id"
+            )));
+        }
+        if decides {
+            return Ok(Attempt::Changed);
+        }
+        if !members.learners.contains(&member) {
+            self.peers.set_address(member, &admission.address);
+            self.engine.add_learner(member, &admission.address).await?;
+            // It may be brought entries when it has the answer.
+            return Ok(match admission.decides {
+                true => Attempt::Pending("it is a learner, and gets the log".to_owned()),
+                false => Attempt::Changed,
+            });
+        }
+        if !admission.decides {
+            return Ok(Attempt::Changed);
+        }
+        self.engine.promote(member).await?;
+        Ok(Attempt::Changed)
+    }
+
+    async fn remove(&self, member: MemberId) -> Result<Attempt, MembershipError> {
+        if self.engine.members().addresses.contains_key(&member) {
+            self.engine.remove(member).await?;
+        }
+        Ok(Attempt::Changed)
+    }
+
+    async fn hand_over(&self, to: MemberId) -> Result<Attempt, MembershipError> {
+        if to == self.engine.member() {
+            return Ok(Attempt::Changed);
+        }
+        self.engine.transfer_leadership(to).await?;
+        Ok(Attempt::Pending(format!("member {to} is asked to lead")))
+    }
+}
+
+fn as_attempt(error: MembershipError) -> Attempt {
+    match error {
+        MembershipError::NotLeader { leader } => Attempt::NotLeader(leader),
+        MembershipError::Refused(text) => Attempt::Refused(text),
+        error => Attempt::Pending(error.to_string()),
+    }
+}

@@ -1,0 +1,134 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::channel::oneshot;
+use futures::future::{Either, select};
+use futures::{FutureExt, StreamExt};
+use lease_core::LeaseError;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio::time;
+
+use super::answers::Dispatch;
+use super::{Core, MemberOptions};
+use crate::grpc::serve;
+use crate::raft::blocking;
+use crate::{RedbStore, TokioRuntime};
+
+/// A member from its start to its end.
+pub(super) struct Running {
+    pub(super) core: Arc<Core>,
+    pub(super) store: Arc<RedbStore>,
+    /// How many have the store, but for the engine.
+    pub(super) owners: usize,
+}
+
+impl Running {
+    /// Runs the member until it is stopped or cannot go on, and then stops what belongs to it, in order.
+    ///
+    /// # Errors
+    ///
+    /// If its state could not be written in the end.
+    pub(super) async fn run(
+        self,
+        listener: TcpListener,
+        options: &MemberOptions,
+        stop: oneshot::Receiver<()>,
+    ) -> Result<(), LeaseError> {
+        let (closes, closed) = oneshot::channel::<()>();
+        let server = self.serve(listener, options, closed);
+        let follower = tokio::spawn(follow_members(Arc::clone(&self.core)));
+        let engine = Arc::new(self.core.engine.clone());
+        let runs = Box::pin(self.core.replica.run(engine));
+        if let Either::Left(((), _)) = select(runs, stop).await {
+            self.note_failure();
+        }
+        self.core.engine.shutdown().await;
+        follower.abort();
+        drop(closes);
+        end(server).await;
+        let replica = self.core.replica.clone();
+        let stopped = blocking(&TokioRuntime, move || replica.stop()).await;
+        self.free_file().await;
+        stopped.unwrap_or(Err(LeaseError::Stopped))
+    }
+
+    fn serve(
+        &self,
+        listener: TcpListener,
+        options: &MemberOptions,
+        closed: oneshot::Receiver<()>,
+    ) -> JoinHandle<()> {
+        let answers = Arc::new(Dispatch(Arc::clone(&self.core)));
+        let (cluster, tls) = (options.cluster.clone(), options.tls.clone());
+        let serves = serve(
+            listener,
+            cluster,
+            options.member,
+            tls,
+            answers,
+            closed.map(drop),
+        );
+        let member = options.member;
+        tokio::spawn(async move {
+            if let Err(error) = serves.await {
+                tracing::error!(member, %error, "the member is not reached any more");
+            }
+        })
+    }
+
+    /// It has stopped by itself.
+    fn note_failure(&self) {
+        let core = &self.core;
+        let failure = core.replica.failure().or_else(|| core.engine.failure());
+        let failure = failure.unwrap_or_else(|| "its engine has stopped".to_owned());
+        tracing::error!(
+            member = core.engine.member(),
+            reason = failure,
+            "the member has stopped: it cannot go on"
+        );
+        // It is noted once.
+        let _ = core.failure.set(failure);
+    }
+
+    /// Waits until the engine has let go of the file.
+    async fn free_file(&self) {
+        for _ in 0..FREE_TRIES {
+            if Arc::strong_count(&self.store) <= self.owners {
+                return;
+            }
+            time::sleep(FREE_PAUSE).await;
+        }
+        tracing::warn!("the engine still has the file of the member open");
+    }
+}
+
+/// The others are where the members of the cluster are.
+async fn follow_members(core: Arc<Core>) {
+    let mut changes = core.engine.members_changes();
+    let mut known = crate::Members::default();
+    while let Some(members) = changes.next().await {
+        for (member, address) in &members.addresses {
+            core.peers.set_address(*member, address);
+        }
+        for gone in known.addresses.keys() {
+            if !members.addresses.contains_key(gone) {
+                core.peers.forget(*gone);
+            }
+        }
+        known = members;
+    }
+}
+
+/// Waits for what is under way, but not for long: others have their own deadlines.
+async fn end(mut server: JoinHandle<()>) {
+    if time::timeout(SERVER_TIMEOUT, &mut server).await.is_err() {
+        server.abort();
+        // It was told to end.
+        let _ = server.await;
+    }
+}
+
+const SERVER_TIMEOUT: Duration = Duration::from_millis(200);
+const FREE_TRIES: u32 = 500;
+const FREE_PAUSE: Duration = Duration::from_millis(10);

@@ -1,0 +1,168 @@
+//! Members that must not start, or cannot go on.
+
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
+
+use lease_core::{Backend, BackendError};
+use lease_raft::{
+    Decided, Leases, Member, MemberOptions, MembershipError, StartError, StateMachine,
+};
+use tokio::time::Instant;
+
+use crate::cluster::{Cluster, PATIENCE, id};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_of_another_cluster_is_refused_at_once() {
+    let mut cluster = Cluster::of(1).await;
+    let (first, second) = (cluster.address(1), cluster.address(2));
+    let stranger = || MemberOptions::new(cluster.folder(2), "green", 2, second.clone());
+    let begun = Instant::now();
+    let refused = Member::join(stranger(), &[(1, &first)], PATIENCE).await;
+    let error = refused.expect_err("it is of another cluster").to_string();
+    assert!(
+        error.contains(r#"a member of the cluster "blue""#),
+        "{error}"
+    );
+    let wrong = Member::join(stranger(), &[(7, &first)], PATIENCE).await;
+    assert!(wrong.is_err());
+    assert!(begun.elapsed() < Duration::from_secs(5));
+
+    // Its file says whose it is, from now on.
+    let options = cluster.options(2);
+    let refused = Member::join(options, &[(1, &first)], PATIENCE).await;
+    let error = refused.expect_err("the file is of another cluster");
+    assert!(
+        matches!(error, StartError::Store(BackendError::Foreign(_))),
+        "{error:?}"
+    );
+    assert!(
+        error.to_string().contains(r#"of cluster "green""#),
+        "{error}"
+    );
+    cluster.stop_all().await;
+    let options = MemberOptions::new(cluster.folder(1), "blue", 2, second.clone());
+    let refused = Member::start(options).await;
+    let error = refused
+        .expect_err("the file is of another member")
+        .to_string();
+    assert!(error.contains("member 1"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_lost_its_disk_does_not_come_back_under_its_name() {
+    let mut cluster = Cluster::of(3).await;
+    cluster.stop(3).await;
+    fs::remove_dir_all(cluster.folder(3)).expect("its files");
+    let options = cluster.options(3);
+    let first = cluster.address(1);
+    let refused = Member::join(options, &[(1, &first)], PATIENCE).await;
+    let error = refused.expect_err("it has forgotten what it has acknowledged");
+    assert!(error.to_string().contains("lost"), "{error}");
+
+    cluster
+        .member(2)
+        .remove(3, PATIENCE)
+        .await
+        .expect("two are left");
+    cluster.join(4).await;
+    cluster.stop(1).await;
+    let granted = cluster.lessor(4).grant(id(1), 60, PATIENCE).await;
+    granted.expect("two of three are there");
+    cluster.stop_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_is_there_and_the_port_is_taken() {
+    let mut cluster = Cluster::of(1).await;
+    let options = cluster.options(2);
+    let late = Member::join(options, &[(9, "127.0.0.1:1")], Duration::from_secs(1)).await;
+    let error = late.expect_err("nobody is there");
+    assert!(
+        matches!(
+            &error,
+            StartError::Membership(MembershipError::DeadlineExceeded { .. })
+        ),
+        "{error:?}"
+    );
+    assert!(error.to_string().contains("member 9"), "{error}");
+    let taken = cluster.address(1);
+    let options = cluster.options(2).listen(taken);
+    let refused = Member::start(options).await;
+    assert!(
+        matches!(refused, Err(StartError::Listen { .. })),
+        "{refused:?}"
+    );
+    // It may try again.
+    cluster.join(2).await;
+    cluster.stop_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_file_is_said_and_left_as_it_is() {
+    let mut cluster = Cluster::of(1).await;
+    for number in 1..=50 {
+        let granted = cluster.lessor(1).grant(id(number), 600, PATIENCE).await;
+        granted.expect("free");
+    }
+    cluster.stop(1).await;
+    let path = cluster.folder(1).join("member.redb");
+    let whole = fs::read(&path).expect("a file");
+
+    let mut altered = whole.clone();
+    altered[..4096].fill(0x5a);
+    let cut = whole[..whole.len() / 3].to_vec();
+    for damaged in [altered, cut, b"no database".to_vec()] {
+        fs::write(&path, &damaged).expect("a file");
+        let options = cluster.options(1);
+        let error = Member::start(options).await.expect_err("it is damaged");
+        assert!(matches!(error, StartError::Store(_)), "{error:?}");
+        assert_eq!(fs::read(&path).expect("a file"), damaged, "{error}");
+    }
+    fs::write(&path, &whole).expect("a file");
+    cluster.start(1).await;
+    assert_eq!(cluster.leases(1).await.len(), 50);
+    cluster.stop_all().await;
+}
+
+/// Reads its rows at the start, and never again.
+#[derive(Default)]
+struct Once(AtomicUsize);
+
+impl StateMachine for Once {
+    fn recover(&self, _: &dyn Backend) -> Result<(), BackendError> {
+        match self.0.fetch_add(1, SeqCst) {
+            0 => Ok(()),
+            _ => Err(BackendError::Damaged("a key is none".to_owned())),
+        }
+    }
+
+    fn decide(&self, _: u64, _: &[u8], _: &dyn Leases) -> Decided {
+        Decided::default()
+    }
+
+    fn apply(&self, _: u64, _: &[u8], _: &[u8]) {}
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_cannot_go_on_from_a_snapshot_stops_and_says_why() {
+    let mut cluster = Cluster::of(1).await;
+    for number in 1..=300 {
+        let granted = cluster.lessor(1).grant(id(number), 600, PATIENCE).await;
+        granted.expect("free");
+    }
+    let first = cluster.address(1);
+    let options = cluster.options(2).machine(Arc::new(Once::default()));
+    let begun = Instant::now();
+    let stopped = Member::join(options, &[(1, &first)], PATIENCE).await;
+    let error = stopped
+        .expect_err("it cannot read what it has stored")
+        .to_string();
+    assert!(error.contains("a key is none"), "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(20));
+    // With a machine that can, it goes on from what is stored.
+    cluster.join(2).await;
+    assert_eq!(cluster.leases(2).await.len(), 300);
+    cluster.stop_all().await;
+}
