@@ -268,6 +268,13 @@ impl ReplicatedLessor {
         self.replica.inner.leader()
     }
 
+    /// Whether this member leads, as far as it knows. It is the primary a little later, when it has applied its
+    /// first entry.
+    #[must_use]
+    pub fn is_leader(&self) -> bool {
+        self.leader() == Some(self.replica.member())
+    }
+
     /// Whether this member is the primary, as far as it knows: what it does as such is confirmed each
     /// time.
     #[must_use]

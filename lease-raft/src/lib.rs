@@ -80,6 +80,8 @@ pub use engine::{Engine, Leadership, MemberId, ProposeError, Unconfirmed};
 pub use error::ReplicaError;
 pub use lessor::{Consistency, Granted, ReplicatedLessor};
 pub use machine::{Decided, Leases, NoMachine, StateMachine};
+#[cfg(all(feature = "grpc", feature = "metrics", feature = "openraft"))]
+pub use member::MemberMetrics;
 #[cfg(all(feature = "grpc", feature = "openraft"))]
 pub use member::{JoinAs, Member, MemberOptions, MemberStatus, StartError};
 pub use peers::{PeerAnswer, PeerError, Peers};

@@ -2,6 +2,8 @@
 
 mod answers;
 mod change;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod options;
 mod run;
 mod status;
@@ -16,6 +18,8 @@ use futures::future::{BoxFuture, Shared};
 use lease_core::{BackendError, LeaseError};
 use tokio::net::TcpListener;
 
+#[cfg(feature = "metrics")]
+pub use metrics::MemberMetrics;
 pub use options::{JoinAs, MemberOptions};
 pub use status::MemberStatus;
 

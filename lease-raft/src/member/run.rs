@@ -38,6 +38,8 @@ impl Running {
         let (closes, closed) = oneshot::channel::<()>();
         let server = self.serve(listener, options, closed);
         let follower = tokio::spawn(follow_members(Arc::clone(&self.core)));
+        #[cfg(feature = "metrics")]
+        let recorder = tokio::spawn(record(Arc::clone(&self.core)));
         let engine = Arc::new(self.core.engine.clone());
         let runs = Box::pin(self.core.replica.run(engine));
         if let Either::Left(((), _)) = select(runs, stop).await {
@@ -45,6 +47,8 @@ impl Running {
         }
         self.core.engine.shutdown().await;
         follower.abort();
+        #[cfg(feature = "metrics")]
+        recorder.abort();
         drop(closes);
         end(server).await;
         let replica = self.core.replica.clone();
@@ -117,6 +121,16 @@ async fn follow_members(core: Arc<Core>) {
             }
         }
         known = members;
+    }
+}
+
+/// Tells each second how the member is.
+#[cfg(feature = "metrics")]
+async fn record(core: Arc<Core>) {
+    let metrics = super::MemberMetrics::new(core.engine.member());
+    loop {
+        metrics.record(&core.status());
+        time::sleep(Duration::from_secs(1)).await;
     }
 }
 

@@ -102,6 +102,7 @@ async fn a_member_counts_what_it_does() {
     assert_eq!((primary.term, primary.leader), (1, Some(1)));
     assert_eq!((other.term, other.leader), (1, Some(1)));
     assert!(primary.epoch.is_some() && other.epoch.is_none());
+    assert!(cluster.lessor(1).is_leader() && !cluster.lessor(2).is_leader());
     assert_eq!((primary.confirmations, other.confirmations), (1, 0));
     assert_eq!((other.proposals, other.proposals_in_flight), (1, 0));
     until(|| cluster.lessor(1).stats().lessor.leases == 0).await;
