@@ -4,11 +4,20 @@
 /// host, those with `world:` in its surroundings, those with `alone:` in the host of a lessor that
 /// stands alone.
 pub const MARKS: &[&str] = &[
+    "alone: a client keeps its lease alive",
+    "alone: a disk is full",
     "alone: a lease is revoked by the lessor",
+    "alone: a lessor is demoted and promoted",
+    "alone: a lessor reads its store again",
     "alone: a lessor starts again",
     "alone: a renewal waits for its reset, if it needs one",
+    "alone: a row is written with a command",
+    "alone: a wait ends with its lease",
     "alone: leases are listed page by page",
     "alone: many leases are renewed at once",
+    "alone: the power goes in the middle of an operation",
+    "alone: the lessor draws an id",
+    "alone: very many items are attached at once",
     "core: a batch that failed is kept",
     "core: a checkpoint is stale",
     "core: a demotion comes too late",

@@ -158,6 +158,14 @@ pub enum Action {
         /// The lease that it is attached to.
         lease: Option<i64>,
     },
+    /// A client attaches very many items to a lease in one command, or detaches them if they are its
+    /// already; only where a lessor stands alone.
+    PutMany {
+        /// The id.
+        lease: i64,
+        /// How many.
+        count: u16,
+    },
     /// A client asks how long a lease has.
     TimeToLive {
         /// The id.
@@ -193,6 +201,7 @@ impl Action {
             | Self::Hold { lease, .. }
             | Self::Renew { lease }
             | Self::Revoke { lease }
+            | Self::PutMany { lease, .. }
             | Self::TimeToLive { lease } => *lease = far(*lease),
             Self::Put { lease, .. } => *lease = lease.map(far),
             _ => {}
@@ -301,6 +310,7 @@ impl Action {
             | Self::Hold { lease, .. }
             | Self::Renew { lease }
             | Self::Revoke { lease }
+            | Self::PutMany { lease, .. }
             | Self::TimeToLive { lease } => Some(*lease),
             Self::Put { lease, .. } => *lease,
             _ => None,

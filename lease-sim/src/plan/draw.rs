@@ -139,6 +139,18 @@ fn leave_alone(rng: &mut ChaCha8Rng, parameters: &mut Parameters, actions: &mut 
     parameters.min_ttl.truncate(1);
     let is_its = |action: &Action| matches!(action.node(), None | Some(0)) && !action.is_of_link();
     actions.retain(|timed| is_its(&timed.action));
+    if rng.random_bool(0.3) {
+        for timed in actions {
+            if let Action::Put {
+                lease: Some(lease), ..
+            } = timed.action
+                && rng.random_bool(0.3)
+            {
+                let count = one_of(rng, &[1, 40, 300]);
+                timed.action = Action::PutMany { lease, count };
+            }
+        }
+    }
 }
 
 /// The longest TTL that there is, in seconds.

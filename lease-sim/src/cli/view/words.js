@@ -83,6 +83,7 @@ const REQUESTS = {
   renew: (it) => `renew ${it.lease}`,
   revoke: (it) => `revoke ${it.lease}`,
   put: (it) => `put k${it.key}${it.lease === null ? "" : `→${it.lease}`}`,
+  put_many: (it) => `put ${it.count} keys→${it.lease}`,
   time_to_live: (it) => `ttl? ${it.lease}`,
 };
 
@@ -126,6 +127,8 @@ const ACTION_SENTENCES = {
     it.lease === null
       ? `client puts key ${it.key} without a lease`
       : `client puts key ${it.key} with lease ${it.lease}`,
+  put_many: (it) =>
+    `client puts ${it.count} keys with lease ${it.lease}, or takes them off again`,
   time_to_live: (it) => `client asks how long lease ${it.lease} has`,
 };
 

@@ -1,0 +1,342 @@
+use std::collections::BTreeSet;
+
+use lease_core::{LeaseError, LeaseId, LeaseItem, Lessor, Table, TicketOutcome, WriteBatch, probe};
+
+use super::{Held, Holder, Host};
+use crate::world::clock::Round;
+
+/// What clients ask.
+impl Host {
+    /// A client asks for a lease, sometimes with an id that the lessor draws. Returns its id, if there is
+    /// one now.
+    pub(super) fn grant(&mut self, lease: i64, ttl: i64) -> Option<i64> {
+        let is_full = self.alone.max_leases > 0 && self.held.len() >= self.alone.max_leases;
+        let is_drawn = self.steps.is_multiple_of(4);
+        let want = if ttl > lease_core::MAX_LEASE_TTL {
+            Some(LeaseError::LeaseTtlTooLarge)
+        } else if !is_drawn && self.held.contains_key(&lease) {
+            Some(LeaseError::LeaseExists)
+        } else {
+            is_full.then_some(LeaseError::TooManyLeases)
+        };
+        let granted = if is_drawn {
+            self.lessor.grant_new(ttl)
+        } else {
+            self.lessor.grant(id_of(lease), ttl)
+        };
+        if !self.expect("a grant", &granted, want) {
+            return None;
+        }
+        let lease = granted.map_or(lease, |granted| granted.id().get());
+        let ttl_ms = ttl.max(self.parameters.min_ttl[0]).unsigned_abs() * 1000;
+        self.grants += 1;
+        let held = Held {
+            grant: self.grants,
+            ttl_ms,
+            until: self.until(ttl_ms),
+            items: BTreeSet::new(),
+        };
+        if self.held.insert(lease, held).is_some() {
+            self.object(format!("lease {lease} is drawn and is there"));
+        }
+        if is_drawn {
+            probe::mark("alone: the lessor draws an id");
+        }
+        Some(lease)
+    }
+
+    /// A client that keeps its lease alive, and then goes away without a word.
+    pub(super) fn hold(&mut self, lease: i64, ttl: i64, every_ms: u64, times: u32) {
+        if let Some(lease) = self.grant(lease, ttl) {
+            let next_ms = self.now_ms() + every_ms;
+            self.holders.push(Holder {
+                lease,
+                every_ms,
+                next_ms,
+                left: times,
+            });
+        }
+    }
+
+    /// The clients renew whose time has come.
+    pub(super) fn renew_held(&mut self) {
+        let now_ms = self.now_ms();
+        let mut due = Vec::new();
+        for holder in &mut self.holders {
+            if holder.next_ms <= now_ms {
+                holder.next_ms = now_ms + holder.every_ms;
+                holder.left -= 1;
+                due.push(holder.lease);
+            }
+        }
+        self.holders.retain(|holder| holder.left > 0);
+        for lease in due {
+            probe::mark("alone: a client keeps its lease alive");
+            self.renew(lease);
+        }
+    }
+
+    /// One by one or many at once.
+    pub(super) fn renew(&mut self, lease: i64) {
+        let now = self.clock.own_time(Round::Down);
+        let id = id_of(lease);
+        let is_alive = |held: &Held| held.until.from_ms > now.to_ms;
+        match self.held.get(&lease) {
+            Some(held) if !is_alive(held) => return,
+            None => {
+                let renewed = self.lessor.try_renew(id);
+                self.expect(
+                    "a renewal of no lease",
+                    &renewed,
+                    Some(LeaseError::LeaseNotFound),
+                );
+                return;
+            }
+            Some(_) => {}
+        }
+        if self.steps.is_multiple_of(2) {
+            probe::mark("alone: many leases are renewed at once");
+            let alive = self.held.iter().filter(|(_, held)| is_alive(held));
+            let ids: Vec<_> = alive
+                .filter_map(|(lease, _)| LeaseId::new(*lease))
+                .collect();
+            for (id, answer) in ids.iter().zip(self.lessor.renew_many(&ids)) {
+                if let Ok(lease_core::Renewal::Renewed(_)) = answer {
+                    self.renewed(id.get());
+                } else if !matches!(answer, Ok(lease_core::Renewal::Reset(_))) {
+                    self.object(format!("a renewal of lease {id} was answered {answer:?}"));
+                }
+            }
+        } else {
+            probe::mark("alone: a renewal waits for its reset, if it needs one");
+            let renewed = self.lessor.renew(id);
+            if self.expect("a renewal", &renewed, None) {
+                self.renewed(lease);
+            }
+        }
+    }
+
+    fn renewed(&mut self, lease: i64) {
+        let now = self.clock.own_time(Round::Up);
+        let lag_ms = self.parameters.clock_lag_ms;
+        if let Some(held) = self.held.get_mut(&lease) {
+            held.until = held.until.max(now.plus(held.ttl_ms + lag_ms));
+        }
+    }
+
+    /// Whether a command of this lease is to be refused, and why.
+    fn refusal(&self, lease: i64) -> Option<LeaseError> {
+        let is_there = self.held.contains_key(&lease);
+        (!is_there).then_some(LeaseError::LeaseNotFound)
+    }
+
+    /// Alone, as one of many, or with a write of the host's.
+    pub(super) fn revoke(&mut self, lease: i64) {
+        let (id, want) = (id_of(lease), self.refusal(lease));
+        let revoked = match self.steps % 3 {
+            0 => {
+                let answers = self.lessor.revoke_many(&[id]);
+                answers.and_then(|answers| answers.into_iter().next().expect("one for each"))
+            }
+            1 if want.is_none() => {
+                let writes = self.number();
+                let revoked = self.lessor.revoke_with(id, writes);
+                self.wrote(&revoked);
+                revoked
+            }
+            _ => self.lessor.revoke(id),
+        };
+        if self.expect("a revoke", &revoked, want) {
+            self.held.remove(&lease);
+        }
+    }
+
+    /// A row of the host's that is written with a command, and counts these.
+    fn number(&self) -> WriteBatch {
+        let mut writes = WriteBatch::default();
+        let next = self.written.unwrap_or(0) + 1;
+        writes.put(rows(), NUMBER, next.to_be_bytes());
+        writes
+    }
+
+    fn wrote(&mut self, done: &Result<(), LeaseError>) {
+        probe::mark("alone: a row is written with a command");
+        // Of a commit that has failed nobody knows.
+        self.written = done.is_ok().then(|| self.written.unwrap_or(0) + 1);
+    }
+
+    /// The row is as old as the command that it was written with.
+    pub(super) fn look_at_number(&mut self) {
+        let Some(written) = self.written.filter(|written| *written > 0) else {
+            return;
+        };
+        let found = self.backend.get(&rows(), NUMBER);
+        if !matches!(&found, Ok(Some(bytes)) if **bytes == written.to_be_bytes()) {
+            self.object(format!("of {written} writes the last one is {found:?}"));
+        }
+    }
+
+    /// A client attaches an item, moves it or detaches it.
+    pub(super) fn put(&mut self, key: u8, lease: Option<i64>) {
+        let item = LeaseItem::new([key]);
+        let owner = self.owner_of(&item);
+        if let Some(lease) = lease.or(owner) {
+            self.attach_or_detach(lease, &[item], owner == Some(lease));
+        }
+    }
+
+    /// A client attaches very many items of different lengths in one command, or detaches them.
+    pub(super) fn put_many(&mut self, lease: i64, count: u16) {
+        probe::mark("alone: very many items are attached at once");
+        let items: Vec<_> = (0..count).map(one_of_many).collect();
+        let owner = items.first().and_then(|item| self.owner_of(item));
+        self.attach_or_detach(lease, &items, owner == Some(lease));
+        self.look_at_items();
+    }
+
+    fn owner_of(&self, item: &LeaseItem) -> Option<i64> {
+        let mut held = self.held.iter();
+        let owner = held.find(|(_, held)| held.items.contains(item));
+        owner.map(|(lease, _)| *lease)
+    }
+
+    fn attach_or_detach(&mut self, lease: i64, items: &[LeaseItem], is_detach: bool) {
+        let (id, want) = (id_of(lease), self.refusal(lease));
+        let is_cut = probe::is_planted("alone-many-items-cut");
+        let given = &items[..items
+            .len()
+            .min(if is_cut { MOST_ITEMS } else { usize::MAX })];
+        let is_written = self.steps.is_multiple_of(2) && want.is_none();
+        let writes = self.number();
+        let done = match (is_detach, is_written) {
+            (true, true) => self.lessor.detach_with(id, given, writes),
+            (true, false) => self.lessor.detach(id, given),
+            (false, true) => self.lessor.attach_with(id, given, writes),
+            (false, false) => self.lessor.attach(id, given),
+        };
+        if is_written {
+            self.wrote(&done);
+        }
+        if self.expect("an attach or a detach", &done, want) {
+            for (of, held) in &mut self.held {
+                if *of == lease || !is_detach {
+                    held.items.retain(|item| !items.contains(item));
+                }
+            }
+            if !is_detach && let Some(held) = self.held.get_mut(&lease) {
+                held.items.extend(items.iter().cloned());
+            }
+        }
+    }
+
+    /// Each item is with its lease, and with no other one.
+    pub(super) fn look_at_items(&mut self) {
+        let mut wrong = None;
+        for (lease, held) in &self.held {
+            let id = id_of(*lease);
+            let found = self.lessor.lookup(id);
+            let found: BTreeSet<_> = found
+                .iter()
+                .flat_map(|it| it.keys().iter().cloned())
+                .collect();
+            let stray = |item: &&LeaseItem| self.lessor.get_lease(item.as_bytes()) != Some(id);
+            if found != held.items {
+                let (has, must) = (found.len(), held.items.len());
+                wrong = Some(format!(
+                    "lease {lease} has {has} items, and must have {must}"
+                ));
+            } else if let Some(item) = found.iter().find(stray) {
+                wrong = Some(format!("item {item} is not found to be of lease {lease}"));
+            }
+        }
+        if let Some(wrong) = wrong {
+            self.object(wrong);
+        }
+    }
+
+    /// A client asks for the time to live of a lease, and waits for its end.
+    pub(super) fn ask(&mut self, lease: i64) {
+        let held = self.held.get(&lease);
+        let told = self.lessor.time_to_live(id_of(lease));
+        let is_right = match (held, told) {
+            (Some(held), Some(told)) => {
+                let left_ms = told.remaining().map(|left| left.as_millis() as u64);
+                told.ttl().as_secs() * 1000 == held.ttl_ms && self.may_have(held, left_ms)
+            }
+            (None, None) => true,
+            _ => false,
+        };
+        if let (Some(held), Some(wait)) = (held, self.lessor.wait(id_of(lease))) {
+            self.waits.push((held.grant, lease, wait));
+        }
+        if !is_right {
+            self.object(format!("the time to live of lease {lease} is {told:?}"));
+        }
+        self.list();
+        self.look_at_items();
+    }
+
+    /// A wait ends with its lease, and not before.
+    pub(super) fn look_at_waits(&mut self) {
+        let mut wrong = None;
+        let held = &self.held;
+        self.waits.retain(|(grant, lease, wait)| {
+            let is_there = held.get(lease).is_some_and(|held| held.grant == *grant);
+            let outcome = wait.try_outcome();
+            let expected = (!is_there).then_some(TicketOutcome::Revoked);
+            if outcome != expected {
+                wrong = Some(format!("a wait for lease {lease} has {outcome:?}"));
+            }
+            if !is_there {
+                probe::mark("alone: a wait ends with its lease");
+            }
+            is_there
+        });
+        if let Some(wrong) = wrong {
+            self.object(wrong);
+        }
+    }
+
+    /// Walks all leases page by page: each once.
+    fn list(&mut self) {
+        probe::mark("alone: leases are listed page by page");
+        let limit = 1 + self.steps as usize % 3;
+        let mut seen = BTreeSet::new();
+        let mut after = None;
+        loop {
+            let page = self.lessor.page(after, limit);
+            let Some(last) = page.last() else { break };
+            after = Some(last.id());
+            for lease in &page {
+                let is_new = seen.insert(lease.id().get());
+                if !is_new || page.len() > limit {
+                    return self.object(format!("a page of {limit} has {page:?}"));
+                }
+            }
+        }
+        let is_there = |lease: &i64| self.held.contains_key(lease);
+        if seen.len() != self.held.len() || !seen.iter().all(is_there) {
+            self.object(format!("the pages have the leases {seen:?}"));
+        }
+    }
+}
+
+fn id_of(lease: i64) -> LeaseId {
+    LeaseId::new(lease).expect("the plan is sound")
+}
+
+fn rows() -> Table {
+    Table::new("rows")
+}
+
+const NUMBER: &[u8] = b"number";
+
+/// How many items are attached at once where a bug leaves the others out.
+const MOST_ITEMS: usize = 255;
+
+/// Items of all lengths up to a few hundred bytes.
+fn one_of_many(number: u16) -> LeaseItem {
+    let mut bytes = number.to_be_bytes().to_vec();
+    bytes.resize(2 + usize::from(number % 7) * usize::from(number % 41), b'x');
+    LeaseItem::new(bytes)
+}

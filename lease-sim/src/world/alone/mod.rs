@@ -1,0 +1,345 @@
+//! A second kind of world: one lessor that stands alone, with a disk and clients and no log. It makes
+//! commands of its own, revokes what has expired, checkpoints by itself, and stores its items.
+
+mod clients;
+mod faults;
+mod watch;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use lease_backend::MemoryBackend;
+use lease_backend::testing::SimDisk;
+use lease_core::{Backend, BackendLessor, LeaseError, LeaseItem, Lessor, Wait, probe};
+use madsim::time::{TimeHandle, sleep};
+
+use self::faults::{Exit, start};
+use self::watch::{Gone, Watch};
+use super::clock::{Round, SimClock};
+use crate::Options;
+use crate::event::{Event, OwnTime};
+use crate::plan::{Action, Alone, Parameters, Plan};
+use crate::recorder::{Recorder, Report};
+
+/// What must be there, as the obvious program has it.
+#[derive(Clone, Debug)]
+struct Held {
+    // Which grant it is.
+    grant: u64,
+    ttl_ms: u64,
+    until: OwnTime,
+    items: BTreeSet<LeaseItem>,
+}
+
+/// A client that keeps a lease alive.
+struct Holder {
+    lease: i64,
+    every_ms: u64,
+    next_ms: u64,
+    // How many renewals.
+    left: u32,
+}
+
+struct Host {
+    parameters: Parameters,
+    alone: Alone,
+    time: TimeHandle,
+    clock: SimClock,
+    disk: SimDisk,
+    memory: Arc<MemoryBackend>,
+    backend: Arc<dyn Backend>,
+    lessor: BackendLessor,
+    watch: Arc<Watch>,
+    holders: Vec<Holder>,
+    // Each with the grant that it is for, and the lease.
+    waits: Vec<(u64, i64, Wait)>,
+    grants: u64,
+    // The number in the host's row, if it is known.
+    written: Option<u64>,
+    held: BTreeMap<i64, Held>,
+    recorder: Recorder,
+    // Until when something is wrong with the disk, or expiry is suspended.
+    disturbed_until_ms: u64,
+    suspended_until_ms: Option<u64>,
+    // By the lessor's own clock.
+    suspended_at_ms: u64,
+    full_until_ms: Option<u64>,
+    // The operation of the disk that fails.
+    fails_at: Option<u64>,
+    steps: u64,
+}
+
+/// How late a lease may be revoked.
+const LATE_MS: u64 = 50;
+
+/// What a fault of the disk may hold up.
+const DISTURBED_MS: u64 = 10_000;
+
+/// How often the clients look while nothing else happens.
+const LOOK_MS: u64 = 500;
+
+/// Runs a plan to its end.
+pub(super) async fn run(plan: Plan, alone: Alone, options: Options) -> Report {
+    let mut host = Host::new(&plan, alone, options);
+    let mut actions = plan.actions.iter().peekable();
+    let bound_ms =
+        plan.parameters.faulty_ms + 2 * 1000 * plan.parameters.longest_ttl.unsigned_abs();
+    let end_ms = bound_ms + 60_000;
+    while !host.recorder.has_objected() && host.now_ms() < end_ms {
+        let now_ms = host.now_ms();
+        while let Some(timed) = actions.next_if(|timed| timed.at_ms <= now_ms) {
+            host.act(timed.action);
+        }
+        if now_ms >= plan.parameters.faulty_ms {
+            host.heal(&plan);
+            if host.held.is_empty() {
+                break;
+            }
+        }
+        host.step().await;
+        let is_ahead = |at_ms: &u64| *at_ms > now_ms;
+        let heal_ms = Some(plan.parameters.faulty_ms).filter(is_ahead);
+        let next_ms = actions.peek().map(|timed| timed.at_ms).or(heal_ms);
+        host.sleep(next_ms.unwrap_or(u64::MAX)).await;
+    }
+    host.end(plan.seed)
+}
+
+impl Host {
+    fn new(plan: &Plan, alone: Alone, options: Options) -> Self {
+        let parameters = plan.parameters.clone();
+        let clock = SimClock::new(0, &parameters);
+        let disk = SimDisk::new(plan.noise);
+        let memory = Arc::new(MemoryBackend::new());
+        let watch = Arc::new(Watch::default());
+        let started = start(&parameters, alone, &clock, &disk, &memory, &watch, false);
+        let (backend, lessor) = started.expect("a new disk is sound");
+        let mut host = Self {
+            recorder: Recorder::new(&parameters, options.trace),
+            backend,
+            lessor,
+            watch,
+            holders: Vec::new(),
+            waits: Vec::new(),
+            grants: 0,
+            written: Some(0),
+            parameters,
+            alone,
+            time: TimeHandle::current(),
+            clock,
+            disk,
+            memory,
+            held: BTreeMap::new(),
+            disturbed_until_ms: 0,
+            suspended_until_ms: None,
+            suspended_at_ms: 0,
+            full_until_ms: None,
+            fails_at: None,
+            steps: 0,
+        };
+        host.promote();
+        host
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.time.elapsed().as_millis() as u64
+    }
+
+    fn object(&mut self, message: impl Into<String>) {
+        let (at_ms, message) = (self.now_ms(), message.into());
+        self.recorder.hear(at_ms, Event::Wrong { message });
+    }
+
+    /// Objects to an answer that is not the one that is wanted, unless the disk has failed. Returns
+    /// whether all went well.
+    fn expect<T: std::fmt::Debug>(
+        &mut self,
+        what: &str,
+        got: &Result<T, LeaseError>,
+        want: Option<LeaseError>,
+    ) -> bool {
+        let is_disturbed = self.now_ms() < self.disturbed_until_ms;
+        match (got, want) {
+            (Ok(_), None) => return true,
+            (Err(LeaseError::Backend(_)), _) if is_disturbed => {}
+            (Err(got), Some(want)) if *got == want => {}
+            (got, want) => {
+                self.object(format!("{what} was answered {got:?}, and not {want:?}"));
+            }
+        }
+        false
+    }
+
+    fn until(&self, left_ms: u64) -> OwnTime {
+        let lag_ms = self.parameters.clock_lag_ms;
+        self.clock.own_time(Round::Up).plus(left_ms + lag_ms)
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Grant { lease, ttl } => _ = self.grant(lease, ttl),
+            Action::Hold {
+                lease,
+                ttl,
+                every_ms,
+                times,
+            } => self.hold(lease, ttl, every_ms, times),
+            Action::Renew { lease } => self.renew(lease),
+            Action::Revoke { lease } => self.revoke(lease),
+            Action::Put { key, lease } => self.put(key, lease),
+            Action::PutMany { lease, count } => self.put_many(lease, count),
+            Action::TimeToLive { lease } => self.ask(lease),
+            Action::Elect { .. } | Action::Transfer { .. } => self.step_down(),
+            Action::Snapshot { .. } => self.recover(),
+            Action::ClockBack { by_ms, .. } => {
+                self.clock.set_back(Duration::from_millis(by_ms));
+                self.disturb(by_ms);
+            }
+            Action::Suspend { for_ms, .. } => self.suspend(for_ms),
+            // Memory that outlives its lessor is not lost with the power.
+            Action::Crash { .. } if !self.alone.in_memory => self.restart(Exit::PowerLost),
+            Action::Stop { .. } | Action::Crash { .. } => {
+                self.lessor.stop();
+                self.restart(Exit::InOrder);
+            }
+            _ if self.alone.in_memory => {}
+            Action::DiskError {
+                after_operations, ..
+            } => self.fail_disk(after_operations),
+            Action::PowerCut {
+                after_operations, ..
+            } => self.cut_power(after_operations),
+            Action::DiskFull { for_ms, .. } => self.fill_disk(for_ms),
+            _ => {}
+        }
+    }
+
+    async fn step(&mut self) {
+        self.steps += 1;
+        if self
+            .suspended_until_ms
+            .is_some_and(|until_ms| until_ms <= self.now_ms())
+        {
+            self.suspended_until_ms = None;
+            self.lessor.resume_expiry();
+        }
+        self.look_at_disk();
+        self.renew_held();
+        self.lessor.tick();
+        self.lessor.check_invariants();
+        let told = self.hear();
+        self.compare(&told);
+        self.look_at_waits();
+    }
+
+    /// What the observer was told is so: of what is gone it has all items. Returns what has gone.
+    fn hear(&mut self) -> BTreeSet<i64> {
+        let mut told = BTreeSet::new();
+        for Gone { lease, items } in self.watch.take() {
+            told.insert(lease);
+            let held = self.held.get(&lease);
+            if held.is_none_or(|held| held.items != items) {
+                let (count, must) = (items.len(), held.map(|held| held.items.len()));
+                self.object(format!(
+                    "lease {lease} has expired with {count} items of {must:?}"
+                ));
+            }
+            let mut items = items.iter();
+            if let Some(item) = items.find(|item| self.lessor.get_lease(item.as_bytes()).is_some())
+            {
+                self.object(format!("item {item} outlives its lease {lease}"));
+            }
+        }
+        told
+    }
+
+    /// The lessor shows what must be there, with exactly the time that it has, and what is over is gone.
+    fn compare(&mut self, told: &BTreeSet<i64>) {
+        let now = self.clock.own_time(Round::Down);
+        let leases = self.lessor.leases();
+        let found: BTreeMap<_, _> = leases
+            .iter()
+            .map(|lease| (lease.id().get(), lease))
+            .collect();
+        let mut wrong = None;
+        let suspended_at_ms = self.suspended_until_ms.map(|_| self.suspended_at_ms);
+        self.held.retain(|lease, held| {
+            let is_there = found.contains_key(lease);
+            if !is_there && !told.contains(lease) {
+                wrong = Some(format!(
+                    "lease {lease} is gone, and the observer was not told"
+                ));
+            }
+            if !is_there && suspended_at_ms.is_some_and(|at_ms| at_ms < held.until.from_ms) {
+                wrong = Some(format!("lease {lease} expires while nothing may expire"));
+            }
+            if !is_there && held.until.from_ms > now.to_ms {
+                wrong = Some(format!(
+                    "lease {lease} is gone at {} ms of {:?}",
+                    now.to_ms, held.until
+                ));
+            }
+            if !is_there {
+                probe::mark("alone: a lease is revoked by the lessor");
+            }
+            is_there
+        });
+        for (lease, found) in &found {
+            let Some(held) = self.held.get(lease) else {
+                wrong = Some(format!("lease {lease} is there and must not be"));
+                continue;
+            };
+            let left_ms = found.remaining().map(|left| left.as_millis() as u64);
+            let is_right = found.ttl().as_secs() * 1000 == held.ttl_ms;
+            if !is_right || !self.may_have(held, left_ms) {
+                wrong = Some(format!("lease {lease} has {left_ms:?} ms of {held:?}"));
+            }
+            let late_ms = now.from_ms.saturating_sub(held.until.to_ms);
+            let is_throttled = self.parameters.revoke_rate_per_sec > 0;
+            let is_calm =
+                self.now_ms() >= self.disturbed_until_ms && self.suspended_until_ms.is_none();
+            if is_calm && !is_throttled && late_ms > LATE_MS + LOOK_MS {
+                wrong = Some(format!(
+                    "lease {lease} is over since {late_ms} ms and not revoked"
+                ));
+            }
+        }
+        if let Some(wrong) = wrong {
+            self.object(wrong);
+        }
+    }
+
+    /// Whether a lease may have so much time left.
+    fn may_have(&self, held: &Held, left_ms: Option<u64>) -> bool {
+        let now = self.clock.own_time(Round::Down);
+        let least_ms = held.until.from_ms.saturating_sub(now.to_ms);
+        let most_ms = held.until.to_ms.saturating_sub(now.from_ms);
+        left_ms.is_some_and(|left_ms| (least_ms..=most_ms).contains(&left_ms))
+    }
+
+    /// Sleeps until something is due, or the plan goes on.
+    async fn sleep(&mut self, until_ms: u64) {
+        let now_ms = self.now_ms();
+        let renewals = self.holders.iter().map(|holder| holder.next_ms);
+        let until_ms = renewals.chain(self.full_until_ms).fold(until_ms, u64::min);
+        let mut span = Duration::from_millis(until_ms.saturating_sub(now_ms).min(LOOK_MS));
+        if let Some(due) = self.lessor.next_wakeup() {
+            span = span.min(self.clock.time_until(due));
+        }
+        sleep(span.max(Duration::from_millis(1))).await;
+    }
+
+    fn end(mut self, seed: u64) -> Report {
+        if !self.recorder.has_objected() && !self.held.is_empty() {
+            let left: Vec<_> = self.held.keys().copied().collect();
+            self.object(format!("at the end leases {left:?} are still there"));
+        }
+        self.lessor.stop();
+        let virtual_ms = self.now_ms();
+        let mut report = self.recorder.close(seed, virtual_ms);
+        let marks = probe::take_marks().into_iter();
+        report.sometimes = marks.map(|(mark, n)| (mark.to_owned(), n)).collect();
+        report
+    }
+}
