@@ -127,6 +127,23 @@ impl Invocation {
         Ok(String::from_utf8(output.stdout)?)
     }
 
+    /// Runs it in the folder `dir`; whether it succeeds, and what it writes to standard output.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be started.
+    pub(crate) fn attempt(&self, dir: &Path) -> Result<(bool, String)> {
+        let output = Command::new(self.executable())
+            .args(&self.args)
+            .envs(self.envs.iter().map(|(name, value)| (name, value)))
+            .current_dir(dir)
+            .stderr(Stdio::null())
+            .output()
+            .with_context(|| format!("cannot start {}", self.program))?;
+        let said = String::from_utf8(output.stdout)?;
+        Ok((output.status.success(), said))
+    }
+
     /// Runs it in the folder `dir` and waits for its end.
     ///
     /// # Errors

@@ -3,7 +3,10 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
+use clap::Parser;
+
 use crate::invocation::Invocation;
+use crate::mutants::{self, coverage};
 use crate::workspace::Workspace;
 
 /// Run the simulation; every argument goes to its binary.
@@ -21,6 +24,14 @@ pub(crate) struct Args {
 ///
 /// If cargo cannot be started.
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
+    // These two build a copy of the tree before anything runs.
+    match args.args.first().map(String::as_str) {
+        Some("mutants") => return mutants::run(workspace, &mutants::Args::parse_from(&args.args)),
+        Some("coverage") if args.args.iter().any(|it| it == "--code") => {
+            return coverage::run(workspace, &coverage::Args::parse_from(&args.args));
+        }
+        _ => {}
+    }
     // Paths among the arguments are the caller's.
     let here = std::env::current_dir()?;
     let status = invocation(&workspace.root, &args.args).status(&here)?;

@@ -105,7 +105,12 @@ fn run_plans(args: &Args) -> Result<ExitCode> {
     Ok(status(is_well && runs > 0))
 }
 
-fn read_all(folder: &Path) -> Result<Vec<(String, Kept)>> {
+/// The plans of a folder, with the names of their files, in the order of these.
+///
+/// # Errors
+///
+/// If a file is of no use.
+pub(super) fn read_all(folder: &Path) -> Result<Vec<(String, Kept)>> {
     let cannot = || format!("cannot read {}", folder.display());
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder).with_context(cannot)? {

@@ -96,6 +96,11 @@ impl Job {
         }
     }
 
+    /// Whether the plan is drawn from the seed.
+    pub(super) const fn is_drawn(&self) -> bool {
+        matches!(self.source, Source::Drawn { .. })
+    }
+
     pub(super) fn plan(&self) -> Plan {
         match &self.source {
             Source::Drawn { seed, profile } => Plan::draw(*seed, *profile),

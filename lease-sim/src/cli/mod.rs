@@ -21,6 +21,7 @@ mod shrink;
 mod subject;
 mod timeline;
 mod totals;
+mod trial;
 mod view;
 mod worker;
 
@@ -60,6 +61,8 @@ enum Verb {
     Canary(canary::Args),
     Coverage(coverage::Args),
     Corpus(corpus::Args),
+    #[command(hide = true)]
+    Trial(trial::Args),
     #[command(hide = true)]
     Worker,
 }
@@ -102,6 +105,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         Some(Verb::Canary(args)) => canary::run(args),
         Some(Verb::Coverage(args)) => coverage::run(args),
         Some(Verb::Corpus(args)) => corpus::run(args),
+        Some(Verb::Trial(args)) => trial::run(args),
         Some(Verb::Worker) => worker::run(),
     }
 }
@@ -170,6 +174,7 @@ mod tests {
             "canary",
             "coverage",
             "corpus",
+            "trial --time 3 --jobs 1 --timeout 5",
             "corpus --add plan.json --why text",
         ] {
             let words = ["sim"].into_iter().chain(line.split(' '));

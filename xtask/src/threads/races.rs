@@ -5,6 +5,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::scenario::{Build, Outcome, Plan, Speed};
 use super::target_dir;
+use crate::copied::copy_tree;
 use crate::invocation::Invocation;
 use crate::workspace::Workspace;
 
@@ -25,7 +26,7 @@ struct Race {
 pub(super) fn run(workspace: &Workspace, only: Option<&str>, seed: u32) -> Result<bool> {
     let target = target_dir(workspace).join("races");
     let tree = target.join("tree");
-    copy_tree(&workspace.root, &tree)?;
+    copy_tree(&workspace.root, &tree, &[], |_, text| text)?;
     let mut missed = 0;
     let mut races = all(workspace)?;
     races.retain(|race| only.is_none_or(|only| race.name.contains(only)));
@@ -58,7 +59,7 @@ pub(super) fn run(workspace: &Workspace, only: Option<&str>, seed: u32) -> Resul
 pub(super) fn check(workspace: &Workspace) -> Result<()> {
     let target = target_dir(workspace);
     let tree = target.join("races/tree");
-    copy_tree(&workspace.root, &tree)?;
+    copy_tree(&workspace.root, &tree, &[], |_, text| text)?;
     for race in all(workspace)? {
         apply(&tree, &race, &[])?;
         let built = check_line(&target).cfg("shuttle").output(&tree);
@@ -129,23 +130,4 @@ fn apply(tree: &Path, race: &Race, options: &[&str]) -> Result<()> {
     let git = Invocation::git(words.chain([&*path]));
     git.run(tree)
         .with_context(|| format!("{} does not fit the code any more", race.path.display()))
-}
-
-// The files that git knows, as they are: what is not changed keeps its time, so that it is not built
-// again. The copy is a repository of its own, or git would apply nothing under an ignored folder.
-fn copy_tree(root: &Path, tree: &Path) -> Result<()> {
-    fs::create_dir_all(tree)?;
-    Invocation::git(["init", "--quiet"]).run(tree)?;
-    let listed = Invocation::git(["ls-files", "--cached", "--others", "--exclude-standard"]);
-    for file in listed.output(root)?.lines() {
-        let (from, to) = (root.join(file), tree.join(file));
-        let Ok(text) = fs::read(&from) else {
-            continue;
-        };
-        if fs::read(&to).ok().as_ref() != Some(&text) {
-            fs::create_dir_all(to.parent().context("a file is in a folder")?)?;
-            fs::write(&to, text)?;
-        }
-    }
-    Ok(())
 }
