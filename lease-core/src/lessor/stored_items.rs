@@ -1,5 +1,6 @@
 use super::Shared;
 use super::job::Decided;
+use super::told::ITEMS_PER_LOCK;
 use crate::{
     Answer, Backend, BackendError, Command, Decision, LeaseError, LeaseId, LeaseItem, Recovery,
     Table, WriteBatch,
@@ -8,9 +9,6 @@ use crate::{
 /// The table in which the items of a lessor that [stores](super::ItemMode::Stored) them lie: the item is
 /// the key, and its lease's id the value, eight bytes, the highest first.
 const TABLE: &str = "lease_items";
-
-/// How many items are looked at before the lock is given to others.
-const ITEMS_PER_LOCK: usize = 256;
 
 impl Shared {
     /// Adds what a decided command does to the stored items, if they are stored.

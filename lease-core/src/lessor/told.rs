@@ -23,7 +23,7 @@ pub(super) struct Changes {
 }
 
 /// How many items are looked at before the lock is given to others.
-const ITEMS_PER_LOCK: usize = 256;
+pub(super) const ITEMS_PER_LOCK: usize = 256;
 
 impl Shared {
     /// What is to be told of the items of a job, for as long as its claim keeps them as they are.
