@@ -140,6 +140,9 @@ impl OpenraftOptions {
             election_timeout_min: millis(min),
             election_timeout_max: millis(max),
             enable_pre_vote: Some(true),
+            // A leader sends entries before they are on its own disk. If it came back as the leader of its
+            // old term, it could write others under their names.
+            enable_leader_restore: Some(false),
             // The time for one chunk of a snapshot; the last one gets more.
             install_snapshot_timeout: millis(CHUNK_TIMEOUT),
             snapshot_max_chunk_size: self.chunk_bytes.max(1),

@@ -2,8 +2,10 @@ use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures::{FutureExt, StreamExt};
+
 use super::network::{Cluster, PATIENCE, eventually, known};
-use crate::{Engine, ProposeError, Unconfirmed};
+use crate::{Engine, OpenraftEngine, ProposeError, Unconfirmed};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_member_alone_commits_confirms_and_comes_back() {
@@ -70,6 +72,27 @@ async fn all_members_come_back_from_their_files() {
     cluster.propose("100").await;
     let expected: Vec<_> = (0..=100).map(|n| n.to_string()).collect();
     assert_eq!(cluster.agreed().await, expected);
+}
+
+/// Its followers may have entries that were not on its own disk yet: it must not write others of the same term.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_comes_back_at_once_has_to_be_elected() {
+    let mut cluster = Cluster::of_three().await;
+    cluster.propose("before").await;
+    for _ in 0..3 {
+        let leader = cluster.leader().await;
+        let term = newest_term(&cluster.engine(leader));
+        cluster.stop(leader).await;
+        cluster.start(leader).await;
+        eventually("it knows a leader", || {
+            known(&cluster.engine(leader)).is_some()
+        })
+        .await;
+        let led = newest_term(&cluster.engine(leader));
+        assert!(led > term, "it leads in term {led} again");
+    }
+    cluster.propose("after").await;
+    assert_eq!(cluster.agreed().await, ["before", "after"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -162,4 +185,9 @@ async fn an_engine_that_is_dropped_stops_and_lets_go_of_its_store() {
     cluster.start(2).await;
     cluster.propose("after").await;
     assert_eq!(cluster.agreed().await, ["after"]);
+}
+
+fn newest_term(engine: &OpenraftEngine) -> u64 {
+    let now = engine.leadership().next().now_or_never();
+    now.flatten().expect("it is known at once").term
 }
