@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use lease_core::{Checkpoint, LeaseError, LeaseId, Lessor, Renewal, Ttl};
+use lease_core::{Checkpoint, Epoch, LeaseError, LeaseId, Lessor, Renewal, Ttl};
 use lease_http::ClientError;
 use lease_http::messages::{BatchAnswer, MAX_BATCH, Renew, RenewBatch};
 
@@ -73,13 +73,28 @@ impl Inner {
         self: &Arc<Self>,
         ids: &[LeaseId],
     ) -> Result<Vec<Result<Renewal, LeaseError>>, LeaseError> {
-        let epoch = self.lessor.primary_epoch().ok_or(LeaseError::NotPrimary)?;
-        let renewed = self.lessor.renew_many(ids);
-        self.confirm().await.map_err(|_| LeaseError::NotPrimary)?;
-        if self.lessor.primary_epoch() != Some(epoch) {
-            return Err(LeaseError::NotPrimary);
+        let epoch = self.primary_epoch()?;
+        let mut renewed = self.lessor.renew_many(ids);
+        loop {
+            self.confirm_as(epoch).await?;
+            let mut granted = Vec::new();
+            for (at, (id, answer)) in ids.iter().zip(&mut renewed).enumerate() {
+                match answer {
+                    Ok(Renewal::Renewed(_)) if !self.is_there(*id) => {
+                        *answer = Err(LeaseError::LeaseNotFound);
+                    }
+                    Err(LeaseError::LeaseNotFound) if self.is_there(*id) => granted.push(at),
+                    _ => {}
+                }
+            }
+            if granted.is_empty() {
+                return Ok(renewed);
+            }
+            let again: Vec<_> = granted.iter().map(|at| ids[*at]).collect();
+            for (at, answer) in granted.into_iter().zip(self.lessor.renew_many(&again)) {
+                renewed[at] = answer;
+            }
         }
-        Ok(renewed)
     }
 
     /// Renews a lease here, and answers when it is certain that this member leads.
@@ -90,26 +105,56 @@ impl Inner {
     /// [`LeaseError::LeaseNotFound`].
     pub(super) async fn renew_here(self: &Arc<Self>, id: LeaseId) -> Result<Ttl, LeaseError> {
         loop {
-            let epoch = self.lessor.primary_epoch().ok_or(LeaseError::NotPrimary)?;
-            match self.lessor.try_renew(id)? {
-                Renewal::Renewed(ttl) => {
-                    self.confirm().await.map_err(|_| LeaseError::NotPrimary)?;
-                    // Between the two another member may have led: then the time did not count.
-                    if self.lessor.primary_epoch() != Some(epoch) {
-                        return Err(LeaseError::NotPrimary);
-                    }
-                    return Ok(ttl);
+            let epoch = self.primary_epoch()?;
+            match self.lessor.try_renew(id) {
+                Ok(Renewal::Renewed(ttl)) => {
+                    self.confirm_as(epoch).await?;
+                    return match self.is_there(id) {
+                        true => Ok(ttl),
+                        false => Err(LeaseError::LeaseNotFound),
+                    };
                 }
-                Renewal::Reset(checkpoint) => self.reset(checkpoint).await?,
-                Renewal::Expiring => {
+                Ok(Renewal::Reset(checkpoint)) => self.reset(checkpoint).await?,
+                Ok(Renewal::Expiring) => {
                     if let Some(wait) = self.lessor.wait(id) {
                         wait.await;
                     }
                     // It is gone now, or this is no primary, which the next look finds.
                 }
-                _ => return Err(LeaseError::NotPrimary),
+                Ok(_) => return Err(LeaseError::NotPrimary),
+                Err(LeaseError::LeaseNotFound) => {
+                    self.confirm_as(epoch).await?;
+                    if !self.is_there(id) {
+                        return Err(LeaseError::LeaseNotFound);
+                    }
+                }
+                Err(error) => return Err(error),
             }
         }
+    }
+
+    fn primary_epoch(&self) -> Result<Epoch, LeaseError> {
+        self.lessor.primary_epoch().ok_or(LeaseError::NotPrimary)
+    }
+
+    /// Makes certain that this member is the primary of this epoch still, and has applied all that anybody was
+    /// told before: a grant or a revoke is acknowledged by the member that was asked for it, and this one may
+    /// apply it later. What was found before is looked at again then.
+    ///
+    /// # Errors
+    ///
+    /// [`LeaseError::NotPrimary`] if it is not, or that is not certain.
+    async fn confirm_as(self: &Arc<Self>, epoch: Epoch) -> Result<(), LeaseError> {
+        self.confirm().await.map_err(|_| LeaseError::NotPrimary)?;
+        // Between the two another member may have led: then the time did not count.
+        match self.lessor.primary_epoch() == Some(epoch) {
+            true => Ok(()),
+            false => Err(LeaseError::NotPrimary),
+        }
+    }
+
+    fn is_there(&self, id: LeaseId) -> bool {
+        self.lessor.time_to_live(id).is_some()
     }
 
     /// Has the checkpoint of a lease taken back, which a renewal needs.

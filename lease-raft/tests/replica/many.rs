@@ -56,6 +56,36 @@ async fn many_renewals_end_by_their_deadline() {
     assert_eq!(cluster.lessor(2).renew_many(&[], LONG).await, []);
 }
 
+/// A grant or revoke is acknowledged by the member that was asked for it, and the primary may apply it later.
+#[tokio::test(start_paused = true)]
+async fn a_renewal_sees_what_was_acknowledged_before_it() {
+    let cluster = Cluster::new().await;
+    let (primary, other) = (cluster.lessor(1), cluster.lessor(2));
+    primary.grant(id(1), 60, LONG).await.expect("free");
+    cluster.log.slow(1, true);
+    other.grant(id(2), 60, LONG).await.expect("free");
+    other.revoke(id(1), LONG).await.expect("there");
+
+    let goes_on = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        cluster.log.slow(1, false);
+    };
+    let ids = [id(1), id(2)];
+    let (granted, revoked, there, many, ()) = tokio::join!(
+        other.renew(id(2), LONG),
+        other.renew(id(1), LONG),
+        primary.renew(id(2), LONG),
+        other.renew_many(&ids, LONG),
+        goes_on
+    );
+    let gone = ReplicaError::Lease(LeaseError::LeaseNotFound);
+    assert_eq!(granted.map(|ttl| ttl.get()), Ok(60));
+    assert_eq!(revoked, Err(gone.clone()));
+    assert_eq!(there.map(|ttl| ttl.get()), Ok(60));
+    assert_eq!(many[0], Err(gone));
+    assert_eq!(many[1].as_ref().map(|ttl| ttl.get()), Ok(60));
+}
+
 /// What has come by now of grants and revokes.
 fn told(events: &mut LeaseEvents) -> Vec<(LeaseId, Option<RevokeReason>)> {
     let mut told = Vec::new();
