@@ -178,7 +178,7 @@ async fn play_rounds(plan: &Plan, dir: &Path, progress: &mut Progress) -> Result
             totals.grants, totals.renewals, totals.revokes, totals.attaches, totals.unknown,
         );
         println!(
-            "chaos: {} reads; {} leases have expired, the latest {:.2?} after its time; no leader for {:.1?} at most; the machine has held this program up for {:.2?} at most",
+            "chaos: {} reads; {} leases have expired, the latest {:.2?} after its time, elections included; no leader for {:.1?} at most; the machine has held this program up for {:.2?} at most",
             totals.reads,
             totals.expired,
             totals.longest_lateness,

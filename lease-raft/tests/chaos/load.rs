@@ -83,22 +83,24 @@ impl Load {
             if ids.is_empty() || self.cluster.member(member).is_none() {
                 continue;
             }
-            let words: Vec<_> = ids.iter().map(i64::to_string).collect();
-            for id in &ids {
-                self.model.borrow_mut().renewal_begins(*id);
-            }
-            let asked = Instant::now();
-            let answer = self
-                .ask(member, &format!("renew {}", words.join(" ")))
-                .await;
-            let letters = answer
-                .as_deref()
-                .and_then(|answer| answer.strip_prefix("ok "));
-            let mut letters = letters.unwrap_or("").chars();
-            let mut model = self.model.borrow_mut();
-            for id in ids {
-                model.renewal_ended(id, asked, letters.next().unwrap_or('?'));
-            }
+            self.renew(member, ids).await;
+        }
+    }
+
+    async fn renew(&self, member: usize, ids: Vec<i64>) {
+        let words: Vec<_> = ids.iter().map(i64::to_string).collect();
+        for id in &ids {
+            self.model.borrow_mut().renewal_begins(*id);
+        }
+        let asked = Instant::now();
+        let command = format!("renew {}", words.join(" "));
+        let answer = self.ask(member, &command).await;
+        let letters = answer.as_deref();
+        let letters = letters.and_then(|answer| answer.strip_prefix("ok "));
+        let mut letters = letters.unwrap_or("").chars();
+        let mut model = self.model.borrow_mut();
+        for id in ids {
+            model.renewal_ended(id, asked, letters.next().unwrap_or('?'));
         }
     }
 
@@ -205,6 +207,7 @@ impl Worker {
                     entry.is_kept = false;
                 }
             }
+            2..=4 => self.load.renew(member, vec![id]).await,
             _ => self.attach_or_detach(member, id).await,
         }
     }
@@ -230,12 +233,13 @@ impl Worker {
             .leases
             .insert(id, Entry::new(ttl, is_kept));
         let answer = self.ask(member, &format!("grant {id} {ttl}")).await;
+        if answer == "ok" {
+            self.load.model.borrow_mut().granted(id, asked);
+            self.own.push(id);
+            return self.tell_another(member, id).await;
+        }
         let mut model = self.load.model.borrow_mut();
         match &*answer {
-            "ok" => {
-                model.granted(id, asked);
-                self.own.push(id);
-            }
             "unknown" => {
                 if let Some(entry) = model.leases.get_mut(&id) {
                     entry.is_kept = false;
@@ -252,9 +256,12 @@ impl Worker {
         }
         let asked = Instant::now();
         let answer = self.ask(member, &format!("revoke {id}")).await;
+        if answer == "ok" {
+            self.load.model.borrow_mut().revoked(id);
+            return self.tell_another(member, id).await;
+        }
         let mut model = self.load.model.borrow_mut();
         match &*answer {
-            "ok" => model.revoked(id),
             "unknown" => {}
             answer => {
                 // It has not happened. Nobody keeps the lease alive any more.
@@ -265,6 +272,14 @@ impl Worker {
                     model.answered_gone(id, asked, "was not there for a revoke");
                 }
             }
+        }
+    }
+
+    /// What one member has acknowledged, another one has to know: it is asked to renew the lease.
+    async fn tell_another(&mut self, member: usize, id: i64) {
+        let other = 1 + (member + self.prng.below(2) as usize) % MEMBERS;
+        if self.prng.one_in(2) && self.load.cluster.member(other).is_some() {
+            self.load.renew(other, vec![id]).await;
         }
     }
 
@@ -326,9 +341,9 @@ impl Worker {
     }
 }
 
-const WORKERS: usize = 8;
-const MOST_OWN: usize = 20;
-const MOST_KEPT: usize = 5;
+const WORKERS: usize = 16;
+const MOST_OWN: usize = 12;
+const MOST_KEPT: usize = 3;
 const READ_INTERVAL: Duration = Duration::from_millis(150);
 const STATUS_INTERVAL: Duration = Duration::from_millis(100);
 const STALL_INTERVAL: Duration = Duration::from_millis(20);

@@ -188,7 +188,11 @@ impl Obedient {
             }
             return letters;
         }
-        for renewed in self.lessor.renew_many(&ids, RENEW_TIMEOUT).await {
+        let renewed = match ids[..] {
+            [id] => vec![self.lessor.renew(id, RENEW_TIMEOUT).await],
+            _ => self.lessor.renew_many(&ids, RENEW_TIMEOUT).await,
+        };
+        for renewed in renewed {
             letters.push(match renewed {
                 Ok(_) => 'r',
                 Err(ReplicaError::Lease(LeaseError::LeaseNotFound)) => 'g',
