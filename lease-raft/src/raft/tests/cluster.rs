@@ -30,6 +30,22 @@ async fn one_member_alone_commits_confirms_and_comes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_member_alone_waits_for_nobody() {
+    let mut cluster = Cluster::new();
+    let (min, max) = (10 * PATIENCE, 11 * PATIENCE);
+    cluster.options = cluster.options.clone().election_timeout(min, max);
+    cluster.start(1).await;
+    cluster.engine(1).bootstrap("one").await.expect("a new one");
+    cluster.propose("before").await;
+    let term = newest_term(&cluster.engine(1));
+    cluster.stop(1).await;
+    cluster.start(1).await;
+    cluster.propose("after").await;
+    assert!(newest_term(&cluster.engine(1)) > term);
+    assert_eq!(cluster.agreed().await, ["before", "after"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_isolated_leader_says_so_and_the_others_go_on_without_it() {
     let cluster = Cluster::of_three().await;
     cluster.propose("before").await;
