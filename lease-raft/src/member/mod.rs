@@ -9,7 +9,7 @@ mod run;
 mod status;
 
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -93,6 +93,7 @@ pub struct Member {
     // Dropped, it stops the member.
     stop: oneshot::Sender<()>,
     ended: Shared<BoxFuture<'static, Result<(), LeaseError>>>,
+    file: Weak<RedbStore>,
 }
 
 /// What the member's tasks share.
@@ -190,6 +191,7 @@ impl Member {
         let (store, replica) = opened.map_err(|error| failed(&error))??;
         // Those that are there without the engine.
         let owners = Arc::strong_count(&store);
+        let file = Arc::downgrade(&store);
         let engine = OpenraftEngine::start(
             &options.cluster,
             options.member,
@@ -226,6 +228,7 @@ impl Member {
             core,
             stop,
             ended: ended.boxed().shared(),
+            file,
         })
     }
 
@@ -301,16 +304,30 @@ impl Member {
         let _ = self.ended.clone().await;
     }
 
-    /// Stops the member, and waits for that: what it has applied is written, its port and its file are free,
-    /// the file unless somebody has a clone of its lessor. The others go on if they are enough.
+    /// Stops the member, and waits for that: what it has applied is written, its port and its file are free.
+    /// While somebody has a clone of its lessor the file is not, and this takes half a second longer. The
+    /// others go on if they are enough.
     ///
     /// # Errors
     ///
     /// If the state could not be written: then it is applied again from the log.
     pub async fn stop(self) -> Result<(), LeaseError> {
-        let Self { core, stop, ended } = self;
+        let Self {
+            core,
+            stop,
+            ended,
+            file,
+        } = self;
         drop((core, stop));
-        ended.await
+        let stopped = ended.await;
+        // Tasks that have just ended, such as those of connections, let go of it in a moment.
+        for _ in 0..FILE_TRIES {
+            if file.strong_count() == 0 {
+                break;
+            }
+            tokio::time::sleep(FILE_PAUSE).await;
+        }
+        stopped
     }
 }
 
@@ -320,6 +337,9 @@ impl std::fmt::Debug for Member {
         f.field("engine", &self.core.engine).finish_non_exhaustive()
     }
 }
+
+const FILE_TRIES: u32 = 100;
+const FILE_PAUSE: Duration = Duration::from_millis(5);
 
 async fn listen(options: &MemberOptions) -> Result<TcpListener, StartError> {
     let address = options.listen.as_ref().unwrap_or(&options.address);

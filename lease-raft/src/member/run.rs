@@ -46,9 +46,9 @@ impl Running {
             self.note_failure();
         }
         self.core.engine.shutdown().await;
-        follower.abort();
+        end_now(follower).await;
         #[cfg(feature = "metrics")]
-        recorder.abort();
+        end_now(recorder).await;
         drop(closes);
         end(server).await;
         let replica = self.core.replica.clone();
@@ -134,12 +134,17 @@ async fn record(core: Arc<Core>) {
     }
 }
 
+/// Ends a task, and waits until it has let go of what it has.
+async fn end_now(task: JoinHandle<()>) {
+    task.abort();
+    // It was told to end.
+    let _ = task.await;
+}
+
 /// Waits for what is under way, but not for long: others have their own deadlines.
 async fn end(mut server: JoinHandle<()>) {
     if time::timeout(SERVER_TIMEOUT, &mut server).await.is_err() {
-        server.abort();
-        // It was told to end.
-        let _ = server.await;
+        end_now(server).await;
     }
 }
 
