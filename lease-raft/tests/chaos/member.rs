@@ -178,7 +178,7 @@ impl Obedient {
     async fn renew(&self, ids: &[i64]) -> String {
         let ids: Vec<_> = ids.iter().copied().map(lease).collect();
         let mut letters = "ok ".to_owned();
-        if self.planted == Some(Planted::OwnTable) {
+        if self.planted == Some(Planted::OwnTable) && ids.len() > 1 {
             for id in ids {
                 let found = self
                     .lessor

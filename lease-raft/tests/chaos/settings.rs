@@ -39,7 +39,7 @@ pub(crate) const KEEP_INTERVAL: Duration = Duration::from_millis(500);
 pub(crate) enum Planted {
     /// A grant is acknowledged before it is committed.
     EarlyGrant,
-    /// A renewal is answered from the member's own table.
+    /// Renewals of several leases are answered from the member's own table.
     OwnTable,
     /// A read does not ask whether there is something newer.
     OldReads,
