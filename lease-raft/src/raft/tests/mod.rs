@@ -4,6 +4,5 @@ mod hostile;
 mod log;
 mod membership;
 mod network;
-mod rate;
 mod stand_in;
 mod suite;
