@@ -28,6 +28,9 @@ impl Inner {
             let leads = async move { inner.lead(term).await };
             self.runtime.spawn(Box::pin(leads));
         }
+        if leadership != before {
+            self.end_pauses();
+        }
     }
 
     /// Ceases to be the primary: it does not lead any more, or knows of no quorum.
@@ -81,6 +84,7 @@ impl Inner {
         {
             drop(state);
             tracing::info!(member = self.member, epoch = epoch.get(), "is the primary");
+            self.end_pauses();
         }
     }
 }

@@ -5,6 +5,7 @@ mod apply;
 mod confirm;
 mod expiry;
 mod lead;
+mod pauses;
 mod proposals;
 mod read;
 mod renew;
@@ -33,6 +34,7 @@ pub use self::stats::ReplicaStats;
 
 use self::confirm::Confirmations;
 use self::expiry::Flights;
+use self::pauses::Pauses;
 use self::proposals::Proposals;
 use self::sessions::Sessions;
 use self::waiters::Waiters;
@@ -134,6 +136,7 @@ struct State {
     waiters: Waiters,
     confirmations: Confirmations,
     flights: Flights,
+    pauses: Pauses,
     nudge: Option<mpsc::Sender<()>>,
 }
 
@@ -313,8 +316,19 @@ impl Inner {
         }
     }
 
+    /// Waits before something is tried again: for a while, or until it is known that another member leads or
+    /// that this one is the primary.
     async fn pause(&self) {
-        self.runtime.sleep(self.options.retry_interval).await;
+        let told = self.state().pauses.over();
+        let span = self.options.retry_interval;
+        select(told, self.runtime.sleep(span)).await;
+    }
+
+    /// Ends the pauses: what is tried again may succeed now.
+    fn end_pauses(&self) {
+        let pauses = std::mem::take(&mut self.state().pauses);
+        // Without the lock, since whoever waits may go on at once.
+        drop(pauses);
     }
 }
 
@@ -329,6 +343,7 @@ impl State {
             waiters: Waiters::default(),
             confirmations: Confirmations::default(),
             flights: Flights::default(),
+            pauses: Pauses::default(),
             nudge: None,
         }
     }
