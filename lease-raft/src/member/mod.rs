@@ -304,7 +304,10 @@ impl Member {
         let _ = self.ended.clone().await;
     }
 
-    /// Stops the member, and waits for that: what it has applied is written, its port and its file are free.
+    /// Stops the member, and waits for that: what it has applied is written, its port and its file are free. If
+    /// it leads, another one leads before it stops, if one can within a second, so that nobody has to miss it
+    /// first.
+    ///
     /// While somebody has a clone of its lessor the file is not, and this takes half a second longer. The
     /// others go on if they are enough.
     ///

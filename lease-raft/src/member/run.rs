@@ -42,9 +42,19 @@ impl Running {
         let recorder = tokio::spawn(record(Arc::clone(&self.core)));
         let engine = Arc::new(self.core.engine.clone());
         let runs = Box::pin(self.core.replica.run(engine));
-        if let Either::Left(((), _)) = select(runs, stop).await {
-            self.note_failure();
+        let mut runs = match select(runs, stop).await {
+            Either::Left(((), _)) => {
+                self.note_failure();
+                None
+            }
+            Either::Right((_, runs)) => Some(runs),
+        };
+        if let Some(runs) = &mut runs {
+            // The member does all that a member does until another one leads.
+            let hands_over = Box::pin(self.core.engine.hand_over(HAND_OVER_TIMEOUT));
+            select(runs, hands_over).await;
         }
+        drop(runs);
         self.core.engine.shutdown().await;
         end_now(follower).await;
         #[cfg(feature = "metrics")]
@@ -148,6 +158,7 @@ async fn end(mut server: JoinHandle<()>) {
     }
 }
 
+const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(1);
 const SERVER_TIMEOUT: Duration = Duration::from_millis(200);
 const FREE_TRIES: u32 = 500;
 const FREE_PAUSE: Duration = Duration::from_millis(10);

@@ -77,7 +77,12 @@ impl Cluster {
     }
 
     pub(crate) async fn start(&mut self, member: MemberId) {
-        let started = Member::start(self.options(member)).await;
+        let options = self.options(member);
+        self.start_with(options, member).await;
+    }
+
+    pub(crate) async fn start_with(&mut self, options: MemberOptions, member: MemberId) {
+        let started = Member::start(options).await;
         self.members.insert(member, started.expect("it starts"));
     }
 

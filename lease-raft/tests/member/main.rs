@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::future::try_join_all;
 use futures::{FutureExt, StreamExt};
 use lease_core::{LeaseEvent, RevokeReason};
-use lease_raft::{JoinAs, MembershipError, Role};
+use lease_raft::{JoinAs, MemberOptions, MembershipError, OpenraftOptions, Role};
 use tokio::time::Instant;
 
 use crate::cluster::{Cluster, EXTEND, PATIENCE, id, until};
@@ -159,5 +159,31 @@ async fn members_come_decide_lead_and_go() {
     );
     assert!(cluster.lessor(3).renew(id(1), short).await.is_err());
     assert!(begun.elapsed() < 3 * short);
+    cluster.stop_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_stops_hands_over_before() {
+    const MISSED: Duration = Duration::from_secs(30);
+    let mut cluster = Cluster::new();
+    // Nobody misses a leader for so long: whoever leads before was asked to.
+    let patient = |options: MemberOptions| {
+        let engine = OpenraftOptions::new().heartbeat(Duration::from_millis(100));
+        options.openraft(engine.election_timeout(MISSED, 2 * MISSED))
+    };
+    let first = patient(cluster.options(1));
+    cluster.start_with(first, 1).await;
+    for member in [2, 3] {
+        let options = patient(cluster.options(member));
+        cluster.join_with(options, member).await;
+    }
+    let granted = cluster.lessor(1).grant(id(1), 600, PATIENCE).await;
+    granted.expect("free");
+    let begun = Instant::now();
+    cluster.stop(1).await;
+    let renewed = cluster.lessor(3).renew(id(1), PATIENCE).await;
+    renewed.expect("another one leads");
+    assert!(begun.elapsed() < MISSED, "nobody was asked");
+    // Without a quorum nobody can take over, and it stops all the same.
     cluster.stop_all().await;
 }

@@ -1,6 +1,9 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
+use std::time::Duration;
 
 use futures::StreamExt;
+use futures::future::{Either, select};
 use futures::stream::{self, BoxStream};
 use openraft::ChangeMembers;
 use openraft::async_runtime::WatchReceiver;
@@ -216,6 +219,38 @@ impl OpenraftEngine {
         }
         let asked = self.raft().trigger().transfer_leader(to).await;
         asked.map_err(|error| MembershipError::Stopped(error.to_string()))
+    }
+
+    /// If this member leads others who decide, has that one of them lead that has most of the log, and waits
+    /// for that at most until `timeout` has passed. For a member that is about to stop: nobody then has to
+    /// miss it before another one is elected.
+    pub async fn hand_over(&self, timeout: Duration) {
+        let Some(heir) = self.heir() else {
+            return;
+        };
+        let (own, to) = (self.member(), heir);
+        if let Err(error) = self.transfer_leadership(heir).await {
+            tracing::debug!(member = own, to, %error, "the leadership is not handed over");
+            return;
+        }
+        let mut changes = self.inner.leadership.changes();
+        let handed_over =
+            async { while changes.next().await.is_some_and(|now| now.is_led_by(own)) {} };
+        let handed_over = pin!(handed_over);
+        match select(handed_over, self.inner.answerer.runtime.sleep(timeout)).await {
+            Either::Left(_) => tracing::info!(member = own, to, "has handed its leadership over"),
+            Either::Right(_) => tracing::debug!(member = own, to, "nobody has taken over in time"),
+        }
+    }
+
+    /// Who of the others that decide has most of the log, if this member leads.
+    fn heir(&self) -> Option<MemberId> {
+        let metrics = self.raft().metrics();
+        let metrics = metrics.borrow_watched();
+        let matched = metrics.replication.as_ref()?;
+        let voters = metrics.membership_config.membership().voter_ids();
+        let others = voters.filter(|voter| *voter != metrics.id);
+        others.max_by_key(|voter| matched.get(voter).copied().flatten())
     }
 
     fn check_lag(&self, member: MemberId) -> Result<(), MembershipError> {
