@@ -6,7 +6,8 @@
 //! - `workloads` is one side of `cargo xtask bench --peer etcd`, of the lessor and through HTTP,
 //! - `memory` prints what a lease and an attached key cost in bytes,
 //! - `scale` grants as many leases as memory holds,
-//! - `lateness` prints how late expiries are delivered under load.
+//! - `lateness` prints how late expiries are delivered under load,
+//! - `cluster` measures a replicated lessor on loopback: what goes through it, and a failover.
 #![forbid(unsafe_code)]
 
 use std::num::NonZeroUsize;

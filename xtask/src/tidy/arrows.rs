@@ -74,6 +74,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "lease-http",
             "lease-pb",
             "lease-queue",
+            "lease-raft",
             "lease-sim",
         ],
     ),
