@@ -97,6 +97,30 @@ fn the_rows_of_the_leases_are_as_they_were() {
     assert_eq!((with, stored, none), (without, 1, 0));
 }
 
+/// A lessor that does not store items would revoke leases and leave their items to the next ones under
+/// their ids.
+#[test]
+fn a_store_with_items_is_refused_by_who_does_not_store_them() {
+    let backend = Arc::new(MemoryBackend::new());
+    let lessor = BackendLessor::standalone(backend.clone()).expect("it is empty");
+    lessor.grant(id(1), 60).expect("free");
+    lessor.attach(id(1), &items(&["a"])).expect("there");
+    lessor.stop();
+
+    let refused = BackendLessor::builder(backend.clone()).build();
+    match refused.map(drop) {
+        Err(LeaseError::Backend(BackendError::Foreign(text))) => {
+            assert!(text.contains("ItemMode::Stored"), "{text}");
+        }
+        other => panic!("{other:?}"),
+    }
+    let other = BackendLessor::builder(Arc::new(MemoryBackend::new())).build();
+    let other = other.expect("it is empty");
+    other.recover(backend.clone(), None).expect_err("as well");
+    let again = BackendLessor::standalone(backend).expect("nothing was changed");
+    assert_eq!(keys(&again, 1), items(&["a"]));
+}
+
 /// Every way in which a lease ends takes its rows along, also in batches, and if it has very many.
 #[test]
 fn they_go_with_the_lease() {

@@ -41,7 +41,7 @@ pub struct Lease {
 /// assert_eq!(lessor.time_to_live(id), Some(lease.time_to_live()));
 /// # Ok::<(), lease_core::LeaseError>(())
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct TimeToLive {
     ttl: Ttl,
     remaining: Remaining,
@@ -353,6 +353,15 @@ impl fmt::Debug for Lease {
     }
 }
 
+impl fmt::Debug for TimeToLive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TimeToLive")
+            .field("ttl", &self.ttl)
+            .field("remaining", &self.remaining())
+            .finish()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use alloc::format;
@@ -405,5 +414,7 @@ mod tests {
                        incarnation: Incarnation(0.0), remaining: Some(500ms), \
                        checkpointed_remaining: None, keys: [LeaseItem(\"a\")] }";
         assert_eq!(format!("{lease:?}"), counted);
+        let left = format!("{:?}", lease.time_to_live());
+        assert_eq!(left, "TimeToLive { ttl: Ttl(1 s), remaining: Some(500ms) }");
     }
 }

@@ -125,14 +125,16 @@ pub enum ExpiryMode {
 #[non_exhaustive]
 pub enum ItemMode {
     /// With the host, which attaches them again after a recovery, from its own rows or its log: as in
-    /// etcd.
+    /// etcd. A store in which items are [stored](Self::Stored) is refused.
     Replayed,
     /// In the table `lease_items` of the backend, written with the commands that change them, and read
     /// by a recovery. The table is the lessor's. A command of items then costs a row for each, and goes
     /// all the way to the backend.
     ///
-    /// A store whose items are stored is always to be opened so: the items of a lease that is revoked in
-    /// the other mode stay in the table, for the next lease that is granted under its id.
+    /// A store that holds stored items is refused in the other mode, with
+    /// [`BackendError::Foreign`](crate::BackendError::Foreign): they would stay in the table when their lease
+    /// is revoked, for the next one that is granted under its id. Whoever wants to change the mode deletes
+    /// the rows of the table before.
     Stored,
 }
 

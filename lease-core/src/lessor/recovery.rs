@@ -4,7 +4,7 @@ use super::Shared;
 use super::job::Job;
 use super::own::OwnCommands;
 use super::state::State;
-use super::stored_items::restore_items;
+use super::stored_items::{refuse_items, restore_items};
 use super::turn::Writer;
 use crate::probe::sized;
 use crate::sync::Arc;
@@ -147,6 +147,8 @@ fn load(
     }
     if stores_items {
         restore_items(backend, &mut recovery)?;
+    } else {
+        refuse_items(backend)?;
     }
     told.iter().for_each(|strange| recovery.count(strange));
     told.append(&mut mended);

@@ -1,4 +1,5 @@
 use super::Shared;
+use super::isolate::isolate;
 use super::job::Decided;
 use super::told::ITEMS_PER_LOCK;
 use crate::{
@@ -78,7 +79,7 @@ impl Shared {
 }
 
 /// Attaches the stored items to the leases of a recovery. Those of leases that are not there are left
-/// alone: a lessor that did not store them has revoked these.
+/// alone: an older version, or another program, has revoked these and did not know of them.
 pub(super) fn restore_items(
     backend: &dyn Backend,
     recovery: &mut Recovery,
@@ -95,4 +96,20 @@ pub(super) fn restore_items(
         let text = format!("the lease of item {item} in the table {TABLE}");
         Err(BackendError::Damaged(text))
     })
+}
+
+/// Leases that another lessor revokes or grants again would leave these items behind, for leases that
+/// they were never attached to.
+pub(super) fn refuse_items(backend: &dyn Backend) -> Result<(), BackendError> {
+    let mut count = 0_usize;
+    // A backend that cannot be read so has none: no lessor could have read them.
+    let scan = || backend.scan(&Table::new(TABLE), &mut |_, _| count += 1);
+    let is_read = isolate("backend", scan).is_ok_and(|scanned| scanned.is_ok());
+    if !is_read || count == 0 {
+        return Ok(());
+    }
+    Err(BackendError::Foreign(format!(
+        "{count} items of its leases are stored in its table {TABLE}, and a lessor that does not store them \
+         would leave them to the wrong leases: open it with ItemMode::Stored, or delete them before"
+    )))
 }
