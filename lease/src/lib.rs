@@ -45,9 +45,10 @@
 //!   this crate.
 //! - `raft`: the module `raft`, a lessor that is replicated by openraft, with its log in redb and gRPC
 //!   between its members.
-//! - `metrics`, `prometheus-client`, `tracing`: observers that feed the crates of these names, in the
-//!   module `metrics`. With `tracing` a lessor also warns, without an observer, of what its host seems to
-//!   have forgotten (to promote it, or to take expired leases), and of work in the background that fails.
+//! - `tracing` (default): a lessor warns of what its host seems to have forgotten (to promote it, or to take
+//!   expired leases), and of work in the background that fails. Also an observer for all else.
+//! - `metrics`, `prometheus-client`: observers that feed the crates of these names. They are in the module
+//!   `metrics`.
 //! - `serde`: what is public can be read from and written to serde's formats, see the features of
 //!   `lease-core`.
 //! - `testing`: fakes for tests of code that uses a lessor, and the conformance suite for backends.
