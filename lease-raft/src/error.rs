@@ -19,7 +19,8 @@ pub enum ReplicaError {
     /// The lessor has refused.
     #[error(transparent)]
     Lease(#[from] LeaseError),
-    /// The deadline came first. What was asked for has not happened, and will not.
+    /// The deadline came first. What was asked for has not happened, and will not; but a renewal, which may be
+    /// repeated any number of times, may have happened.
     #[error("no leader has taken the request before its deadline")]
     DeadlineExceeded,
     /// The deadline came first, or the member was stopped, when what was asked for was under way: it may

@@ -186,7 +186,9 @@ impl ReplicatedLessor {
     }
 
     /// The leases in the order of their ids, after `after` and at most `limit` of them. Two pages are
-    /// two reads.
+    /// two reads; they may be of two members.
+    ///
+    /// O(n log n) of all leases for each page, off the executor's threads: take large ones.
     ///
     /// # Errors
     ///
@@ -199,7 +201,8 @@ impl ReplicatedLessor {
         timeout: Duration,
     ) -> Result<Vec<Lease>, ReplicaError> {
         self.read(consistency, timeout).await?;
-        Ok(self.replica.inner.lessor.page(after, limit))
+        let page = self.replica.inner.page(after, limit).await;
+        page.ok_or(ReplicaError::Stopped)
     }
 
     /// Which lease an item is attached to.

@@ -49,8 +49,9 @@
 //! # An unknown outcome
 //!
 //! A call ends by its timeout. [`ReplicaError::Unknown`] says that what was asked for may have happened, or
-//! may still happen; every other error says that it has not and will not. Attempts that the lessor repeats
-//! by itself happen once.
+//! may still happen; every other error says that it has not and will not. A renewal, which may be repeated any
+//! number of times, ends with [`ReplicaError::DeadlineExceeded`] also if it may have happened. Attempts that
+//! the lessor repeats by itself happen once.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 

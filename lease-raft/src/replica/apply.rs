@@ -3,6 +3,7 @@ use std::sync::Arc;
 use lease_core::{Answer, BackendLessor, LeaseError, LeaseId, Lessor, WriteBatch};
 
 use super::proposals::Outcome;
+use super::sessions::Admission;
 use super::{APPLIED, Applying, CLUSTER, Inner, Replica};
 use crate::entry::{Entry, Request};
 use crate::machine::Leases;
@@ -102,9 +103,16 @@ impl Inner {
             self.lessor.write(writes)?;
             return Ok(Outcome::Void);
         };
-        let Some(admitted) = applying.sessions.admit(index, entry, &mut writes) else {
-            self.lessor.write(writes)?;
-            return Ok(Outcome::Void);
+        let admitted = match applying.sessions.admit(index, entry, &mut writes) {
+            Admission::New(admitted) => admitted,
+            Admission::Known => {
+                self.lessor.write(writes)?;
+                return Ok(Outcome::Void);
+            }
+            Admission::TooOld => {
+                self.lessor.write(writes)?;
+                return Ok(Outcome::TooOld);
+            }
         };
         let outcome = self.execute_admitted(index, entry, writes)?;
         applying.sessions.note(admitted);

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use lease_core::Epoch;
 
 use super::Inner;
+use super::proposals::Outcome;
 use crate::entry::Request;
 use crate::{Leadership, ProposeError};
 
@@ -52,6 +53,8 @@ impl Inner {
             let member = self.member;
             let request = Request::Lead { member, term };
             match self.propose_once(request).await {
+                // It was behind too many entries that were not applied yet. Now they are.
+                Ok(Outcome::TooOld) => {}
                 Ok(_) => return,
                 // The next attempt begins another epoch, if both get into the log.
                 Err(ProposeError::Unknown | ProposeError::NotLeader) => self.pause().await,
@@ -73,18 +76,16 @@ impl Inner {
         {
             self.lessor.demote_from(old);
         }
-        // Under the lock, so that who hears meanwhile that it does not lead demotes afterwards.
-        let state = self.state();
-        let leadership = state.leadership;
-        if is_own
-            && !state.is_stopped
-            && leadership.is_led_by(self.member)
-            && leadership.term == term
-            && self.lessor.promote_to(epoch, self.options.extend)
+        if !is_own || !self.is_leading(term) || !self.lessor.promote_to(epoch, self.options.extend)
         {
-            drop(state);
+            return;
+        }
+        // Who has heard in between that it does not lead may have found no primary to demote.
+        if self.is_leading(term) {
             tracing::info!(member = self.member, epoch = epoch.get(), "is the primary");
             self.end_pauses();
+        } else {
+            self.lessor.demote_from(epoch);
         }
     }
 }

@@ -21,8 +21,10 @@ pub(crate) enum Outcome {
     Host(Vec<u8>),
     /// An epoch has begun.
     Led(Epoch),
-    /// The entry is void: it was proposed too long ago, or once more.
+    /// Nothing: the engine's own entry, or one that was proposed once more.
     Void,
+    /// Nothing, and never: it was proposed too long ago.
+    TooOld,
 }
 
 /// The proposals of this life of the member that somebody waits for.
@@ -39,6 +41,18 @@ impl Proposals {
         let (tell, told) = oneshot::channel();
         self.waiting.insert(self.last, tell);
         (self.last, told)
+    }
+
+    /// Has its proposer wait for it once more.
+    fn begin_again(&mut self, number: u64) -> oneshot::Receiver<Outcome> {
+        let (tell, told) = oneshot::channel();
+        self.waiting.insert(number, tell);
+        told
+    }
+
+    /// Lets go of those who wait for what was applied, and whose answer nobody here knows.
+    pub(super) fn end_known(&mut self, is_known: impl Fn(u64) -> bool) {
+        self.waiting.retain(|number, _| !is_known(*number));
     }
 
     /// Nobody waits for it any more.
@@ -72,14 +86,22 @@ impl Proposals {
 /// A proposal that is under way; when it is dropped, nobody waits for it.
 struct Proposal<'a> {
     inner: &'a Inner,
-    number: u64,
-    bytes: Vec<u8>,
+    entry: Entry,
     told: oneshot::Receiver<Outcome>,
+}
+
+impl Proposal<'_> {
+    /// Makes it a new one, since the old one is void.
+    fn renew(&mut self) {
+        let mut state = self.inner.state();
+        self.told = state.proposals.begin_again(self.entry.number);
+        self.entry.applied = state.applied;
+    }
 }
 
 impl Drop for Proposal<'_> {
     fn drop(&mut self) {
-        self.inner.state().proposals.end(self.number);
+        self.inner.state().proposals.end(self.entry.number);
     }
 }
 
@@ -111,7 +133,7 @@ impl Inner {
         request: Request,
         timeout: Duration,
     ) -> Result<Outcome, ReplicaError> {
-        let mut proposal = self.begin_proposal(request)?;
+        let mut proposal = self.begin_callers_proposal(request)?;
         let mut trace = Trace::None;
         let outcome = {
             let proposes = Box::pin(self.pursue(&mut proposal, &mut trace));
@@ -124,13 +146,19 @@ impl Inner {
         }
     }
 
+    fn begin_callers_proposal(&self, request: Request) -> Result<Proposal<'_>, ReplicaError> {
+        if self.state().proposals.waiting.len() >= self.options.max_proposals {
+            return Err(ReplicaError::Busy);
+        }
+        self.begin_proposal(request)
+    }
+
+    /// What the member proposes by itself is not counted against its callers' limit: nothing would expire
+    /// while they are many.
     fn begin_proposal(&self, request: Request) -> Result<Proposal<'_>, ReplicaError> {
         let mut state = self.state();
         if state.is_stopped {
             return Err(ReplicaError::Stopped);
-        }
-        if state.proposals.waiting.len() >= self.options.max_proposals {
-            return Err(ReplicaError::Busy);
         }
         let (number, told) = state.proposals.begin();
         let entry = Entry {
@@ -143,8 +171,7 @@ impl Inner {
         drop(state);
         Ok(Proposal {
             inner: self,
-            number,
-            bytes: entry.encode(),
+            entry,
             told,
         })
     }
@@ -156,7 +183,7 @@ impl Inner {
         trace: &mut Trace,
     ) -> Result<Outcome, ReplicaError> {
         loop {
-            let attempt = Box::pin(self.attempt(proposal.bytes.clone(), trace));
+            let attempt = Box::pin(self.attempt(proposal.entry.encode(), trace));
             let (outcome, is_told) = match select(&mut proposal.told, attempt).await {
                 Either::Left((told, _)) => (told.map_err(|_| ReplicaError::Stopped), true),
                 Either::Right((Attempt::Committed, _)) => {
@@ -167,12 +194,19 @@ impl Inner {
                     (Err(ReplicaError::Unknown), false)
                 }
             };
-            if is_told {
+            match (outcome, *trace) {
+                // It has not happened, and will not.
+                (Ok(Outcome::TooOld), _) => {
+                    proposal.renew();
+                    *trace = Trace::None;
+                    continue;
+                }
                 // A stop says nothing of what is in the log.
-                return match (outcome, *trace) {
-                    (Err(ReplicaError::Stopped), Trace::Possible) => Err(ReplicaError::Unknown),
-                    (outcome, _) => outcome,
-                };
+                (Err(ReplicaError::Stopped), Trace::Possible) if is_told => {
+                    return Err(ReplicaError::Unknown);
+                }
+                (outcome, _) if is_told => return outcome,
+                _ => {}
             }
             self.pause().await;
         }
@@ -234,8 +268,7 @@ impl Inner {
     ) -> Result<Outcome, ProposeError> {
         let proposal = self.begin_proposal(request);
         let mut proposal = proposal.map_err(|_| ProposeError::NotLeader)?;
-        let bytes = std::mem::take(&mut proposal.bytes);
-        match self.propose_here(bytes).await {
+        match self.propose_here(proposal.entry.encode()).await {
             Attempt::NotLeader => Err(ProposeError::NotLeader),
             Attempt::Unknown => Err(ProposeError::Unknown),
             Attempt::Committed => {

@@ -2,7 +2,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lease_core::{LeaseError, LeaseId, Lessor};
+use futures::channel::oneshot;
+use lease_core::{Lease, LeaseError, LeaseId, Lessor};
 use lease_http::ClientError;
 use lease_http::messages::{Call, Keys, LeaseTimes, Reply, TimeToLive};
 use lease_pb::Message;
@@ -103,6 +104,28 @@ impl Inner {
             // Another attempt may find the primary.
             Err(_) => None,
         }
+    }
+
+    /// The leases in the order of their ids, which is equal on all members: that of the lessor's own pages is
+    /// not. `None` if the executor has not run it.
+    pub(crate) async fn page(
+        self: &Arc<Self>,
+        after: Option<LeaseId>,
+        limit: usize,
+    ) -> Option<Vec<Lease>> {
+        let (tell, told) = oneshot::channel();
+        let inner = Arc::clone(self);
+        let reads = Box::new(move || {
+            let rows = inner.lessor.rows();
+            let behind = rows.partition_point(|row| after.is_some_and(|last| row.id <= last));
+            let leases = rows[behind..].iter();
+            let leases = leases.filter_map(|row| inner.lessor.lookup(row.id));
+            let page: Vec<_> = leases.take(limit).collect();
+            // Whoever has gone does not need it.
+            let _ = tell.send(page);
+        });
+        self.runtime.block(reads).await;
+        told.await.ok()
     }
 
     /// Waits until all is applied here that was committed anywhere before the call.

@@ -75,6 +75,7 @@ impl Inner {
     ) -> Result<Vec<Result<Renewal, LeaseError>>, LeaseError> {
         let epoch = self.primary_epoch()?;
         let mut renewed = self.lessor.renew_many(ids);
+        self.reset_many(ids, &mut renewed).await?;
         loop {
             self.confirm_as(epoch).await?;
             let mut granted = Vec::new();
@@ -90,10 +91,40 @@ impl Inner {
             if granted.is_empty() {
                 return Ok(renewed);
             }
-            let again: Vec<_> = granted.iter().map(|at| ids[*at]).collect();
-            for (at, answer) in granted.into_iter().zip(self.lessor.renew_many(&again)) {
-                renewed[at] = answer;
+            self.renew_again(ids, &granted, &mut renewed);
+        }
+    }
+
+    /// Has the checkpoints taken back, in one entry, of those leases whose renewal needs it, and renews these.
+    async fn reset_many(
+        self: &Arc<Self>,
+        ids: &[LeaseId],
+        renewed: &mut [Result<Renewal, LeaseError>],
+    ) -> Result<(), LeaseError> {
+        let (mut at, mut checkpoints) = (Vec::new(), Vec::new());
+        for (index, answer) in renewed.iter().enumerate() {
+            if let Ok(Renewal::Reset(checkpoint)) = answer {
+                at.push(index);
+                checkpoints.push(*checkpoint);
             }
+        }
+        if !checkpoints.is_empty() {
+            self.reset(checkpoints).await?;
+            self.renew_again(ids, &at, renewed);
+        }
+        Ok(())
+    }
+
+    /// Renews those at these places again.
+    fn renew_again(
+        &self,
+        ids: &[LeaseId],
+        places: &[usize],
+        renewed: &mut [Result<Renewal, LeaseError>],
+    ) {
+        let again: Vec<_> = places.iter().map(|at| ids[*at]).collect();
+        for (at, answer) in places.iter().zip(self.lessor.renew_many(&again)) {
+            renewed[*at] = answer;
         }
     }
 
@@ -114,7 +145,7 @@ impl Inner {
                         false => Err(LeaseError::LeaseNotFound),
                     };
                 }
-                Ok(Renewal::Reset(checkpoint)) => self.reset(checkpoint).await?,
+                Ok(Renewal::Reset(checkpoint)) => self.reset(vec![checkpoint]).await?,
                 Ok(Renewal::Expiring) => {
                     if let Some(wait) = self.lessor.wait(id) {
                         wait.await;
@@ -157,9 +188,9 @@ impl Inner {
         self.lessor.time_to_live(id).is_some()
     }
 
-    /// Has the checkpoint of a lease taken back, which a renewal needs.
-    async fn reset(self: &Arc<Self>, checkpoint: Checkpoint) -> Result<(), LeaseError> {
-        let request = Request::Checkpoint(vec![checkpoint]);
+    /// Has the checkpoints of leases taken back, which their renewals need.
+    async fn reset(self: &Arc<Self>, checkpoints: Vec<Checkpoint>) -> Result<(), LeaseError> {
+        let request = Request::Checkpoint(checkpoints);
         let proposed = self.propose_once(request).await;
         // Whether it is in the log is not known: the renewal looks again at the next attempt.
         proposed.map(drop).map_err(|_| LeaseError::NotPrimary)

@@ -18,7 +18,17 @@ pub(super) struct Sessions {
     by_age: BTreeSet<(u64, u64)>,
 }
 
-/// What is to be remembered of an entry.
+/// What is to be done with an entry.
+pub(super) enum Admission {
+    /// It is applied.
+    New(Admitted),
+    /// It was applied before, or nobody waits for it: it is left out.
+    Known,
+    /// It was proposed so long ago that nobody knows whether it was applied: it is left out, for good.
+    TooOld,
+}
+
+/// What is to be remembered of an entry that is applied.
 pub(super) struct Admitted {
     number: u64,
     session: Session,
@@ -59,20 +69,15 @@ impl Sessions {
         Ok(())
     }
 
-    /// What is to be remembered of the entry at this index, which goes into the rows; `None` if it is not
-    /// to be applied.
-    pub(super) fn admit(
-        &self,
-        index: u64,
-        entry: &Entry,
-        rows: &mut WriteBatch,
-    ) -> Option<Admitted> {
+    /// Whether the entry at this index is to be applied. What is to be remembered of it then goes into the
+    /// rows.
+    pub(super) fn admit(&self, index: u64, entry: &Entry, rows: &mut WriteBatch) -> Admission {
         if index.saturating_sub(entry.applied) > REMEMBERED {
-            return None;
+            return Admission::TooOld;
         }
         let mut session = self.of.get(&entry.session).cloned().unwrap_or_default();
         if session.contains(entry.number) {
-            return None;
+            return Admission::Known;
         }
         session.last_index = index;
         session.add(0, entry.settled.saturating_add(1));
@@ -85,11 +90,17 @@ impl Sessions {
             rows.delete(sessions(), number.to_be_bytes());
         }
         rows.put(sessions(), entry.session.to_be_bytes(), session.encode());
-        Some(Admitted {
+        Admission::New(Admitted {
             number: entry.session,
             session,
             forgotten: oldest.copied(),
         })
+    }
+
+    /// Whether a proposal was applied, or is settled.
+    pub(super) fn knows(&self, session: u64, number: u64) -> bool {
+        let session = self.of.get(&session);
+        session.is_some_and(|session| session.contains(number))
     }
 
     /// Remembers an entry that was applied.
@@ -166,8 +177,13 @@ mod tests {
     }
 
     fn admits(sessions: &mut Sessions, index: u64, entry: &Entry) -> bool {
-        let admitted = sessions.admit(index, entry, &mut WriteBatch::default());
-        admitted.map(|admitted| sessions.note(admitted)).is_some()
+        match sessions.admit(index, entry, &mut WriteBatch::default()) {
+            Admission::New(admitted) => {
+                sessions.note(admitted);
+                true
+            }
+            Admission::Known | Admission::TooOld => false,
+        }
     }
 
     #[test]
@@ -195,8 +211,8 @@ mod tests {
     fn what_was_admitted_and_not_applied_may_come_again() {
         let sessions = Sessions::default();
         for _ in 0..2 {
-            let admitted = sessions.admit(1, &entry(7, 1, 0, 0), &mut WriteBatch::default());
-            assert!(admitted.is_some());
+            let admission = sessions.admit(1, &entry(7, 1, 0, 0), &mut WriteBatch::default());
+            assert!(matches!(admission, Admission::New(_)));
         }
     }
 

@@ -164,6 +164,9 @@ impl Inner {
         let waiters = {
             let mut state = self.state();
             state.applied = applying.applied;
+            // What they have come to is not in the state.
+            let is_known = |number| applying.sessions.knows(self.session, number);
+            state.proposals.end_known(is_known);
             state.waiters.take_through(applying.applied)
         };
         waiters.tell();

@@ -105,6 +105,14 @@ impl Log {
     pub(crate) fn len(&self) -> usize {
         self.state().entries.len()
     }
+
+    /// Makes so many entries that say nothing the first ones.
+    pub(crate) fn put_before(&self, count: u64) {
+        let mut state = self.state();
+        let entries = std::mem::take(&mut state.entries);
+        state.entries = vec![Vec::new(); count as usize];
+        state.entries.extend(entries);
+    }
 }
 
 impl LogState {
@@ -282,7 +290,18 @@ pub(crate) fn open(
     machine: Arc<dyn StateMachine>,
     session: u64,
 ) -> Replica {
-    let parts = Parts {
+    let parts = parts(member, log, store, machine, session);
+    Replica::open(parts).expect("the store is sound")
+}
+
+pub(crate) fn parts(
+    member: MemberId,
+    log: &Arc<Log>,
+    store: &Arc<MemoryStore>,
+    machine: Arc<dyn StateMachine>,
+    session: u64,
+) -> Parts {
+    Parts {
         member,
         store: store.clone(),
         peers: Arc::new(Wires {
@@ -295,8 +314,7 @@ pub(crate) fn open(
         observer: None,
         session,
         options: options(),
-    };
-    Replica::open(parts).expect("the store is sound")
+    }
 }
 
 /// Has a member run, and apply what comes.

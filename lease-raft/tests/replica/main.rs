@@ -3,6 +3,7 @@
 mod cluster;
 mod failure;
 mod many;
+mod own;
 mod store;
 
 use std::collections::BTreeMap;

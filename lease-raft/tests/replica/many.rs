@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::{FutureExt, StreamExt};
 use lease_core::{LeaseError, LeaseEvent, LeaseEvents, LeaseId, RevokeReason};
-use lease_raft::ReplicaError;
+use lease_raft::{Consistency, ReplicaError};
 
 use crate::cluster::{Cluster, until};
 use crate::{LONG, id};
@@ -141,4 +141,47 @@ async fn a_member_counts_what_it_does() {
     assert_eq!(primary.expired_in_flight, 0);
     assert!(primary.expiry_lag > Duration::ZERO && primary.expiry_lag < Duration::from_secs(1));
     assert_eq!(primary.applied, cluster.log.len() as u64);
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_checkpoints_are_taken_back_by_one_entry() {
+    let cluster = Cluster::new().await;
+    for number in 1..=50 {
+        let granted = cluster.lessor(1).grant(id(number), 1_000, LONG).await;
+        granted.expect("free");
+    }
+    // Two intervals of checkpoints.
+    tokio::time::sleep(Duration::from_secs(700)).await;
+    let before = cluster.log.len();
+    let ids: Vec<_> = (1..=50).map(id).collect();
+    let renewed = cluster.lessor(2).renew_many(&ids, LONG).await;
+    assert!(renewed.iter().all(Result::is_ok), "{renewed:?}");
+    assert_eq!(cluster.log.len(), before + 1);
+    for id in ids {
+        let lessor = cluster.lessor(2);
+        let lease = lessor.lookup(id, Consistency::Linearizable, LONG).await;
+        let lease = lease.expect("a leader answers").expect("there");
+        assert_eq!(lease.checkpointed_remaining(), None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn pages_of_several_members_are_one_listing_in_the_order_of_the_ids() {
+    let cluster = Cluster::new().await;
+    let ids: Vec<_> = (-50..=50).filter_map(LeaseId::new).collect();
+    for id in &ids {
+        let granted = cluster.lessor(1).grant(*id, 60, LONG).await;
+        granted.expect("free");
+    }
+    let (mut seen, mut after) = (Vec::new(), None);
+    for member in (1..=3).cycle() {
+        let lessor = cluster.lessor(member);
+        let page = lessor.page(after, 7, Consistency::Linearizable, LONG).await;
+        let page = page.expect("a leader answers");
+        let Some(last) = page.last() else { break };
+        assert!(page.len() <= 7);
+        after = Some(last.id());
+        seen.extend(page.iter().map(lease_core::Lease::id));
+    }
+    assert_eq!(seen, ids);
 }

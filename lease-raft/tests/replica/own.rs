@@ -1,0 +1,111 @@
+//! What a member proposes by itself, and what it is told then.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use futures::future::join_all;
+use lease_core::{LessorEvent, Observer, WriteBatch};
+use lease_raft::{Committed, NoMachine, Replica, ReplicaError, ReplicatedLessor};
+
+use crate::cluster::{Cluster, Log, open, parts, start, until};
+use crate::store::MemoryStore;
+use crate::{LONG, id};
+
+/// Calls the lessor that it observes.
+#[derive(Default)]
+struct Curious {
+    lessor: OnceLock<ReplicatedLessor>,
+    found: OnceLock<bool>,
+}
+
+impl Observer for Curious {
+    fn observe(&self, event: &LessorEvent<'_>) {
+        if let (LessorEvent::Promoted { .. }, Some(lessor)) = (event, self.lessor.get()) {
+            self.found.get_or_init(|| lessor.is_leader());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_observer_may_call_back_when_the_member_becomes_the_primary() {
+    let (log, store) = (Arc::new(Log::default()), Arc::new(MemoryStore::default()));
+    let observer = Arc::new(Curious::default());
+    let mut parts = parts(1, &log, &store, Arc::new(NoMachine), 1);
+    parts.observer = Some(observer.clone());
+    let member = Replica::open(parts).expect("the store is sound");
+    assert!(observer.lessor.set(member.lessor()).is_ok());
+    start(&log, &member);
+    log.lead(1);
+    until(|| member.lessor().is_primary()).await;
+    assert_eq!(observer.found.get(), Some(&true));
+}
+
+/// Its first proposal, and those of its callers, come when nobody can tell any more whether they are new.
+#[tokio::test(start_paused = true)]
+async fn who_leads_behind_a_very_long_backlog_is_the_primary_all_the_same() {
+    const BACKLOG: u64 = 1_000_001;
+    let (log, store) = (Arc::new(Log::default()), Arc::new(MemoryStore::default()));
+    let member = open(1, &log, &store, Arc::new(NoMachine), 1);
+    start(&log, &member);
+    log.slow(1, true);
+    log.lead(1);
+    let granted = tokio::spawn({
+        let lessor = member.lessor();
+        async move { lessor.grant(id(1), 60, LONG).await }
+    });
+    until(|| log.len() == 2).await;
+    log.put_before(BACKLOG);
+    for index in 1..=BACKLOG {
+        let blank = Committed {
+            index,
+            entry: None,
+            writes: WriteBatch::default(),
+        };
+        member.apply(blank).expect("it is the next one");
+    }
+    log.slow(1, false);
+    until(|| member.lessor().is_primary()).await;
+    granted.await.expect("no panic").expect("free");
+    member.lessor().renew(id(1), LONG).await.expect("there");
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_do_not_keep_the_members_own_proposals_away() {
+    let (log, store) = (Arc::new(Log::default()), Arc::new(MemoryStore::default()));
+    let mut parts = parts(1, &log, &store, Arc::new(NoMachine), 1);
+    parts.options.max_proposals = 2;
+    let member = Replica::open(parts).expect("the store is sound");
+    start(&log, &member);
+    let lessor = member.lessor();
+    // Nobody leads yet: they stay.
+    let callers = [1, 2].map(|number| {
+        let lessor = lessor.clone();
+        tokio::spawn(async move { lessor.grant(id(number), 60, LONG).await })
+    });
+    until(|| lessor.stats().proposals_in_flight == 2).await;
+    let refused = lessor.grant(id(3), 60, LONG).await;
+    assert_eq!(refused, Err(ReplicaError::Busy));
+    log.lead(1);
+    until(|| lessor.is_primary()).await;
+    for granted in join_all(callers).await {
+        granted.expect("no panic").expect("free");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_what_a_snapshot_brings_is_told_that_the_outcome_is_unknown() {
+    let cluster = Cluster::new().await;
+    cluster.log.slow(2, true);
+    let lessor = cluster.lessor(2);
+    let granted = tokio::spawn(async move { lessor.grant(id(5), 60, LONG).await });
+    until(|| cluster.members[0].applied() == 2).await;
+
+    let mut bytes = Vec::new();
+    let snapshot = cluster.members[0].snapshot().expect("the store is sound");
+    snapshot.write(&mut bytes).expect("a buffer");
+    let installed = cluster.members[1].install(&mut &bytes[..], &WriteBatch::default());
+    assert!(installed.expect("it is newer"));
+    let told = tokio::time::timeout(Duration::from_secs(1), granted);
+    let told = told.await.expect("at once").expect("no panic");
+    assert_eq!(told, Err(ReplicaError::Unknown));
+}
