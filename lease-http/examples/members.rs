@@ -74,7 +74,10 @@ async fn main() -> Result<(), BoxError> {
     let url = format!("{primary}{LEASE_INTERNAL_PREFIX}");
     let times = time_to_live_http(&transport, first, Keys::List, &url).await?;
     let (left, granted) = (times.remaining_secs, times.granted);
-    println!("lease 1: {left} s of {granted} left, {:?}", times.keys);
+    println!(
+        "lease {first}: {left} s of {granted} left, {:?}",
+        times.keys
+    );
 
     let url = format!("{primary}{LEASE_PREFIX}");
     let renew = move || {

@@ -46,7 +46,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     host.put("services/web/1", short)?;
     host.put("services/web/2", long)?;
     println!("renewed lease {long} for {}", host.renew(long)?);
-    println!("lease {} again: {:?}", short, host.grant(short, Ttl::MIN));
+    println!("lease {short} again: {:?}", host.grant(short, Ttl::MIN));
     host.lose_power()?;
 
     println!("the power is back");
@@ -112,7 +112,7 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(24 * 60 * 60);
 struct Host {
     core: LessorCore,
     log: Log,
-    keys: BTreeMap<Vec<u8>, i64>,
+    keys: BTreeMap<Vec<u8>, LeaseId>,
     started: Instant,
 }
 
@@ -149,9 +149,8 @@ impl Host {
     }
 
     /// What is attached is not in the leases' rows, but follows from the keys.
-    fn attach_keys(&mut self) -> Result<(), Box<dyn Error>> {
-        for (key, lease) in self.keys.clone() {
-            let id = LeaseId::try_from(lease)?;
+    fn attach_keys(&mut self) -> io::Result<()> {
+        for (key, id) in self.keys.clone() {
             let items = vec![LeaseItem::new(key)];
             self.execute(Command::Attach { id, items }, WriteBatch::default())?;
         }
@@ -229,8 +228,9 @@ impl Host {
         for write in rows.host() {
             match write {
                 HostWrite::Put { key, value, .. } => {
-                    let lease = number(value).expect("this host has written it");
-                    self.keys.insert(key.clone(), lease);
+                    let id = number(value).and_then(LeaseId::new);
+                    let id = id.expect("this host has written it");
+                    self.keys.insert(key.clone(), id);
                 }
                 HostWrite::Delete { key, .. } => drop(self.keys.remove(key)),
                 HostWrite::DeleteRange { .. } => unreachable!("this host deletes no ranges"),
@@ -270,11 +270,8 @@ impl Host {
     }
 
     fn show(&self) {
-        for (key, lease) in &self.keys {
-            println!(
-                "  {} belongs to lease {lease}",
-                String::from_utf8_lossy(key)
-            );
+        for (key, id) in &self.keys {
+            println!("  {} belongs to lease {id}", String::from_utf8_lossy(key));
         }
     }
 
@@ -297,7 +294,7 @@ fn keys() -> Table {
 #[derive(Default)]
 struct Stored {
     leases: BTreeMap<LeaseId, LeaseRow>,
-    keys: BTreeMap<Vec<u8>, i64>,
+    keys: BTreeMap<Vec<u8>, LeaseId>,
     epoch: Epoch,
 }
 
@@ -316,8 +313,8 @@ impl Stored {
                 }
                 PUT_KEY => {
                     let key = take_bytes(&mut record)?;
-                    let lease = take_number(&mut record)?;
-                    self.keys.insert(key, lease);
+                    let id = LeaseId::new(take_number(&mut record)?)?;
+                    self.keys.insert(key, id);
                 }
                 DELETE_KEY => drop(self.keys.remove(&take_bytes(&mut record)?)),
                 EPOCH => self.epoch = Epoch::new(take_number(&mut record)? as u64),
