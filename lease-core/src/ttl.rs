@@ -157,6 +157,9 @@ impl fmt::Debug for Ttl {
 /// above [`MAX_LEASE_TTL`] it is refused with [`LeaseError::LeaseTtlTooLarge`]. A duration is rounded
 /// up to a whole second.
 ///
+/// Seconds in a `u64` are a duration: `Duration::from_secs(secs)`. They are not taken as they are, because
+/// with two types of integers the compiler could not tell which one the `60` of `grant_new(60)` is.
+///
 /// ```
 /// use lease_core::{BackendLessor, LeaseError, LeaseId, NullBackend, RequestedTtl, Ttl};
 /// use std::{sync::Arc, time::Duration};
@@ -166,7 +169,9 @@ impl fmt::Debug for Ttl {
 /// assert_eq!(lessor.grant(id(1)?, 60)?.ttl(), Ttl::new(60)?);
 /// assert_eq!(lessor.grant(id(2)?, Duration::from_millis(59_001))?.ttl(), Ttl::new(60)?);
 /// assert_eq!(lessor.grant(id(3)?, Ttl::MAX)?.ttl(), Ttl::MAX);
-/// let too_large = lessor.grant(id(4)?, Duration::MAX);
+/// let secs = 60_u64;
+/// assert_eq!(lessor.grant(id(4)?, Duration::from_secs(secs))?.ttl(), Ttl::new(60)?);
+/// let too_large = lessor.grant(id(5)?, Duration::MAX);
 /// assert_eq!(too_large, Err(LeaseError::LeaseTtlTooLarge));
 /// # Ok::<(), LeaseError>(())
 /// ```
