@@ -44,6 +44,11 @@ pub(super) fn unfit_to_publish(workspace: &Workspace) -> Vec<Problem> {
         if member.get(&["package", "readme"]).and_then(Value::as_str) != Some("README.md") {
             texts.push("its readme is not README.md".to_owned());
         }
+        let pages = member.get(&["package", "documentation"]);
+        let expected = format!("https://docs.rs/{}", member.name);
+        if pages.and_then(Value::as_str) != Some(&*expected) {
+            texts.push(format!("its documentation is not {expected}"));
+        }
         if !is_true(member.get(ALL_FEATURES)) {
             texts.push(format!("{} = true is missing", ALL_FEATURES.join(".")));
         }
@@ -101,6 +106,7 @@ version.workspace = true
 edition.workspace = true
 rust-version.workspace = true
 license.workspace = true
+documentation = 'https://docs.rs/x'
 readme = 'README.md'
 keywords = ['x']
 categories = ['concurrency']
@@ -138,6 +144,8 @@ workspace = true
                 "keywords = ['a', 'b', 'c', 'd', 'e', 'f']",
             ),
             ("categories = ['concurrency']", ""),
+            ("documentation = 'https://docs.rs/x'", ""),
+            ("docs.rs/x", "docs.rs/y"),
             ("all-features = true", ""),
         ] {
             let bad = GOOD.replace(line, instead);
