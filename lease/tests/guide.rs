@@ -1,11 +1,15 @@
 //! The programs of the guide, run as processes: each says what its page shows. After a change that is
-//! meant, `UPDATE_EXPECT=1 cargo test -p lease --all-features --test guide` writes the pages' files.
+//! meant, `cargo xtask guide --write` writes it into the page.
 #![cfg(unix)]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "whether to write is asked of the environment"
+)]
+
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
-
-use expect_test::{ExpectFile, expect_file};
 
 /// Where cargo has built an example, beside this test.
 fn path_of(example: &str) -> PathBuf {
@@ -18,8 +22,29 @@ fn path_of(example: &str) -> PathBuf {
     path
 }
 
+/// Compares what a program has said with what the page shows behind `<!-- output: EXAMPLE -->`, or writes it
+/// there.
+fn shows(page: &str, example: &str, said: &str) {
+    let page = Path::new(PAGES).join(page);
+    let text = fs::read_to_string(&page).expect("there is the page");
+    let mark = format!("<!-- output: {example} -->\n```text\n");
+    let parts = text.split_once(&mark);
+    let (before, block) = parts.expect("the page shows what it says");
+    let (shown, _) = block.split_once("```\n").expect("the block ends");
+    if shown == said {
+        return;
+    }
+    let is_to_be_written = std::env::var_os("UPDATE_EXPECT").is_some();
+    let page_shows = format!("{} shows\n{shown}", page.display());
+    assert!(is_to_be_written, "{example} says\n{said}\nand {page_shows}");
+    let after = &block[shown.len()..];
+    fs::write(page, [before, &mark, said, after].concat()).expect("it is written");
+}
+
+const PAGES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/guide/src");
+
 /// Runs a program of a page to its end, in a folder of its own, and compares what it says.
-fn says(example: &str, expected: &ExpectFile) {
+fn says(example: &str, page: &str) {
     let folder = tempfile::tempdir().expect("there is room");
     let output = Command::new(path_of(example))
         .current_dir(folder.path())
@@ -27,7 +52,11 @@ fn says(example: &str, expected: &ExpectFile) {
         .expect("it starts");
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{example} fails: {errors}");
-    expected.assert_eq(&String::from_utf8(output.stdout).expect("it is text"));
+    shows(
+        page,
+        example,
+        &String::from_utf8(output.stdout).expect("it is text"),
+    );
 }
 
 /// A program at a terminal.
@@ -101,77 +130,51 @@ fn getting_started() {
     session.types("renew web/2", 1);
     session.types("renew web/3", 1);
     session.kill();
-    expect_file!["../../docs/guide/src/output/getting_started.txt"].assert_eq(&session.shown);
+    shows("getting-started.md", "getting_started", &session.shown);
 }
 
 #[test]
 fn life_of_a_lease() {
-    says(
-        "life_of_a_lease",
-        &expect_file!["../../docs/guide/src/output/life_of_a_lease.txt"],
-    );
+    says("life_of_a_lease", "life-of-a-lease.md");
 }
 
 #[test]
 fn after_a_restart() {
-    says(
-        "after_a_restart",
-        &expect_file!["../../docs/guide/src/output/after_a_restart.txt"],
-    );
+    says("after_a_restart", "after-a-restart.md");
 }
 
 #[test]
 fn your_own_rows() {
-    says(
-        "your_own_rows",
-        &expect_file!["../../docs/guide/src/output/your_own_rows.txt"],
-    );
+    says("your_own_rows", "your-own-rows.md");
 }
 
 #[test]
 fn async_host() {
-    says(
-        "async_host",
-        &expect_file!["../../docs/guide/src/output/async_host.txt"],
-    );
+    says("async_host", "async-hosts.md");
 }
 
 #[test]
 fn behind_a_log() {
-    says(
-        "behind_a_log",
-        &expect_file!["../../docs/guide/src/output/behind_a_log.txt"],
-    );
+    says("behind_a_log", "behind-a-log.md");
 }
 
 #[test]
 fn a_backend() {
-    says(
-        "a_backend",
-        &expect_file!["../../docs/guide/src/output/a_backend.txt"],
-    );
+    says("a_backend", "writing-a-backend.md");
 }
 
 #[test]
 fn testing() {
-    says(
-        "testing",
-        &expect_file!["../../docs/guide/src/output/testing.txt"],
-    );
+    says("testing", "testing.md");
 }
 
 #[test]
 fn tuning() {
-    says(
-        "tuning",
-        &expect_file!["../../docs/guide/src/output/tuning.txt"],
-    );
+    says("tuning", "tuning.md");
+    says("settings", "tuning.md");
 }
 
 #[test]
 fn from_etcd() {
-    says(
-        "from_etcd",
-        &expect_file!["../../docs/guide/src/output/from_etcd.txt"],
-    );
+    says("from_etcd", "from-etcd.md");
 }

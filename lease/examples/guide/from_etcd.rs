@@ -35,7 +35,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     // lessor.Attach(id, items), lessor.GetLease(item)
     lessor.attach(lease.id(), &["foo".into()])?;
-    println!("foo belongs to lease {:?}", lessor.get_lease(b"foo"));
+    let owner = lessor.get_lease(b"foo").ok_or("it is attached")?;
+    println!("foo belongs to lease {owner}");
     // lessor.Renew(id)
     println!("renewed for {}", lessor.renew(lease.id())?);
     // lessor.Grant(id, ttl), lessor.Revoke(id)

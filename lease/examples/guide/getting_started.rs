@@ -12,6 +12,8 @@ use std::time::Duration;
 use lease::prelude::*;
 
 fn main() -> Result<(), Box<dyn Error>> {
+    // Prints what the lessor warns of.
+    tracing_subscriber::fmt::init();
     // Opens the file, or makes it.
     let store = Arc::new(RedbBackend::open("registry.redb")?);
     let lessor = BackendLessor::standalone(store)?;

@@ -3,6 +3,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use super::page::read;
+
 /// Links of the book's pages to files or places that are not in it.
 ///
 /// # Errors
@@ -25,7 +27,8 @@ pub(super) fn dangling(book: &Path) -> Result<Vec<String>> {
 /// Pages that mdbook makes of others, with links that are right only there.
 const MADE: [&str; 3] = ["404.html", "print.html", "toc.html"];
 
-fn pages(book: &Path) -> Result<Vec<PathBuf>> {
+/// The pages that have a source.
+pub(super) fn pages(book: &Path) -> Result<Vec<PathBuf>> {
     let mut pages = Vec::new();
     for entry in fs::read_dir(book).with_context(|| format!("cannot read {}", book.display()))? {
         let path = entry?.path();
@@ -36,10 +39,6 @@ fn pages(book: &Path) -> Result<Vec<PathBuf>> {
     }
     pages.sort();
     Ok(pages)
-}
-
-fn read(path: &Path) -> Result<String> {
-    fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
 fn targets(html: &str) -> impl Iterator<Item = &str> {

@@ -1,5 +1,8 @@
 mod book;
+mod cargo_lines;
+mod page;
 mod pages;
+mod pictures;
 mod runs;
 
 use std::path::PathBuf;
@@ -10,22 +13,33 @@ use anyhow::{Context, Result, ensure};
 use crate::invocation::Invocation;
 use crate::workspace::Workspace;
 
-/// Build the guide, with the mdbook that this command installs for itself.
+/// Build the guide as a book, with the mdbook that this command installs for itself. To read the guide
+/// nobody needs it: all is in the pages in docs/guide/src, but for the timelines.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Look at the pages' sources only, and build nothing.
-    #[arg(long)]
+    /// Build no book: compare the pages with their programs, and with what these print.
+    #[arg(long, conflicts_with = "write")]
     check: bool,
+    /// Build no book: write the programs into the pages, and what they print.
+    #[arg(long)]
+    write: bool,
 }
 
-/// Builds the guide, or looks at its sources.
+/// Builds the guide, compares its pages, or writes into them.
 ///
 /// # Errors
 ///
-/// As for [`check`].
+/// As for [`check`]; and if a program does not build, or prints something else than its page shows.
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
-    if args.check {
+    if args.write {
+        for page in page::Page::all(&workspace.root)? {
+            page.take_programs(&workspace.root)?;
+        }
+        runs::programs(workspace, true)?;
         check_pages(workspace)?;
+    } else if args.check {
+        check_pages(workspace)?;
+        runs::programs(workspace, false)?;
     } else {
         check(workspace)?;
     }
@@ -35,10 +49,12 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
 /// Checks the pages' sources, builds the book, lets the simulation draw its timelines and show what the
 /// pages show, and checks the links of the book.
 ///
+/// What the programs print is left to their test, which `ci` has run before.
+///
 /// # Errors
 ///
-/// If a page shows code that nobody compiles, a run does not say what a page shows, mdbook cannot be
-/// installed or fails, or a link of the book leads nowhere.
+/// If a page shows another program than the one in its file, a run does not say what a page shows, mdbook
+/// cannot be installed or fails, or a link of the book leads nowhere.
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     check_pages(workspace)?;
     let out = workspace.target_folder()?.join("guide");
@@ -49,15 +65,15 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
         .arg(out.display().to_string())
         .arg(guide)
         .run(&workspace.root)?;
-    // The simulation takes minutes to build, and the pages can be read meanwhile.
+    pictures::inline(&out)?;
     println!(
-        "   {}, but for the timelines",
+        "   {}, but for the timelines: the simulation draws them, whose first build takes minutes",
         out.join("index.html").display()
     );
     runs::draw(workspace, &out)?;
     runs::check(workspace)?;
     let problems = book::dangling(&out)?;
-    report(&problems, "links lead nowhere")?;
+    report(&problems, "links that lead nowhere")?;
     println!("   the timelines are drawn, and every link leads somewhere");
     Ok(())
 }
@@ -69,13 +85,13 @@ const GUIDE: &str = "docs/guide";
 const MDBOOK: &str = "0.5.4";
 
 fn check_pages(workspace: &Workspace) -> Result<()> {
-    let problems = pages::problems(&workspace.root)?;
-    report(&problems, "rules of the guide are broken")
+    let problems = pages::problems(workspace)?;
+    report(&problems, "broken rules of the guide")
 }
 
 fn report(problems: &[String], what: &str) -> Result<()> {
     problems.iter().for_each(|problem| println!("   {problem}"));
-    ensure!(problems.is_empty(), "{} {what}", problems.len());
+    ensure!(problems.is_empty(), "{what}: {}", problems.len());
     Ok(())
 }
 
@@ -83,10 +99,18 @@ fn report(problems: &[String], what: &str) -> Result<()> {
 fn installed(workspace: &Workspace) -> Result<PathBuf> {
     let root = workspace.target_folder()?.join("tools");
     let program = root.join(format!("bin/mdbook{}", std::env::consts::EXE_SUFFIX));
+    let version = format!("mdbook v{MDBOOK}");
+    let is_there = |program: String| {
+        let said = Invocation::tool(program, ["--version"]).output(&workspace.root);
+        said.is_ok_and(|said| said.trim() == version)
+    };
+    if is_there(program.display().to_string()) {
+        return Ok(program);
+    }
+    println!("   mdbook {MDBOOK} is built, once: some minutes");
     let root = root.to_str().context("the target folder is no text")?;
-    // It does nothing if this very version is there. A debug build takes half the time, and is quick
-    // enough for a dozen pages.
-    let line = format!("install mdbook --quiet --version ={MDBOOK} --locked --debug");
+    // A debug build takes half the time, and is quick enough for a dozen pages.
+    let line = format!("install mdbook --version ={MDBOOK} --locked --debug");
     let features = ["--no-default-features", "--features", "search", "--root"];
     features
         .into_iter()

@@ -1,34 +1,26 @@
-use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::GUIDE;
+use super::cargo_lines;
+use super::page::{Block, Page, SUMMARY, blocks, loose_marks, read, source};
+use crate::workspace::Workspace;
 
 /// What is wrong with the sources of the pages, as sentences.
 ///
 /// # Errors
 ///
 /// If a source cannot be read.
-pub(super) fn problems(root: &Path) -> Result<Vec<String>> {
-    let src = root.join(GUIDE).join("src");
-    let summary = read(&src.join("SUMMARY.md"))?;
+pub(super) fn problems(workspace: &Workspace) -> Result<Vec<String>> {
+    let root = &workspace.root;
+    let summary = read(&root.join(GUIDE).join("src").join(SUMMARY))?;
     let tests = read(&root.join(TESTS))?;
     let mut problems = Vec::new();
-    let mut entries: Vec<_> = fs::read_dir(&src)?.collect::<Result<_, _>>()?;
-    entries.sort_by_key(fs::DirEntry::file_name);
-    for entry in entries {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if !name.ends_with(".md") || name == "SUMMARY.md" {
-            continue;
-        }
-        let page = Page {
-            text: read(&entry.path())?,
-            folder: src.clone(),
-        };
-        let mut found = page.problems(&tests);
+    for Page { name, text, .. } in Page::all(root)? {
+        let mut found = problems_of(&text, workspace, &tests);
         if !summary.contains(&format!("({name})")) {
-            found.push("is not in SUMMARY.md".to_owned());
+            found.push(format!("is not in {SUMMARY}"));
         }
         problems.extend(found.into_iter().map(|text| format!("{name}: {text}")));
     }
@@ -39,166 +31,139 @@ pub(super) fn problems(root: &Path) -> Result<Vec<String>> {
 const TESTS: &str = "lease/tests/guide.rs";
 
 /// Where the programs are, which are built, linted and run.
-const PROGRAMS: &str = "/lease/examples/";
+const PROGRAMS: &str = "lease/examples/";
 
-fn read(path: &Path) -> Result<String> {
-    fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
-}
-
-struct Page {
-    text: String,
-    folder: std::path::PathBuf,
-}
-
-/// A block of code: what stands behind the fence, and its lines.
-struct Block<'a> {
-    language: &'a str,
-    lines: Vec<&'a str>,
-}
-
-impl Page {
-    fn problems(&self, tests: &str) -> Vec<String> {
-        let mut problems: Vec<_> = includes(&self.text)
-            .filter_map(|include| self.complaint(include, tests))
-            .collect();
-        let blocks = blocks(&self.text);
-        for block in &blocks {
-            let is_copied = block.lines.iter().any(|line| !line.starts_with("{{#"));
-            if block.language.starts_with("rust") && is_copied {
-                problems.push(format!(
-                    "code that nobody compiles: {}",
-                    block.lines.join(" ")
-                ));
-            }
-        }
-        let opens_with_a_program = blocks.first().is_some_and(Block::is_a_program);
-        if !opens_with_a_program {
-            problems.push("does not open with a program that runs".to_owned());
-        }
-        problems
+fn problems_of(page: &str, workspace: &Workspace, tests: &str) -> Vec<String> {
+    let mut problems: Vec<_> = loose_marks(page)
+        .into_iter()
+        .map(|mark| format!("no block of code right behind {mark}"))
+        .collect();
+    if page.contains("{{#") {
+        problems.push("mdbook fills something in, which its source does not show".to_owned());
     }
-
-    fn complaint(&self, include: &str, tests: &str) -> Option<String> {
-        let (path, anchor) = include
-            .split_once(':')
-            .map_or((include, None), |(path, anchor)| (path, Some(anchor)));
-        let Ok(text) = fs::read_to_string(self.folder.join(path)) else {
-            return Some(format!("no file {path}"));
-        };
-        if let Some(anchor) = anchor {
-            let has = |mark: &str| {
-                let mark = format!("{mark}: {anchor}");
-                text.lines().any(|line| line.trim_end().ends_with(&mark))
-            };
-            if !has("ANCHOR") || !has("ANCHOR_END") {
-                return Some(format!("{path} has no anchor {anchor}"));
-            }
+    let blocks = blocks(page);
+    let mut cargo_lines = None;
+    for block in &blocks {
+        if block.language == "toml" {
+            cargo_lines = Some(block.text);
         }
-        let name = Path::new(path).file_stem()?.to_str()?;
-        let is_program = path.ends_with(".rs");
-        if is_program && !path.contains(PROGRAMS) {
-            return Some(format!("{path} is no example of the crate lease"));
-        }
-        let is_run = tests.contains(&format!("\"{name}\"")) || !path.contains("/guide/");
-        (is_program && !is_run).then(|| format!("{TESTS} does not run {path}"))
-    }
-}
-
-impl Block<'_> {
-    /// A whole program, or a command that runs one.
-    fn is_a_program(&self) -> bool {
-        let is_included = self.lines.iter().any(|line| line.starts_with("{{#include"));
-        is_included && self.language.starts_with("rust") || self.language == "console"
-    }
-}
-
-/// What is included, with the anchor.
-fn includes(text: &str) -> impl Iterator<Item = &str> {
-    let after = text.split("{{#include ").skip(1);
-    after.filter_map(|rest| Some(rest.split_once("}}")?.0.trim()))
-}
-
-fn blocks(text: &str) -> Vec<Block<'_>> {
-    let mut blocks = Vec::new();
-    let mut open: Option<Block<'_>> = None;
-    for line in text.lines() {
-        match (line.strip_prefix("```"), open.take()) {
-            (Some(language), None) => {
-                open = Some(Block {
-                    language,
-                    lines: Vec::new(),
-                });
+        match block.program() {
+            Some(program) => {
+                problems.extend(complaint(block, program, &workspace.root, tests));
+                problems.extend(cargo_lines::problems(cargo_lines, program, workspace));
             }
-            (Some(_), Some(block)) => blocks.push(block),
-            (None, Some(mut block)) => {
-                block.lines.push(line);
-                open = Some(block);
+            None if block.language.starts_with("rust") => {
+                problems.push(format!("code that nobody compiles: {}", block.text));
             }
-            (None, None) => {}
+            None => {}
         }
     }
-    blocks
+    let first = blocks.iter().find(|block| block.language != "toml");
+    if !first.is_some_and(|block| block.program().is_some() || block.language == "console") {
+        problems.push("does not open with a program that runs".to_owned());
+    }
+    problems
 }
+
+fn complaint(block: &Block<'_>, program: &str, root: &Path, tests: &str) -> Option<String> {
+    let source = match source(root, program) {
+        Ok(source) => source,
+        Err(text) => return Some(text),
+    };
+    if source != block.text {
+        return Some(format!(
+            "does not show {program} as it is; `{WRITE_LINE}` writes it"
+        ));
+    }
+    if !program.starts_with(PROGRAMS) {
+        return Some(format!("{program} is no example of the crate lease"));
+    }
+    let name = cargo_lines::example(program);
+    let is_run = tests.contains(&format!("\"{name}\"")) || !program.contains("/guide/");
+    (!is_run).then(|| format!("{TESTS} does not run {program}"))
+}
+
+/// The line that mends what differs.
+const WRITE_LINE: &str = "cargo xtask guide --write";
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::fs;
 
-    fn problems_of(text: &str) -> Vec<String> {
+    use super::*;
+    use crate::workspace::Member;
+
+    const CARGO: &str = "```toml\n[dependencies]\nlease = { path = \"../lease/lease\" }\n```\n";
+
+    fn problems_of(page: &str) -> Vec<String> {
         let root = tempfile::tempdir().expect("a folder");
-        let folder = root.path().join("docs/src");
         let programs = root.path().join("lease/examples/guide");
-        fs::create_dir_all(&folder).expect("a folder");
         fs::create_dir_all(&programs).expect("a folder");
         let program = "// ANCHOR: all\nfn main() {}\n// ANCHOR_END: all\n";
         fs::write(programs.join("run.rs"), program).expect("a file");
         fs::write(programs.join("not_run.rs"), program).expect("a file");
-        fs::write(folder.join("loose.rs"), program).expect("a file");
-        let text = text.replace("EXAMPLES", "../../lease/examples/guide");
-        Page { text, folder }.problems("says(\"run\")")
+        fs::write(root.path().join("loose.rs"), program).expect("a file");
+        let workspace = Workspace {
+            root: root.path().to_owned(),
+            manifest: toml::Table::new(),
+            members: vec![Member::parse("[package]\nname = 'lease'")],
+        };
+        let page = page.replace("EXAMPLES", "lease/examples/guide");
+        super::problems_of(&page, &workspace, "shows(\"run\")")
+    }
+
+    fn program(mark: &str, text: &str) -> String {
+        format!("{CARGO}<!-- program: {mark} -->\n```rust\n{text}```\n")
     }
 
     #[test]
-    fn included_programs_are_fine() {
-        for text in [
-            "```rust\n{{#include EXAMPLES/run.rs:all}}\n```\ntext\n```text\nanything\n```\n",
-            "```rust,no_run\n{{#include EXAMPLES/run.rs}}\n```\n",
+    fn programs_as_they_are_in_their_files_are_fine() {
+        let good = program("EXAMPLES/run.rs:all", "fn main() {}\n");
+        for page in [
+            &*format!("{good}text\n```text\nanything\n```\n"),
             "```console\n$ cargo xtask sim\n```\n",
         ] {
-            assert_eq!(problems_of(text), [""; 0], "{text}");
+            assert_eq!(problems_of(page), [""; 0], "{page}");
         }
     }
 
     #[test]
     fn what_nobody_compiles_or_runs_is_told() {
-        let first = "```console\n$ ls\n```\n";
-        for (text, problem) in [
-            ("```rust\nfn main() {}\n```", "code that nobody compiles"),
+        let main = "fn main() {}\n";
+        for (page, problem) in [
             (
-                "```rust\n{{#include EXAMPLES/gone.rs}}\n```",
-                "no file ../../lease/examples/guide/gone.rs",
+                program("EXAMPLES/run.rs:all", "fn main() { }\n"),
+                "does not show",
+            ),
+            (program("EXAMPLES/run.rs:all", ""), "does not show"),
+            (program("EXAMPLES/gone.rs:all", main), "no file"),
+            (program("EXAMPLES/run.rs:some", main), "no part some"),
+            (program("loose.rs:all", main), "is no example"),
+            (program("EXAMPLES/not_run.rs:all", main), "does not run"),
+            (
+                program("EXAMPLES/run.rs:all", main).replace(CARGO, ""),
+                "no lines for Cargo.toml",
             ),
             (
-                "```rust\n{{#include EXAMPLES/run.rs:some}}\n```",
-                "no anchor some",
+                "```rust\nfn main() {}\n```\n".to_owned(),
+                "nobody compiles: fn main",
             ),
-            ("```rust\n{{#include loose.rs}}\n```", "is no example"),
+            ("{{#include a.txt}}\n".to_owned(), "mdbook fills"),
             (
-                "```rust\n{{#include EXAMPLES/not_run.rs}}\n```",
-                "does not run",
+                "<!-- program: EXAMPLES/run.rs:all -->\n".to_owned(),
+                "no block of code right",
             ),
-            ("{{#include gone.txt}}", "no file gone.txt"),
         ] {
-            let found = problems_of(&format!("{first}{text}"));
-            assert_eq!(found.len(), 1, "{text}: {found:?}");
-            assert!(found[0].contains(problem), "{text}: {found:?}");
+            let found = problems_of(&format!("```console\n$ ls\n```\n{page}"));
+            assert_eq!(found.len(), 1, "{page}: {found:?}");
+            assert!(found[0].contains(problem), "{page}: {found:?}");
         }
     }
 
     #[test]
     fn a_page_opens_with_a_program() {
-        for text in ["", "text\n", "```text\na\n```\n```console\n$ ls\n```\n"] {
-            assert_eq!(problems_of(text).len(), 1, "{text}");
+        for page in ["", "text\n", "```text\na\n```\n```console\n$ ls\n```\n"] {
+            assert_eq!(problems_of(page).len(), 1, "{page}");
         }
     }
 }

@@ -3,8 +3,32 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 
 use super::GUIDE;
+use super::cargo_lines::{FACADE, required_features};
+use super::page::{Page, blocks};
+use crate::invocation::Invocation;
 use crate::sim;
 use crate::workspace::Workspace;
+
+/// Builds the programs and runs them: what each prints is what its page shows, or is written there.
+///
+/// # Errors
+///
+/// If one does not build, does not end as it should, or prints something else.
+pub(super) fn programs(workspace: &Workspace, write: bool) -> Result<()> {
+    let lease = workspace.members.iter().find(|it| it.name == FACADE);
+    let features = required_features(lease.context("there is the facade")?, "test", "guide");
+    let features: Vec<_> = features.into_iter().collect();
+    let of_it = format!("--package {FACADE} --features {}", features.join(","));
+    // The test runs the programs, and cargo does not build them for it.
+    Invocation::cargo_line(&format!("build {of_it} --examples")).run(&workspace.root)?;
+    let test = Invocation::cargo_line(&format!("test {of_it} --test guide"));
+    let test = if write {
+        test.env("UPDATE_EXPECT", "1")
+    } else {
+        test
+    };
+    test.run(&workspace.root)
+}
 
 /// The plans that are drawn, and the bug that is planted in them.
 const DRAWN: [(&str, &[&str]); 3] = [
@@ -33,29 +57,24 @@ fn plan(name: &str) -> String {
     format!("{GUIDE}/timelines/{name}.json")
 }
 
-/// What a page shows of a run: the file, and the words of the command.
-const SHOWN: [(&str, &str); 2] = [
-    ("failing_seed", "--seed 1 --bug renew-expiring"),
-    (
-        "failing_trace",
-        "replay docs/guide/timelines/failing.json --trace --bug renew-expiring",
-    ),
-];
-
-/// Runs what the pages show: each line that is shown must come, in this order.
+/// Runs what the pages show of the simulation: each line that is shown must come, in this order.
 ///
 /// # Errors
 ///
 /// If the simulation does not run or a line does not come; and if a plan of a timeline fails that has no
 /// planted bug.
 pub(super) fn check(workspace: &Workspace) -> Result<()> {
-    for (name, line) in SHOWN {
-        let file = format!("{GUIDE}/src/output/{name}.txt");
-        let shown = std::fs::read_to_string(workspace.root.join(&file))
-            .with_context(|| format!("cannot read {file}"))?;
-        let output = sim::output(workspace, line.split(' '))?;
-        if let Some(missing) = first_missing(&shown, &output) {
-            anyhow::bail!("{file}: `cargo xtask sim {line}` does not say {missing:?}");
+    for Page { name, text, .. } in Page::all(&workspace.root)? {
+        for block in blocks(&text) {
+            let Some(command) = block.command() else {
+                continue;
+            };
+            let words = command.strip_prefix("cargo xtask sim ");
+            let words = words.with_context(|| format!("{name}: {command} is no simulation"))?;
+            let output = sim::output(workspace, words.split(' '))?;
+            if let Some(missing) = first_missing(block.text, &output) {
+                anyhow::bail!("{name}: `{command}` does not say {missing:?}");
+            }
         }
     }
     for (name, bug) in DRAWN {
