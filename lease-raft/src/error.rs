@@ -30,6 +30,15 @@ pub enum ReplicaError {
     /// As many proposals of this member as there may be are under way already.
     #[error("too many proposals of this member are under way")]
     Busy,
+    /// The entry would be longer than [`max_entry_bytes`](crate::ReplicaOptions::max_entry_bytes). Nothing has
+    /// happened.
+    #[error("the request is {bytes} bytes long, and no more than {limit} are taken")]
+    TooLong {
+        /// How long it would be.
+        bytes: usize,
+        /// How long it may be.
+        limit: usize,
+    },
     /// The member was stopped.
     #[error("the member was stopped")]
     Stopped,

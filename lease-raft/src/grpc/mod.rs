@@ -18,4 +18,4 @@ pub use tls::Tls;
 const PATH: &str = "/leaseraftpb.Peers/Ask";
 
 /// The longest message: a part of a snapshot, or of the log.
-const MAX_LEN: usize = 64 << 20;
+pub(crate) const MAX_LEN: usize = 64 << 20;

@@ -179,6 +179,7 @@ impl Member {
     }
 
     async fn open(options: MemberOptions, is_open: bool) -> Result<Self, StartError> {
+        options.check()?;
         let listener = listen(&options).await?;
         let runtime = Arc::new(TokioRuntime);
         let peers = Arc::new(GrpcPeers::new(

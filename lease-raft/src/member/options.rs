@@ -4,8 +4,8 @@ use std::sync::Arc;
 use lease_backend::RedbOptions;
 use lease_core::{Clock, Observer, SystemClock};
 
-use crate::grpc::Tls;
-use crate::{MemberId, NoMachine, OpenraftOptions, ReplicaOptions, StateMachine};
+use crate::grpc::{MAX_LEN, Tls};
+use crate::{EngineError, MemberId, NoMachine, OpenraftOptions, ReplicaOptions, StateMachine};
 
 /// What a member does in the cluster that it joins.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -137,6 +137,18 @@ impl MemberOptions {
     pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
         self.observer = Some(observer);
         self
+    }
+
+    /// # Errors
+    ///
+    /// [`EngineError::Options`] if they cannot work.
+    pub(super) fn check(&self) -> Result<(), EngineError> {
+        let (bytes, limit) = (self.replica.max_entry_bytes, MAX_LEN / 2);
+        if bytes > limit {
+            let text = format!("no message carries entries of {bytes} bytes, but {limit} at most");
+            return Err(EngineError::Options(text));
+        }
+        Ok(())
     }
 }
 

@@ -19,10 +19,10 @@ impl Replica {
         let inner = &self.inner;
         match path {
             PROPOSE_PATH => match inner.propose_for(body).await {
-                Some(body) => PeerAnswer { status: 200, body },
-                None => PeerAnswer {
+                Ok(body) => PeerAnswer { status: 200, body },
+                Err(text) => PeerAnswer {
                     status: 400,
-                    body: b"this is no entry".to_vec(),
+                    body: text.into_bytes(),
                 },
             },
             READ_INDEX_PATH => PeerAnswer {

@@ -60,6 +60,11 @@ pub struct ReplicaOptions {
     pub retry_interval: Duration,
     /// How many proposals of this member's callers may be under way.
     pub max_proposals: usize,
+    /// How many bytes an entry of this member's callers may have: a command of the host's, or the items of one
+    /// call, and some bytes around them. A message has to carry it to each member before it is given up, so that
+    /// a long entry holds up all others. 1.5 MiB by default, as etcd's `--max-request-bytes`;
+    /// gRPC carries 32 MiB at most.
+    pub max_entry_bytes: usize,
     /// How many batches of expired leases may be under way.
     pub max_expired_batches: usize,
 }
@@ -74,6 +79,7 @@ impl Default for ReplicaOptions {
             ask_timeout: Duration::from_secs(1),
             retry_interval: Duration::from_millis(50),
             max_proposals: 65_536,
+            max_entry_bytes: 3 << 19,
             max_expired_batches: 16,
         }
     }

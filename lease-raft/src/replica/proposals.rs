@@ -126,14 +126,15 @@ impl Inner {
     ///
     /// # Errors
     ///
-    /// [`ReplicaError::DeadlineExceeded`], [`ReplicaError::Unknown`], [`ReplicaError::Busy`] and
-    /// [`ReplicaError::Stopped`].
+    /// [`ReplicaError::DeadlineExceeded`], [`ReplicaError::Unknown`], [`ReplicaError::Busy`],
+    /// [`ReplicaError::TooLong`] and [`ReplicaError::Stopped`].
     pub(crate) async fn propose(
         self: &Arc<Self>,
         request: Request,
         timeout: Duration,
     ) -> Result<Outcome, ReplicaError> {
         let mut proposal = self.begin_callers_proposal(request)?;
+        self.check_len(&proposal.entry.encode())?;
         let mut trace = Trace::None;
         let outcome = {
             let proposes = Box::pin(self.pursue(&mut proposal, &mut trace));
@@ -143,6 +144,15 @@ impl Inner {
             (Some(outcome), _) => outcome,
             (None, Trace::None) => Err(ReplicaError::DeadlineExceeded),
             (None, Trace::Possible) => Err(ReplicaError::Unknown),
+        }
+    }
+
+    /// A leader whose log has an entry that no message can carry leads on, and commits nothing any more.
+    fn check_len(&self, entry: &[u8]) -> Result<(), ReplicaError> {
+        let (bytes, limit) = (entry.len(), self.options.max_entry_bytes);
+        match bytes <= limit {
+            true => Ok(()),
+            false => Err(ReplicaError::TooLong { bytes, limit }),
         }
     }
 
@@ -279,10 +289,16 @@ impl Inner {
     }
 
     /// Answers another member that wants something proposed.
-    pub(super) async fn propose_for(&self, body: &[u8]) -> Option<Vec<u8>> {
-        let ProposeRequest { entry } = ProposeRequest::decode(body).ok()?;
+    ///
+    /// # Errors
+    ///
+    /// Why it is not proposed, whoever leads.
+    pub(super) async fn propose_for(&self, body: &[u8]) -> Result<Vec<u8>, String> {
+        let request = ProposeRequest::decode(body);
+        let ProposeRequest { entry } = request.map_err(|error| error.to_string())?;
         // What nobody can read must not get into the log.
-        Entry::decode(&entry).ok()?;
+        Entry::decode(&entry)?;
+        self.check_len(&entry).map_err(|error| error.to_string())?;
         let outcome = match self.propose_here(entry).await {
             Attempt::Committed => ProposeOutcome::Committed,
             Attempt::NotLeader => ProposeOutcome::NotLeader,
@@ -291,7 +307,7 @@ impl Inner {
         let answer = ProposeResponse {
             outcome: outcome.into(),
         };
-        Some(answer.encode_to_vec())
+        Ok(answer.encode_to_vec())
     }
 }
 

@@ -44,9 +44,6 @@ const FORMAT: u32 = 1;
 /// How many bytes of rows are written together, about.
 const PART_LEN: usize = 64 << 10;
 
-/// The longest part that is read.
-const MAX_PART_LEN: u32 = 64 << 20;
-
 impl Replica {
     /// The state as of now, which stays so while further entries are applied. It waits for the disk, for
     /// no longer than a commit takes.
@@ -244,11 +241,13 @@ fn read_part(from: &mut dyn Read) -> Result<Part, InstallError> {
         let half = half.try_into().unwrap_or_default();
         u32::from_be_bytes(half)
     });
-    if len > MAX_PART_LEN {
-        return Err(InstallError::Damaged("a part is too long".to_owned()));
+    // A row may have any length; memory is taken for what is there alone.
+    let mut bytes = Vec::new();
+    let read = from.take(len.into()).read_to_end(&mut bytes);
+    read.map_err(unread)?;
+    if bytes.len() < len as usize {
+        return Err(cut_off());
     }
-    let mut bytes = vec![0; len as usize];
-    read_exact(from, &mut bytes)?;
     if checksum(&bytes) != sum {
         return Err(InstallError::Damaged("a checksum is wrong".to_owned()));
     }
@@ -259,13 +258,18 @@ fn read_part(from: &mut dyn Read) -> Result<Part, InstallError> {
 }
 
 fn read_exact(from: &mut dyn Read, bytes: &mut [u8]) -> Result<(), InstallError> {
-    from.read_exact(bytes).map_err(|error| {
-        if error.kind() == io::ErrorKind::UnexpectedEof {
-            InstallError::Damaged("it is cut off".to_owned())
-        } else {
-            InstallError::Lease(LeaseError::Backend(to_backend(error)))
-        }
+    from.read_exact(bytes).map_err(|error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => cut_off(),
+        _ => unread(error),
     })
+}
+
+fn cut_off() -> InstallError {
+    InstallError::Damaged("it is cut off".to_owned())
+}
+
+fn unread(error: io::Error) -> InstallError {
+    InstallError::Lease(LeaseError::Backend(to_backend(error)))
 }
 
 fn checksum(bytes: &[u8]) -> u32 {

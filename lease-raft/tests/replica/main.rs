@@ -2,6 +2,7 @@
 
 mod cluster;
 mod failure;
+mod limits;
 mod many;
 mod own;
 mod store;
