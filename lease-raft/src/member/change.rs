@@ -234,7 +234,8 @@ impl Core {
                 Change::Lead(member) => self.hand_over(*member).await,
             }
         };
-        // Without a quorum it would wait for ever, and whoever asks waits no longer than `ask_timeout`.
+        // Without a quorum it would wait for ever, and whoever asks waits no longer than `ask_timeout`. What has
+        // begun goes on.
         let stepped = time::timeout(self.ask_timeout / 2, step).await;
         let late = || Attempt::Pending("it is on its way through the log".to_owned());
         stepped.map_or_else(|_| late(), |attempt| attempt.unwrap_or_else(as_attempt))
@@ -250,7 +251,7 @@ impl Core {
             )));
         }
         if decides {
-            return Ok(Attempt::Changed);
+            return Ok(self.settled());
         }
         if !members.learners.contains(&member) {
             self.peers.set_address(member, &admission.address);
@@ -262,17 +263,26 @@ impl Core {
             });
         }
         if !admission.decides {
-            return Ok(Attempt::Changed);
+            return Ok(self.settled());
         }
         self.engine.promote(member).await?;
         Ok(Attempt::Changed)
     }
 
     async fn remove(&self, member: MemberId) -> Result<Attempt, MembershipError> {
-        if self.engine.members().addresses.contains_key(&member) {
-            self.engine.remove(member).await?;
+        if !self.engine.members().addresses.contains_key(&member) {
+            return Ok(self.settled());
         }
+        self.engine.remove(member).await?;
         Ok(Attempt::Changed)
+    }
+
+    /// It is so, as far as the log goes: not all of that may be committed.
+    fn settled(&self) -> Attempt {
+        match self.engine.is_settled() {
+            true => Attempt::Changed,
+            false => Attempt::Pending("it is on its way through the log".to_owned()),
+        }
     }
 
     async fn hand_over(&self, to: MemberId) -> Result<Attempt, MembershipError> {

@@ -1,5 +1,6 @@
 //! Members that are started, joined, stopped and started again, over gRPC on loopback and on files.
 
+mod changes;
 mod cluster;
 mod refusals;
 

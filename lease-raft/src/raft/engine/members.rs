@@ -12,7 +12,7 @@ use openraft::impls::BasicNode;
 
 use super::OpenraftEngine;
 use crate::MemberId;
-use crate::raft::config::{Membership, Raft, Types, position};
+use crate::raft::config::{Membership, Types, position};
 
 /// Who belongs to a cluster, as far as a member knows.
 ///
@@ -69,7 +69,10 @@ pub enum MembershipError {
 }
 
 /// The members of the cluster. Changes are made by the leader, one at a time, and are committed when the
-/// call returns.
+/// call returns. One whose caller leaves goes on. One that a leader leaves half done is finished by the next one.
+///
+/// A change after which a majority of the voters would be silent is refused, unless
+/// [`strict_reconfig_check`](crate::OpenraftOptions::strict_reconfig_check) is off.
 ///
 /// The id of a member that was removed, or whose disk was lost, is never given to another one: a member
 /// that forgets what it has acknowledged can split the cluster.
@@ -144,9 +147,8 @@ impl OpenraftEngine {
         member: MemberId,
         address: &str,
     ) -> Result<(), MembershipError> {
-        let node = BasicNode::new(address);
-        let added = self.raft().add_learner(member, node, false).await;
-        added.map(drop).map_err(membership_error)
+        let nodes = BTreeMap::from([(member, BasicNode::new(address))]);
+        self.change(ChangeMembers::AddNodes(nodes)).await
     }
 
     /// How many entries a member lags behind the leader's log; `None` if this member does not lead, or
@@ -167,9 +169,13 @@ impl OpenraftEngine {
     /// [`MembershipError::Lagging`] if it has not got the log yet, because the cluster would wait for
     /// it; and the other [`MembershipError`]s.
     pub async fn promote(&self, member: MemberId) -> Result<(), MembershipError> {
+        self.check_settling()?;
         self.check_lag(member)?;
-        self.change(ChangeMembers::AddVoterIds(BTreeSet::from([member])))
-            .await
+        let mut voters = self.members().voters;
+        voters.insert(member);
+        self.check_alive(&voters)?;
+        let added = BTreeSet::from([member]);
+        self.change(ChangeMembers::AddVoterIds(added)).await
     }
 
     /// Removes a member. A leader that removes itself leads on until the others know.
@@ -178,11 +184,15 @@ impl OpenraftEngine {
     ///
     /// [`MembershipError`].
     pub async fn remove(&self, member: MemberId) -> Result<(), MembershipError> {
+        self.check_leads()?;
+        self.check_settling()?;
+        let mut voters = self.members().voters;
         let removed = BTreeSet::from([member]);
-        match self.members().voters.contains(&member) {
-            true => self.change(ChangeMembers::RemoveVoters(removed)).await,
-            false => self.change(ChangeMembers::RemoveNodes(removed)).await,
+        if !voters.remove(&member) {
+            return self.change(ChangeMembers::RemoveNodes(removed)).await;
         }
+        self.check_alive(&voters)?;
+        self.change(ChangeMembers::RemoveVoters(removed)).await
     }
 
     /// Removes a voter and lets a learner decide in its place, in one change.
@@ -191,6 +201,7 @@ impl OpenraftEngine {
     ///
     /// As [`promote`](Self::promote); [`MembershipError::Refused`] if `old` is no voter.
     pub async fn replace(&self, old: MemberId, new: MemberId) -> Result<(), MembershipError> {
+        self.check_settling()?;
         let mut voters = self.members().voters;
         if !voters.remove(&old) {
             return Err(MembershipError::Refused(format!(
@@ -199,6 +210,7 @@ impl OpenraftEngine {
         }
         self.check_lag(new)?;
         voters.insert(new);
+        self.check_alive(&voters)?;
         self.change(ChangeMembers::ReplaceAllVoters(voters)).await
     }
 
@@ -213,10 +225,7 @@ impl OpenraftEngine {
         if !self.members().voters.contains(&to) {
             return Err(MembershipError::Refused(format!("member {to} is no voter")));
         }
-        let leader = self.raft().metrics().borrow_watched().current_leader;
-        if leader != Some(self.member()) {
-            return Err(MembershipError::NotLeader { leader });
-        }
+        self.check_leads()?;
         let asked = self.raft().trigger().transfer_leader(to).await;
         asked.map_err(|error| MembershipError::Stopped(error.to_string()))
     }
@@ -253,20 +262,22 @@ impl OpenraftEngine {
         others.max_by_key(|voter| matched.get(voter).copied().flatten())
     }
 
+    fn check_leads(&self) -> Result<(), MembershipError> {
+        let leader = self.raft().metrics().borrow_watched().current_leader;
+        match leader == Some(self.member()) {
+            true => Ok(()),
+            false => Err(MembershipError::NotLeader { leader }),
+        }
+    }
+
     fn check_lag(&self, member: MemberId) -> Result<(), MembershipError> {
         if !self.members().learners.contains(&member) {
             return Err(MembershipError::Refused(format!(
                 "member {member} is no learner"
             )));
         }
-        let metrics = self.raft().metrics();
-        let (leader, last) = {
-            let metrics = metrics.borrow_watched();
-            (metrics.current_leader, metrics.last_log_index)
-        };
-        if leader != Some(self.member()) {
-            return Err(MembershipError::NotLeader { leader });
-        }
+        self.check_leads()?;
+        let last = self.raft().metrics().borrow_watched().last_log_index;
         match self.lag(member) {
             Some(behind) if behind <= MAX_LAG => Ok(()),
             Some(behind) => Err(MembershipError::Lagging { behind }),
@@ -275,15 +286,6 @@ impl OpenraftEngine {
                 behind: last.map_or(0, position),
             }),
         }
-    }
-
-    async fn change(
-        &self,
-        change: ChangeMembers<MemberId, BasicNode>,
-    ) -> Result<(), MembershipError> {
-        let raft: &Raft = self.raft();
-        let changed = raft.change_membership(change, false).await;
-        changed.map(drop).map_err(membership_error)
     }
 }
 
@@ -298,7 +300,9 @@ fn as_members(membership: &Membership) -> Members {
     }
 }
 
-fn membership_error(error: RaftError<Types, ClientWriteError<Types>>) -> MembershipError {
+pub(super) fn membership_error(
+    error: RaftError<Types, ClientWriteError<Types>>,
+) -> MembershipError {
     match error {
         RaftError::APIError(ClientWriteError::ForwardToLeader(forward)) => {
             MembershipError::NotLeader {

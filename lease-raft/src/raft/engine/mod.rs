@@ -1,3 +1,4 @@
+mod change;
 mod confirm;
 mod leadership;
 mod members;
@@ -21,6 +22,7 @@ pub use members::{Members, MembershipError};
 pub use options::OpenraftOptions;
 pub use status::{EngineStatus, Role};
 
+use self::change::Changing;
 use self::confirm::Waiting;
 use super::blocking::blocking;
 use super::config::{Proposal, Raft};
@@ -137,6 +139,7 @@ struct Inner {
     answerer: Answerer,
     leadership: Arc<Watch<Leadership>>,
     confirmations: mpsc::UnboundedSender<Waiting>,
+    changing: Changing,
 }
 
 impl OpenraftEngine {
@@ -211,13 +214,15 @@ impl OpenraftEngine {
             path,
             incoming: futures::lock::Mutex::new(None),
         };
-        Ok(Self {
-            inner: Arc::new(Inner {
-                answerer,
-                leadership,
-                confirmations,
-            }),
-        })
+        let inner = Arc::new(Inner {
+            answerer,
+            leadership,
+            confirmations,
+            changing: Changing::new(timeout, options.is_strict()),
+        });
+        let settling = change::settle(Arc::downgrade(&inner));
+        inner.answerer.runtime.spawn(Box::pin(settling));
+        Ok(Self { inner })
     }
 
     /// Whether a question of this path is for [`answer`](Self::answer).

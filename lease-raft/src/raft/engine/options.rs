@@ -23,6 +23,7 @@ pub struct OpenraftOptions {
     snapshot_after: u64,
     keep_entries: u64,
     chunk_bytes: u64,
+    is_strict: bool,
 }
 
 impl OpenraftOptions {
@@ -47,6 +48,7 @@ impl OpenraftOptions {
             snapshot_after: 10_000,
             keep_entries: 5_000,
             chunk_bytes: 1 << 20,
+            is_strict: true,
         }
     }
 
@@ -126,6 +128,26 @@ impl OpenraftOptions {
     pub const fn chunk_bytes(mut self, bytes: u64) -> Self {
         self.chunk_bytes = bytes;
         self
+    }
+
+    /// Whether a leader refuses to change the voters so that a majority of them would be silent, and nothing
+    /// could be decided. It does by default, as etcd with `--strict-reconfig-check`; without, one that is known to
+    /// come back may be counted on.
+    ///
+    /// ```
+    /// use lease_raft::OpenraftOptions;
+    ///
+    /// let options = OpenraftOptions::new().strict_reconfig_check(false);
+    /// # assert_ne!(options, OpenraftOptions::new());
+    /// ```
+    #[must_use]
+    pub const fn strict_reconfig_check(mut self, is_strict: bool) -> Self {
+        self.is_strict = is_strict;
+        self
+    }
+
+    pub(super) const fn is_strict(&self) -> bool {
+        self.is_strict
     }
 
     pub(super) fn election_timeout_max(&self) -> Duration {

@@ -1,7 +1,12 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use openraft::EntryPayload;
+use openraft::impls::BasicNode;
 
 use super::network::{Cluster, eventually, known};
 use crate::MembershipError;
+use crate::raft::config::Membership;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn members_are_replaced_removed_and_told() {
@@ -65,3 +70,75 @@ async fn leadership_is_handed_over() {
     cluster.propose("after").await;
     assert_eq!(cluster.agreed().await, ["before", "after"]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_goes_on_when_its_caller_leaves() {
+    let mut cluster = Cluster::of_three().await;
+    let leader = cluster.leader().await;
+    cluster.start(4).await;
+    let engine = cluster.engine(leader);
+    engine.add_learner(4, "four").await.expect("it is new");
+    eventually("it has the log", || {
+        engine.lag(4).is_some_and(|lag| lag < 10)
+    })
+    .await;
+    let left = tokio::time::timeout(Duration::ZERO, engine.promote(4)).await;
+    assert!(left.is_err(), "it waits for others");
+    eventually("it decides", || {
+        engine.is_settled() && engine.members().voters.contains(&4)
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_that_is_half_done_is_finished() {
+    let cluster = Cluster::of_three().await;
+    let leader = cluster.engine(cluster.leader().await);
+    let old = leader.members();
+    let removed = old.voters.iter().find(|voter| **voter != leader.member());
+    let removed = *removed.expect("one of three");
+    let mut rest = old.voters.clone();
+    rest.remove(&removed);
+    let nodes = old.addresses.into_iter();
+    let nodes: BTreeMap<_, _> = nodes
+        .map(|(member, at)| (member, BasicNode::new(at)))
+        .collect();
+    // The first of two steps, as of a leader that died after it.
+    let joint = Membership::new(vec![old.voters, rest.clone()], nodes).expect("sound");
+    let raft = leader.raft();
+    let appended = raft.append_membership(joint, EntryPayload::Blank, []).await;
+    appended.expect("it leads");
+    eventually("the second step is made", || {
+        leader.is_settled() && leader.members().voters == rest
+    })
+    .await;
+    assert!(!leader.members().addresses.contains_key(&removed));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn voters_of_which_too_many_are_silent_are_refused() {
+    let mut cluster = Cluster::of_three().await;
+    let leader = cluster.leader().await;
+    let engine = cluster.engine(leader);
+    let (dead, alive) = (1 + leader % 3, 1 + (leader + 1) % 3);
+    cluster.stop(dead).await;
+    eventually("it is missed", || !engine.hears(dead)).await;
+    let refused = loop {
+        match engine.remove(alive).await {
+            Err(MembershipError::Refused(text)) => break text,
+            // It has only begun to lead.
+            Err(MembershipError::InProgress) => tokio::time::sleep(PAUSE).await,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(
+        refused.contains(&format!("[{dead}] have not answered")),
+        "{refused}"
+    );
+    cluster.propose("nothing has happened").await;
+    engine.remove(dead).await.expect("the rest is there");
+    engine.remove(alive).await.expect("the leader is enough");
+    assert_eq!(engine.members().voters, BTreeSet::from([leader]));
+}
+
+const PAUSE: Duration = Duration::from_millis(50);

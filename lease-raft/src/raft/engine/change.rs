@@ -1,0 +1,171 @@
+//! How the members change: to the end, whoever waits for it, and not so that the cluster stands still.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use futures::channel::oneshot;
+use futures::lock::Mutex as Turns;
+use openraft::async_runtime::WatchReceiver;
+use openraft::impls::BasicNode;
+use openraft::type_config::TypeConfigExt;
+use openraft::type_config::alias::InstantOf;
+use openraft::{ChangeMembers, ServerState};
+
+use super::members::membership_error;
+use super::{Inner, OpenraftEngine};
+use crate::raft::config::Types;
+use crate::{MemberId, MembershipError};
+
+/// What a change needs to know.
+pub(super) struct Changing {
+    /// Whoever makes a change has it.
+    turn: Arc<Turns<()>>,
+    /// The term in which this member leads, and since when.
+    leads: Mutex<Option<(u64, InstantOf<Types>)>>,
+    /// For how long a voter may be silent that counts as one that is there.
+    patience: Duration,
+    is_strict: bool,
+}
+
+impl Changing {
+    pub(super) fn new(election_timeout: Duration, is_strict: bool) -> Self {
+        Self {
+            turn: Arc::default(),
+            leads: Mutex::default(),
+            patience: PATIENCE * election_timeout,
+            is_strict,
+        }
+    }
+
+    fn note(&self, term: Option<u64>) {
+        let mut leads = self.leads.lock().unwrap_or_else(PoisonError::into_inner);
+        if leads.map(|(term, _)| term) != term {
+            *leads = term.map(|term| (term, Types::now()));
+        }
+    }
+
+    /// Whether others have had no time to answer this leader.
+    fn has_just_begun(&self) -> bool {
+        let leads = *self.leads.lock().unwrap_or_else(PoisonError::into_inner);
+        leads.is_none_or(|(_, since)| Types::now() < since + self.patience)
+    }
+}
+
+impl OpenraftEngine {
+    /// Makes a change, one at a time. It is made in a task of its own: a change of voters has two steps, and one
+    /// that is given up between them would leave a cluster that needs a majority of the old voters and of the
+    /// new ones.
+    pub(super) async fn change(
+        &self,
+        change: ChangeMembers<MemberId, BasicNode>,
+    ) -> Result<(), MembershipError> {
+        let turn = self.inner.changing.turn.try_lock_owned();
+        let turn = turn.ok_or(MembershipError::InProgress)?;
+        let raft = self.raft().clone();
+        let (tell, told) = oneshot::channel();
+        let changes = async move {
+            let changed = raft.change_membership(change, false).await;
+            drop(turn);
+            // Nobody may wait any more.
+            let _ = tell.send(changed.map(drop).map_err(membership_error));
+        };
+        self.inner.answerer.runtime.spawn(Box::pin(changes));
+        told.await.unwrap_or(Err(MembershipError::Unknown))
+    }
+
+    /// Whether what this member knows of the others is committed and applied, and not a step on the way to
+    /// something else.
+    #[cfg(feature = "grpc")]
+    pub(crate) fn is_settled(&self) -> bool {
+        let metrics = self.raft().metrics();
+        let metrics = metrics.borrow_watched();
+        let stored = &metrics.membership_config;
+        stored.membership().get_joint_config().len() == 1
+            && *stored.log_id() <= metrics.last_applied
+    }
+
+    /// Whether the voters are between two sets.
+    pub(super) fn check_settling(&self) -> Result<(), MembershipError> {
+        let metrics = self.raft().metrics();
+        let metrics = metrics.borrow_watched();
+        match metrics.membership_config.membership().get_joint_config() {
+            joint if joint.len() > 1 => Err(MembershipError::InProgress),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses voters of which so many are away that the rest could decide nothing, as etcd's strict check does.
+    pub(super) fn check_alive(&self, voters: &BTreeSet<MemberId>) -> Result<(), MembershipError> {
+        let changing = &self.inner.changing;
+        let silent: Vec<_> = voters.iter().filter(|voter| !self.hears(**voter)).collect();
+        if !changing.is_strict || voters.len() - silent.len() > voters.len() / 2 {
+            return Ok(());
+        }
+        if changing.has_just_begun() {
+            return Err(MembershipError::InProgress);
+        }
+        Err(MembershipError::Refused(format!(
+            "the voters would be {voters:?}, of which {silent:?} have not answered for {:?}: the rest could decide \
+             nothing",
+            changing.patience
+        )))
+    }
+
+    /// Whether this leader has heard of a member of late.
+    pub(in crate::raft) fn hears(&self, member: MemberId) -> bool {
+        let metrics = self.raft().metrics();
+        let metrics = metrics.borrow_watched();
+        let heard = metrics
+            .heartbeat
+            .as_ref()
+            .and_then(|heard| *heard.get(&member)?);
+        let is_late = |at: InstantOf<Types>| Types::now() >= at + self.inner.changing.patience;
+        member == metrics.id || heard.is_some_and(|at| !is_late(*at))
+    }
+
+    /// Whether this member leads, and the last one that did has left a change half done.
+    fn finds_half_a_change(&self) -> bool {
+        let metrics = self.raft().metrics();
+        let metrics = metrics.borrow_watched();
+        let stored = &metrics.membership_config;
+        metrics.state == ServerState::Leader
+            && stored.membership().get_joint_config().len() > 1
+            && *stored.log_id() <= metrics.local_committed
+    }
+}
+
+/// Finishes what other leaders have begun, until the engine ends.
+pub(super) async fn settle(inner: Weak<Inner>) {
+    let Some(mut metrics) = inner.upgrade().map(|inner| inner.answerer.raft.metrics()) else {
+        return;
+    };
+    while metrics.changed().await.is_ok() {
+        let term = {
+            let metrics = metrics.borrow_and_update();
+            (metrics.state == ServerState::Leader).then_some(metrics.current_term)
+        };
+        let Some(inner) = inner.upgrade() else {
+            break;
+        };
+        inner.changing.note(term);
+        let engine = OpenraftEngine { inner };
+        if engine.finds_half_a_change() {
+            // Nobody is added: the voters that were wanted are those from now on.
+            let nobody = ChangeMembers::AddVoterIds(BTreeSet::new());
+            match engine.change(nobody).await {
+                Ok(()) => tracing::info!("has finished a change of the members"),
+                Err(error) => tracing::debug!(%error, "a change of the members is half done"),
+            }
+            let runtime = Arc::clone(&engine.inner.answerer.runtime);
+            drop(engine);
+            runtime.sleep(PAUSE).await;
+        }
+    }
+}
+
+/// How many election time-outs a voter may be silent that counts as one that is there.
+const PATIENCE: u32 = 3;
+
+/// The pause before a change is looked at again.
+const PAUSE: Duration = Duration::from_millis(50);
