@@ -41,6 +41,19 @@ pub(crate) fn read_vote(vote: Option<pb::RaftVote>) -> Result<Vote, CodecError> 
     })
 }
 
+/// A vote that another member has sent. Its term may be later than the one that is known here, as after a long
+/// absence, but not by more than a cluster can have had: each term is an election, and a vote for the last term of
+/// all would be the end of every member that has taken it for true.
+pub(crate) fn read_sent_vote(known: u64, vote: Option<pb::RaftVote>) -> Result<Vote, CodecError> {
+    let vote = read_vote(vote)?;
+    let term = vote.leader_id().term;
+    if term > known.saturating_add(MAX_LEAP) || term > u64::MAX - MAX_LEAP {
+        let text = format!("the term {term}, where {known} is known");
+        return Err(CodecError::Strange(text));
+    }
+    Ok(vote)
+}
+
 pub(crate) fn log_id(id: &LogId) -> pb::RaftLogId {
     pb::RaftLogId {
         term: term_of(id),
@@ -170,3 +183,6 @@ pub(crate) fn read_snapshot_meta(meta: pb::SnapshotMeta) -> Result<SnapshotMeta,
         last_membership: read_stored_membership(stored)?,
     })
 }
+
+/// How many terms a member may have missed: at ten elections a second, those of thirteen years.
+const MAX_LEAP: u64 = 1 << 32;

@@ -33,6 +33,9 @@ pub(crate) trait Machine: Send + Sync + 'static {
     /// The state as of now, and durable.
     fn snapshot(&self) -> Result<Box<dyn MachineSnapshot>, LeaseError>;
 
+    /// Reads a snapshot through, and changes nothing. Returns of which entry it is.
+    fn check(&self, bytes: &mut dyn io::Read) -> Result<u64, InstallError>;
+
     /// Replaces the state, unless it is newer. Returns whether it did.
     fn install(&self, bytes: &mut dyn io::Read, writes: &WriteBatch) -> Result<bool, InstallError>;
 }
@@ -54,6 +57,10 @@ impl Machine for Replica {
 
     fn snapshot(&self) -> Result<Box<dyn MachineSnapshot>, LeaseError> {
         Ok(Box::new(self.snapshot()?))
+    }
+
+    fn check(&self, bytes: &mut dyn io::Read) -> Result<u64, InstallError> {
+        self.check(bytes)
     }
 
     fn install(&self, bytes: &mut dyn io::Read, writes: &WriteBatch) -> Result<bool, InstallError> {

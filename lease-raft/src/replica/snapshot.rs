@@ -63,6 +63,18 @@ impl Replica {
         })
     }
 
+    /// Reads a snapshot through, and changes nothing. Returns its index.
+    ///
+    /// # Errors
+    ///
+    /// [`InstallError::Damaged`] and [`InstallError::Foreign`], and if it cannot be read.
+    #[cfg(feature = "openraft")]
+    pub(crate) fn check(&self, snapshot: &mut dyn Read) -> Result<u64, InstallError> {
+        let index = self.inner.read_header(snapshot)?;
+        read_rows(snapshot, &mut |_, _, _| Ok(()))?;
+        Ok(index)
+    }
+
     /// Replaces the state by that of a snapshot, unless that is older. `writes` is written on top, in the
     /// same transaction. Returns whether it did. It waits for the disk.
     ///

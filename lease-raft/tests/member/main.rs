@@ -2,6 +2,7 @@
 
 mod changes;
 mod cluster;
+mod hostile;
 mod refusals;
 
 use std::time::Duration;

@@ -185,6 +185,7 @@ impl OpenraftEngine {
 
         let path = store.path().map(Path::to_owned);
         let log = RedbLog::open(Arc::clone(&store), Arc::clone(&runtime)).await;
+        let checking = Arc::downgrade(&machine);
         let machine = StateMachine::open(machine, store, Arc::clone(&runtime)).await;
         let timeout = options.election_timeout_max();
         let network = Network {
@@ -210,6 +211,7 @@ impl OpenraftEngine {
         let answerer = Answerer {
             identity,
             raft,
+            machine: checking,
             runtime,
             path,
             incoming: futures::lock::Mutex::new(None),

@@ -1,6 +1,6 @@
 use std::fmt::Display;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use futures::lock::Mutex;
 use lease_pb::Message;
@@ -10,16 +10,20 @@ use openraft::raft::SnapshotResponse;
 
 use super::incoming::Incoming;
 use super::{APPEND, Identity, PRE_VOTE, SNAPSHOT, TRANSFER, VOTE, messages};
+use crate::error::with_causes;
 use crate::raft::blocking::blocking;
 use crate::raft::codec::{self, CodecError};
-use crate::raft::config::{LogId, Raft, Snapshot, SnapshotMeta, Vote};
+use crate::raft::config::{LogId, Raft, Snapshot, SnapshotMeta, Vote, position};
+use crate::raft::machine::Machine;
 use crate::raft::snapshot::{SnapshotData, Spool};
-use crate::{MemberId, PeerAnswer, Runtime};
+use crate::{InstallError, MemberId, PeerAnswer, Runtime};
 
 /// What the members ask of this one's openraft.
 pub(crate) struct Answerer {
     pub(crate) identity: Identity,
     pub(crate) raft: Raft,
+    /// It is the engine's: an engine that has stopped has let go of the store.
+    pub(crate) machine: Weak<dyn Machine>,
     pub(crate) runtime: Arc<dyn Runtime>,
     /// Where the store's file is: snapshots arrive beside it.
     pub(crate) path: Option<PathBuf>,
@@ -60,7 +64,7 @@ impl Answerer {
     async fn append(&self, from: MemberId, body: &[u8]) -> Result<Vec<u8>, Refusal> {
         let request: pb::AppendRequest = codec::decode(body)?;
         self.check(from, request.header.as_ref())?;
-        let request = messages::read_append(from, request)?;
+        let request = messages::read_append(self.known_term(), from, request)?;
         let response = self.raft.append_entries(request).await;
         let response = response.map_err(Refusal::stopped)?;
         Ok(messages::appended(&response).encode_to_vec())
@@ -69,7 +73,8 @@ impl Answerer {
     async fn vote(&self, from: MemberId, body: &[u8], is_pre: bool) -> Result<Vec<u8>, Refusal> {
         let request: pb::VoteRequest = codec::decode(body)?;
         self.check(from, request.header.as_ref())?;
-        let request = messages::read_vote(from, request)?;
+        let request = messages::read_vote(self.known_term(), from, request)?;
+        self.check_candidate(from, request.leadership_transfer)?;
         let response = match is_pre {
             true => self.raft.pre_vote(request).await,
             false => self.raft.vote(request).await,
@@ -81,7 +86,7 @@ impl Answerer {
     async fn transfer(&self, from: MemberId, body: &[u8]) -> Result<Vec<u8>, Refusal> {
         let request: pb::TransferRequest = codec::decode(body)?;
         self.check(from, request.header.as_ref())?;
-        let request = messages::read_transfer(from, request)?;
+        let request = messages::read_transfer(self.known_term(), from, request)?;
         let response = self.raft.handle_transfer_leader(request).await;
         let response = response.map_err(Refusal::stopped)?;
         Ok(messages::transferred(&response).encode_to_vec())
@@ -90,11 +95,7 @@ impl Answerer {
     async fn chunk(&self, from: MemberId, body: &[u8]) -> Result<Vec<u8>, Refusal> {
         let request: pb::ChunkRequest = codec::decode(body)?;
         self.check(from, request.header.as_ref())?;
-        let vote = codec::read_vote(request.vote)?;
-        if !vote.is_committed() || vote.leader_id().voted_for != from {
-            let text = format!("{vote} is not the claim of leader {from}");
-            return Err(Refusal::new(400, &text));
-        }
+        let vote = messages::read_claim(self.known_term(), from, request.vote)?;
         let sent = request.meta.clone().ok_or(CodecError::Missing("meta"))?;
         let meta = codec::read_snapshot_meta(sent)?;
         let known = self.known_vote();
@@ -119,6 +120,7 @@ impl Answerer {
         }
         let spool = incoming.finish().map_err(|text| Refusal::new(400, &text))?;
         let received = spool.len();
+        let spool = self.check_rows(&meta, spool).await?;
         let installed = self.install(vote, meta, spool).await?;
         Ok(chunk_response(received, Some(&installed.vote)))
     }
@@ -138,6 +140,28 @@ impl Answerer {
         installed.map_err(Refusal::stopped)
     }
 
+    /// What cannot be installed would stop this member, and not the one that has sent it.
+    async fn check_rows(&self, meta: &SnapshotMeta, mut spool: Spool) -> Result<Spool, Refusal> {
+        let machine = self.machine.upgrade();
+        let machine = machine.ok_or_else(|| Refusal::stopped("the engine"))?;
+        let check = move || {
+            let mut reader = spool.reader().map_err(|error| Refusal::new(503, &error))?;
+            let index = machine.check(&mut reader).map_err(unfit)?;
+            drop(reader);
+            Ok::<_, Refusal>((spool, index))
+        };
+        let checked = blocking(&*self.runtime, check).await;
+        let (spool, found) = checked.map_err(|error| Refusal::new(503, &error))??;
+        let expected = meta.last_log_id.map_or(0, |last| position(last.index()));
+        match found == expected {
+            true => Ok(spool),
+            false => {
+                let text = format!("a snapshot of entry {found} that is said to be of {expected}");
+                Err(Refusal::new(400, &text))
+            }
+        }
+    }
+
     /// openraft panics over a snapshot that contradicts what is known.
     fn check_snapshot(&self, vote: &Vote, meta: &SnapshotMeta) -> Result<(), Refusal> {
         let committed = self.raft.metrics().borrow_watched().local_committed;
@@ -147,6 +171,25 @@ impl Answerer {
         if contradicts || is_of_later_term || *meta.last_membership.log_id() > last {
             let text = format!("a snapshot of {vote} that cannot be: {meta}");
             return Err(Refusal::new(400, &text));
+        }
+        Ok(())
+    }
+
+    fn known_term(&self) -> u64 {
+        self.known_vote().leader_id().term
+    }
+
+    /// Any candidate may have become a voter by entries that are not here yet, and the only one whom this member
+    /// could help to lead: raft has it vote for strangers. Not where that cannot be: a leader that wants another one
+    /// to lead asks a voter, and nothing depends on it; and who is the only voter has every entry that adds one.
+    fn check_candidate(&self, from: MemberId, is_asked: bool) -> Result<(), Refusal> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let voters: Vec<_> = metrics.membership_config.membership().voter_ids().collect();
+        let needs_no_other = is_asked || voters == [self.identity.member];
+        if needs_no_other && !voters.contains(&from) {
+            let text = format!("member {from} is no voter, and wants to lead");
+            return Err(Refusal::new(403, &text));
         }
         Ok(())
     }
@@ -191,4 +234,12 @@ fn chunk_response(received: u64, vote: Option<&Vote>) -> Vec<u8> {
         vote: vote.map(codec::vote),
     }
     .encode_to_vec()
+}
+
+fn unfit(error: InstallError) -> Refusal {
+    let status = match error {
+        InstallError::Damaged(_) | InstallError::Foreign(_) => 400,
+        _ => 503,
+    };
+    Refusal::new(status, &with_causes(&error))
 }

@@ -110,7 +110,8 @@ impl Client {
     ) -> Result<VoteResponse<Types>, RpcError> {
         let body = messages::vote(self.header(), request).encode_to_vec();
         let answer = self.ask(path, body, timeout).await?;
-        messages::read_voted(answer).map_err(|error| self.nonsense(path, &error))
+        let known = request.vote.leader_id().term;
+        messages::read_voted(known, answer).map_err(|error| self.nonsense(path, &error))
     }
 
     async fn send(
@@ -151,7 +152,8 @@ impl Client {
             let body = request.encode_to_vec();
             let answer: pb::ChunkResponse = self.ask(SNAPSHOT, body, timeout).await?;
             if answer.vote.is_some() {
-                let vote = codec::read_vote(answer.vote)
+                let known = vote.leader_id().term;
+                let vote = codec::read_sent_vote(known, answer.vote)
                     .map_err(|error| self.nonsense(SNAPSHOT, &error))?;
                 return Ok(SnapshotResponse::new(vote));
             }
@@ -181,7 +183,8 @@ impl RaftNetworkV2<Types> for Client {
         let range = (request.prev_log_id, last.or(request.prev_log_id));
         let body = messages::append(self.header(), &request).encode_to_vec();
         let answer = self.ask(APPEND, body, timeout).await?;
-        let appended = messages::read_appended(range, answer)
+        let known = request.vote.leader_id().term;
+        let appended = messages::read_appended(known, range, answer)
             .map_err(|error| self.nonsense(APPEND, &error))?;
         let acknowledged = &self.network.acknowledged;
         match acknowledged.note(self.target, &request.vote, range, &appended) {

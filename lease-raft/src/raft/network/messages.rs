@@ -9,7 +9,7 @@ use openraft::raft::{
 };
 
 use crate::raft::codec::{self, CodecError};
-use crate::raft::config::{LogId, Types};
+use crate::raft::config::{LogId, Types, Vote};
 
 pub(super) type Append = AppendEntriesRequest<Types>;
 pub(super) type Appended = AppendEntriesResponse<Types>;
@@ -25,13 +25,38 @@ pub(super) fn append(header: pb::RaftHeader, request: &Append) -> pb::AppendRequ
     }
 }
 
-pub(super) fn read_append(from: u64, request: pb::AppendRequest) -> Result<Append, CodecError> {
-    let vote = codec::read_vote(request.vote)?;
+/// The claim of a leader. `known` is the term that is known here.
+pub(super) fn read_claim(
+    known: u64,
+    from: u64,
+    vote: Option<pb::RaftVote>,
+) -> Result<Vote, CodecError> {
+    let vote = codec::read_sent_vote(known, vote)?;
     if !vote.is_committed() || vote.leader_id().voted_for != from {
         return Err(strange(&format!(
             "{vote} is not the claim of leader {from}"
         )));
     }
+    Ok(vote)
+}
+
+/// An entry of the log of whoever has sent this vote.
+fn read_id_of(vote: &Vote, id: Option<pb::RaftLogId>) -> Result<Option<LogId>, CodecError> {
+    let id = codec::read_some_log_id(id)?;
+    match id {
+        Some(id) if codec::term_of(&id) > vote.leader_id().term => Err(strange(&format!(
+            "{vote} has the entry {id} of a later term"
+        ))),
+        id => Ok(id),
+    }
+}
+
+pub(super) fn read_append(
+    known: u64,
+    from: u64,
+    request: pb::AppendRequest,
+) -> Result<Append, CodecError> {
+    let vote = read_claim(known, from, request.vote)?;
     let previous = codec::read_some_log_id(request.previous)?;
     let entries = request
         .entries
@@ -59,7 +84,7 @@ pub(super) fn read_append(from: u64, request: pb::AppendRequest) -> Result<Appen
         vote,
         prev_log_id: previous,
         entries,
-        leader_commit: codec::read_some_log_id(request.committed)?,
+        leader_commit: read_id_of(&vote, request.committed)?,
     })
 }
 
@@ -82,8 +107,10 @@ pub(super) fn appended(response: &Appended) -> pb::AppendResponse {
     message
 }
 
-/// `range` is what was sent: the entry before the first one, and the last one.
+/// `known` is the term of whoever has asked, and `range` what was sent: the entry before the first one, and the
+/// last one.
 pub(super) fn read_appended(
+    known: u64,
     (previous, last): (Option<LogId>, Option<LogId>),
     response: pb::AppendResponse,
 ) -> Result<Appended, CodecError> {
@@ -103,7 +130,7 @@ pub(super) fn read_appended(
         Outcome::Conflict if previous.is_none() => Err(strange(&"a conflict with nothing")),
         Outcome::Conflict => Ok(AppendEntriesResponse::Conflict),
         Outcome::HigherVote => {
-            let vote = codec::read_vote(response.vote)?;
+            let vote = codec::read_sent_vote(known, response.vote)?;
             Ok(AppendEntriesResponse::HigherVote(vote))
         }
     }
@@ -119,10 +146,11 @@ pub(super) fn vote(header: pb::RaftHeader, request: &VoteRequest<Types>) -> pb::
 }
 
 pub(super) fn read_vote(
+    known: u64,
     from: u64,
     request: pb::VoteRequest,
 ) -> Result<VoteRequest<Types>, CodecError> {
-    let vote = codec::read_vote(request.vote)?;
+    let vote = codec::read_sent_vote(known, request.vote)?;
     let last = codec::read_some_log_id(request.last)?;
     if vote.is_committed() || vote.leader_id().voted_for != from {
         return Err(strange(&format!(
@@ -145,11 +173,15 @@ pub(super) fn voted(response: &VoteResponse<Types>) -> pb::VoteResponse {
     }
 }
 
-pub(super) fn read_voted(response: pb::VoteResponse) -> Result<VoteResponse<Types>, CodecError> {
+pub(super) fn read_voted(
+    known: u64,
+    response: pb::VoteResponse,
+) -> Result<VoteResponse<Types>, CodecError> {
+    let vote = codec::read_sent_vote(known, response.vote)?;
     Ok(VoteResponse {
-        vote: codec::read_vote(response.vote)?,
+        vote,
         vote_granted: response.granted,
-        last_log_id: codec::read_some_log_id(response.last)?,
+        last_log_id: read_id_of(&vote, response.last)?,
     })
 }
 
@@ -166,16 +198,12 @@ pub(super) fn transfer(
 }
 
 pub(super) fn read_transfer(
+    known: u64,
     from: u64,
     request: pb::TransferRequest,
 ) -> Result<TransferLeaderRequest<Types>, CodecError> {
-    let vote = codec::read_vote(request.vote)?;
-    if !vote.is_committed() || vote.leader_id().voted_for != from {
-        return Err(strange(&format!(
-            "{vote} is not the claim of leader {from}"
-        )));
-    }
-    let last = codec::read_some_log_id(request.last)?;
+    let vote = read_claim(known, from, request.vote)?;
+    let last = read_id_of(&vote, request.last)?;
     Ok(TransferLeaderRequest::new(vote, request.member, last))
 }
 
@@ -208,7 +236,7 @@ pub(super) fn read_transferred(
         Outcome::Accepted => Ok(()),
         Outcome::VoteChanged => Err(TransferLeaderError::VoteChanged {
             expected: *request.from_leader(),
-            actual: codec::read_vote(response.vote)?,
+            actual: codec::read_sent_vote(request.from_leader().leader_id().term, response.vote)?,
         }),
         Outcome::LogNotFlushed => Err(TransferLeaderError::LogNotFlushed {
             expected: request.last_log_id().copied(),

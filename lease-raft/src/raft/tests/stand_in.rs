@@ -114,6 +114,13 @@ impl Machine for Tally {
         }))
     }
 
+    fn check(&self, bytes: &mut dyn Read) -> Result<u64, InstallError> {
+        let mut all = Vec::new();
+        let read = bytes.read_to_end(&mut all);
+        read.map_err(|error| InstallError::Damaged(error.to_string()))?;
+        Ok(applied(&all))
+    }
+
     fn install(&self, bytes: &mut dyn Read, writes: &WriteBatch) -> Result<bool, InstallError> {
         let damaged = |error: io::Error| InstallError::Damaged(error.to_string());
         let mut all = Vec::new();
@@ -174,4 +181,17 @@ fn take(rest: &mut &[u8]) -> Vec<u8> {
 
 fn number(row: &[u8]) -> u64 {
     u64::from_be_bytes(row.try_into().expect("eight bytes"))
+}
+
+/// Where a snapshot says that it is.
+fn applied(mut rest: &[u8]) -> u64 {
+    let mut applied = None;
+    while !rest.is_empty() {
+        let mut part = || take(&mut rest);
+        let (table, key, value) = (part(), part(), part());
+        if (&*table, &*key) == (b"tally_meta", b"applied") {
+            applied = Some(number(&value));
+        }
+    }
+    applied.expect("it says where it is")
 }
