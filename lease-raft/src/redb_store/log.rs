@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use lease_backend::redb::{Failure, RedbView};
+use lease_backend::redb::{Failure, RedbView, visit};
 use lease_core::BackendError;
 use lease_pb::Message;
 use lease_pb::leaseraftpb as pb;
@@ -71,13 +71,26 @@ impl RedbStore {
                  version reads"
             ))),
             Some(_) => Ok(()),
-            None => self.backend.write(|transaction| {
-                transaction.open_table(LOG)?;
-                let mut meta = transaction.open_table(META)?;
-                meta.insert(FORMAT, FORMAT_VERSION.to_be_bytes().as_slice())?;
-                Ok(())
-            }),
+            None => {
+                self.check_new()?;
+                self.backend.write(|transaction| {
+                    transaction.open_table(LOG)?;
+                    let mut meta = transaction.open_table(META)?;
+                    meta.insert(FORMAT, FORMAT_VERSION.to_be_bytes().as_slice())?;
+                    Ok(())
+                })
+            }
         }
+    }
+
+    /// Refuses a state that is that of no log: other members would not have it.
+    fn check_new(&self) -> Result<(), BackendError> {
+        let view = self.backend.view()?;
+        visit(view.transaction(), &TABLES, &mut |table, _, _| {
+            Err(BackendError::Foreign(format!(
+                "it has rows in the table {table:?} and no log: it is that of a lessor alone"
+            )))
+        })
     }
 
     /// Says whose file it is, which is settled by the first call.

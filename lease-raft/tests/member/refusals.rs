@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
-use lease_core::{Backend, BackendError};
+use lease_backend::RedbBackend;
+use lease_core::{Backend, BackendError, BackendLessor, Lessor};
 use lease_raft::{
     Decided, Leases, Member, MemberOptions, MembershipError, StartError, StateMachine,
 };
@@ -124,6 +125,27 @@ async fn a_damaged_file_is_said_and_left_as_it_is() {
     cluster.start(1).await;
     assert_eq!(cluster.leases(1).await.len(), 50);
     cluster.stop_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_file_of_a_lessor_alone_is_no_members() {
+    let mut cluster = Cluster::new();
+    let path = cluster.folder(1).join("member.redb");
+    fs::create_dir_all(cluster.folder(1)).expect("a folder");
+    let open = || Arc::new(RedbBackend::open(&path).expect("nobody has it"));
+    let alone = BackendLessor::builder(open()).build().expect("it starts");
+    alone.grant(id(7), 600).expect("free");
+    alone.stop();
+    drop(alone);
+    let options = cluster.options(1);
+    let error = Member::start(options).await.expect_err("it has no log");
+    assert!(
+        matches!(error, StartError::Store(BackendError::Foreign(_))),
+        "{error:?}"
+    );
+    assert!(error.to_string().contains("a lessor alone"), "{error}");
+    let alone = BackendLessor::builder(open()).build().expect("as it was");
+    assert!(alone.lookup(id(7)).is_some());
 }
 
 /// Reads its rows at the start, and never again.
