@@ -34,7 +34,10 @@ pub trait StateMachine: Send + Sync + 'static {
 pub struct Decided {
     /// What the one who has proposed it is told.
     pub answer: Vec<u8>,
-    /// The rows of the machine that change.
+    /// The rows of the machine that change, in tables of its own. Rows of the lessor's, or of a table whose name
+    /// is `lease_raft` or begins with `lease_raft_`, are this crate's: a decision that has one comes to nothing on
+    /// every member, [`apply`](StateMachine::apply) is not called, and whoever has proposed the command is told
+    /// [`LeaseError::ReservedRows`](lease_core::LeaseError::ReservedRows).
     pub writes: WriteBatch,
     /// What happens to leases and their items; an attach, mostly. The machine has seen in
     /// [`Leases`] that it will not be refused: if it is, the rows are written all the same.

@@ -55,8 +55,17 @@ pub trait Fill {
 /// The table in which a replica keeps what it knows of the log: the index that it has applied, and its
 /// cluster.
 pub(crate) fn meta() -> Table {
-    Table::new("lease_raft")
+    Table::new(PREFIX)
 }
+
+/// Whether a table is one of this crate's own, which a host leaves alone: that of its index, its cluster, its
+/// sessions, its engine and its log.
+pub(crate) fn is_reserved(table: &Table) -> bool {
+    table.name() == PREFIX || table.name().starts_with(PREFIX_OF_OTHERS)
+}
+
+const PREFIX: &str = "lease_raft";
+const PREFIX_OF_OTHERS: &str = "lease_raft_";
 
 /// The table of sessions.
 pub(crate) fn sessions() -> Table {

@@ -1,13 +1,13 @@
 use std::sync::Arc;
 
-use lease_core::{Answer, BackendLessor, LeaseError, LeaseId, Lessor, WriteBatch};
+use lease_core::{Answer, BackendLessor, HostWrite, LeaseError, LeaseId, Lessor, WriteBatch};
 
 use super::proposals::Outcome;
 use super::sessions::Admission;
 use super::{APPLIED, Applying, CLUSTER, Inner, Replica};
 use crate::entry::{Entry, Request};
 use crate::machine::Leases;
-use crate::store::meta;
+use crate::store::{is_reserved, meta};
 
 /// An entry that the engine has committed.
 #[derive(Debug)]
@@ -135,16 +135,25 @@ impl Inner {
             unreachable!("all but the host's own are commands of the lessor's");
         };
         let mut decided = self.machine.decide(index, command, &View(&self.lessor));
+        let without = writes.clone();
+        let mut tables = decided.writes.host().iter().map(HostWrite::table);
+        let is_reserved = tables.any(is_reserved);
         writes.append(&mut decided.writes);
-        match &decided.command {
-            None => self.lessor.write(writes)?,
-            Some(command) => {
-                let answer = self.lessor.apply(command, writes)?;
+        let written = match (&decided.command, is_reserved) {
+            (_, true) => Err(LeaseError::ReservedRows),
+            (None, false) => self.lessor.write(writes),
+            (Some(command), false) => self.lessor.apply(command, writes).map(|answer| {
                 if answer.is_refusal() {
                     tracing::error!(index, ?answer, "the host's machine was refused");
                 }
-            }
+            }),
+        };
+        if matches!(written, Err(LeaseError::ReservedRows)) {
+            tracing::error!(index, "the host's machine writes rows that are not its own");
+            self.lessor.write(without)?;
+            return Ok(Outcome::Reserved);
         }
+        written?;
         self.machine.apply(index, command, &decided.answer);
         Ok(Outcome::Host(decided.answer))
     }

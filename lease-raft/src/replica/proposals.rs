@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::channel::oneshot;
 use futures::future::{Either, select};
-use lease_core::{Answer, Epoch};
+use lease_core::{Answer, Epoch, LeaseError};
 use lease_pb::Message;
 use lease_pb::leaseraftpb::{ProposeOutcome, ProposeRequest, ProposeResponse};
 
@@ -19,6 +19,8 @@ pub(crate) enum Outcome {
     Answer(Answer),
     /// What the host's machine has answered.
     Host(Vec<u8>),
+    /// The host's machine has decided on rows that are not its own: nothing has happened.
+    Reserved,
     /// An epoch has begun.
     Led(Epoch),
     /// Nothing: the engine's own entry, or one that was proposed once more.
@@ -141,6 +143,7 @@ impl Inner {
             self.within(timeout, proposes).await
         };
         match (outcome, trace) {
+            (Some(Ok(Outcome::Reserved)), _) => Err(LeaseError::ReservedRows.into()),
             (Some(outcome), _) => outcome,
             (None, Trace::None) => Err(ReplicaError::DeadlineExceeded),
             (None, Trace::Possible) => Err(ReplicaError::Unknown),

@@ -1,8 +1,8 @@
-//! What is too long, and what may be long.
+//! What is too long, what may be long, and what is not the host's.
 
 use std::sync::Arc;
 
-use lease_core::{Backend, BackendError, LeaseItem, Table, WriteBatch};
+use lease_core::{Backend, BackendError, Epoch, LeaseError, LeaseItem, Table, WriteBatch};
 use lease_pb::Message;
 use lease_pb::leaseraftpb::{Entry, ProposeRequest, entry::Request};
 use lease_raft::{Decided, Leases, ReplicaError, StateMachine};
@@ -82,4 +82,60 @@ async fn a_long_row_is_in_the_snapshot() {
     assert!(installed.expect("it is whole"));
     let row = store.get(&Table::new("host"), b"key").expect("sound");
     assert_eq!(row.map(|row| row.len()), Some(65 << 20));
+}
+
+/// Writes a row of the table that is its command, or an epoch.
+struct Rude;
+
+impl StateMachine for Rude {
+    fn recover(&self, _: &dyn Backend) -> Result<(), BackendError> {
+        Ok(())
+    }
+
+    fn decide(&self, _: u64, command: &[u8], _: &dyn Leases) -> Decided {
+        let table = String::from_utf8(command.to_vec()).expect("a name");
+        let mut writes = WriteBatch::default();
+        match &*table {
+            "epoch" => writes.put_epoch(Epoch::new(1)),
+            _ => writes.put(Table::new(table), "applied", [0; 8]),
+        }
+        Decided {
+            answer: b"done".to_vec(),
+            writes,
+            command: None,
+        }
+    }
+
+    fn apply(&self, _: u64, command: &[u8], _: &[u8]) {
+        assert_eq!(command, b"kv", "it was refused");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_writes_no_rows_that_are_not_its_own() {
+    let cluster = Cluster::with(|| Arc::new(Rude)).await;
+    let lessor = cluster.lessor(2);
+    for table in [
+        "lease_raft",
+        "lease_raft_log",
+        "lease_raft_openraft",
+        "lease_raft_sessions",
+        "lease_items",
+        "epoch",
+    ] {
+        let refused = lessor.propose(table.into(), LONG).await;
+        let error = ReplicaError::Lease(LeaseError::ReservedRows);
+        assert_eq!(refused, Err(error), "{table}");
+    }
+    let done = lessor.propose(b"kv".to_vec(), LONG).await;
+    assert_eq!(done, Ok(b"done".to_vec()));
+    cluster.until_equal().await;
+    for (member, store) in (1..).zip(&cluster.stores) {
+        let replica = &cluster.members[member - 1];
+        assert_eq!(replica.failure(), None);
+        replica.stop().expect("the store is sound");
+        let applied = store.get(&Table::new("lease_raft"), b"applied");
+        let applied = applied.expect("sound").expect("it is there");
+        assert_eq!(applied, replica.applied().to_be_bytes());
+    }
 }
