@@ -499,6 +499,9 @@ pub struct MembersResponse {
     /// Why it is refused, or not done yet.
     #[prost(string, tag = "4")]
     pub reason: ::prost::alloc::string::String,
+    /// In which term a member is asked to lead in the next one.
+    #[prost(uint64, tag = "5")]
+    pub term: u64,
 }
 /// What became of a proposal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -623,6 +626,8 @@ pub enum MembersOutcome {
     MembersNotLeader = 2,
     /// It makes no sense.
     MembersRefused = 3,
+    /// The member is asked to lead; it may fail to be elected.
+    MembersAsked = 4,
 }
 impl MembersOutcome {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -635,6 +640,7 @@ impl MembersOutcome {
             Self::MembersChanged => "MEMBERS_CHANGED",
             Self::MembersNotLeader => "MEMBERS_NOT_LEADER",
             Self::MembersRefused => "MEMBERS_REFUSED",
+            Self::MembersAsked => "MEMBERS_ASKED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -644,6 +650,7 @@ impl MembersOutcome {
             "MEMBERS_CHANGED" => Some(Self::MembersChanged),
             "MEMBERS_NOT_LEADER" => Some(Self::MembersNotLeader),
             "MEMBERS_REFUSED" => Some(Self::MembersRefused),
+            "MEMBERS_ASKED" => Some(Self::MembersAsked),
             _ => None,
         }
     }

@@ -3,13 +3,14 @@
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
+use futures::StreamExt;
 use lease_pb::Message;
 use lease_pb::leaseraftpb::members_request::Change as Wire;
 use lease_pb::leaseraftpb::{Admission, MembersOutcome, MembersRequest, MembersResponse};
 use tokio::time;
 
 use super::Core;
-use crate::{MemberId, MembershipError, PeerAnswer};
+use crate::{Engine, MemberId, MembershipError, PeerAnswer};
 
 pub(super) const MEMBERS_PATH: &str = "/raft/members";
 
@@ -31,6 +32,8 @@ enum Attempt {
     /// Another one may know more, or the same one later.
     NotLeader(Option<MemberId>),
     Pending(String),
+    /// A member is asked to lead, in this term.
+    Asked(u64),
 }
 
 impl Change {
@@ -83,6 +86,23 @@ impl Core {
         self.change(change, known, timeout).await
     }
 
+    /// Whether the others look for this member where it is not.
+    pub(super) fn has_moved(&self) -> bool {
+        let addresses = self.engine.members().addresses;
+        let known = addresses.get(&self.engine.member());
+        known.is_some_and(|known| *known != self.address)
+    }
+
+    /// Tells the others where this member is, which it was not when they heard of it last.
+    pub(super) async fn tell_address(&self, timeout: Duration) -> Result<(), MembershipError> {
+        let own = self.engine.member();
+        let change = || Change::admit(own, &self.address, false, false);
+        // A leader that does not find this member is not known here.
+        let members = self.engine.members().addresses.into_keys();
+        let others: Vec<_> = members.filter(|member| *member != own).collect();
+        self.change(change, &others, timeout).await
+    }
+
     /// Has the leader make a change, whoever that is: this member, one that it knows of, or one that those
     /// know of.
     pub(super) async fn change(
@@ -107,6 +127,10 @@ impl Core {
                         hint = leader.filter(|other| member != Some(*other));
                     }
                     Attempt::Pending(text) => reason = text,
+                    Attempt::Asked(term) => {
+                        reason = "somebody is asked to lead, and nobody does".to_owned();
+                        return self.see_elected(&change(), term).await;
+                    }
                 }
                 if let Some(failure) = self.failure.get() {
                     return Err(MembershipError::Stopped(failure.clone()));
@@ -117,6 +141,27 @@ impl Core {
         };
         let pursued = time::timeout(timeout, pursues).await;
         pursued.unwrap_or(Err(MembershipError::DeadlineExceeded { reason }))
+    }
+
+    /// Waits for whoever leads after a term in which a member was asked to. Once is enough: a leader that has asked
+    /// does nothing else, so that to ask again and again would keep the cluster from being led.
+    async fn see_elected(&self, change: &Change, term: u64) -> Result<(), MembershipError> {
+        let mut news = self.engine.leadership();
+        while let Some(now) = news.next().await {
+            match now.leader {
+                Some(leader) if now.term > term => {
+                    return match change {
+                        Change::Lead(wanted) if *wanted != leader => {
+                            let text = format!("member {leader} was elected, and not {wanted}");
+                            Err(MembershipError::Refused(text))
+                        }
+                        _ => Ok(()),
+                    };
+                }
+                _ => {}
+            }
+        }
+        Err(MembershipError::Stopped("it has ended".to_owned()))
     }
 
     /// Whom to ask: the leader, as far as it is known, and the known ones, in turns.
@@ -169,11 +214,13 @@ impl Core {
             leader,
             address,
             reason,
+            term,
             ..
         } = response;
         match outcome {
             MembersOutcome::MembersChanged => Attempt::Changed,
             MembersOutcome::MembersRefused => Attempt::Refused(reason),
+            MembersOutcome::MembersAsked => Attempt::Asked(term),
             MembersOutcome::MembersPending => {
                 Attempt::Pending(format!("member {member}: {reason}"))
             }
@@ -203,6 +250,10 @@ impl Core {
             Attempt::Pending(reason) => {
                 response.reason = reason;
                 MembersOutcome::MembersPending
+            }
+            Attempt::Asked(term) => {
+                response.term = term;
+                MembersOutcome::MembersAsked
             }
             Attempt::NotLeader(leader) => {
                 let addresses = self.engine.members().addresses;
@@ -250,10 +301,18 @@ impl Core {
                  lost what it has acknowledged is removed, and a new one gets another id"
             )));
         }
+        let moves = |known: &String| *known != admission.address && !admission.address.is_empty();
+        if members.addresses.get(&member).is_some_and(moves) {
+            self.engine.set_address(member, &admission.address).await?;
+            return Ok(Attempt::Pending("it is at another address now".to_owned()));
+        }
         if decides {
             return Ok(self.settled());
         }
         if !members.learners.contains(&member) {
+            if admission.address.is_empty() {
+                return Err(MembershipError::no_member(member));
+            }
             self.peers.set_address(member, &admission.address);
             self.engine.add_learner(member, &admission.address).await?;
             // It may be brought entries when it has the answer.
@@ -289,8 +348,9 @@ impl Core {
         if to == self.engine.member() {
             return Ok(Attempt::Changed);
         }
+        let term = self.lessor.stats().term;
         self.engine.transfer_leadership(to).await?;
-        Ok(Attempt::Pending(format!("member {to} is asked to lead")))
+        Ok(Attempt::Asked(term))
     }
 }
 

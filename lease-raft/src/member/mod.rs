@@ -112,7 +112,8 @@ struct Core {
 
 impl Member {
     /// Starts a member on its directory. If the directory is new, the member makes a cluster of its own; else
-    /// it goes on as what it was.
+    /// it goes on as what it was. If it is at another address than before, it says so to the others, as soon as
+    /// one leads; while members move, a majority has to be where it was.
     ///
     /// A member whose disk was lost must not be started again: it would make another cluster of the same name.
     /// [Remove](Self::remove) it from the other one, and have a new one, with another id, join it.
@@ -261,11 +262,11 @@ impl Member {
         member: MemberId,
         timeout: Duration,
     ) -> Result<(), MembershipError> {
-        let mut addresses = self.members().addresses;
-        let address = addresses.remove(&member).ok_or_else(|| {
-            MembershipError::Refused(format!("member {member} does not belong to the cluster"))
-        })?;
-        let change = || Change::admit(member, &address, true, false);
+        if !self.members().addresses.contains_key(&member) {
+            return Err(MembershipError::no_member(member));
+        }
+        // Where it is it says itself.
+        let change = || Change::admit(member, "", true, false);
         self.core.change(change, &[], timeout).await
     }
 
@@ -280,11 +281,13 @@ impl Member {
         self.core.change(change, &[], timeout).await
     }
 
-    /// Has a member that decides lead, and waits until it does. Every member may be asked.
+    /// Has a member that decides lead, and waits until it does. Every member may be asked. It is asked once: if
+    /// another one is elected, that is an error.
     ///
     /// # Errors
     ///
-    /// [`MembershipError`].
+    /// [`MembershipError`]; [`MembershipError::Refused`] also if it has not answered the leader of late, or was
+    /// not elected.
     pub async fn transfer_leadership(
         &self,
         to: MemberId,

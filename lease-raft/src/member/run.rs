@@ -38,6 +38,7 @@ impl Running {
         let (closes, closed) = oneshot::channel::<()>();
         let server = self.serve(listener, options, closed);
         let follower = tokio::spawn(follow_members(Arc::clone(&self.core)));
+        let mover = tokio::spawn(keep_address(Arc::clone(&self.core)));
         #[cfg(feature = "metrics")]
         let recorder = tokio::spawn(record(Arc::clone(&self.core)));
         let engine = Arc::new(self.core.engine.clone());
@@ -57,6 +58,7 @@ impl Running {
         drop(runs);
         self.core.engine.shutdown().await;
         end_now(follower).await;
+        end_now(mover).await;
         #[cfg(feature = "metrics")]
         end_now(recorder).await;
         drop(closes);
@@ -134,6 +136,20 @@ async fn follow_members(core: Arc<Core>) {
     }
 }
 
+/// The others look for the member where it is.
+async fn keep_address(core: Arc<Core>) {
+    let mut changes = core.engine.members_changes();
+    while changes.next().await.is_some() {
+        while core.has_moved() {
+            match core.tell_address(TELL_TIMEOUT).await {
+                Ok(()) => tracing::info!(address = core.address, "the others know where it is"),
+                Err(error) => tracing::warn!(%error, "the others do not know where it is"),
+            }
+            time::sleep(TELL_PAUSE).await;
+        }
+    }
+}
+
 /// Tells each second how the member is.
 #[cfg(feature = "metrics")]
 async fn record(core: Arc<Core>) {
@@ -158,6 +174,8 @@ async fn end(mut server: JoinHandle<()>) {
     }
 }
 
+const TELL_TIMEOUT: Duration = Duration::from_secs(10);
+const TELL_PAUSE: Duration = Duration::from_millis(100);
 const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(1);
 const SERVER_TIMEOUT: Duration = Duration::from_millis(200);
 const FREE_TRIES: u32 = 500;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use lease_raft::{JoinAs, MemberOptions, MembershipError, OpenraftOptions};
+use lease_raft::{Consistency, JoinAs, MemberOptions, MembershipError, OpenraftOptions};
+use tokio::time::Instant;
 
 use crate::cluster::{Cluster, PATIENCE, id, until};
 
@@ -49,5 +50,65 @@ async fn a_change_is_acknowledged_when_it_is_committed_and_goes_on_without_its_c
     cluster.stop(2).await;
     let granted = cluster.lessor(3).grant(id(1), 60, PATIENCE).await;
     granted.expect("two of three");
+    cluster.stop_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_has_moved_is_found() {
+    let mut cluster = Cluster::of(3).await;
+    for (round, moved) in [2, 3, 1].into_iter().enumerate() {
+        cluster.stop(moved).await;
+        cluster.displace(moved);
+        cluster.start(moved).await;
+        let address = cluster.address(moved);
+        for member in 1..=3 {
+            until("all know where it is", async || {
+                cluster.member(member).members().addresses[&moved] == address
+            })
+            .await;
+        }
+        let lease = id(1 + round as i64);
+        let other = 1 + moved % 3;
+        let granted = cluster.lessor(other).grant(lease, 600, PATIENCE).await;
+        granted.expect("free");
+        until("it gets the log", async || {
+            let found = cluster
+                .lessor(moved)
+                .lookup(lease, Consistency::Local, PATIENCE);
+            found.await.expect("local").is_some()
+        })
+        .await;
+    }
+    cluster.stop_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_dead_are_not_asked_to_lead_and_nobody_twice() {
+    let mut cluster = Cluster::of(3).await;
+    let leader = cluster.leader(1);
+    let (dead, other) = (1 + leader % 3, 1 + (leader + 1) % 3);
+    cluster.stop(dead).await;
+    // It was there a moment ago, and is asked; nobody asks it again when another one is elected.
+    let begun = Instant::now();
+    let late = cluster
+        .member(other)
+        .transfer_leadership(dead, PATIENCE)
+        .await;
+    assert!(matches!(late, Err(MembershipError::Refused(_))), "{late:?}");
+    let granted = cluster.lessor(other).grant(id(1), 600, PATIENCE).await;
+    granted.expect("there is a leader again");
+    assert!(
+        begun.elapsed() < PATIENCE / 2,
+        "it was asked until the deadline"
+    );
+    // By now it is missed.
+    until("it is not asked", async || {
+        let refused = cluster
+            .member(leader)
+            .transfer_leadership(dead, PATIENCE)
+            .await;
+        refused.is_err_and(|error| error.to_string().contains("answered of late"))
+    })
+    .await;
     cluster.stop_all().await;
 }

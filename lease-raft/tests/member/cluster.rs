@@ -54,6 +54,11 @@ impl Cluster {
         format!("127.0.0.1:{port}")
     }
 
+    /// Has a member be somewhere else when it is started next.
+    pub(crate) fn displace(&mut self, member: MemberId) {
+        self.ports.remove(&member);
+    }
+
     pub(crate) fn options(&mut self, member: MemberId) -> MemberOptions {
         let (min, max) = (Duration::from_millis(300), Duration::from_millis(450));
         let config = LessorConfig {

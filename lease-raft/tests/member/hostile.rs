@@ -32,6 +32,8 @@ async fn answered(cluster: &mut Cluster, path: &'static str, body: impl Message)
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_last_term_of_all_is_nobodys() {
     let mut cluster = Cluster::of(1).await;
+    let granted = cluster.lessor(1).grant(id(1), 60, PATIENCE).await;
+    granted.expect("it leads");
     let vote = |term, transfer| pb::VoteRequest {
         header: header(1),
         vote: Some(pb::RaftVote {
@@ -66,7 +68,7 @@ async fn the_last_term_of_all_is_nobodys() {
     // It could lag, and not know of a voter.
     let (status, _) = answered(&mut cluster, "/raft/vote", vote(50, false)).await;
     assert_eq!(status, 200);
-    let granted = cluster.lessor(1).grant(id(1), 60, PATIENCE).await;
+    let granted = cluster.lessor(1).grant(id(2), 60, PATIENCE).await;
     granted.expect("somebody leads");
     cluster.stop_all().await;
 }

@@ -45,7 +45,6 @@ impl Changing {
         }
     }
 
-    /// Whether others have had no time to answer this leader.
     fn has_just_begun(&self) -> bool {
         let leads = *self.leads.lock().unwrap_or_else(PoisonError::into_inner);
         leads.is_none_or(|(_, since)| Types::now() < since + self.patience)
@@ -102,7 +101,7 @@ impl OpenraftEngine {
         if !changing.is_strict || voters.len() - silent.len() > voters.len() / 2 {
             return Ok(());
         }
-        if changing.has_just_begun() {
+        if self.has_just_begun() {
             return Err(MembershipError::InProgress);
         }
         Err(MembershipError::Refused(format!(
@@ -110,6 +109,11 @@ impl OpenraftEngine {
              nothing",
             changing.patience
         )))
+    }
+
+    /// Whether others have had no time to answer this leader.
+    pub(super) fn has_just_begun(&self) -> bool {
+        self.inner.changing.has_just_begun()
     }
 
     /// Whether this leader has heard of a member of late.

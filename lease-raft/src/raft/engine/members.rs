@@ -68,6 +68,12 @@ pub enum MembershipError {
     Stopped(String),
 }
 
+impl MembershipError {
+    pub(crate) fn no_member(member: MemberId) -> Self {
+        Self::Refused(format!("member {member} does not belong to the cluster"))
+    }
+}
+
 /// The members of the cluster. Changes are made by the leader, one at a time, and are committed when the
 /// call returns. One whose caller leaves goes on. One that a leader leaves half done is finished by the next one.
 ///
@@ -151,6 +157,26 @@ impl OpenraftEngine {
         self.change(ChangeMembers::AddNodes(nodes)).await
     }
 
+    /// Says where a member is from now on: this member or another one that has moved, not one that has taken its
+    /// place. The leader does it.
+    ///
+    /// # Errors
+    ///
+    /// [`MembershipError`]; [`MembershipError::Refused`] if it is no member.
+    pub async fn set_address(
+        &self,
+        member: MemberId,
+        address: &str,
+    ) -> Result<(), MembershipError> {
+        self.check_leads()?;
+        self.check_settling()?;
+        if !self.members().addresses.contains_key(&member) {
+            return Err(MembershipError::no_member(member));
+        }
+        let nodes = BTreeMap::from([(member, BasicNode::new(address))]);
+        self.change(ChangeMembers::SetNodes(nodes)).await
+    }
+
     /// How many entries a member lags behind the leader's log; `None` if this member does not lead, or
     /// has not heard of it.
     #[must_use]
@@ -215,19 +241,35 @@ impl OpenraftEngine {
     }
 
     /// Asks a voter to take over. Who leads then is to be seen in
-    /// [`leadership`](crate::Engine::leadership): the voter may fail to be elected.
+    /// [`leadership`](crate::Engine::leadership): the voter may fail to be elected, and another one, perhaps
+    /// this one, leads after an election.
     ///
     /// # Errors
     ///
-    /// [`MembershipError::NotLeader`]; [`MembershipError::Refused`] if it is no voter;
-    /// [`MembershipError::Stopped`].
+    /// [`MembershipError::NotLeader`]; [`MembershipError::Refused`] if it is no voter, or has not answered of late;
+    /// [`MembershipError::Lagging`] if it has not got the log; [`MembershipError::InProgress`] if this member has
+    /// only begun to lead; [`MembershipError::Stopped`].
     pub async fn transfer_leadership(&self, to: MemberId) -> Result<(), MembershipError> {
         if !self.members().voters.contains(&to) {
             return Err(MembershipError::Refused(format!("member {to} is no voter")));
         }
         self.check_leads()?;
+        self.check_heir(to)?;
         let asked = self.raft().trigger().transfer_leader(to).await;
         asked.map_err(|error| MembershipError::Stopped(error.to_string()))
+    }
+
+    /// Whoever is asked to lead while it is away keeps everybody from being led for an election.
+    fn check_heir(&self, heir: MemberId) -> Result<(), MembershipError> {
+        match self.lag(heir) {
+            _ if heir == self.member() => Ok(()),
+            Some(behind) if self.hears(heir) && behind <= MAX_LAG => Ok(()),
+            Some(behind) if self.hears(heir) => Err(MembershipError::Lagging { behind }),
+            _ if self.has_just_begun() => Err(MembershipError::InProgress),
+            _ => Err(MembershipError::Refused(format!(
+                "member {heir} has not answered of late"
+            ))),
+        }
     }
 
     /// If this member leads others who decide, has that one of them lead that has most of the log, and waits
@@ -258,7 +300,7 @@ impl OpenraftEngine {
         let metrics = metrics.borrow_watched();
         let matched = metrics.replication.as_ref()?;
         let voters = metrics.membership_config.membership().voter_ids();
-        let others = voters.filter(|voter| *voter != metrics.id);
+        let others = voters.filter(|voter| *voter != metrics.id && self.hears(*voter));
         others.max_by_key(|voter| matched.get(voter).copied().flatten())
     }
 
