@@ -8,8 +8,8 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use lease_raft::grpc::{Answers, GrpcPeers, Tls, serve};
 use lease_raft::{MemberId, PeerAnswer, Peers};
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -157,7 +157,7 @@ async fn nonsense_ends_its_own_connection_alone() {
     let peers = peers("ours", &member.address, None);
     assert!(peers.ask(2, "/path", vec![], LONG).await.is_ok());
     for nonsense in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0; 4096], &[0xff; 4096]] {
-        let mut stream = tokio::net::TcpStream::connect(&member.address)
+        let mut stream = TcpStream::connect(&member.address)
             .await
             .expect("it listens");
         // It may be closed while this is written.
@@ -220,4 +220,39 @@ async fn with_certificates_only_members_are_answered() {
         "it is not whom it trusts"
     );
     assert_eq!(member.echo.asked.load(SeqCst), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_connects_and_says_nothing_does_not_stay() {
+    let ours = Authority::new();
+    for tls in [None, Some(ours.tls(&ours))] {
+        let member = member(tls, "127.0.0.1:0").await;
+        for said in [&b""[..], b"P", &[22, 3, 1, 2, 0, 1]] {
+            let mut stream = TcpStream::connect(&member.address)
+                .await
+                .expect("it listens");
+            stream.write_all(said).await.expect("it is open");
+            let mut rest = Vec::new();
+            let closed = tokio::time::timeout(6 * LONG, stream.read_to_end(&mut rest));
+            // How it is closed does not matter.
+            let _ = closed.await.expect("it is closed");
+        }
+    }
+}
+
+#[tokio::test]
+async fn many_failures_at_once_are_one() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("bound").to_string();
+    drop(listener);
+    let peers = peers("ours", &address, None);
+    let many = (0..200).map(|_| peers.ask(2, "/path", vec![], LONG));
+    let many = futures::future::join_all(many).await;
+    assert!(many.iter().all(Result::is_err));
+    let again = member(None, &address).await;
+    // The first pause is 20 ms, and the tenth is a second.
+    tokio::time::sleep(Duration::from_millis(25)).await;
+    let asked = peers.ask(2, "/path", vec![], LONG).await;
+    assert!(asked.is_ok(), "{asked:?}");
+    again.serves.abort();
 }

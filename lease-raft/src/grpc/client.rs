@@ -81,22 +81,22 @@ impl GrpcPeers {
         lock(&self.links).remove(&member);
     }
 
-    /// The connection to a member.
+    /// The connection to a member, and how often it was not reached before.
     ///
     /// # Errors
     ///
     /// Why there is none.
-    fn channel(&self, member: MemberId) -> Result<Channel, String> {
+    fn channel(&self, member: MemberId) -> Result<(Channel, u32), String> {
         let mut links = lock(&self.links);
         let link = links.get_mut(&member).ok_or("nobody knows where it is")?;
         if Instant::now() < link.not_before {
             return Err("it was not reached a moment ago".to_owned());
         }
         if let Some(channel) = &link.channel {
-            return Ok(channel.clone());
+            return Ok((channel.clone(), link.failures));
         }
         let channel = connect(&link.address, self.tls.as_ref())?;
-        Ok(link.channel.insert(channel).clone())
+        Ok((link.channel.insert(channel).clone(), link.failures))
     }
 }
 
@@ -136,7 +136,8 @@ impl Peers for GrpcPeers {
         let channel = self.channel(member);
         let (links, from) = (Arc::clone(&self.links), self.member);
         let asks = async move {
-            let asked = tokio::time::timeout(timeout, ask(channel?, request)).await;
+            let (channel, failures) = channel?;
+            let asked = tokio::time::timeout(timeout, ask(channel, request)).await;
             match asked {
                 Ok(Ok(answer)) => {
                     note_success(&links, member);
@@ -152,7 +153,7 @@ impl Peers for GrpcPeers {
                 }
                 Ok(Err(status)) => {
                     if status.code() == Code::Unavailable {
-                        note_failure(&links, from, member);
+                        note_failure(&links, from, member, failures);
                     }
                     Err(format!("{:?}: {}", status.code(), status.message()))
                 }
@@ -186,9 +187,17 @@ fn note_success(links: &Mutex<BTreeMap<MemberId, Link>>, member: MemberId) {
 }
 
 /// A member that cannot be reached is left alone for a while. The pause is longer each time, and not the
-/// same for all members, so that they do not come all at once to one that has started again.
-fn note_failure(links: &Mutex<BTreeMap<MemberId, Link>>, from: MemberId, member: MemberId) {
-    if let Some(link) = lock(links).get_mut(&member) {
+/// same for all members, so that they do not come all at once to one that has started again. Those that were
+/// under way together, after so many failures, have failed once.
+fn note_failure(
+    links: &Mutex<BTreeMap<MemberId, Link>>,
+    from: MemberId,
+    member: MemberId,
+    failures: u32,
+) {
+    if let Some(link) = lock(links).get_mut(&member)
+        && link.failures == failures
+    {
         link.not_before = Instant::now() + pause(link.failures, from);
         link.failures = link.failures.saturating_add(1);
     }

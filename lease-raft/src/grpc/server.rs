@@ -12,11 +12,11 @@ use tokio::net::TcpListener;
 use tonic::body::Body;
 use tonic::server::Grpc;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
 use tower_service::Service;
 
+use super::connections::connections;
 use super::{MAX_LEN, PATH, Tls};
 use crate::{MemberId, PeerAnswer};
 
@@ -28,7 +28,8 @@ pub trait Answers: Send + Sync + 'static {
 }
 
 /// Answers other members at a listener until `stop` ends; then what is under way has its answer, and
-/// connections are closed.
+/// connections are closed. There are 256 connections at most, and one of which nothing is heard for ten seconds,
+/// or that has no certificate to show after ten more, is closed.
 ///
 /// # Errors
 ///
@@ -53,7 +54,7 @@ pub async fn serve(
         member,
         answers,
     };
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let incoming = connections(listener);
     let served = server.serve_with_incoming_shutdown(service, incoming, stop);
     served.await.map_err(io::Error::other)
 }

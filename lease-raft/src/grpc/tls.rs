@@ -1,3 +1,4 @@
+use super::connections::HANDSHAKE_TIMEOUT;
 use tonic::transport::{Certificate, ClientTlsConfig, Identity, ServerTlsConfig};
 
 /// Certificates, in PEM: a member shows its own and takes those of one authority.
@@ -48,6 +49,7 @@ impl Tls {
         ServerTlsConfig::new()
             .identity(Identity::from_pem(&self.certificate, &self.key))
             .client_ca_root(Certificate::from_pem(&self.authority))
+            .timeout(HANDSHAKE_TIMEOUT)
     }
 }
 

@@ -1,0 +1,136 @@
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures::{Stream, StreamExt};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Sleep, sleep};
+use tonic::transport::server::{Connected, TcpConnectInfo, TcpIncoming};
+
+/// How long whoever connects has to say that it speaks the protocol, and as long again for its certificate.
+pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How many connections there are at a time: a member has one to each other one. Whoever comes beyond waits.
+const MAX_CONNECTIONS: usize = 256;
+
+/// How many bytes say that somebody speaks HTTP/2. A TLS hello is longer.
+const PREFACE: usize = 24;
+
+/// The connections of a listener.
+pub(super) fn connections(
+    listener: TcpListener,
+) -> impl Stream<Item = io::Result<Connection>> + Send {
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let accepted = TcpIncoming::from(listener).with_nodelay(Some(true));
+    accepted.then(move |accepted| {
+        let places = Arc::clone(&places);
+        async move {
+            let stream = accepted?;
+            let place = places.acquire_owned().await.map_err(io::Error::other)?;
+            Ok(Connection {
+                stream,
+                silence: Some(Box::pin(sleep(HANDSHAKE_TIMEOUT))),
+                heard: 0,
+                _place: place,
+            })
+        }
+    })
+}
+
+/// A connection of which nothing is heard does not stay.
+pub(super) struct Connection {
+    stream: TcpStream,
+    // `None` when enough was heard.
+    silence: Option<Pin<Box<Sleep>>>,
+    heard: usize,
+    _place: OwnedSemaphorePermit,
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        if let Poll::Ready(read) = Pin::new(&mut self.stream).poll_read(context, buffer) {
+            self.heard += buffer.filled().len() - before;
+            if self.heard >= PREFACE {
+                self.silence = None;
+            }
+            return Poll::Ready(read);
+        }
+        if let Some(silence) = &mut self.silence {
+            ready!(silence.as_mut().poll(context));
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        Poll::Pending
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+impl Connected for Connection {
+    type ConnectInfo = TcpConnectInfo;
+
+    fn connect_info(&self) -> TcpConnectInfo {
+        self.stream.connect_info()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn there_are_only_so_many_connections() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let mut connections = std::pin::pin!(connections(listener));
+        let (mut clients, mut all) = (Vec::new(), Vec::new());
+        for _ in 0..MAX_CONNECTIONS {
+            clients.push(TcpStream::connect(address).await.expect("it listens"));
+            all.push(connections.next().await);
+        }
+        clients.push(TcpStream::connect(address).await.expect("the system does"));
+        sleep(Duration::from_millis(50)).await;
+        assert!(connections.next().now_or_never().is_none(), "it waits");
+        all.pop();
+        assert!(connections.next().await.is_some_and(|next| next.is_ok()));
+    }
+}
