@@ -1,7 +1,7 @@
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
-/// Names a member of the cluster.
+/// Names a member of the cluster; 0 is none.
 pub type MemberId = u64;
 
 /// Who leads, as far as a member knows.

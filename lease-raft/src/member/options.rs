@@ -5,6 +5,7 @@ use lease_backend::RedbOptions;
 use lease_core::{Clock, Observer, SystemClock};
 
 use crate::grpc::{MAX_LEN, Tls};
+use crate::raft::check_id;
 use crate::{EngineError, MemberId, NoMachine, OpenraftOptions, ReplicaOptions, StateMachine};
 
 /// What a member does in the cluster that it joins.
@@ -49,7 +50,7 @@ impl MemberOptions {
     /// Member `member` of cluster `cluster`, whose files are in `dir`, and which the others find at `address`,
     /// a host and a port. All else is as the defaults say, without TLS.
     ///
-    /// The directory is made if there is none. An id is never given to a second member, and the name of the
+    /// The directory is made if there is none. An id is not 0, and is never given to a second member, and the name of the
     /// cluster to no other one that could be reached: they are what keeps strangers apart.
     #[must_use]
     pub fn new(
@@ -148,7 +149,8 @@ impl MemberOptions {
             let text = format!("no message carries entries of {bytes} bytes, but {limit} at most");
             return Err(EngineError::Options(text));
         }
-        Ok(())
+        check_id(self.member)?;
+        self.openraft.config(&self.cluster).map(drop)
     }
 }
 

@@ -13,6 +13,8 @@ mod tests;
 
 #[cfg(feature = "grpc")]
 pub(crate) use blocking::blocking;
+#[cfg(feature = "grpc")]
+pub(crate) use engine::check_id;
 pub(crate) use snapshot::remove_left_over;
 
 pub use engine::{

@@ -8,7 +8,8 @@ use std::time::Duration;
 use lease_backend::RedbBackend;
 use lease_core::{Backend, BackendError, BackendLessor, Lessor};
 use lease_raft::{
-    Decided, Leases, Member, MemberOptions, MembershipError, StartError, StateMachine,
+    Decided, EngineError, Leases, Member, MemberOptions, MembershipError, OpenraftOptions,
+    ReplicaOptions, StartError, StateMachine,
 };
 use tokio::time::Instant;
 
@@ -186,5 +187,30 @@ async fn a_member_that_cannot_go_on_from_a_snapshot_stops_and_says_why() {
     // With a machine that can, it goes on from what is stored.
     cluster.join(2).await;
     assert_eq!(cluster.leases(2).await.len(), 300);
+    cluster.stop_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn options_that_cannot_work_are_refused() {
+    let mut cluster = Cluster::new();
+    let nobody = cluster.options(0);
+    let long = cluster.options(1).replica(ReplicaOptions {
+        max_entry_bytes: 64 << 20,
+        ..ReplicaOptions::default()
+    });
+    let chunks = OpenraftOptions::new().chunk_bytes(64 << 20);
+    let chunks = cluster.options(1).openraft(chunks);
+    let none = cluster
+        .options(1)
+        .openraft(OpenraftOptions::new().chunk_bytes(0));
+    for options in [nobody, long, chunks, none] {
+        let refused = Member::start(options).await;
+        assert!(
+            matches!(refused, Err(StartError::Engine(EngineError::Options(_)))),
+            "{refused:?}"
+        );
+    }
+    // Nothing of them is in its folder.
+    cluster.start(1).await;
     cluster.stop_all().await;
 }

@@ -178,6 +178,7 @@ impl OpenraftEngine {
         runtime: Arc<dyn Runtime>,
         options: &OpenraftOptions,
     ) -> Result<Self, EngineError> {
+        check_id(identity.member)?;
         let config = Arc::new(options.config(&identity.cluster)?);
         let (identifying, own) = (Arc::clone(&store), identity.clone());
         let identify = move || identifying.identify(&own.cluster, own.member);
@@ -309,6 +310,14 @@ impl std::fmt::Debug for OpenraftEngine {
             .field("identity", &self.inner.answerer.identity)
             .field("leadership", &self.inner.leadership.get())
             .finish_non_exhaustive()
+    }
+}
+
+/// In messages 0 is nobody.
+pub(crate) fn check_id(member: MemberId) -> Result<(), EngineError> {
+    match member {
+        0 => Err(EngineError::Options("0 is no member's id".to_owned())),
+        _ => Ok(()),
     }
 }
 

@@ -116,7 +116,7 @@ impl OpenraftOptions {
         self
     }
 
-    /// How many bytes of a snapshot are sent at a time.
+    /// How many bytes of a snapshot are sent at a time: 32 MiB at most, which a message of gRPC carries.
     ///
     /// ```
     /// use lease_raft::OpenraftOptions;
@@ -154,8 +154,14 @@ impl OpenraftOptions {
         self.election_timeout.1
     }
 
-    pub(super) fn config(&self, cluster: &str) -> Result<Config, EngineError> {
+    pub(crate) fn config(&self, cluster: &str) -> Result<Config, EngineError> {
         let (min, max) = self.election_timeout;
+        if !(1..=MAX_CHUNK_BYTES).contains(&self.chunk_bytes) {
+            return Err(EngineError::Options(format!(
+                "chunks of {} bytes, and not of 1 to {MAX_CHUNK_BYTES}",
+                self.chunk_bytes
+            )));
+        }
         let config = Config {
             cluster_name: cluster.to_owned(),
             heartbeat_interval: millis(self.heartbeat),
@@ -167,7 +173,7 @@ impl OpenraftOptions {
             enable_leader_restore: Some(false),
             // The time for one chunk of a snapshot; the last one gets more.
             install_snapshot_timeout: millis(CHUNK_TIMEOUT),
-            snapshot_max_chunk_size: self.chunk_bytes.max(1),
+            snapshot_max_chunk_size: self.chunk_bytes,
             snapshot_policy: SnapshotPolicy::LogsSinceLast(self.snapshot_after),
             max_in_snapshot_log_to_keep: self.keep_entries,
             // A member that is in reach of the log gets the log.
@@ -194,5 +200,6 @@ fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
+const MAX_CHUNK_BYTES: u64 = 32 << 20;
 const CHUNK_TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_PAYLOAD_ENTRIES: u64 = 1024;
