@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use lease_core::{LeaseId, SystemClock};
+use lease_backend::RedbOptions;
+use lease_backend::testing::SimDisk;
+use lease_core::{LeaseId, LeaseItem, SystemClock};
 use lease_raft::{
     Consistency, MemberId, NoMachine, OpenraftEngine, OpenraftOptions, Parts, PeerAnswer,
     PeerError, Peers, RedbStore, Replica, ReplicaOptions, ReplicatedLessor, TokioRuntime,
@@ -64,8 +66,15 @@ struct Cluster {
 const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Cluster {
+    fn new() -> Self {
+        Self {
+            dir: tempfile::tempdir().expect("a folder"),
+            wires: Wires::default(),
+            lives: 0,
+        }
+    }
+
     async fn start(&mut self, member: MemberId) {
-        self.lives += 1;
         let path = self.dir.path().join(format!("{member}.redb"));
         let opening = async {
             loop {
@@ -77,8 +86,12 @@ impl Cluster {
             }
         };
         let store = tokio::time::timeout(PATIENCE, opening).await;
-        let store = store.expect("nobody has it");
+        self.start_on(store.expect("nobody has it"), member).await;
+    }
+
+    async fn start_on(&mut self, store: Arc<RedbStore>, member: MemberId) {
         let peers = Arc::new(From(member, self.wires.clone()));
+        self.lives += 1;
         let replica = Replica::open(Parts {
             member,
             store: store.clone(),
@@ -107,7 +120,13 @@ impl Cluster {
         );
         let engine = start.await.expect("it starts");
         let (running, own) = (replica.clone(), Arc::new(engine.clone()));
-        tokio::spawn(async move { running.run(own).await });
+        tokio::spawn(async move {
+            running.run(own.clone()).await;
+            if own.failure().is_some() {
+                // Nobody waits for it any more.
+                let _ = running.stop();
+            }
+        });
         let both = Member { engine, replica };
         self.wires.0.lock().expect("no panic").insert(member, both);
     }
@@ -154,11 +173,7 @@ fn id(number: i64) -> LeaseId {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn leases_survive_restarts_leaders_and_a_member_that_comes_back_by_a_snapshot() {
-    let mut cluster = Cluster {
-        dir: tempfile::tempdir().expect("a folder"),
-        wires: Wires::default(),
-        lives: 0,
-    };
+    let mut cluster = Cluster::new();
     for member in 1..=3 {
         cluster.start(member).await;
     }
@@ -198,5 +213,74 @@ async fn leases_survive_restarts_leaders_and_a_member_that_comes_back_by_a_snaps
     }
     for member in 1..=3 {
         assert_eq!(cluster.leases(member).await, 399);
+    }
+}
+
+/// Grants leases with large items until it fails. Returns those that were acknowledged.
+async fn fill(lessor: &ReplicatedLessor) -> Vec<LeaseId> {
+    let mut acknowledged = Vec::new();
+    for number in 1..100_000 {
+        let lease = id(number);
+        let item = [&number.to_be_bytes()[..], &[1; 3000]].concat();
+        if lessor.grant(lease, 6000, PATIENCE).await.is_err() {
+            break;
+        }
+        acknowledged.push(lease);
+        let attached = lessor.attach(lease, vec![LeaseItem::new(item)], PATIENCE);
+        if attached.await.is_err() {
+            break;
+        }
+    }
+    acknowledged
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_on_a_full_disk_stops_says_why_and_goes_on_when_there_is_room() {
+    // Where it becomes full differs: in the log, or in the state.
+    for capacity in [2 << 20, 5 << 19, 3 << 20] {
+        let mut cluster = Cluster::new();
+        let disk = SimDisk::new(capacity);
+        let open = || RedbStore::create_with_storage(RedbOptions::new(), disk.clone());
+        cluster
+            .start_on(Arc::new(open().expect("there is room")), 1)
+            .await;
+        let engine = cluster.member(1).engine;
+        engine.bootstrap("one").await.expect("new");
+        let lessor = cluster.lessor(1);
+        lessor.grant(id(-1), 6000, PATIENCE).await.expect("free");
+        disk.set_capacity(capacity);
+        let acknowledged = fill(&lessor).await;
+        assert!(!acknowledged.is_empty());
+
+        let Member { engine, replica } = cluster.member(1);
+        let failure = || replica.failure().or_else(|| engine.failure());
+        let stops = async {
+            while failure().is_none() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let stopped = tokio::time::timeout(PATIENCE, stops).await;
+        stopped.expect("it cannot go on");
+        let reason = failure().expect("it has stopped");
+        assert!(reason.contains("no storage space"), "{reason}");
+        engine.shutdown().await;
+        // What it has applied may not be written: it is in the log.
+        let _ = replica.stop();
+        cluster.wires.0.lock().expect("no panic").clear();
+        drop((engine, replica, lessor));
+
+        let disk = disk.restart();
+        disk.heal();
+        let open = || RedbStore::create_with_storage(RedbOptions::new(), disk.clone());
+        cluster
+            .start_on(Arc::new(open().expect("it is sound")), 1)
+            .await;
+        let lessor = cluster.lessor(1);
+        for lease in acknowledged {
+            let found = lessor.lookup(lease, Consistency::Linearizable, PATIENCE);
+            assert!(found.await.expect("it leads").is_some(), "{lease} is lost");
+        }
+        let more = lessor.grant(id(-2), 6000, PATIENCE).await;
+        more.expect("there is room");
     }
 }

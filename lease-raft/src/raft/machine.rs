@@ -17,6 +17,7 @@ use super::codec;
 use super::config::{
     Entry, LogId, Proposal, Snapshot, SnapshotMeta, StoredMembership, Types, position,
 };
+use super::log::as_io;
 use super::snapshot::SnapshotData;
 use crate::error::with_causes;
 use crate::redb_store::RedbStore;
@@ -289,7 +290,7 @@ fn put_membership(writes: &mut WriteBatch, membership: &StoredMembership) {
 }
 
 fn read_rows(store: &RedbStore) -> io::Result<(Option<LogId>, StoredMembership)> {
-    let row = |key| store.get(&table(), key).map_err(io::Error::other);
+    let row = |key| store.get(&table(), key).map_err(|error| as_io(&error));
     let applied = row(APPLIED)?
         .map(|row| codec::decode(&row).and_then(codec::read_log_id))
         .transpose()

@@ -155,7 +155,7 @@ impl RedbStore {
         changes: &[LogChange],
         committed: Option<LogId>,
     ) -> Result<(), BackendError> {
-        self.backend.write(|transaction| {
+        let written = self.backend.write(|transaction| {
             let mut meta = transaction.open_table(META)?;
             if let Some(committed) = &committed {
                 let id = codec::log_id(committed).encode_to_vec();
@@ -181,7 +181,8 @@ impl RedbStore {
                 }
             }
             Ok(())
-        })
+        });
+        self.note(written)
     }
 
     /// The log as of now, to be read from later.

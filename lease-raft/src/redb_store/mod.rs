@@ -1,6 +1,7 @@
 mod log;
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use lease_backend::redb::{RedbView, Refill, visit};
 use lease_backend::{RedbBackend, RedbOptions};
@@ -9,6 +10,7 @@ use redb::StorageBackend;
 
 pub(crate) use log::{LogChange, read_entries};
 
+use crate::error::with_causes;
 use crate::{Fill, Store, View, VisitRow};
 
 /// All that a member keeps, in one redb file: the lessor's state, the host's, and the log and the votes
@@ -38,6 +40,8 @@ pub struct RedbStore {
     backend: RedbBackend,
     /// Where the file is; a storage that is no file is nowhere.
     path: Option<PathBuf>,
+    /// Why it could not be written at first. What comes after only says that something has failed before.
+    failure: Arc<OnceLock<String>>,
 }
 
 impl RedbStore {
@@ -111,8 +115,23 @@ impl RedbStore {
         self.path.as_deref()
     }
 
+    pub(crate) fn failure(&self) -> Arc<OnceLock<String>> {
+        Arc::clone(&self.failure)
+    }
+
+    fn note<T>(&self, written: Result<T, BackendError>) -> Result<T, BackendError> {
+        if let Err(error @ BackendError::Io(_)) = &written {
+            self.failure.get_or_init(|| with_causes(error));
+        }
+        written
+    }
+
     fn prepared(backend: RedbBackend, path: Option<PathBuf>) -> Result<Self, BackendError> {
-        let store = Self { backend, path };
+        let store = Self {
+            backend,
+            path,
+            failure: Arc::default(),
+        };
         store.prepare_log()?;
         Ok(store)
     }
@@ -120,7 +139,7 @@ impl RedbStore {
 
 impl Backend for RedbStore {
     fn commit(&self, batch: &WriteBatch) -> Result<(), BackendError> {
-        self.backend.commit(batch)
+        self.note(self.backend.commit(batch))
     }
 
     fn load(&self, visit: &mut dyn FnMut(LeaseRow)) -> Result<Epoch, BackendError> {
@@ -153,7 +172,7 @@ impl Store for RedbStore {
         &self,
         fill: &mut dyn FnMut(&mut dyn Fill) -> Result<(), BackendError>,
     ) -> Result<(), BackendError> {
-        self.backend.write(|transaction| {
+        let written = self.backend.write(|transaction| {
             let refill = Refill::begin(transaction, &log::TABLES)?;
             let mut refilling = Refilling {
                 refill,
@@ -165,7 +184,8 @@ impl Store for RedbStore {
                 Some(failure) => Err(failure),
                 None => Ok(filled?),
             }
-        })
+        });
+        self.note(written)
     }
 }
 

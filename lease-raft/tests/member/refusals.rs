@@ -9,7 +9,7 @@ use lease_backend::RedbBackend;
 use lease_core::{Backend, BackendError, BackendLessor, Lessor};
 use lease_raft::{
     Decided, EngineError, Leases, Member, MemberOptions, MembershipError, OpenraftOptions,
-    ReplicaOptions, StartError, StateMachine,
+    ReplicaError, ReplicaOptions, StartError, StateMachine,
 };
 use tokio::time::Instant;
 
@@ -187,6 +187,40 @@ async fn a_member_that_cannot_go_on_from_a_snapshot_stops_and_says_why() {
     // With a machine that can, it goes on from what is stored.
     cluster.join(2).await;
     assert_eq!(cluster.leases(2).await.len(), 300);
+    cluster.stop_all().await;
+}
+
+/// Has a mistake.
+struct Panics;
+
+impl StateMachine for Panics {
+    fn recover(&self, _: &dyn Backend) -> Result<(), BackendError> {
+        Ok(())
+    }
+
+    fn decide(&self, index: u64, _: &[u8], _: &dyn Leases) -> Decided {
+        panic!("a mistake at entry {index}")
+    }
+
+    fn apply(&self, _: u64, _: &[u8], _: &[u8]) {}
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_machine_that_panics_stops_its_member_which_says_what_it_has_said() {
+    let mut cluster = Cluster::new();
+    let options = cluster.options(1).machine(Arc::new(Panics));
+    cluster.start_with(options, 1).await;
+    let granted = cluster.lessor(1).grant(id(1), 600, PATIENCE).await;
+    granted.expect("free");
+    let unknown = cluster.lessor(1).propose(vec![], PATIENCE).await;
+    assert_eq!(unknown, Err(ReplicaError::Unknown));
+    cluster.member(1).ended().await;
+    let reason = cluster.member(1).failure().expect("it has stopped");
+    assert!(reason.contains("a mistake at entry"), "{reason}");
+    cluster.stop(1).await;
+    // A host without the mistake goes on.
+    cluster.start(1).await;
+    assert_eq!(cluster.leases(1).await, [1]);
     cluster.stop_all().await;
 }
 

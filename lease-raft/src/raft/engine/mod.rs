@@ -6,7 +6,7 @@ mod options;
 mod status;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -140,6 +140,7 @@ struct Inner {
     leadership: Arc<Watch<Leadership>>,
     confirmations: mpsc::UnboundedSender<Waiting>,
     changing: Changing,
+    store_failure: Arc<OnceLock<String>>,
 }
 
 impl OpenraftEngine {
@@ -185,6 +186,7 @@ impl OpenraftEngine {
         blocking(&*runtime, identify).await.map_err(stopped)??;
 
         let path = store.path().map(Path::to_owned);
+        let store_failure = store.failure();
         let log = RedbLog::open(Arc::clone(&store), Arc::clone(&runtime)).await;
         let checking = Arc::downgrade(&machine);
         let machine = StateMachine::open(machine, store, Arc::clone(&runtime)).await;
@@ -222,6 +224,7 @@ impl OpenraftEngine {
             leadership,
             confirmations,
             changing: Changing::new(timeout, options.is_strict()),
+            store_failure,
         });
         let settling = change::settle(Arc::downgrade(&inner));
         inner.answerer.runtime.spawn(Box::pin(settling));
@@ -260,7 +263,12 @@ impl OpenraftEngine {
     pub fn failure(&self) -> Option<String> {
         let metrics = self.raft().metrics();
         let running = metrics.borrow_watched().running_state.clone();
-        running.err().map(|error| error.to_string())
+        let error = running.err()?.to_string();
+        // Of two writes that fail, the second one may have stopped it.
+        Some(match self.inner.store_failure.get() {
+            Some(cause) if !error.contains(&**cause) => format!("{error}; at first: {cause}"),
+            _ => error,
+        })
     }
 
     /// Stops, and waits until the engine has. It proposes, votes and answers no more.

@@ -12,6 +12,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::channel::{mpsc, oneshot};
+use lease_core::BackendError;
 use openraft::storage::{IOFlushed, RaftLogStorage};
 use openraft::{LogState, OptionalSend};
 
@@ -20,6 +21,7 @@ use self::tail::Tail;
 use self::writer::{Done, Job};
 use super::config::{Entry, LogId, Types, Vote};
 use crate::Runtime;
+use crate::error::with_causes;
 use crate::redb_store::{LogChange, RedbStore};
 
 /// The log storage of one member. There is one of a store at a time.
@@ -65,7 +67,7 @@ impl RedbLog {
     /// If the store cannot be read, or its log is damaged.
     pub(crate) async fn open(store: Arc<RedbStore>, runtime: Arc<dyn Runtime>) -> io::Result<Self> {
         let loading = Arc::clone(&store);
-        let load = move || loading.load_log().map_err(io::Error::other);
+        let load = move || loading.load_log().map_err(|error| as_io(&error));
         let stored = super::blocking::blocking(&*runtime, load).await??;
         let state = State {
             vote: stored.vote,
@@ -188,6 +190,11 @@ impl RaftLogStorage<Types> for RedbLog {
             Ok(())
         })
     }
+}
+
+/// An error with its causes, of which openraft would keep the first alone.
+pub(super) fn as_io(error: &BackendError) -> io::Error {
+    io::Error::other(with_causes(error))
 }
 
 impl Shared {

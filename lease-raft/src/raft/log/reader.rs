@@ -7,7 +7,7 @@ use lease_backend::redb::RedbView;
 use openraft::{OptionalSend, RaftLogReader};
 
 use super::tail::size;
-use super::{Shared, State};
+use super::{Shared, State, as_io};
 use crate::raft::blocking::blocking;
 use crate::raft::config::{Entry, Types, Vote};
 use crate::redb_store::read_entries;
@@ -37,7 +37,7 @@ impl LogReader {
         let read = move || read_entries(&view, range, max_bytes);
         let mut entries = blocking(&*self.shared.runtime, read)
             .await?
-            .map_err(io::Error::other)?;
+            .map_err(|error| as_io(&error))?;
         let mut bytes: usize = entries.iter().map(size).sum();
         if entries.len() as u64 == expected {
             entries.extend(kept.into_iter().take_while(|entry| {
@@ -55,7 +55,8 @@ impl LogReader {
         let Range { start, end } = state.present(start, end);
         let first_kept = state.tail.first().unwrap_or(u64::MAX).clamp(start, end);
         let stored = if start < first_kept {
-            let view = self.shared.store.view_log().map_err(io::Error::other)?;
+            let view = self.shared.store.view_log();
+            let view = view.map_err(|error| as_io(&error))?;
             Some((view, start..first_kept))
         } else {
             None

@@ -6,6 +6,7 @@ use futures::channel::{mpsc, oneshot};
 use openraft::storage::IOFlushed;
 
 use super::Shared;
+use crate::error::with_causes;
 use crate::raft::blocking::blocking;
 use crate::raft::config::{LogId, Types};
 use crate::redb_store::LogChange;
@@ -59,8 +60,8 @@ async fn commit(shared: &Arc<Shared>, changes: &[LogChange]) -> Result<Option<Lo
     let work = move || writing.store.write_log(&changes, committed);
     match blocking(&*shared.runtime, work).await {
         Ok(Ok(())) => Ok(committed),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(error) => Err(error.to_string()),
+        Ok(Err(error)) => Err(with_causes(&error)),
+        Err(error) => Err(with_causes(&error)),
     }
 }
 
