@@ -182,6 +182,7 @@ impl Inner {
         if let Some(waiters) = waiters {
             waiters.tell();
         }
+        self.look_for_checkpoints();
     }
 }
 

@@ -91,5 +91,6 @@ impl Inner {
             Some(Err(ProposeError::Unknown)) | None => ProposalOutcome::Unknown,
         };
         self.lessor.handle_checkpoints(&batch, outcome);
+        self.look_for_checkpoints();
     }
 }

@@ -24,7 +24,7 @@ use futures::channel::mpsc;
 use futures::future::{Either, select};
 use lease_core::{
     Backend, BackendError, BackendLessor, CheckpointMode, Clock, Driver, Durability, ItemMode,
-    LeaseError, Lessor, LessorConfig, Observer,
+    LeaseError, LeaseIds, Lessor, LessorConfig, Observer, Timestamp,
 };
 
 pub use self::apply::{ApplyError, Committed};
@@ -143,6 +143,8 @@ struct State {
     confirmations: Confirmations,
     flights: Flights,
     pauses: Pauses,
+    // When checkpoints were due when the member looked last.
+    planned: Option<Timestamp>,
     nudge: Option<mpsc::Sender<()>>,
 }
 
@@ -183,6 +185,7 @@ impl Replica {
             .driver(Driver::Manual)
             .checkpoints(CheckpointMode::Polled)
             .items(ItemMode::Stored)
+            .ids(ids_of(member, session))
             .durability(Durability::Batched {
                 interval: options.commit_interval,
                 max_writes: MAX_WRITES,
@@ -350,6 +353,7 @@ impl State {
             confirmations: Confirmations::default(),
             flights: Flights::default(),
             pauses: Pauses::default(),
+            planned: None,
             nudge: None,
         }
     }
@@ -380,6 +384,13 @@ impl Applying {
             Some(reason) => Err(strange(&format!("a session: {reason}"))),
         }
     }
+}
+
+/// The ids of leases that this life of the member makes. They must not be counted in an epoch: the lessor
+/// would begin one of its own, outside of the log, and all members would make the same ones.
+fn ids_of(member: MemberId, session: u64) -> LeaseIds {
+    // The session stands where etcd has the time of the start.
+    LeaseIds::of_member(member as u16, Duration::from_millis(session))
 }
 
 fn as_backend(store: &Arc<dyn Store>) -> Arc<dyn Backend> {

@@ -81,8 +81,8 @@ impl Inner {
             let mut granted = Vec::new();
             for (at, (id, answer)) in ids.iter().zip(&mut renewed).enumerate() {
                 match answer {
-                    Ok(Renewal::Renewed(_)) if !self.is_there(*id) => {
-                        *answer = Err(LeaseError::LeaseNotFound);
+                    Ok(Renewal::Renewed(_)) => {
+                        *answer = self.ttl_of(*id).map(Renewal::Renewed);
                     }
                     Err(LeaseError::LeaseNotFound) if self.is_there(*id) => granted.push(at),
                     _ => {}
@@ -138,12 +138,9 @@ impl Inner {
         loop {
             let epoch = self.primary_epoch()?;
             match self.lessor.try_renew(id) {
-                Ok(Renewal::Renewed(ttl)) => {
+                Ok(Renewal::Renewed(_)) => {
                     self.confirm_as(epoch).await?;
-                    return match self.is_there(id) {
-                        true => Ok(ttl),
-                        false => Err(LeaseError::LeaseNotFound),
-                    };
+                    return self.ttl_of(id);
                 }
                 Ok(Renewal::Reset(checkpoint)) => self.reset(vec![checkpoint]).await?,
                 Ok(Renewal::Expiring) => {
@@ -182,6 +179,14 @@ impl Inner {
             true => Ok(()),
             false => Err(LeaseError::NotPrimary),
         }
+    }
+
+    /// The TTL of a lease that was renewed, when all that anybody was told before is applied. If it was
+    /// granted again meanwhile it is another one, which has its whole TTL since then.
+    fn ttl_of(&self, id: LeaseId) -> Result<Ttl, LeaseError> {
+        let lease = self.lessor.time_to_live(id);
+        let lease = lease.ok_or(LeaseError::LeaseNotFound)?;
+        Ok(lease.ttl())
     }
 
     fn is_there(&self, id: LeaseId) -> bool {

@@ -64,6 +64,18 @@ impl Inner {
         });
     }
 
+    /// Has the member look again if checkpoints are due earlier than it has planned for, of which the lessor
+    /// wakes nobody.
+    pub(super) fn look_for_checkpoints(&self) {
+        let Some(next) = self.lessor.next_checkpoint() else {
+            return;
+        };
+        let is_earlier = self.state().planned.is_none_or(|planned| next < planned);
+        if is_earlier {
+            self.nudge();
+        }
+    }
+
     /// Has the member look whether there is something to do.
     pub(super) fn nudge(&self) {
         if let Some(nudge) = &mut self.state().nudge {
@@ -89,7 +101,11 @@ impl Inner {
         nudged: &mut mpsc::Receiver<()>,
         wakeup: Option<Timestamp>,
     ) -> News {
-        let span = self.time_until(wakeup);
+        // Nothing but this says when checkpoints are due.
+        let checkpoint = self.lessor.next_checkpoint();
+        self.state().planned = checkpoint;
+        let due = wakeup.into_iter().chain(checkpoint).min();
+        let span = self.time_until(due);
         let moved = Box::pin(self.lessor.wakeup_moved());
         let time = select(select(moved, nudged.next()), self.runtime.sleep(span));
         match select(leadership.next(), time).await {

@@ -290,6 +290,21 @@ async fn a_renewal_takes_a_checkpoint_back_before_it_is_acknowledged() {
     assert_eq!(remaining(3).await, None);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_checkpoint_comes_when_it_is_due() {
+    let cluster = Cluster::new().await;
+    let lessor = cluster.lessor(1);
+    lessor.grant(id(1), 1_000, LONG).await.expect("free");
+    // Something else than the checkpoint wakes the member at another time.
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    lessor.grant(id(2), 1, LONG).await.expect("free");
+    tokio::time::sleep(Duration::from_millis(270_100)).await;
+    let lease = lessor.lookup(id(1), Consistency::Local, LONG).await;
+    let lease = lease.expect("local").expect("there");
+    let left = lease.checkpointed_remaining().map(|ttl| ttl.as_secs());
+    assert_eq!(left, Some(700), "five minutes after the grant");
+}
+
 /// Keys with values, which are deleted with their lease.
 #[derive(Default)]
 struct Kv {

@@ -86,6 +86,33 @@ async fn a_renewal_sees_what_was_acknowledged_before_it() {
     assert_eq!(many[1].as_ref().map(|ttl| ttl.get()), Ok(60));
 }
 
+/// A lease that was granted again has the TTL that it was granted with.
+#[tokio::test(start_paused = true)]
+async fn a_renewal_tells_the_ttl_of_the_lease_that_is_there() {
+    let cluster = Cluster::new().await;
+    let (primary, other) = (cluster.lessor(1), cluster.lessor(2));
+    for number in [1, 2] {
+        primary.grant(id(number), 60, LONG).await.expect("free");
+    }
+    cluster.log.slow(1, true);
+    for number in [1, 2] {
+        other.revoke(id(number), LONG).await.expect("there");
+        other.grant(id(number), 5, LONG).await.expect("free");
+    }
+    let goes_on = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        cluster.log.slow(1, false);
+    };
+    let ids = [id(2)];
+    let (one, many, ()) = tokio::join!(
+        other.renew(id(1), LONG),
+        other.renew_many(&ids, LONG),
+        goes_on
+    );
+    assert_eq!(one.map(|ttl| ttl.get()), Ok(5));
+    assert_eq!(many[0].as_ref().map(|ttl| ttl.get()), Ok(5));
+}
+
 /// What has come by now of grants and revokes.
 fn told(events: &mut LeaseEvents) -> Vec<(LeaseId, Option<RevokeReason>)> {
     let mut told = Vec::new();

@@ -109,3 +109,23 @@ async fn who_waits_for_what_a_snapshot_brings_is_told_that_the_outcome_is_unknow
     let told = told.await.expect("at once").expect("no panic");
     assert_eq!(told, Err(ReplicaError::Unknown));
 }
+
+#[tokio::test(start_paused = true)]
+async fn members_make_ids_of_their_own_and_change_nothing_by_it() {
+    let cluster = Cluster::new().await;
+    for member in [2, 3, 2, 3] {
+        let granted = cluster.lessor(member).grant_new(60, LONG).await;
+        granted.expect("free");
+    }
+    for member in [2, 3] {
+        let proposals = cluster.lessor(member).stats().proposals;
+        assert_eq!(proposals, 2, "no id was one of the other member's");
+    }
+    let (log, store) = (Arc::new(Log::default()), Arc::new(MemoryStore::default()));
+    let alone = open(9, &log, &store, Arc::new(NoMachine), 1);
+    let short = Duration::from_millis(500);
+    let refused = alone.lessor().grant_new(60, short).await;
+    assert_eq!(refused, Err(ReplicaError::DeadlineExceeded));
+    alone.stop().expect("the disk is there");
+    assert!(store.rows().is_empty(), "no epoch was begun");
+}
