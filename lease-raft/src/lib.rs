@@ -65,6 +65,11 @@ mod machine;
 #[cfg(all(feature = "grpc", feature = "openraft"))]
 mod member;
 mod peers;
+#[cfg(madsim)]
+#[doc(hidden)]
+pub mod probe;
+#[cfg(not(madsim))]
+mod probe;
 #[cfg(feature = "openraft")]
 mod raft;
 #[cfg(feature = "openraft")]

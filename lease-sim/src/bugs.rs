@@ -1,3 +1,5 @@
+use crate::plan::Engines;
+
 /// A bug that can be planted, to prove that the checkers can fail and the worlds reach it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Bug {
@@ -297,6 +299,99 @@ pub const BUGS: &[Bug] = &[
         "host-answers-before-caught-up",
         "a primary answers another member before it knows that it leads and has caught up",
     ),
+    // In lease-raft.
+    bug(
+        "raft-promotes-on-election",
+        "a member is the primary when it is elected, and not when its first entry is applied",
+    ),
+    bug(
+        "raft-promotes-by-an-older-life",
+        "a member that has started anew is promoted by an entry of its life before",
+    ),
+    bug(
+        "raft-acknowledges-before-apply",
+        "an attach is acknowledged when it is committed, and not applied",
+    ),
+    bug(
+        "raft-acknowledges-before-commit",
+        "an attach whose outcome is not known is acknowledged",
+    ),
+    bug(
+        "raft-confirmation-reused",
+        "a leadership that was confirmed once is taken for confirmed for ever",
+    ),
+    bug(
+        "raft-confirmation-began-before",
+        "a confirmation serves those who have come while it was under way",
+    ),
+    bug(
+        "raft-answers-before-caught-up",
+        "a leader answers before it has applied what was committed",
+    ),
+    bug(
+        "raft-snapshot-without-remaining",
+        "a snapshot has no remaining TTLs",
+    ),
+    bug(
+        "raft-snapshot-without-attachments",
+        "a snapshot has no attachments",
+    ),
+    bug(
+        "raft-snapshot-without-sessions",
+        "a snapshot does not know which proposals have been applied",
+    ),
+    bug(
+        "raft-old-snapshot-installed",
+        "a snapshot that is older than the state is installed",
+    ),
+    bug(
+        "raft-install-leaves-the-primary",
+        "a member that was brought up by a snapshot is the primary",
+    ),
+    bug(
+        "raft-applied-index-apart",
+        "the applied index is written in another transaction",
+    ),
+    bug(
+        "raft-follower-renews",
+        "a member that does not lead renews by its own table",
+    ),
+    bug(
+        "raft-follower-reads",
+        "a member answers a linearizable read by what it has applied",
+    ),
+    bug(
+        "raft-renews-without-reset",
+        "a renewal is acknowledged though a checkpoint stands against it",
+    ),
+    bug(
+        "raft-retry-applied-twice",
+        "a proposal that was made again is applied again",
+    ),
+    bug(
+        "raft-sessions-forgotten-early",
+        "proposals of a session are forgotten too early",
+    ),
+    bug(
+        "raft-batch-proposed-twice",
+        "a batch of expired leases is proposed twice",
+    ),
+    bug(
+        "raft-room-never-free",
+        "batches of expired leases that are done keep their places",
+    ),
+    bug(
+        "raft-demotion-forgotten",
+        "a member that does not lead any more stays the primary",
+    ),
+    bug(
+        "raft-unknown-is-denied",
+        "a call whose outcome is not known says that it has not happened",
+    ),
+    bug(
+        "raft-checkpoints-not-planned",
+        "nothing wakes a member when checkpoints are due",
+    ),
 ];
 
 const fn bug(name: &'static str, what: &'static str) -> Bug {
@@ -308,6 +403,16 @@ impl Bug {
     #[must_use]
     pub fn named(name: &str) -> Option<&'static Self> {
         BUGS.iter().find(|bug| bug.name == name)
+    }
+
+    /// The engines with which it can be found.
+    #[must_use]
+    pub fn engines(&self) -> Engines {
+        if self.name.starts_with("raft-") {
+            Engines::Log
+        } else {
+            Engines::Host
+        }
     }
 }
 
@@ -321,6 +426,6 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), BUGS.len());
-        assert!(BUGS.len() >= 74);
+        assert!(BUGS.len() >= 74 + 12);
     }
 }

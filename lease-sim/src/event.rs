@@ -236,6 +236,15 @@ pub enum Event {
         /// How many times it had been delivered before.
         attempt: u32,
     },
+    /// A replica has proposed to revoke a lease that it has delivered.
+    ExpiryProposed {
+        /// Which.
+        node: usize,
+        /// Its epoch.
+        epoch: u64,
+        /// The lease.
+        name: Name,
+    },
     /// A primary was told that an attempt to revoke an expired lease will never take effect.
     AttemptFailed {
         /// Which.
@@ -317,6 +326,26 @@ pub enum Event {
     Wrong {
         /// What.
         message: String,
+    },
+    /// A client of a replicated lessor is told what cannot be so, or what another one was told happens
+    /// otherwise.
+    NotLinear {
+        /// What.
+        message: String,
+    },
+    /// A call of a replicated lessor was neither done nor refused in its time.
+    CallFailed {
+        /// Where it was made.
+        node: usize,
+        /// When.
+        asked_ms: u64,
+        /// How long it was to take at most.
+        timeout_ms: u64,
+    },
+    /// A member's disk is gone, and all that was on it.
+    DiskLost {
+        /// Whose.
+        node: usize,
     },
     /// The faults are over: the first members are whole, and no message is lost any more.
     Healed,

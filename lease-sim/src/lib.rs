@@ -10,6 +10,8 @@
 mod bugs;
 pub mod checkers;
 mod event;
+#[cfg(any(madsim, test))]
+mod history;
 mod marks;
 mod plan;
 mod recorder;
@@ -24,7 +26,7 @@ pub use bugs::{BUGS, Bug};
 pub use checkers::Checker;
 pub use event::{Came, Event, Exit, Glance, Name, OwnTime, Told};
 pub use marks::{MARKS, RARE_MARKS};
-pub use plan::{Action, Alone, End, Parameters, Plan, Profile, Timed};
+pub use plan::{Action, Alone, End, Engine, Engines, Look, Parameters, Plan, Profile, Timed};
 pub use recorder::{Recorder, Report, Traced, Violation, take_trace};
 
 /// How a plan is run.
@@ -53,6 +55,7 @@ pub fn run(plan: &Plan, options: Options) -> Report {
         piece: NonZeroUsize::new(parameters.piece).map_or(usize::MAX, NonZeroUsize::get),
         tags: NonZeroU64::new(parameters.tags).map_or(u64::MAX, NonZeroU64::get),
     });
+    lease_raft::probe::set_remembered(NonZeroU64::new(parameters.remembered).map(NonZeroU64::get));
     let config = madsim::Config::default();
     let mut runtime = madsim::runtime::Runtime::with_seed_and_config(plan.noise, config);
     runtime.set_time_limit(std::time::Duration::from_secs(24 * 60 * 60));

@@ -85,6 +85,38 @@ pub const MARKS: &[&str] = &[
     "host: several leases expire in one batch",
     "host: something is written while a commit runs",
     "host: two commits in a row fail",
+    "raft: a call has not happened, and will not",
+    "raft: a call is dropped half-way",
+    "raft: a clock goes back",
+    "raft: a leader hears of no quorum",
+    "raft: a leader steps down",
+    "raft: a lease is granted under a new id",
+    "raft: a loss of power takes what was not written",
+    "raft: a member has missed entries",
+    "raft: a member is held up",
+    "raft: a member loses its disk",
+    "raft: a member recovers from its disk",
+    "raft: a member with leases is promoted",
+    "raft: a primary is demoted",
+    "raft: a proposal is refused",
+    "raft: a renewal resets a checkpoint",
+    "raft: a snapshot is cut off",
+    "raft: a snapshot is damaged",
+    "raft: a snapshot is installed",
+    "raft: a snapshot is older than the state",
+    "raft: a start finds a bad disk",
+    "raft: all members lose power at once",
+    "raft: an answer comes that nobody waits for",
+    "raft: an attempt to revoke is known to have failed",
+    "raft: an entry cannot be applied yet",
+    "raft: an old snapshot is sent",
+    "raft: another member does not answer",
+    "raft: leases are renewed in one call",
+    "raft: several leases expire in one batch",
+    "raft: the leadership is not confirmed",
+    "raft: the outcome of a call is not known",
+    "raft: the outcome of a proposal is not known",
+    "raft: two commits in a row fail",
     "world: a client gets no answer",
     "world: a holder goes on in the healed world",
     "world: a lost leader is replaced",
@@ -108,6 +140,11 @@ pub const RARE_MARKS: &[&str] = &[
     "host: a member is promoted while a port is busy",
     "host: a stop ends a wait",
     "host: checkpoints are polled while a port is busy",
+    "raft: a member cannot go on",
+    "raft: a member cannot go on from a snapshot",
+    "raft: a primary gets a snapshot",
+    "raft: a snapshot cannot be written",
+    "raft: a snapshot is installed on a bad disk",
     "world: an entry was applied and nobody knew",
 ];
 
@@ -130,7 +167,7 @@ mod tests {
                 let text = fs::read_to_string(&path).expect("sources are text");
                 let quoted = text.split('"').skip(1).step_by(2);
                 let is_mark = |text: &&str| {
-                    ["alone: ", "core: ", "host: ", "world: "]
+                    ["alone: ", "core: ", "host: ", "raft: ", "world: "]
                         .iter()
                         .any(|of| text.starts_with(of))
                 };
@@ -145,6 +182,7 @@ mod tests {
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
         marks_under(&here.join("src"), &mut found);
         marks_under(&here.join("../lease-core/src"), &mut found);
+        marks_under(&here.join("../lease-raft/src"), &mut found);
         let listed: BTreeSet<_> = MARKS
             .iter()
             .chain(RARE_MARKS)

@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use lease_core::{Checkpoint, Epoch, Incarnation, LeaseId, LeaseRow, Revocation, Ttl};
 
 use crate::event::{Event, Name};
-use crate::wire::{Entry, Request};
+use crate::wire::{Entry, Request, Stamp};
 
 /// The replicated state as the specification has it: what every member must hold after the same
 /// entries. The obvious program, with none of the lessor's code.
@@ -21,9 +21,33 @@ pub(crate) struct State {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Held {
     pub(crate) incarnation: u64,
-    ttl: i64,
-    remaining: Option<i64>,
+    pub(crate) ttl: i64,
+    pub(crate) remaining: Option<i64>,
     generation: u32,
+}
+
+/// Which proposals of lease-raft's have been applied: each is once, and none that is too old. The obvious
+/// program again; it forgets nothing.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Proposals {
+    applied: BTreeSet<(u64, u64)>,
+    settled: BTreeMap<u64, u64>,
+}
+
+impl Proposals {
+    /// Whether the entry with this index is to be applied, which is remembered.
+    pub(crate) fn admit(&mut self, index: u64, stamp: Stamp, remembered: u64) -> bool {
+        let settled = self.settled.entry(stamp.session).or_default();
+        let is_void = index.saturating_sub(stamp.applied) > remembered
+            || stamp.number <= *settled
+            || self.applied.contains(&(stamp.session, stamp.number));
+        if is_void {
+            return false;
+        }
+        *settled = stamp.settled.max(*settled);
+        self.applied.insert((stamp.session, stamp.number));
+        true
+    }
 }
 
 impl State {
@@ -44,7 +68,9 @@ impl State {
                 effects.extend(applied);
             }
             Request::BeginEpoch { epoch, .. } => {
-                self.epoch = self.epoch.max(epoch.get());
+                // In lease-raft's log an epoch is named by the entry that begins it.
+                let epoch = entry.stamp.map_or(epoch.get(), |_| index);
+                self.epoch = self.epoch.max(epoch);
                 effects.push(Event::Began { epoch: self.epoch });
             }
             Request::Put {
@@ -56,6 +82,15 @@ impl State {
                 }
             }
             Request::Put { key, lease: None } => drop(self.keys.remove(key)),
+            Request::Attach { id, keys } => {
+                if self.leases.contains_key(&id.get()) {
+                    self.keys.extend(keys.iter().map(|key| (*key, id.get())));
+                }
+            }
+            Request::Detach { id, keys } => {
+                let is_its = |key: &u8, owner: i64| keys.contains(key) && owner == id.get();
+                self.keys.retain(|key, owner| !is_its(key, *owner));
+            }
         }
         effects
     }
@@ -222,6 +257,7 @@ mod tests {
             let entry = Entry {
                 proposal: 0,
                 request,
+                stamp: None,
             };
             state.apply(index, &entry, 0);
         }

@@ -7,6 +7,7 @@ use super::sessions::Admission;
 use super::{APPLIED, Applying, CLUSTER, Inner, Replica};
 use crate::entry::{Entry, Request};
 use crate::machine::Leases;
+use crate::probe::planted;
 use crate::store::{is_reserved, meta};
 
 /// An entry that the engine has committed.
@@ -96,6 +97,10 @@ impl Inner {
         mut writes: WriteBatch,
     ) -> Result<Outcome, LeaseError> {
         writes.put(meta(), APPLIED, index.to_be_bytes());
+        if planted!("raft-applied-index-apart") {
+            let apart = std::mem::take(&mut writes);
+            self.store.commit(&apart).map_err(LeaseError::Backend)?;
+        }
         if index == 1 {
             writes.put(meta(), CLUSTER, self.options.cluster.as_bytes());
         }

@@ -4,6 +4,7 @@ use futures::channel::oneshot;
 
 use super::Inner;
 use crate::Unconfirmed;
+use crate::probe::planted;
 
 /// Who waits for the confirmation that this member leads. One serves all that were there when it began;
 /// whoever comes while it is under way waits for the next one.
@@ -29,6 +30,9 @@ impl Inner {
             if state.is_stopped {
                 return Err(Unconfirmed);
             }
+            if planted!("raft-confirmation-reused") && state.confirmations.asked > 0 {
+                return Ok(());
+            }
             state.confirmations.waiting.push(tell);
             !std::mem::replace(&mut state.confirmations.is_under_way, true)
         };
@@ -39,6 +43,9 @@ impl Inner {
             self.runtime.spawn(Box::pin(confirms));
         }
         let index = told.await.unwrap_or(Err(Unconfirmed))?;
+        if planted!("raft-answers-before-caught-up") {
+            return Ok(());
+        }
         if self.wait_applied(index).await {
             Ok(())
         } else {
@@ -48,7 +55,7 @@ impl Inner {
 
     async fn confirm_all(self: Arc<Self>) {
         loop {
-            let waiting = {
+            let mut waiting = {
                 let mut state = self.state();
                 let waiting = std::mem::take(&mut state.confirmations.waiting);
                 if waiting.is_empty() {
@@ -62,6 +69,9 @@ impl Inner {
                 Some(engine) => engine.confirm().await,
                 None => Err(Unconfirmed),
             };
+            if planted!("raft-confirmation-began-before") {
+                waiting.append(&mut self.state().confirmations.waiting);
+            }
             for one in waiting {
                 let _ = one.send(confirmed);
             }

@@ -6,6 +6,7 @@ use lease_core::{AttemptOutcome, CheckpointBatch, ExpiredBatch, Lessor, Proposal
 use super::Inner;
 use crate::ProposeError;
 use crate::entry::Request;
+use crate::probe::planted;
 
 /// What of the lessor's own is under way in the log.
 #[derive(Default)]
@@ -20,6 +21,9 @@ struct Flight(Arc<Inner>);
 
 impl Drop for Flight {
     fn drop(&mut self) {
+        if planted!("raft-room-never-free") {
+            return;
+        }
         self.0.state().flights.expired -= 1;
         self.0.nudge();
     }
@@ -63,6 +67,10 @@ impl Inner {
     async fn revoke(self: Arc<Self>, batch: ExpiredBatch) {
         let taken = self.clock.precise_now();
         let request = Request::Revoke(batch.revocations().collect());
+        if planted!("raft-batch-proposed-twice") {
+            // What becomes of this one is the same.
+            let _ = self.propose_once(request.clone()).await;
+        }
         let proposes = Box::pin(self.propose_once(request));
         let timeout = self.options.config.expired_lease_retry_interval;
         let outcome = self.within(timeout, proposes).await;

@@ -5,6 +5,7 @@ use lease_core::Epoch;
 use super::Inner;
 use super::proposals::Outcome;
 use crate::entry::Request;
+use crate::probe::planted;
 use crate::{Leadership, ProposeError};
 
 impl Inner {
@@ -24,6 +25,10 @@ impl Inner {
                 term = leadership.term,
                 "begins to lead"
             );
+            if planted!("raft-promotes-on-election") {
+                let epoch = self.lessor.epoch();
+                self.lessor.promote_to(epoch, self.options.extend);
+            }
             let inner = Arc::clone(self);
             let term = leadership.term;
             let leads = async move { inner.lead(term).await };
@@ -37,6 +42,7 @@ impl Inner {
     /// Ceases to be the primary: it does not lead any more, or knows of no quorum.
     fn step_down(&self) {
         if let Some(epoch) = self.lessor.primary_epoch()
+            && !planted!("raft-demotion-forgotten")
             && self.lessor.demote_from(epoch)
         {
             tracing::info!(
@@ -76,6 +82,7 @@ impl Inner {
         {
             self.lessor.demote_from(old);
         }
+        let is_own = is_own || planted!("raft-promotes-by-an-older-life");
         if !is_own || !self.is_leading(term) || !self.lessor.promote_to(epoch, self.options.extend)
         {
             return;

@@ -10,6 +10,7 @@ use lease_pb::leaseraftpb::{ProposeOutcome, ProposeRequest, ProposeResponse};
 
 use super::Inner;
 use crate::entry::{Entry, Request};
+use crate::probe::planted;
 use crate::{MemberId, ProposeError, ReplicaError};
 
 /// What an entry has come to where it was applied.
@@ -107,6 +108,16 @@ impl Drop for Proposal<'_> {
     }
 }
 
+/// Whether a wrong member acknowledges an attach at once.
+fn is_taken_for_done(attempt: &Attempt, entry: &Entry) -> bool {
+    let is_wrong = match attempt {
+        Attempt::Committed => planted!("raft-acknowledges-before-apply"),
+        Attempt::Unknown => planted!("raft-acknowledges-before-commit"),
+        Attempt::NotLeader => false,
+    };
+    is_wrong && matches!(entry.request, Request::Attach { .. })
+}
+
 /// Whether a proposal may be in the log.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Trace {
@@ -146,6 +157,9 @@ impl Inner {
             (Some(Ok(Outcome::Reserved)), _) => Err(LeaseError::ReservedRows.into()),
             (Some(outcome), _) => outcome,
             (None, Trace::None) => Err(ReplicaError::DeadlineExceeded),
+            (None, Trace::Possible) if planted!("raft-unknown-is-denied") => {
+                Err(ReplicaError::DeadlineExceeded)
+            }
             (None, Trace::Possible) => Err(ReplicaError::Unknown),
         }
     }
@@ -199,6 +213,9 @@ impl Inner {
             let attempt = Box::pin(self.attempt(proposal.entry.encode(), trace));
             let (outcome, is_told) = match select(&mut proposal.told, attempt).await {
                 Either::Left((told, _)) => (told.map_err(|_| ReplicaError::Stopped), true),
+                Either::Right((attempt, _)) if is_taken_for_done(&attempt, &proposal.entry) => {
+                    return Ok(Outcome::Answer(Answer::Attached(Ok(()))));
+                }
                 Either::Right((Attempt::Committed, _)) => {
                     let told = (&mut proposal.told).await;
                     (told.map_err(|_| ReplicaError::Stopped), true)

@@ -9,6 +9,7 @@ use lease_http::messages::{BatchAnswer, MAX_BATCH, Renew, RenewBatch};
 use super::Inner;
 use crate::ReplicaError;
 use crate::entry::Request;
+use crate::probe::planted;
 
 impl Inner {
     /// Renews a lease at the primary, wherever that is.
@@ -21,6 +22,11 @@ impl Inner {
         id: LeaseId,
         timeout: Duration,
     ) -> Result<Ttl, ReplicaError> {
+        if planted!("raft-follower-renews")
+            && let Some(lease) = self.lessor.lookup(id)
+        {
+            return Ok(lease.ttl());
+        }
         self.at_primary(timeout, || async { self.renew_here(id).await }, Renew(id))
             .await
     }
@@ -142,7 +148,13 @@ impl Inner {
                     self.confirm_as(epoch).await?;
                     return self.ttl_of(id);
                 }
-                Ok(Renewal::Reset(checkpoint)) => self.reset(vec![checkpoint]).await?,
+                Ok(Renewal::Reset(checkpoint)) => {
+                    let ttl = self.lessor.lookup(id).map(|lease| lease.ttl());
+                    if let Some(ttl) = ttl.filter(|_| planted!("raft-renews-without-reset")) {
+                        return Ok(ttl);
+                    }
+                    self.reset(vec![checkpoint]).await?;
+                }
                 Ok(Renewal::Expiring) => {
                     if let Some(wait) = self.lessor.wait(id) {
                         wait.await;

@@ -8,6 +8,7 @@ use futures::stream::BoxStream;
 use lease_core::{Lessor, Timestamp};
 
 use super::{Inner, Replica};
+use crate::probe::planted;
 use crate::{Engine, Leadership};
 
 /// What a member wakes up for.
@@ -71,7 +72,7 @@ impl Inner {
             return;
         };
         let is_earlier = self.state().planned.is_none_or(|planned| next < planned);
-        if is_earlier {
+        if is_earlier && !planted!("raft-checkpoints-not-planned") {
             self.nudge();
         }
     }
@@ -103,6 +104,7 @@ impl Inner {
     ) -> News {
         // Nothing but this says when checkpoints are due.
         let checkpoint = self.lessor.next_checkpoint();
+        let checkpoint = checkpoint.filter(|_| !planted!("raft-checkpoints-not-planned"));
         self.state().planned = checkpoint;
         let due = wakeup.into_iter().chain(checkpoint).min();
         let span = self.time_until(due);

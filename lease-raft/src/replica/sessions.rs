@@ -5,6 +5,7 @@ use lease_pb::Message;
 use lease_pb::leaseraftpb::{self, Span};
 
 use crate::entry::Entry;
+use crate::probe::planted;
 use crate::store::sessions;
 
 /// Which proposals were applied: one that comes twice is applied once.
@@ -45,7 +46,11 @@ struct Session {
 }
 
 /// For how many entries a session is remembered after its last one.
-pub(super) const REMEMBERED: u64 = 1_000_000;
+const REMEMBERED: u64 = 1_000_000;
+
+fn remembered() -> u64 {
+    crate::probe::remembered!(REMEMBERED)
+}
 
 impl Sessions {
     /// Takes in a stored row.
@@ -72,11 +77,11 @@ impl Sessions {
     /// Whether the entry at this index is to be applied. What is to be remembered of it then goes into the
     /// rows.
     pub(super) fn admit(&self, index: u64, entry: &Entry, rows: &mut WriteBatch) -> Admission {
-        if index.saturating_sub(entry.applied) > REMEMBERED {
+        if index.saturating_sub(entry.applied) > remembered() {
             return Admission::TooOld;
         }
         let mut session = self.of.get(&entry.session).cloned().unwrap_or_default();
-        if session.contains(entry.number) {
+        if session.contains(entry.number) && !planted!("raft-retry-applied-twice") {
             return Admission::Known;
         }
         session.last_index = index;
@@ -84,7 +89,11 @@ impl Sessions {
         session.add(entry.number, entry.number.saturating_add(1));
         // One at a time, since one entry adds at most one.
         let oldest = self.by_age.first().filter(|(last_index, number)| {
-            index.saturating_sub(*last_index) > REMEMBERED && *number != entry.session
+            let remembered = match planted!("raft-sessions-forgotten-early") {
+                true => 4,
+                false => remembered(),
+            };
+            index.saturating_sub(*last_index) > remembered && *number != entry.session
         });
         if let Some((_, number)) = oldest {
             rows.delete(sessions(), number.to_be_bytes());

@@ -7,6 +7,7 @@ use lease_pb::leaseraftpb::{SnapshotHeader, SnapshotPart, SnapshotRow, SnapshotR
 
 use super::{Applying, Inner, Replica, as_backend};
 use crate::error::with_causes;
+use crate::probe::planted;
 use crate::{View, VisitRow};
 
 /// Why a snapshot is not installed. The state is what it was, but for [`InstallError::HalfDone`].
@@ -120,6 +121,10 @@ impl Snapshot {
                 len = 0;
                 table.clone_into(&mut rows.table);
             }
+            if is_left_out(table) {
+                return Ok(());
+            }
+            let value = &spoiled(table, value);
             len += key.len() + value.len();
             count += 1;
             rows.rows.push(SnapshotRow {
@@ -141,7 +146,7 @@ impl Inner {
             return Err(InstallError::Failed(reason));
         }
         let index = self.read_header(snapshot)?;
-        if index <= applying.applied {
+        if index <= applying.applied && !planted!("raft-old-snapshot-installed") {
             return Ok(false);
         }
         // Nothing of the old state must be written on top of the new one.
@@ -179,6 +184,10 @@ impl Inner {
             state.waiters.take_through(applying.applied)
         };
         waiters.tell();
+        if planted!("raft-install-leaves-the-primary") {
+            let epoch = self.lessor.epoch();
+            self.lessor.promote_to(epoch, self.options.extend);
+        }
         Ok(true)
     }
 
@@ -235,6 +244,25 @@ fn write_rows(to: &mut dyn Write, rows: &mut SnapshotRows) -> io::Result<()> {
         return Ok(());
     }
     write_part(to, Part::Rows(rows))
+}
+
+/// What a wrong snapshot has not.
+fn is_left_out(table: &str) -> bool {
+    planted!("raft-snapshot-without-attachments") && table == "lease_items"
+        || planted!("raft-snapshot-without-sessions") && table == "lease_raft_sessions"
+}
+
+/// What a wrong snapshot makes of a row.
+fn spoiled<'v>(table: &str, value: &'v [u8]) -> std::borrow::Cow<'v, [u8]> {
+    if planted!("raft-snapshot-without-remaining") && table == "lease" {
+        let lease = lease_pb::leasepb::Lease::decode(value).unwrap_or_default();
+        let whole = lease_pb::leasepb::Lease {
+            remaining_ttl: 0,
+            ..lease
+        };
+        return whole.encode_to_vec().into();
+    }
+    value.into()
 }
 
 /// A part is its length, its checksum and its bytes.

@@ -20,6 +20,8 @@ pub struct Attempts {
 #[derive(Clone, Copy, Debug)]
 struct Last {
     attempt: u32,
+    // How many proposals there have been.
+    proposed: u32,
     taken: OwnTime,
     // The first failure that the host has reported since an attempt, and which one. It may be that of
     // an earlier one, which the lessor cannot tell.
@@ -65,6 +67,7 @@ impl Checker for Attempts {
                 let last = self.last.get(&(*name, *epoch)).copied();
                 let next = Last {
                     attempt: *attempt,
+                    proposed: last.map_or(0, |last| last.proposed),
                     taken: now,
                     failed: last.and_then(|last| last.failed),
                 };
@@ -82,6 +85,18 @@ impl Checker for Attempts {
                      batch was taken at {} ms",
                     now.to_ms, last.taken.from_ms
                 ));
+            }
+            Event::ExpiryProposed { epoch, name, .. } => {
+                let last = self.last.get_mut(&(*name, *epoch))?;
+                last.proposed += 1;
+                return (last.proposed > last.attempt + 1).then(|| {
+                    format!(
+                        "epoch {epoch} has delivered {name:?} {} times, and it was proposed {} times \
+                         to revoke it",
+                        last.attempt + 1,
+                        last.proposed
+                    )
+                });
             }
             Event::AttemptFailed { node, epoch, name } => {
                 let now = self.read.get(node).copied().unwrap_or_default();

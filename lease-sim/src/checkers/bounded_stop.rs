@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Checker;
 use crate::event::{Event, Exit};
-use crate::plan::Parameters;
+use crate::plan::{Engine, Parameters};
 
 /// INV-15 and INV-19: a stop in order loses nothing that was applied, and with durable commands
 /// nothing else does either. Where writes are batched a loss of power takes at most what the commit
@@ -35,7 +35,8 @@ impl BoundedStop {
     pub fn new(parameters: &Parameters) -> Self {
         let interval_ms = parameters.commit_interval_ms;
         Self {
-            durable: parameters.durable,
+            // A replica batches its writes always: the log is the truth.
+            durable: parameters.durable && parameters.engine == Engine::Host,
             held_ms: interval_ms + parameters.clock_error_ms(interval_ms) + SLACK_MS,
             members: BTreeMap::new(),
             harmed: BTreeSet::new(),
@@ -80,6 +81,7 @@ impl Checker for BoundedStop {
             Event::Applied { node, index, .. } => {
                 self.member(*node).applied_ms.insert(*index, at_ms);
             }
+            Event::DiskLost { node } => drop(self.members.remove(node)),
             Event::DiskHarmed { node } => drop(self.harmed.insert(*node)),
             Event::Paused { node } => self.member(*node).is_paused = true,
             Event::Resumed { node } => {

@@ -12,10 +12,12 @@ mod early_loss;
 mod expiry_liveness;
 mod fencing;
 mod honest_ttl;
+mod linearizable;
 mod one_primary;
 mod own_clock;
 mod punctual;
 mod quiet_ticks;
+mod recovery;
 mod renew_excludes_expiry;
 mod renewal_liveness;
 mod revoke_rate;
@@ -36,10 +38,12 @@ pub use early_loss::EarlyLoss;
 pub use expiry_liveness::ExpiryLiveness;
 pub use fencing::Fencing;
 pub use honest_ttl::HonestTtl;
+pub use linearizable::Linearizable;
 pub use one_primary::OnePrimary;
 pub use own_clock::OwnClock;
 pub use punctual::Punctual;
 pub use quiet_ticks::QuietTicks;
+pub use recovery::Recovery;
 pub use renew_excludes_expiry::RenewExcludesExpiry;
 pub use renewal_liveness::RenewalLiveness;
 pub use revoke_rate::RevokeRate;
@@ -76,6 +80,8 @@ pub fn all(parameters: &Parameters) -> Vec<Box<dyn Checker>> {
         Box::new(SameState::default()),
         Box::new(Sound),
         Box::new(AsSpecified),
+        Box::new(Linearizable),
+        Box::new(Recovery::new(parameters)),
         Box::new(ExpiryLiveness::new(parameters)),
         Box::new(Punctual::new(parameters)),
         Box::new(Attempts::new(parameters)),

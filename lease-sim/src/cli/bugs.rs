@@ -269,7 +269,7 @@ impl Work for Hunt<'_> {
             return None;
         }
         let seed = self.seeds.next()?;
-        let job = Job::drawn(seed, Profile::default(), Some(self.bug));
+        let job = Job::drawn(seed, Profile::default(), self.bug.engines(), Some(self.bug));
         Some(Job {
             patience: Some(PATIENCE),
             ..job

@@ -5,7 +5,7 @@ use lease_sim::Report;
 
 use super::console::{Progress, counted, say};
 use super::fuzz::difference;
-use super::job::{Job, Runner, run_all};
+use super::job::{Runner, run_all};
 use super::pool::{self, Pool};
 use super::status;
 use super::subject::With;
@@ -62,7 +62,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode> {
 
 fn reports(args: &Args, runner: &dyn Runner, how: &str) -> Result<Vec<Report>> {
     let seeds = args.from..args.from.saturating_add(args.seeds);
-    let jobs = seeds.map(|seed| Job::drawn(seed, args.with.profile, args.with.bug));
+    let jobs = seeds.map(|seed| args.with.drawn(seed));
     let mut progress = Progress::new();
     run_all(runner, jobs.collect(), &mut |done| {
         progress.show(|| format!("{done} of {} seeds {how}", args.seeds));

@@ -102,7 +102,7 @@ struct Count {
 impl Work for Count {
     fn next(&mut self) -> Option<Job> {
         let seed = self.seeds.next()?;
-        Some(Job::drawn(seed, self.with.profile, self.with.bug))
+        Some(self.with.drawn(seed))
     }
 
     fn done(&mut self, _: Job, report: lease_sim::Report) {
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn what_was_never_reached_comes_last() {
-        assert_eq!(families(), ["alone", "core", "host", "world"]);
+        assert_eq!(families(), ["alone", "core", "host", "raft", "world"]);
         let mark = "world: a message is lost";
         let mut totals = Totals::default();
         totals.add(&Report {

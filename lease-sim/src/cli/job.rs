@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use lease_sim::{Bug, Plan, Profile, Report, Violation};
+use lease_sim::{Bug, Engines, Plan, Profile, Report, Violation};
 use serde::{Deserialize, Serialize};
 
 /// A run that is asked for. A worker gets it as a line of JSON.
@@ -30,6 +30,7 @@ pub(super) enum Source {
     Drawn {
         seed: u64,
         profile: Profile,
+        engines: Engines,
     },
     Given(Box<Plan>),
 }
@@ -54,8 +55,13 @@ pub(super) trait Runner {
 }
 
 impl Job {
-    pub(super) fn drawn(seed: u64, profile: Profile, bug: Option<&Bug>) -> Self {
-        Self::new(seed, Source::Drawn { seed, profile }, bug)
+    pub(super) fn drawn(seed: u64, profile: Profile, engines: Engines, bug: Option<&Bug>) -> Self {
+        let source = Source::Drawn {
+            seed,
+            profile,
+            engines,
+        };
+        Self::new(seed, source, bug)
     }
 
     pub(super) fn given(id: u64, plan: Plan, bug: Option<&Bug>) -> Self {
@@ -103,7 +109,11 @@ impl Job {
 
     pub(super) fn plan(&self) -> Plan {
         match &self.source {
-            Source::Drawn { seed, profile } => Plan::draw(*seed, *profile),
+            Source::Drawn {
+                seed,
+                profile,
+                engines,
+            } => Plan::draw_with(*seed, *profile, *engines),
             Source::Given(plan) => (**plan).clone(),
         }
     }
@@ -212,7 +222,7 @@ mod tests {
     #[test]
     fn reports_come_in_the_order_of_the_jobs() {
         let runner = Fake(|plan: &Plan| (plan.seed == 6).then_some("six"));
-        let jobs = (5..8).map(|seed| Job::drawn(seed, Profile::Lite, None));
+        let jobs = (5..8).map(|seed| Job::drawn(seed, Profile::Lite, Engines::Both, None));
         let mut heard = 0;
         let reports = run_all(&runner, jobs.collect(), &mut |done| heard = done).expect("they run");
         let failed: Vec<_> = reports.iter().map(|one| one.violations.len()).collect();

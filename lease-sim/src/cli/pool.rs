@@ -151,7 +151,7 @@ fn cores() -> usize {
 
 #[cfg(test)]
 mod tests {
-    use lease_sim::Profile;
+    use lease_sim::{Engines, Profile};
 
     use super::super::job::run_all;
     use super::*;
@@ -173,7 +173,7 @@ mod tests {
     fn job(how: &str) -> Job {
         Job {
             bug: Some(how.to_owned()),
-            ..Job::drawn(4, Profile::Lite, None)
+            ..Job::drawn(4, Profile::Lite, Engines::Both, None)
         }
     }
 

@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context, Result, anyhow, bail};
-use lease_sim::{Bug, Plan, Profile};
+use lease_sim::{Bug, Engines, Plan, Profile};
 use serde::{Deserialize, Serialize};
+
+use super::job::Job;
 
 /// Which plan a verb is about, and what is planted.
 #[derive(clap::Args, Clone, Debug)]
@@ -25,6 +27,9 @@ pub(super) struct With {
     /// How much a plan that is drawn from a seed holds: lite, swarm or heavy
     #[arg(long, default_value_t)]
     pub(super) profile: Profile,
+    /// What the members of a drawn plan are: host, log (replicas over the hostile log) or both
+    #[arg(long, default_value_t)]
+    pub(super) engine: Engines,
     /// Plant this bug (`bugs --list` names all)
     #[arg(long, value_name = "NAME", value_parser = bug_named)]
     pub(super) bug: Option<&'static Bug>,
@@ -60,7 +65,7 @@ impl Args {
     /// If the file cannot be read or holds no sound plan.
     pub(super) fn plan(&self) -> Result<Plan> {
         match &self.subject {
-            Subject::Seed(seed) => Ok(Plan::draw(*seed, self.with.profile)),
+            Subject::Seed(seed) => Ok(Plan::draw_with(*seed, self.with.profile, self.with.engine)),
             Subject::File(path) => Ok(Kept::read(path)?.plan),
         }
     }
@@ -78,11 +83,19 @@ impl Args {
 }
 
 impl With {
+    /// The run of a seed.
+    pub(super) fn drawn(&self, seed: u64) -> Job {
+        Job::drawn(seed, self.profile, self.engine, self.bug)
+    }
+
     /// The options that say so on a command line, each with a space before it.
     pub(super) fn options(&self) -> String {
         let mut options = self.bug_option();
         if self.profile != Profile::default() {
             options = format!(" --profile {}{options}", self.profile);
+        }
+        if self.engine != Engines::default() {
+            options = format!(" --engine {}{options}", self.engine);
         }
         options
     }
@@ -90,6 +103,7 @@ impl With {
     /// What a file or folder about this seed is called.
     pub(super) fn name_of(&self, seed: u64) -> String {
         let options = self.options().replace(" --profile ", "-");
+        let options = options.replace(" --engine ", "-");
         format!("seed-{seed}{}", options.replace(" --bug ", "-"))
     }
 

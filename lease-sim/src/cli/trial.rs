@@ -91,7 +91,7 @@ impl Work for Trial {
         let now = Instant::now();
         let is_late = now >= *self.until.get_or_insert(now + self.time);
         let seed = self.seeds.next().filter(|_| !is_late)?;
-        Some(Job::drawn(seed, self.with.profile, self.with.bug))
+        Some(self.with.drawn(seed))
     }
 
     fn done(&mut self, job: Job, report: Report) {
@@ -106,7 +106,7 @@ impl Work for Trial {
 
 #[cfg(test)]
 mod tests {
-    use lease_sim::{Plan, Profile};
+    use lease_sim::{Engines, Plan, Profile};
 
     use super::super::job::testing::Fake;
     use super::*;
@@ -116,6 +116,7 @@ mod tests {
         Trial {
             with: With {
                 profile: Profile::Lite,
+                engine: Engines::Both,
                 bug: None,
             },
             kept: kept.map(|plan| Job::given(0, plan, None)).collect(),

@@ -1,4 +1,4 @@
-use lease_sim::{Plan, Profile, Report};
+use lease_sim::{Engines, Plan, Profile, Report};
 use serde_json::{Number, Value, json};
 
 /// A page that shows a run, traced, on a timeline. It needs nothing but itself: no other file, no
@@ -44,9 +44,11 @@ const SCRIPTS: [&str; 11] = [
 /// hand.
 fn profile_of(plan: &Plan) -> Option<Profile> {
     let profiles = [Profile::Swarm, Profile::Lite, Profile::Heavy];
-    profiles
-        .into_iter()
-        .find(|profile| Plan::draw(plan.seed, *profile) == *plan)
+    let engines = [Engines::Both, Engines::Host, Engines::Log];
+    profiles.into_iter().find(|profile| {
+        let mut drawn = engines.map(|engines| Plan::draw_with(plan.seed, *profile, engines));
+        drawn.iter_mut().any(|drawn| drawn == plan)
+    })
 }
 
 /// The value with each number that JavaScript would round as text.

@@ -171,6 +171,76 @@ pub enum Action {
         /// The id.
         lease: i64,
     },
+    /// All members lose power at once; only where there are replicas, as all that follows.
+    Blackout {
+        /// Until they start again from their disks.
+        for_ms: u64,
+    },
+    /// A member loses its disk, and comes back with an empty one.
+    LoseDisk {
+        /// Which.
+        node: usize,
+        /// Until it starts again.
+        for_ms: u64,
+    },
+    /// A client asks for a lease under an id that the lessor makes.
+    GrantNew {
+        /// Seconds.
+        ttl: i64,
+    },
+    /// A client renews leases in one call.
+    RenewMany {
+        /// The first id.
+        lease: i64,
+        /// How many ids, one after the other.
+        count: u8,
+    },
+    /// A client looks at what there is.
+    Look {
+        /// The id, which also says for which key.
+        lease: i64,
+        /// At what.
+        how: Look,
+    },
+}
+
+/// What a client of a replicated lessor looks at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Look {
+    /// How long a lease has.
+    TimeToLive,
+    /// The same, with its keys.
+    Keys,
+    /// A lease.
+    Lookup,
+    /// A lease as the member has it.
+    LookupLocal,
+    /// Some leases, or all of them.
+    Page,
+    /// The same as the member has them.
+    PageLocal,
+    /// The lease of a key.
+    Owner,
+    /// The same as the member has it.
+    OwnerLocal,
+    /// The keys that the member has when it has caught up.
+    CatchUp,
+}
+
+impl Look {
+    /// All there are, each at the place of its number.
+    pub const ALL: [Self; 9] = [
+        Self::TimeToLive,
+        Self::Keys,
+        Self::Lookup,
+        Self::LookupLocal,
+        Self::Page,
+        Self::PageLocal,
+        Self::Owner,
+        Self::OwnerLocal,
+        Self::CatchUp,
+    ];
 }
 
 /// One end of a link.
@@ -202,6 +272,8 @@ impl Action {
             | Self::Renew { lease }
             | Self::Revoke { lease }
             | Self::PutMany { lease, .. }
+            | Self::RenewMany { lease, .. }
+            | Self::Look { lease, .. }
             | Self::TimeToLive { lease } => *lease = far(*lease),
             Self::Put { lease, .. } => *lease = lease.map(far),
             _ => {}
@@ -242,6 +314,7 @@ impl Action {
             | Self::DiskError { node, .. }
             | Self::DiskFull { node, .. }
             | Self::DiskSlow { node, .. }
+            | Self::LoseDisk { node, .. }
             | Self::Snapshot { node }
             | Self::Linger { node, .. }
             | Self::Suspend { node, .. } => Some(*node),
@@ -266,6 +339,8 @@ impl Action {
             | Self::Clog { for_ms, .. }
             | Self::DiskFull { for_ms, .. }
             | Self::DiskSlow { for_ms, .. }
+            | Self::Blackout { for_ms }
+            | Self::LoseDisk { for_ms, .. }
             | Self::Linger { for_ms, .. }
             | Self::Suspend { for_ms, .. } => Some(*for_ms),
             _ => None,
@@ -280,7 +355,7 @@ impl Action {
     /// Whether it is something that a client does.
     #[must_use]
     pub const fn is_of_client(&self) -> bool {
-        self.lease().is_some() || matches!(self, Self::Put { .. })
+        self.lease().is_some() || matches!(self, Self::Put { .. } | Self::GrantNew { .. })
     }
 
     pub(super) fn check(&self, nodes: usize) -> Result<(), String> {
@@ -296,7 +371,9 @@ impl Action {
             return Err(format!("{self:?} names no lease"));
         }
         match self {
-            Self::Grant { ttl, .. } | Self::Hold { ttl, .. } if *ttl < 1 => {
+            Self::Grant { ttl, .. } | Self::Hold { ttl, .. } | Self::GrantNew { ttl }
+                if *ttl < 1 =>
+            {
                 Err(format!("{self:?} has no legal TTL"))
             }
             Self::Hold { every_ms: 0, .. } => Err(format!("{self:?} renews without a pause")),
@@ -311,6 +388,8 @@ impl Action {
             | Self::Renew { lease }
             | Self::Revoke { lease }
             | Self::PutMany { lease, .. }
+            | Self::RenewMany { lease, .. }
+            | Self::Look { lease, .. }
             | Self::TimeToLive { lease } => Some(*lease),
             Self::Put { lease, .. } => *lease,
             _ => None,

@@ -5,7 +5,7 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Alone, End, Parameters, Plan, Timed};
+use super::{Action, Alone, End, Engine, Look, Parameters, Plan, Timed};
 
 /// How much a drawn plan holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -47,6 +47,45 @@ impl FromStr for Profile {
     }
 }
 
+/// Which engines plans are drawn for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Engines {
+    /// The world's own host over the hostile log, and lessors that stand alone.
+    Host,
+    /// Replicas of lease-raft over the hostile log.
+    Log,
+    /// Some of the one, some of the other.
+    #[default]
+    Both,
+}
+
+impl Engines {
+    const NAMES: [(Self, &str); 3] = [
+        (Self::Host, "host"),
+        (Self::Log, "log"),
+        (Self::Both, "both"),
+    ];
+}
+
+impl fmt::Display for Engines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = Self::NAMES.iter().find(|(engines, _)| engines == self);
+        f.write_str(name.map_or("", |(_, name)| name))
+    }
+}
+
+impl FromStr for Engines {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let named = Self::NAMES.iter().find(|(_, name)| *name == text);
+        named
+            .map(|(engines, _)| *engines)
+            .ok_or_else(|| format!("no engine {text}; there are host, log and both"))
+    }
+}
+
 /// A family of actions that a plan has or has not.
 type Family = fn(&mut ChaCha8Rng, &Parameters) -> Action;
 
@@ -71,7 +110,7 @@ const FAULTS: [(Family, bool); 17] = [
     (linger_or_suspend, true),
 ];
 
-pub(super) fn draw(seed: u64, profile: Profile) -> Plan {
+pub(super) fn draw(seed: u64, profile: Profile, engines: Engines) -> Plan {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let rng = &mut rng;
     let mut parameters = draw_parameters(rng, profile);
@@ -84,8 +123,11 @@ pub(super) fn draw(seed: u64, profile: Profile) -> Plan {
     parameters.anywhere_per_mille = one_of(rng, &[0, 0, 200, 1_000]);
     parameters.lost_checkpoints_per_mille = one_of(rng, &[0, 0, 500]);
     draw_extremes(rng, &mut parameters, &mut actions);
-    if rng.random_bool(0.15) {
+    let is_alone = rng.random_bool(0.15);
+    if is_alone && engines != Engines::Log {
         leave_alone(rng, &mut parameters, &mut actions);
+    } else if engines == Engines::Log || engines == Engines::Both && rng.random_bool(0.5) {
+        replicate(rng, &mut parameters, &mut actions);
     }
     Plan {
         seed,
@@ -153,6 +195,43 @@ fn leave_alone(rng: &mut ChaCha8Rng, parameters: &mut Parameters, actions: &mut 
     }
 }
 
+/// Makes it the plan of replicas.
+fn replicate(rng: &mut ChaCha8Rng, parameters: &mut Parameters, actions: &mut [Timed]) {
+    parameters.engine = Engine::Log;
+    // What a replica decides by itself.
+    parameters.durable = false;
+    parameters.expired_capacity = 16;
+    parameters.meanwhile_per_mille = 0;
+    parameters.promotion_lag_ms = 0;
+    parameters.remembered = one_of(rng, &[0, 0, 200]);
+    parameters.dropped_per_mille = one_of(rng, &[0, 0, 50, 300]);
+    let loses_disks = rng.random_bool(0.3);
+    let many = one_of(rng, &[0.0, 0.3, 0.8]);
+    for timed in actions {
+        timed.action = match timed.action {
+            Action::TimeToLive { lease } => Action::Look {
+                lease,
+                how: one_of(rng, &Look::ALL),
+            },
+            Action::Renew { lease } if rng.random_bool(many) => Action::RenewMany {
+                lease,
+                count: rng.random_range(1..5),
+            },
+            Action::Grant { ttl, .. } if ttl <= parameters.longest_ttl && rng.random_bool(0.2) => {
+                Action::GrantNew { ttl }
+            }
+            Action::Crash { node, for_ms } if loses_disks && rng.random_bool(0.3) => {
+                Action::LoseDisk { node, for_ms }
+            }
+            Action::Linger { for_ms, .. } => Action::Blackout {
+                for_ms: for_ms.min(4_000),
+            },
+            Action::Suspend { node, for_ms } => Action::Stop { node, for_ms },
+            action => action,
+        };
+    }
+}
+
 /// The longest TTL that there is, in seconds.
 const MAX_TTL: i64 = 9_000_000_000;
 
@@ -214,6 +293,9 @@ fn draw_parameters(rng: &mut impl Rng, profile: Profile) -> Parameters {
         piece: 0,
         tags: 0,
         meanwhile_per_mille: 0,
+        engine: Engine::Host,
+        remembered: 0,
+        dropped_per_mille: 0,
         alone: None,
     }
 }

@@ -2,9 +2,9 @@ mod action;
 mod draw;
 mod parameters;
 
-pub use action::{Action, End};
-pub use draw::Profile;
-pub use parameters::{Alone, Parameters};
+pub use action::{Action, End, Look};
+pub use draw::{Engines, Profile};
+pub use parameters::{Alone, Engine, Parameters};
 
 use serde::{Deserialize, Serialize};
 
@@ -34,10 +34,16 @@ pub struct Timed {
 }
 
 impl Plan {
-    /// The plan of a seed.
+    /// The plan of a seed, with any engine.
     #[must_use]
     pub fn draw(seed: u64, profile: Profile) -> Self {
-        draw::draw(seed, profile)
+        Self::draw_with(seed, profile, Engines::Both)
+    }
+
+    /// The plan of a seed, with one of these engines.
+    #[must_use]
+    pub fn draw_with(seed: u64, profile: Profile, engines: Engines) -> Self {
+        draw::draw(seed, profile, engines)
     }
 
     /// Whether every number in the plan is one that a world can be made of.
@@ -82,6 +88,18 @@ mod tests {
                 assert_eq!(plan.check(), Ok(()), "seed {seed}");
             }
         }
+    }
+
+    #[test]
+    fn an_engine_is_drawn_as_it_was_asked_for() {
+        let engines = |engines| {
+            let plans = (0..100).map(move |seed| Plan::draw_with(seed, Profile::Lite, engines));
+            plans.map(|plan| plan.parameters.engine)
+        };
+        assert!(engines(Engines::Host).all(|engine| engine == Engine::Host));
+        assert!(engines(Engines::Log).all(|engine| engine == Engine::Log));
+        let logs = engines(Engines::Both).filter(|engine| *engine == Engine::Log);
+        assert!((25..75).contains(&logs.count()));
     }
 
     #[test]

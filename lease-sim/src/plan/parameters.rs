@@ -75,9 +75,30 @@ pub struct Parameters {
     /// ports.
     #[serde(default)]
     pub meanwhile_per_mille: u32,
+    /// What a member is, around its lessor.
+    #[serde(default)]
+    pub engine: Engine,
+    /// For how many entries a replica remembers which proposals it has applied; with 0 for as many as in
+    /// production.
+    #[serde(default)]
+    pub remembered: u64,
+    /// How many in a thousand calls of a replicated lessor are dropped half-way.
+    #[serde(default)]
+    pub dropped_per_mille: u32,
     /// Whether there is one lessor that stands alone, without a log, and what it is like.
     #[serde(default)]
     pub alone: Option<Alone>,
+}
+
+/// What a member is, around its lessor, and what replicates its entries.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Engine {
+    /// The world's own host, over the hostile log.
+    #[default]
+    Host,
+    /// A replica of lease-raft, over the hostile log.
+    Log,
 }
 
 /// What a lessor that stands alone is like.

@@ -1,5 +1,7 @@
 use lease_core::{Checkpoint, Command, Epoch, Grant, Incarnation, LeaseId, Revocation, Ttl};
 use lease_pb::etcdserverpb::{LeaseCheckpoint, LeaseGrantRequest, LeaseRevokeRequest};
+use lease_pb::leaseraftpb;
+use lease_pb::leaseraftpb::entry::Request as Wire;
 use prost::Message;
 
 /// What the simulated log carries, as encoded bytes.
@@ -9,6 +11,21 @@ pub(crate) struct Entry {
     pub(crate) proposal: u64,
     /// What it asks for.
     pub(crate) request: Request,
+    /// What an entry of lease-raft's says of its proposal.
+    pub(crate) stamp: Option<Stamp>,
+}
+
+/// Which proposal of which life of a member an entry of lease-raft's is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Stamp {
+    /// The life of the member.
+    pub(crate) session: u64,
+    /// The proposal in it.
+    pub(crate) number: u64,
+    /// Nobody waits for those up to this one any more.
+    pub(crate) settled: u64,
+    /// How far the member had applied the log.
+    pub(crate) applied: u64,
 }
 
 /// What a log entry asks for.
@@ -39,7 +56,38 @@ pub(crate) enum Request {
         /// Its lease.
         lease: Option<LeaseId>,
     },
+    /// Keys, and the lease that they are attached to; in lease-raft's log alone.
+    Attach {
+        /// The lease.
+        id: LeaseId,
+        /// The keys.
+        keys: Vec<u8>,
+    },
+    /// Keys that are taken from a lease; in lease-raft's log alone.
+    Detach {
+        /// The lease.
+        id: LeaseId,
+        /// The keys.
+        keys: Vec<u8>,
+    },
 }
+
+/// The command of the world's own machine, in lease-raft's log.
+#[cfg(madsim)]
+pub(crate) fn put_command(key: u8, lease: Option<LeaseId>) -> Vec<u8> {
+    let lease = lease.map_or(0, LeaseId::get).to_be_bytes();
+    [&[key], &lease[..]].concat()
+}
+
+/// What such a command says.
+pub(crate) fn read_put(command: &[u8]) -> (u8, Option<LeaseId>) {
+    let (key, lease) = command.split_at(1);
+    let lease = lease.try_into().expect("a put has a lease");
+    (key[0], LeaseId::new(i64::from_be_bytes(lease)))
+}
+
+/// The tag of a fixed number of eight bytes in field 1.
+const SESSION: u8 = 0x09;
 
 #[derive(Clone, PartialEq, Message)]
 struct EntryMessage {
@@ -90,6 +138,7 @@ impl Entry {
                 message.key = vec![*key];
                 message.lease = lease.map_or(0, LeaseId::get);
             }
+            request => unreachable!("{request:?} is for lease-raft's log"),
         }
         message.encode_to_vec()
     }
@@ -101,6 +150,10 @@ impl Entry {
     /// On any other bytes: the simulated network does not corrupt them.
     #[must_use]
     pub(crate) fn decode(bytes: &[u8]) -> Self {
+        // The first field of an entry of lease-raft's, and of no other.
+        if bytes.first() == Some(&SESSION) {
+            return Self::replicated(bytes);
+        }
         let message = EntryMessage::decode(bytes).expect("the network does not corrupt");
         let proposal = message.proposal;
         let request = if let Some(grant) = message.grant {
@@ -125,7 +178,59 @@ impl Entry {
                 node: message.node as usize,
             }
         };
-        Self { proposal, request }
+        Self {
+            proposal,
+            request,
+            stamp: None,
+        }
+    }
+
+    /// An entry of lease-raft's, read without its code.
+    fn replicated(bytes: &[u8]) -> Self {
+        let message = leaseraftpb::Entry::decode(bytes).expect("members propose entries");
+        let id = |id| LeaseId::new(id).expect("not zero");
+        let keys = |items: Vec<Vec<u8>>| items.into_iter().map(|item| item[0]).collect();
+        let request = match message.request.expect("an entry asks for something") {
+            Wire::Grant(grant) => Request::Grant {
+                id: id(grant.id),
+                ttl: Ttl::new(grant.ttl).expect("in range"),
+            },
+            Wire::Revoke(revoke) => {
+                let revocations = revoke.revocations.iter().map(Revocation::try_from);
+                Request::Revoke(revocations.collect::<Result<_, _>>().expect("valid"))
+            }
+            Wire::Checkpoint(checkpoint) => {
+                let checkpoints = checkpoint.checkpoints.iter().map(Checkpoint::try_from);
+                Request::Checkpoint(checkpoints.collect::<Result<_, _>>().expect("valid"))
+            }
+            Wire::Attach(items) => Request::Attach {
+                id: id(items.id),
+                keys: keys(items.items),
+            },
+            Wire::Detach(items) => Request::Detach {
+                id: id(items.id),
+                keys: keys(items.items),
+            },
+            Wire::Lead(lead) => Request::BeginEpoch {
+                epoch: Epoch::new(lead.term),
+                node: lead.member as usize,
+            },
+            Wire::Host(command) => {
+                let (key, lease) = read_put(&command);
+                Request::Put { key, lease }
+            }
+        };
+        let stamp = Stamp {
+            session: message.session,
+            number: message.number,
+            settled: message.settled,
+            applied: message.applied,
+        };
+        Self {
+            proposal: 0,
+            request,
+            stamp: Some(stamp),
+        }
     }
 
     /// The lessor's command, unless the entry is the host's own.
@@ -140,7 +245,7 @@ impl Entry {
             Request::Revoke(revocations) => Command::Revoke(revocations.clone()),
             Request::Checkpoint(checkpoints) => Command::Checkpoint(checkpoints.clone()),
             Request::BeginEpoch { epoch, .. } => Command::BeginEpoch(*epoch),
-            Request::Put { .. } => return None,
+            Request::Put { .. } | Request::Attach { .. } | Request::Detach { .. } => return None,
         })
     }
 }
@@ -191,6 +296,7 @@ mod tests {
             let entry = Entry {
                 proposal: 5,
                 request,
+                stamp: None,
             };
             assert_eq!(Entry::decode(&entry.encode()), entry);
         }
@@ -202,6 +308,7 @@ mod tests {
         let entry = |request| Entry {
             proposal: 5,
             request,
+            stamp: None,
         };
         let grant = entry(Request::Grant { id, ttl: Ttl::MAX });
         let Some(Command::Grant(command)) = grant.command(9) else {

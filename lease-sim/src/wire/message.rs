@@ -3,6 +3,8 @@ use std::fmt;
 use lease_core::{Incarnation, LeaseId, LeaseRow, Ttl};
 use prost::Message as _;
 
+use crate::plan::Look;
+
 /// A message between a member, the log and the clients.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Message {
@@ -32,6 +34,8 @@ pub(crate) enum Message {
     },
     /// A member's whole replicated state.
     Snapshot(Snapshot),
+    /// A snapshot of lease-raft's, or what has come of it.
+    State { bytes: Vec<u8> },
     /// A member posts a request of lease-http's to another one.
     HttpRequest {
         call: u64,
@@ -50,6 +54,9 @@ pub(crate) enum Ask {
     Revoke { id: LeaseId },
     Put { key: u8, lease: Option<LeaseId> },
     TimeToLive { id: LeaseId },
+    GrantNew { ttl: i64 },
+    RenewMany { id: LeaseId, count: u8 },
+    Look { id: LeaseId, how: Look },
 }
 
 /// What a member answers.
@@ -202,6 +209,10 @@ impl Message {
                 (wire.kind, wire.call) = (12, *call);
                 answer.put(&mut wire);
             }
+            Self::State { bytes } => {
+                wire.kind = 13;
+                wire.body.clone_from(bytes);
+            }
         }
         wire.encode_to_vec()
     }
@@ -257,6 +268,7 @@ impl Message {
                 call,
                 answer: HttpAnswer::take(wire),
             },
+            13 => Self::State { bytes: wire.body },
             kind => unreachable!("no message is of kind {kind}"),
         }
     }
@@ -273,6 +285,13 @@ impl Ask {
                 wire.lease = lease.map_or(0, LeaseId::get);
             }
             Self::TimeToLive { id } => (wire.what, wire.lease) = (5, id.get()),
+            Self::GrantNew { ttl } => (wire.what, wire.ttl) = (6, ttl),
+            Self::RenewMany { id, count } => {
+                (wire.what, wire.lease, wire.key) = (7, id.get(), u32::from(count));
+            }
+            Self::Look { id, how } => {
+                (wire.what, wire.lease, wire.key) = (8, id.get(), how as u32);
+            }
         }
     }
 
@@ -290,7 +309,16 @@ impl Ask {
                 key: wire.key as u8,
                 lease,
             },
-            _ => Self::TimeToLive { id: id() },
+            5 => Self::TimeToLive { id: id() },
+            6 => Self::GrantNew { ttl: wire.ttl },
+            7 => Self::RenewMany {
+                id: id(),
+                count: wire.key as u8,
+            },
+            _ => Self::Look {
+                id: id(),
+                how: Look::ALL[wire.key as usize],
+            },
         }
     }
 }
@@ -408,6 +436,7 @@ impl fmt::Display for Message {
                 ..
             } => write!(f, "{} of {length} entries from {first}", entries.len()),
             Self::Snapshot(snapshot) => write!(f, "snapshot after entry {}", snapshot.index),
+            Self::State { bytes } => write!(f, "snapshot of {} bytes", bytes.len()),
             Self::HttpRequest { path, body, .. } => write!(f, "POST {path} {body:02x?}"),
             Self::HttpAnswer { answer, .. } => {
                 let HttpAnswer { status, body, .. } = answer;

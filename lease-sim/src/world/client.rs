@@ -9,7 +9,7 @@ use rand::RngExt;
 
 use super::{World, lock};
 use crate::event::{Event, Name};
-use crate::plan::{Action, End};
+use crate::plan::{Action, End, Engine};
 use crate::wire::{Ask, Message, Reply};
 
 /// The clients: who waits for which answer, and whom they take for the leader.
@@ -60,6 +60,15 @@ impl World {
                 Action::TimeToLive { lease } => {
                     let id = lease_id(lease);
                     world.ask(lease, Ask::TimeToLive { id }).await;
+                }
+                Action::GrantNew { ttl } => drop(world.ask(ttl, Ask::GrantNew { ttl }).await),
+                Action::RenewMany { lease, count } => {
+                    let id = lease_id(lease);
+                    world.ask_for_lease(id, Ask::RenewMany { id, count }).await;
+                }
+                Action::Look { lease, how } => {
+                    let id = lease_id(lease);
+                    world.ask(lease, Ask::Look { id, how }).await;
                 }
                 _ => unreachable!("{action:?} is not for clients"),
             }
@@ -132,8 +141,14 @@ impl World {
     /// The member that a client asks without a thought for who leads, if it does so: only such a
     /// question is forwarded, for a client that looks for the leader asks the next one itself.
     fn any_member(&self, ask: Ask) -> Option<usize> {
-        let is_any = matches!(ask, Ask::Renew { .. } | Ask::TimeToLive { .. })
-            && self.happens(self.parameters.anywhere_per_mille);
+        let is_any = match self.parameters.engine {
+            Engine::Host => {
+                matches!(ask, Ask::Renew { .. } | Ask::TimeToLive { .. })
+                    && self.happens(self.parameters.anywhere_per_mille)
+            }
+            // A replica goes to the leader by itself.
+            Engine::Log => self.happens(500),
+        };
         let node = || lock(&self.noise).random_range(0..self.members.len());
         is_any.then(node)
     }

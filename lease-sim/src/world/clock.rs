@@ -74,6 +74,13 @@ impl SimClock {
             .fetch_add(by.as_nanos() as u64, Ordering::Relaxed);
     }
 
+    /// How long a time of this clock's takes in the world's.
+    pub(super) fn true_span(&self, span: Duration) -> Duration {
+        let rate = PPM.saturating_add_signed(i64::from(self.drift_ppm));
+        let scaled = span.as_nanos() * u128::from(PPM) / u128::from(rate);
+        Duration::from_nanos(u64::try_from(scaled).unwrap_or(u64::MAX))
+    }
+
     /// How long it takes, in the world's time, until the clock shows `at`; never less.
     pub(super) fn time_until(&self, at: Timestamp) -> Duration {
         let now = Timestamp::from_nanos(self.reading());

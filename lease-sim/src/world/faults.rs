@@ -4,9 +4,11 @@ use std::time::Duration;
 use lease_core::probe;
 
 use super::member::Letter;
-use super::{World, host, lock};
+use lease_backend::testing::SimDisk;
+
+use super::{World, host, lock, replica};
 use crate::event::{Event, Exit};
-use crate::plan::{Action, End};
+use crate::plan::{Action, End, Engine};
 
 impl World {
     /// Builds the members and starts them.
@@ -19,8 +21,12 @@ impl World {
                 .init(move || {
                     let world = Weak::clone(&world);
                     async move {
-                        if let Some(world) = world.upgrade() {
-                            host::run(world, node).await;
+                        let Some(world) = world.upgrade() else {
+                            return;
+                        };
+                        match world.parameters.engine {
+                            Engine::Host => host::run(world, node).await,
+                            Engine::Log => replica::run(world, node).await,
                         }
                     }
                 })
@@ -44,6 +50,13 @@ impl World {
             Action::Elect { node } => self.elect(node),
             Action::Transfer { node } => self.transfer(node),
             Action::Crash { node, for_ms } => self.crash(node, millis(for_ms)),
+            Action::Blackout { for_ms } => {
+                probe::mark("raft: all members lose power at once");
+                for node in 0..self.members.len() {
+                    self.crash(node, millis(for_ms));
+                }
+            }
+            Action::LoseDisk { node, for_ms } => self.lose_disk(node, millis(for_ms)),
             Action::PowerCut {
                 node,
                 after_operations,
@@ -130,6 +143,17 @@ impl World {
     /// Cuts a member's power. Its disk is fenced before its process goes.
     pub(super) fn crash(self: &Arc<Self>, node: usize, down_for: Duration) {
         self.end_process(node, down_for, Exit::PowerLost);
+    }
+
+    /// Takes a member's disk, and with it all that it knows.
+    fn lose_disk(self: &Arc<Self>, node: usize, down_for: Duration) {
+        if !lock(&self.members[node].status).is_up {
+            return;
+        }
+        self.crash(node, down_for);
+        probe::mark("raft: a member loses its disk");
+        *lock(&self.members[node].disk) = SimDisk::new(self.seed ^ self.now_ms());
+        self.hear(Event::DiskLost { node });
     }
 
     /// Ends a member's process and starts it again later.
@@ -240,6 +264,7 @@ impl World {
             if status.pauses > 0 {
                 return;
             }
+            status.resumed_ms = self.now_ms();
         }
         self.hear(Event::Resumed { node });
         self.with_handle(node, |world, id| world.runtime.resume(id));

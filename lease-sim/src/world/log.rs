@@ -9,14 +9,15 @@ use madsim::time::sleep;
 use super::member::Letter;
 use super::{World, lock};
 use crate::event::Event;
+use crate::history::History;
 use crate::plan::End;
+use crate::plan::Engine;
 use crate::spec::State;
 use crate::wire::{Entry, Message, Request};
 
 /// A hostile but legal model of consensus: one sequence of entries, in which proposals are delayed,
 /// lost or duplicated, come in after their proposer has lost its leadership, and end with an
 /// outcome that the proposer may never learn.
-#[derive(Default)]
 pub(super) struct Log {
     entries: Vec<Vec<u8>>,
     term: u64,
@@ -25,9 +26,9 @@ pub(super) struct Log {
     proposals: u64,
     // What became of each proposal: its index, or `None` if it was refused.
     decided: BTreeMap<u64, Option<u64>>,
-    // When each proposal was made.
-    proposed_ms: BTreeMap<u64, u64>,
-    specified: State,
+    // When each proposal was made, by its number, or by the session of a replica and the number in it.
+    proposed_ms: BTreeMap<(u64, u64), u64>,
+    pub(super) history: History,
     // The digest of what is specified after each entry.
     digests: Vec<u64>,
     // What each entry does.
@@ -44,22 +45,34 @@ const PROMOTION_TIMEOUT_MS: u64 = 8_000;
 const ENTRIES_PER_MESSAGE: usize = 64;
 
 impl Log {
+    pub(super) fn new(remembered: u64) -> Self {
+        Self {
+            entries: Vec::new(),
+            term: 0,
+            leader: 0,
+            elected_ms: 0,
+            proposals: 0,
+            decided: BTreeMap::new(),
+            proposed_ms: BTreeMap::new(),
+            history: History::new(remembered),
+            digests: Vec::new(),
+            effects: Vec::new(),
+        }
+    }
+
     pub(super) fn len(&self) -> u64 {
         self.entries.len() as u64
     }
 
-    pub(super) fn proposed_ms(&self, proposal: u64) -> u64 {
-        self.proposed_ms.get(&proposal).copied().unwrap_or(0)
+    pub(super) fn proposed_ms(&self, entry: &Entry) -> u64 {
+        let proposed_ms = self.proposed_ms.get(&key(entry));
+        proposed_ms.copied().unwrap_or(0)
     }
 
-    /// What is specified after the entry with this index.
-    fn specified_at(&self, index: u64) -> State {
-        let mut state = State::default();
-        for (entry, index) in self.entries.iter().zip(1..=index) {
-            // What comes of it, and when it was asked for, is not asked here.
-            state.apply(index, &Entry::decode(entry), 0);
-        }
-        state
+    /// The effects of an entry that is there.
+    pub(super) fn effects(&self, index: u64) -> Vec<Event> {
+        let place = usize::try_from(index - 1).unwrap_or(usize::MAX);
+        self.effects.get(place).cloned().unwrap_or_default()
     }
 
     fn message(&self, from: u64) -> Message {
@@ -82,8 +95,18 @@ impl World {
         let mut log = lock(&self.log);
         log.proposals += 1;
         let number = log.proposals;
-        log.proposed_ms.insert(number, now_ms);
+        log.proposed_ms.insert((0, number), now_ms);
         number
+    }
+
+    /// A number for a replica's attempt to have an entry taken in; the first one of a proposal is its
+    /// beginning.
+    pub(super) fn number_attempt(&self, entry: &Entry) -> u64 {
+        let now_ms = self.now_ms();
+        let mut log = lock(&self.log);
+        log.proposals += 1;
+        log.proposed_ms.entry(key(entry)).or_insert(now_ms);
+        log.proposals
     }
 
     /// Makes a member the leader of a new term, in which its first entry says so.
@@ -92,7 +115,6 @@ impl World {
             return;
         }
         let now_ms = self.now_ms();
-        let proposal = self.number_proposal();
         let term = {
             let mut log = lock(&self.log);
             log.term += 1;
@@ -100,7 +122,14 @@ impl World {
             log.elected_ms = now_ms;
             log.term
         };
+        if self.parameters.engine == Engine::Log {
+            // Its epoch begins with an entry of its own.
+            self.hear(Event::Elected { node, epoch: 0 });
+            self.members[node].post(Letter::Promote(term));
+            return;
+        }
         self.hear(Event::Elected { node, epoch: term });
+        let proposal = self.number_proposal();
         self.members[node].lead(Some(term));
         if probe::is_planted("host-promotes-too-early") {
             self.members[node].post(Letter::Promote(term));
@@ -111,6 +140,7 @@ impl World {
                 epoch: Epoch::new(term),
                 node,
             },
+            stamp: None,
         };
         self.append(entry.encode());
     }
@@ -154,8 +184,12 @@ impl World {
                 }
                 let is_lost =
                     unreachable_since_ms.is_some_and(|since| since + ELECTION_TIMEOUT_MS <= now_ms);
-                let is_idle = elected_ms + PROMOTION_TIMEOUT_MS <= now_ms
-                    && world.members[leader].primary_epoch() != Some(term);
+                let primary = world.members[leader].primary_epoch();
+                let is_primary = match world.parameters.engine {
+                    Engine::Host => primary == Some(term),
+                    Engine::Log => primary.is_some(),
+                };
+                let is_idle = elected_ms + PROMOTION_TIMEOUT_MS <= now_ms && !is_primary;
                 if is_lost || is_idle {
                     probe::mark("world: a lost leader is replaced");
                     unreachable_since_ms = None;
@@ -223,7 +257,8 @@ impl World {
             None => {}
         }
         if !leads {
-            if self.happens(500) {
+            // Nothing begins a term that is over: its leader is the last one that could have taken it in.
+            if !begins_epoch(&entry) && self.happens(500) {
                 probe::mark("world: a proposal comes in from a former leader");
             } else {
                 lock(&self.log).decided.insert(proposal, None);
@@ -255,19 +290,38 @@ impl World {
     }
 
     fn append(self: &Arc<Self>, entry: Vec<u8>) -> u64 {
-        let (index, digest, message) = {
+        let (index, digest, message, effects, begins) = {
             let mut log = lock(&self.log);
             let index = log.len() + 1;
             let decoded = Entry::decode(&entry);
-            let proposed_ms = log.proposed_ms(decoded.proposal);
-            let effects = log.specified.apply(index, &decoded, proposed_ms);
-            log.effects.push(effects);
+            let proposed_ms = log.proposed_ms(&decoded);
+            let effects = log.history.push(&decoded, proposed_ms);
             log.entries.push(entry);
-            let digest = log.specified.digest();
+            let digest = log.history.state(index).digest();
             log.digests.push(digest);
-            (index, digest, log.message(index))
+            let begins = match (&effects, &decoded.request) {
+                (Ok(effects), Request::BeginEpoch { node, .. }) if !effects.is_empty() => {
+                    Some(*node)
+                }
+                _ => None,
+            };
+            (index, digest, log.message(index), effects, begins)
         };
         self.hear(Event::Specified { index, digest });
+        match effects {
+            Ok(effects) => lock(&self.log).effects.push(effects),
+            Err(message) => {
+                lock(&self.log).effects.push(Vec::new());
+                self.hear(Event::NotLinear { message });
+            }
+        }
+        if let Some(member) = begins
+            && self.parameters.engine == Engine::Log
+        {
+            // Members of a replicated lessor count from 1.
+            let (node, epoch) = (member - 1, index);
+            self.hear(Event::Elected { node, epoch });
+        }
         for node in 0..self.members.len() {
             let lag = self.span(0, self.parameters.apply_lag_ms);
             let message = message.clone();
@@ -282,7 +336,7 @@ impl World {
         let log = lock(&self.log);
         let place = usize::try_from(index).ok()?.checked_sub(1)?;
         let is_specified = log.digests.get(place) == Some(&state.digest());
-        (!is_specified).then(|| state.difference(&log.specified_at(index)))?
+        (!is_specified).then(|| state.difference(log.history.state(index)))?
     }
 
     /// Whether no member has applied this index before.
@@ -305,4 +359,15 @@ impl World {
             }
         }
     }
+}
+
+fn key(entry: &Entry) -> (u64, u64) {
+    let replicated = entry.stamp.map(|stamp| (stamp.session, stamp.number));
+    replicated.unwrap_or((0, entry.proposal))
+}
+
+/// Whether an entry of a replica's begins an epoch.
+fn begins_epoch(entry: &[u8]) -> bool {
+    let entry = Entry::decode(entry);
+    entry.stamp.is_some() && matches!(entry.request, Request::BeginEpoch { .. })
 }

@@ -59,6 +59,8 @@ pub(super) struct Status {
     pub(super) has_bad_disk: bool,
     /// How many more commits fail once one has.
     pub(super) more_disk_errors: u32,
+    /// When it went on after it had stood still.
+    pub(super) resumed_ms: u64,
     /// Until it starts again after a power cut.
     pub(super) down_for: Duration,
     /// When it stops to wait for a snapshot.

@@ -9,6 +9,7 @@ mod host;
 mod log;
 mod member;
 mod net;
+mod replica;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -106,7 +107,10 @@ impl World {
             outside: runtime.create_node().name("outside").build(),
             runtime,
             members: nodes.map(|node| Member::new(plan, node)).collect(),
-            log: Mutex::default(),
+            log: Mutex::new(Log::new(match plan.parameters.remembered {
+                0 => u64::MAX,
+                remembered => remembered,
+            })),
             network: Mutex::new(Network::new(plan.noise)),
             clients: Mutex::default(),
             recorder: Mutex::new(Recorder::new(&plan.parameters, options.trace)),

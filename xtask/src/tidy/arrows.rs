@@ -63,6 +63,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "lease-http",
             "lease-pb",
             "lease-queue",
+            "lease-raft",
         ],
     ),
     (

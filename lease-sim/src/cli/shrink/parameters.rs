@@ -73,6 +73,8 @@ const SIMPLIFICATIONS: &[fn(&mut Parameters)] = &[
     |it| it.piece = 0,
     |it| it.tags = 0,
     |it| it.meanwhile_per_mille = 0,
+    |it| it.remembered = 0,
+    |it| it.dropped_per_mille = 0,
 ];
 
 /// Gives the faults less time, of that of the last action and what they had.

@@ -250,7 +250,7 @@ impl Host {
                 }
             }
             (Request::Checkpoint(checkpoints), Answer::Checkpointed(meant)) => {
-                let proposed_ms = lock(&self.world.log).proposed_ms(entry.proposal);
+                let proposed_ms = lock(&self.world.log).proposed_ms(entry);
                 for ((checkpoint, meant), incarnation) in checkpoints.iter().zip(meant).zip(before)
                 {
                     if let (true, Some(incarnation)) = (meant, incarnation) {

@@ -113,7 +113,7 @@ fn meta() -> Table {
     Table::new("meta")
 }
 
-fn keys() -> Table {
+pub(super) fn keys() -> Table {
     Table::new("keys")
 }
 
@@ -293,7 +293,12 @@ impl Host {
 
     fn propose(&mut self, request: Request, pending: Pending) {
         let proposal = self.world.number_proposal();
-        let entry = crate::wire::Entry { proposal, request }.encode();
+        let entry = crate::wire::Entry {
+            proposal,
+            request,
+            stamp: None,
+        };
+        let entry = entry.encode();
         self.pending.insert(proposal, pending);
         self.send(End::Log, &Message::Propose { proposal, entry });
     }
@@ -381,7 +386,7 @@ impl Host {
 }
 
 impl World {
-    fn config(&self, node: usize) -> LessorConfig {
+    pub(super) fn config(&self, node: usize) -> LessorConfig {
         let parameters = &self.parameters;
         let mut config = LessorConfig {
             min_ttl: Ttl::new(parameters.min_ttl[node]).expect("the plan is sound"),
@@ -412,20 +417,20 @@ impl World {
         }
     }
 
-    fn lose_power(self: &Arc<Self>, node: usize) {
+    pub(super) fn lose_power(self: &Arc<Self>, node: usize) {
         let down_for = lock(&self.members[node].status).down_for;
         self.crash(node, down_for.max(Duration::from_millis(100)));
     }
 }
 
 impl Member {
-    fn has_no_power(&self) -> bool {
+    pub(super) fn has_no_power(&self) -> bool {
         !lock(&self.disk).is_powered()
     }
 }
 
 /// Reads what a backend holds beside the leases.
-fn read_keys(backend: &dyn Backend) -> Result<Vec<(u8, i64)>, lease_core::BackendError> {
+pub(super) fn read_keys(backend: &dyn Backend) -> Result<Vec<(u8, i64)>, lease_core::BackendError> {
     let mut found = Vec::new();
     backend.scan(&keys(), &mut |key, value| {
         if let (&[key], Ok(value)) = (key, value.try_into()) {

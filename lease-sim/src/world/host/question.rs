@@ -27,7 +27,7 @@ impl Question {
         match ask {
             Ask::Renew { id } => Some(Self::Renew(Renew(id))),
             Ask::TimeToLive { id } => Some(Self::TimeToLive(TimeToLive { id, keys })),
-            Ask::Grant { .. } | Ask::Revoke { .. } | Ask::Put { .. } => None,
+            _ => None,
         }
     }
 

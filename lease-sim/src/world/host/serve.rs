@@ -27,6 +27,9 @@ impl Host {
             },
             Ask::Revoke { id } => Request::Revoke(vec![Revocation::by_user(id)]),
             Ask::Put { key, lease } => Request::Put { key, lease },
+            Ask::GrantNew { .. } | Ask::RenewMany { .. } | Ask::Look { .. } => {
+                unreachable!("{ask:?} is for replicas")
+            }
         };
         self.propose(request, Pending::Client { call, ask });
     }

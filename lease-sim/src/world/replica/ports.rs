@@ -1,0 +1,136 @@
+//! Where a replica runs, how it reaches the others, and the world's own state beside the leases.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::channel::oneshot;
+use futures::future::BoxFuture;
+use lease_core::{
+    Backend, BackendError, Command, LeaseId, LeaseItem, RangeDeleter, TableDeleter, WriteBatch,
+    probe,
+};
+use lease_raft::{Decided, Leases, MemberId, PeerAnswer, PeerError, Peers, Runtime, StateMachine};
+use madsim::time::{sleep, timeout};
+
+use super::{Around, lock, node_of};
+use crate::plan::End;
+use crate::wire::{HttpAnswer, Message, read_put};
+use crate::world::host::keys;
+
+/// A member's executor: one thread, virtual time as its clock counts it.
+pub(super) struct WorldRuntime(pub(super) Arc<Around>);
+
+impl Runtime for WorldRuntime {
+    fn sleep(&self, span: Duration) -> BoxFuture<'static, ()> {
+        let span = self.0.member().clock.true_span(span);
+        Box::pin(sleep(span))
+    }
+
+    fn spawn(&self, task: BoxFuture<'static, ()>) {
+        madsim::task::spawn(task);
+    }
+
+    fn block(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
+        let around = Arc::clone(&self.0);
+        Box::pin(async move {
+            around.wait_for_disk().await;
+            // Nothing else blocks but the drive of the lessor.
+            around.ticks.fetch_add(1, Ordering::Relaxed);
+            work();
+        })
+    }
+}
+
+/// The other members, over the simulated network.
+pub(super) struct WorldPeers {
+    around: Arc<Around>,
+    waiting: Arc<Mutex<BTreeMap<u64, oneshot::Sender<HttpAnswer>>>>,
+}
+
+impl WorldPeers {
+    pub(super) fn new(around: &Arc<Around>) -> Self {
+        Self {
+            around: Arc::clone(around),
+            waiting: Arc::default(),
+        }
+    }
+
+    /// Another member has answered.
+    pub(super) fn hear(&self, call: u64, answer: HttpAnswer) {
+        match lock(&self.waiting).remove(&call) {
+            // Whoever has given up does not need to know.
+            Some(waiting) => drop(waiting.send(answer)),
+            None => probe::mark("raft: an answer comes that nobody waits for"),
+        }
+    }
+}
+
+impl Peers for WorldPeers {
+    fn ask(
+        &self,
+        member: MemberId,
+        path: &'static str,
+        body: Vec<u8>,
+        limit: Duration,
+    ) -> BoxFuture<'static, Result<PeerAnswer, PeerError>> {
+        let (around, waiting) = (Arc::clone(&self.around), Arc::clone(&self.waiting));
+        Box::pin(async move {
+            let call = around.world.number_call();
+            let (tell, told) = oneshot::channel();
+            lock(&waiting).insert(call, tell);
+            let path = path.to_owned();
+            let request = Message::HttpRequest { call, path, body };
+            around.send(End::Node(node_of(member)), &request);
+            let answer = timeout(limit, told).await;
+            lock(&waiting).remove(&call);
+            match answer {
+                Ok(Ok(HttpAnswer { status, body, .. })) => Ok(PeerAnswer { status, body }),
+                Ok(Err(_)) | Err(_) => {
+                    probe::mark("raft: another member does not answer");
+                    Err(PeerError {
+                        member,
+                        reason: "nothing has come".to_owned(),
+                    })
+                }
+            }
+        })
+    }
+}
+
+/// Keys, each with its lease; they go with it.
+pub(super) struct Keys;
+
+impl StateMachine for Keys {
+    fn recover(&self, _: &dyn Backend) -> Result<(), BackendError> {
+        Ok(())
+    }
+
+    fn decide(&self, index: u64, command: &[u8], leases: &dyn Leases) -> Decided {
+        let (key, lease) = read_put(command);
+        let items = vec![LeaseItem::new([key])];
+        let is_accepted = lease.is_none_or(|id| leases.contains(id));
+        let mut writes = WriteBatch::default();
+        if is_accepted {
+            let value = lease.map_or(0, LeaseId::get);
+            writes.put(keys(), [key], value.to_be_bytes());
+        }
+        let command = match (lease, leases.get_lease(&[key])) {
+            (Some(id), _) if is_accepted => Some(Command::Attach { id, items }),
+            (None, Some(id)) => Some(Command::Detach { id, items }),
+            _ => None,
+        };
+        Decided {
+            answer: [&[u8::from(is_accepted)], &index.to_be_bytes()[..]].concat(),
+            writes,
+            command,
+        }
+    }
+
+    fn apply(&self, _: u64, _: &[u8], _: &[u8]) {}
+
+    fn range_deleter(&self) -> Option<Arc<dyn RangeDeleter>> {
+        Some(Arc::new(TableDeleter::new(keys())))
+    }
+}

@@ -1,0 +1,184 @@
+//! What can be seen of a member.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use lease_core::{BackendError, BackendLessor, Epoch, Lessor, LessorStats, probe};
+use madsim::time::sleep;
+
+use super::{Around, Host, lock};
+use crate::event::{Event, Glance, Name};
+use crate::spec::State;
+use crate::world::clock::Round;
+use crate::world::host::read_keys;
+
+/// What the checkers saw last, and when they look again at the latest.
+#[derive(Default)]
+pub(super) struct Seen {
+    what: Option<(u64, Option<Epoch>, LessorStats)>,
+    look_again_ms: u64,
+}
+
+/// A member is looked at this often while nothing changes but the time.
+const LOOK_EVERY_MS: u64 = 100;
+
+/// A member that was held up is itself again after this time.
+const CALM_AFTER_MS: u64 = 100;
+
+impl Around {
+    /// Whether nothing holds the member up.
+    pub(super) fn is_calm(&self) -> bool {
+        let (is_slow, resumed_ms) = {
+            let status = lock(&self.member().status);
+            (status.slow_by > Duration::ZERO, status.resumed_ms)
+        };
+        let held_up_ms = self.held_up_ms.load(Ordering::Relaxed).max(resumed_ms);
+        !is_slow && self.world.now_ms() >= held_up_ms + CALM_AFTER_MS
+    }
+}
+
+impl Host {
+    /// Looks again and again. A look that comes late was held up.
+    pub(super) async fn look_again(self: Arc<Self>) {
+        loop {
+            let planned_ms = self.world().now_ms() + LOOK_EVERY_MS;
+            sleep(Duration::from_millis(LOOK_EVERY_MS)).await;
+            if self.world().now_ms() > planned_ms + 2 {
+                probe::mark("raft: a member is held up");
+                self.around.note_held_up();
+                // Whatever is late comes first.
+                continue;
+            }
+            self.look();
+        }
+    }
+
+    /// The digest of this member's replicated state; says where it is not as specified.
+    pub(super) fn digest(&self) -> u64 {
+        let state = self.lessor(shown);
+        let index = self.replica.applied();
+        if let Some(row) = self.world().difference(index, &state) {
+            let node = self.around.node;
+            self.world().hear(Event::Differs { node, index, row });
+        }
+        state.digest()
+    }
+
+    /// Compares the machine's own rows with what is specified after an entry. Keys that are attached
+    /// without the machine have none.
+    pub(super) fn check_rows(&self, index: u64) -> Result<(), BackendError> {
+        let rows = read_keys(&*self.store)?;
+        let rows: Vec<_> = rows.into_iter().filter(|(_, lease)| *lease != 0).collect();
+        let specified: Vec<_> = {
+            let log = lock(&self.world().log);
+            let keys = log.history.state(index).keys.clone();
+            keys.into_iter().filter(|(key, _)| *key < DIRECT).collect()
+        };
+        if rows != specified {
+            self.object(format!(
+                "the rows of keys are {rows:?} after entry {index} and must be {specified:?}"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Lets the checkers look.
+    pub(super) fn look(&self) {
+        let world = self.world();
+        let now_ms = world.now_ms();
+        if now_ms <= lock(&self.around.member().status).resumed_ms + 1 {
+            // Whatever is late comes first.
+            return;
+        }
+        let stats = self.lessor(|lessor| lessor.stats());
+        let primary = self.lessor(|lessor| lessor.primary_epoch());
+        let what = (self.replica.applied(), primary, stats);
+        let has_changed = {
+            let mut seen = lock(&self.seen);
+            let has_changed = seen.what != Some(what);
+            if !has_changed && now_ms < seen.look_again_ms {
+                return;
+            }
+            seen.what = Some(what);
+            seen.look_again_ms = now_ms + LOOK_EVERY_MS;
+            has_changed
+        };
+        if has_changed {
+            self.check();
+        }
+        if primary.is_some() && self.around.is_calm() {
+            self.check_leadership(now_ms);
+        }
+        if stats.clock_regressions > 0 {
+            probe::mark("raft: a clock goes back");
+        }
+        let leases = self.lessor(|lessor| lessor.leases());
+        let shown = leases.iter().map(|lease| {
+            let left = lease.remaining().map(|left| left.as_millis() as u64);
+            let name = Name::new(lease.id(), lease.incarnation());
+            (name, left, lease.ttl().as_secs() * 1000)
+        });
+        let member = self.around.member();
+        let glance = Glance {
+            node: self.around.node,
+            primary: primary.map(Epoch::get),
+            clock: member.clock.own_time(Round::Down),
+            epoch: self.lessor(|lessor| lessor.epoch()).get(),
+            waiting: stats.waiting,
+            // Who waits is a task that nobody counts.
+            waits: stats.waiting,
+            ticks: self.ticks(),
+            changes: self.around.changes.load(Ordering::Relaxed),
+            expires: self.around.is_calm(),
+            leases: shown.collect(),
+        };
+        let ids = leases.iter().map(|lease| lease.id().get());
+        *lock(&member.leases) = ids.collect();
+        world.look(&glance);
+    }
+
+    /// Who knows that it does not lead is no primary.
+    fn check_leadership(&self, now_ms: u64) {
+        if let Some(deposed_ms) = self.engine.deposed_ms()
+            && deposed_ms + CALM_AFTER_MS < now_ms
+        {
+            self.object(format!(
+                "it is a primary, and knows since {deposed_ms} ms that it does not lead"
+            ));
+        }
+    }
+
+    fn check(&self) {
+        let check = || self.lessor(|lessor| lessor.check_invariants());
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(check)) {
+            let message = panic
+                .downcast_ref::<String>()
+                .cloned()
+                .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+                .unwrap_or_else(|| "an invariant does not hold".into());
+            self.object(message);
+        }
+    }
+}
+
+/// From this key on they are attached and detached without the machine.
+pub(super) const DIRECT: u8 = 4;
+
+/// The replicated state that a lessor shows.
+fn shown(lessor: &BackendLessor) -> State {
+    let rows = lessor.rows();
+    let mut keys = Vec::new();
+    for row in &rows {
+        let Some(lease) = lessor.lookup(row.id) else {
+            continue;
+        };
+        for key in lease.keys() {
+            if let [key] = key.as_bytes() {
+                keys.push((*key, row.id.get()));
+            }
+        }
+    }
+    State::of(lessor.epoch().get(), &rows, keys)
+}
