@@ -1,7 +1,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::join_all;
+use futures::FutureExt;
+use futures::future::{Either, join_all, select};
 use lease_core::{Checkpoint, Epoch, LeaseError, LeaseId, Lessor, Renewal, Ttl};
 use lease_http::ClientError;
 use lease_http::messages::{BatchAnswer, MAX_BATCH, Renew, RenewBatch};
@@ -48,7 +49,8 @@ impl Inner {
         ids: &[LeaseId],
         timeout: Duration,
     ) -> Vec<Result<Ttl, ReplicaError>> {
-        let since = self.clock.precise_now();
+        // Not by the lessor's clock, which may go back.
+        let deadline = self.runtime.sleep(timeout).shared();
         let here = || async {
             let renewed = self.renew_batch_here(ids).await?;
             Ok(renewed.into_iter().map(as_answer).collect())
@@ -57,14 +59,21 @@ impl Inner {
             Ok(answers) => answers,
             Err(error) => return vec![Err(error); ids.len()],
         };
-        let spent = self.clock.precise_now().saturating_duration_since(since);
-        let left = timeout.saturating_sub(spent);
-        let each = ids.iter().zip(answers).map(|(id, answer)| async move {
-            match answer {
-                Ok(ttl) => Ok(ttl),
-                Err(ClientError::NotFound) => Err(LeaseError::LeaseNotFound.into()),
-                // It waits for its end or for a checkpoint, or the primary has changed meanwhile.
-                Err(_) => self.renew(*id, left).await,
+        let each = ids.iter().zip(answers).map(|(id, answer)| {
+            let deadline = deadline.clone();
+            async move {
+                match answer {
+                    Ok(ttl) => Ok(ttl),
+                    Err(ClientError::NotFound) => Err(LeaseError::LeaseNotFound.into()),
+                    // It waits for its end or for a checkpoint, or the primary has changed meanwhile.
+                    Err(_) => {
+                        let renews = Box::pin(self.renew(*id, timeout));
+                        match select(renews, deadline).await {
+                            Either::Left((renewed, _)) => renewed,
+                            Either::Right(_) => Err(ReplicaError::DeadlineExceeded),
+                        }
+                    }
+                }
             }
         });
         join_all(each).await
