@@ -392,6 +392,14 @@ pub const BUGS: &[Bug] = &[
         "raft-checkpoints-not-planned",
         "nothing wakes a member when checkpoints are due",
     ),
+    bug(
+        "raft-ids-of-an-epoch",
+        "a member begins an epoch by itself to count new ids in it",
+    ),
+    bug(
+        "raft-renews-what-was-there",
+        "a renewal tells the TTL of a lease that was granted again since",
+    ),
 ];
 
 const fn bug(name: &'static str, what: &'static str) -> Bug {

@@ -39,6 +39,7 @@ use self::proposals::Proposals;
 use self::sessions::Sessions;
 use self::waiters::Waiters;
 use crate::lessor::ReplicatedLessor;
+use crate::probe::planted;
 use crate::store::{meta, sessions};
 use crate::{Engine, Leadership, MemberId, Peers, ReplicaError, Runtime, StateMachine, Store};
 
@@ -185,11 +186,13 @@ impl Replica {
             .driver(Driver::Manual)
             .checkpoints(CheckpointMode::Polled)
             .items(ItemMode::Stored)
-            .ids(ids_of(member, session))
             .durability(Durability::Batched {
                 interval: options.commit_interval,
                 max_writes: MAX_WRITES,
             });
+        if !planted!("raft-ids-of-an-epoch") {
+            builder = builder.ids(ids_of(member, session));
+        }
         if let Some(deleter) = machine.range_deleter() {
             builder = builder.range_deleter(deleter);
         }

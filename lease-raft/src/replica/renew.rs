@@ -153,8 +153,11 @@ impl Inner {
         loop {
             let epoch = self.primary_epoch()?;
             match self.lessor.try_renew(id) {
-                Ok(Renewal::Renewed(_)) => {
+                Ok(Renewal::Renewed(ttl)) => {
                     self.confirm_as(epoch).await?;
+                    if planted!("raft-renews-what-was-there") && self.is_there(id) {
+                        return Ok(ttl);
+                    }
                     return self.ttl_of(id);
                 }
                 Ok(Renewal::Reset(checkpoint)) => {

@@ -35,7 +35,7 @@ pub(super) struct Feed {
 }
 
 /// How often a member asks the log whether there is more, and hears that it is there.
-const FETCH_EVERY_MS: u64 = 700;
+const FETCH_EVERY_MS: u64 = 900;
 
 /// After so many failures in a row a member starts anew.
 const MOST_FAILURES: u32 = 40;
@@ -256,13 +256,8 @@ impl Host {
             Ok(false) => probe::mark("raft: a snapshot is older than the state"),
             Err(InstallError::Damaged(_)) => {
                 probe::mark("raft: a snapshot is damaged");
-                let digest = self.digest();
-                let (node, index) = (self.around.node, self.replica.applied());
-                self.world().hear(Event::Applied {
-                    node,
-                    index,
-                    digest,
-                });
+                // It has left no trace.
+                let _ = self.digest();
             }
             Err(InstallError::Lease(_)) => probe::mark("raft: a snapshot cannot be written"),
             Err(InstallError::HalfDone(_)) => {

@@ -21,7 +21,13 @@ pub(super) struct Seen {
     look_again_ms: u64,
 }
 
-/// A member is looked at this often while nothing changes but the time.
+/// A member is looked at this often while nothing changes but the time: the time means something on a
+/// primary alone.
+const LOOK_AT_PRIMARY_MS: u64 = 200;
+
+const LOOK_AT_OTHERS_MS: u64 = 1_000;
+
+/// It is asked this often whether it is to be looked at.
 const LOOK_EVERY_MS: u64 = 100;
 
 /// A member that was held up is itself again after this time.
@@ -51,6 +57,7 @@ impl Host {
                 // Whatever is late comes first.
                 continue;
             }
+            self.end_if_broken();
             self.look();
         }
     }
@@ -102,7 +109,11 @@ impl Host {
                 return;
             }
             seen.what = Some(what);
-            seen.look_again_ms = now_ms + LOOK_EVERY_MS;
+            seen.look_again_ms = now_ms
+                + match primary {
+                    Some(_) => LOOK_AT_PRIMARY_MS,
+                    None => LOOK_AT_OTHERS_MS,
+                };
             has_changed
         };
         if has_changed {
