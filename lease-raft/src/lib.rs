@@ -62,6 +62,8 @@ mod error;
 pub mod grpc;
 mod lessor;
 mod machine;
+#[cfg(madsim)]
+mod madsim_runtime;
 #[cfg(all(feature = "grpc", feature = "openraft"))]
 mod member;
 mod peers;
@@ -86,6 +88,8 @@ pub use engine::{Engine, Leadership, MemberId, ProposeError, Unconfirmed};
 pub use error::ReplicaError;
 pub use lessor::{Consistency, Granted, ReplicatedLessor};
 pub use machine::{Decided, Leases, NoMachine, StateMachine};
+#[cfg(madsim)]
+pub use madsim_runtime::MadsimRuntime;
 #[cfg(all(feature = "grpc", feature = "metrics", feature = "openraft"))]
 pub use member::MemberMetrics;
 #[cfg(all(feature = "grpc", feature = "openraft"))]

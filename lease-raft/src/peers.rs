@@ -26,7 +26,9 @@ pub struct PeerError {
 /// How a member asks another one: with the messages of [`lease_http`], and few of its own. What comes
 /// there is for [`Replica::answer`](crate::Replica::answer).
 pub trait Peers: Send + Sync + 'static {
-    /// Asks a member, and waits for its answer at most until `timeout` has passed.
+    /// Asks a member, and waits for its answer at most until `timeout` has passed. That is a minute where the
+    /// other one may have much to do, as with the end of a snapshot: that nobody is there any more has to be
+    /// noticed sooner.
     ///
     /// # Errors
     ///

@@ -1,5 +1,5 @@
 //! Replicas on openraft, in one process, whose members ask each other through memory.
-#![cfg(feature = "openraft")]
+#![cfg(all(feature = "openraft", not(madsim)))]
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

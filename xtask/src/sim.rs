@@ -87,6 +87,22 @@ fn run_line(workspace: &Workspace, line: &str) -> Result<()> {
     invocation(&workspace.root, &words).run(&workspace.root)
 }
 
+/// Runs the tests of openraft in virtual time.
+///
+/// # Errors
+///
+/// If cargo cannot be started, the build fails or a test fails.
+pub(crate) fn run_tests(workspace: &Workspace) -> Result<()> {
+    simulated(TESTS.split_whitespace().map(str::to_owned)).run(&workspace.root)
+}
+
+/// The line that repeats [`run_tests`].
+pub(crate) const TESTS_LINE: &str = "RUSTFLAGS='--cfg madsim' cargo test --release --package lease-raft \
+    --no-default-features --features openraft --lib --test simulated --target-dir target-sim";
+
+const TESTS: &str = "test --release --package lease-raft \
+    --no-default-features --features openraft --lib --test simulated --target-dir target-sim";
+
 /// Lints what only the simulation's build compiles.
 ///
 /// # Errors
@@ -95,6 +111,22 @@ fn run_line(workspace: &Workspace, line: &str) -> Result<()> {
 pub(crate) fn lint(workspace: &Workspace) -> Result<()> {
     simulated(LINT.split_whitespace().map(str::to_owned)).run(&workspace.root)
 }
+
+/// The same for openraft in virtual time.
+///
+/// # Errors
+///
+/// If cargo cannot be started or there is a warning.
+pub(crate) fn lint_raft(workspace: &Workspace) -> Result<()> {
+    simulated(RAFT_LINT.split_whitespace().map(str::to_owned)).run(&workspace.root)
+}
+
+/// The line that repeats [`lint_raft`].
+pub(crate) const RAFT_LINT_LINE: &str = "RUSTFLAGS='--cfg madsim' cargo clippy --package lease-raft \
+    --no-default-features --features openraft --lib --tests --target-dir target-sim -- -D warnings";
+
+const RAFT_LINT: &str = "clippy --package lease-raft \
+    --no-default-features --features openraft --lib --tests --target-dir target-sim -- -D warnings";
 
 /// The line that repeats [`lint`].
 pub(crate) const LINT_LINE: &str = "RUSTFLAGS='--cfg madsim' cargo clippy --package lease-sim \
@@ -149,8 +181,15 @@ mod tests {
     }
 
     #[test]
-    fn the_line_of_the_lint_is_the_lint() {
-        assert!(LINT_LINE.ends_with(&format!("cargo {LINT}")));
+    fn the_lines_that_repeat_are_what_is_run() {
+        let all = [
+            (LINT_LINE, LINT),
+            (RAFT_LINT_LINE, RAFT_LINT),
+            (TESTS_LINE, TESTS),
+        ];
+        for (line, run) in all {
+            assert_eq!(line, format!("RUSTFLAGS='--cfg madsim' cargo {run}"));
+        }
     }
 
     #[test]

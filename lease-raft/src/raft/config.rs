@@ -1,4 +1,4 @@
-//! What openraft is told about our types. The only place that names its runtime.
+//! What openraft is told about our types.
 
 use std::fmt;
 
@@ -20,7 +20,7 @@ openraft::declare_raft_types!(
         Node = BasicNode,
         Term = u64,
         LeaderId = leader_id_std::LeaderId<u64, u64>,
-        AsyncRuntime = openraft_rt_tokio::TokioRuntime,
+        AsyncRuntime = super::runtime::OpenraftRuntime,
 );
 
 pub(crate) type Entry = EntryOf<Types>;

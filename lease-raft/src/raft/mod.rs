@@ -7,6 +7,7 @@ mod engine;
 mod log;
 mod machine;
 mod network;
+mod runtime;
 mod snapshot;
 #[cfg(test)]
 mod tests;

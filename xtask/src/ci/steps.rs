@@ -60,6 +60,7 @@ pub(super) const STEPS: &[Step] = &[
             let mut tasks =
                 cargo("clippy --workspace --all-targets --all-features -- -D warnings")?;
             tasks.extend(own(sim::LINT_LINE, sim::lint)?);
+            tasks.extend(own(sim::RAFT_LINT_LINE, sim::lint_raft)?);
             tasks.extend(own(threads::LINT_LINE, threads::lint)?);
             Ok(tasks)
         },
@@ -124,9 +125,10 @@ pub(super) const STEPS: &[Step] = &[
     },
     Step {
         name: "sim",
-        about: "past failures, a planted bug and a short simulation",
+        about: "openraft in virtual time, past failures, a planted bug and a short simulation",
         tasks: |_| {
-            let mut tasks = own(sim::CORPUS_LINE, sim::run_corpus)?;
+            let mut tasks = own(sim::TESTS_LINE, sim::run_tests)?;
+            tasks.extend(own(sim::CORPUS_LINE, sim::run_corpus)?);
             tasks.extend(own(sim::CANARY_LINE, sim::run_canary)?);
             tasks.extend(own(sim::SHORT_RUN_LINE, sim::run_short)?);
             Ok(tasks)

@@ -35,10 +35,6 @@ pub(super) fn stale_exceptions(workspace: &Workspace) -> Vec<Problem> {
 /// Dependencies that have an exact version, and why.
 const EXACT: &[(&str, &str)] = &[
     (
-        "madsim",
-        "what a seed does changes with it, and with that the corpus; no library depends on it",
-    ),
-    (
         "openraft",
         "what it asks of its storage changes from one alpha to the next, and it is no version 0.10 yet",
     ),

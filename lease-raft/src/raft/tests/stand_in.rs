@@ -36,6 +36,7 @@ fn meta() -> Table {
 }
 
 impl Tally {
+    #[cfg(not(madsim))]
     pub(super) fn open(store: &Arc<RedbStore>) -> Arc<Self> {
         Self::open_as(store, false)
     }
@@ -59,6 +60,7 @@ impl Tally {
     }
 
     /// What was proposed and applied, in order.
+    #[cfg(not(madsim))]
     pub(super) fn proposals(&self) -> Vec<Vec<u8>> {
         self.flush().expect("the store works");
         let mut proposals = Vec::new();

@@ -1,15 +1,20 @@
 use std::sync::Arc;
 
-use openraft::StorageError;
 use openraft::testing::log::{StoreBuilder, Suite};
+use openraft::{AsyncRuntime, StorageError};
 use tempfile::TempDir;
 
 use super::stand_in::Tally;
+#[cfg(madsim)]
+use crate::MadsimRuntime as OwnRuntime;
+use crate::Runtime;
+#[cfg(not(madsim))]
+use crate::TokioRuntime as OwnRuntime;
 use crate::raft::config::Types;
 use crate::raft::log::RedbLog;
 use crate::raft::machine::StateMachine;
+use crate::raft::runtime::OpenraftRuntime;
 use crate::redb_store::RedbStore;
-use crate::{Runtime, TokioRuntime};
 
 struct Builder;
 
@@ -18,7 +23,7 @@ impl StoreBuilder<Types, RedbLog, StateMachine, TempDir> for Builder {
         let dir = tempfile::tempdir().expect("a folder");
         let store = RedbStore::open(dir.path().join("member.redb")).expect("a new store");
         let store = Arc::new(store);
-        let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime);
+        let runtime: Arc<dyn Runtime> = Arc::new(OwnRuntime);
         let log = RedbLog::open(Arc::clone(&store), Arc::clone(&runtime)).await;
         let machine = Tally::open_lenient(&store);
         let machine = StateMachine::open(machine, store, runtime).await;
@@ -27,7 +32,15 @@ impl StoreBuilder<Types, RedbLog, StateMachine, TempDir> for Builder {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn openrafts_own_suite_passes() {
-    Suite::test_all(Builder).await.expect("it passes");
+#[test]
+fn openrafts_own_suite_passes() {
+    let tested = OpenraftRuntime::run(Suite::test_all(Builder));
+    tested.expect("it passes");
+}
+
+/// That of tokio passes it at openraft's.
+#[cfg(madsim)]
+#[test]
+fn openrafts_suite_for_runtimes_passes() {
+    openraft::testing::runtime::Suite::<OpenraftRuntime>::test_all();
 }
