@@ -52,6 +52,9 @@ pub(crate) fn remembered_here() -> u64 {
     REMEMBERED.get()
 }
 
+#[cfg(all(madsim, feature = "openraft"))]
+pub use crate::raft::Witness;
+
 /// A replica from the inside, which this does not keep alive.
 #[cfg(madsim)]
 #[derive(Clone)]

@@ -400,6 +400,31 @@ pub const BUGS: &[Bug] = &[
         "raft-renews-what-was-there",
         "a renewal tells the TTL of a lease that was granted again since",
     ),
+    // In lease-raft, where it carries openraft.
+    bug(
+        "openraft-vote-not-saved",
+        "a vote is in memory, and not on the disk",
+    ),
+    bug(
+        "openraft-append-not-durable",
+        "entries are acknowledged before they are on the disk",
+    ),
+    bug(
+        "openraft-purges-too-far",
+        "a purge takes entries that no snapshot has",
+    ),
+    bug(
+        "openraft-leads-for-ever",
+        "a leader that nobody hears says that it leads",
+    ),
+    bug(
+        "openraft-learner-confirms",
+        "a learner is counted in the quorum that confirms the leadership",
+    ),
+    bug(
+        "openraft-confirms-alone",
+        "a leader confirms by itself that it leads",
+    ),
 ];
 
 const fn bug(name: &'static str, what: &'static str) -> Bug {
@@ -416,7 +441,9 @@ impl Bug {
     /// The engines with which it can be found.
     #[must_use]
     pub fn engines(&self) -> Engines {
-        if self.name.starts_with("raft-") {
+        if self.name.starts_with("openraft-") {
+            Engines::Raft
+        } else if self.name.starts_with("raft-") {
             Engines::Log
         } else {
             Engines::Host
@@ -434,6 +461,6 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), BUGS.len());
-        assert!(BUGS.len() >= 74 + 12);
+        assert!(BUGS.len() >= 74 + 12 + 6);
     }
 }

@@ -85,6 +85,13 @@ impl History {
         Ok(effects)
     }
 
+    /// The next entry is one that does nothing.
+    #[cfg(madsim)]
+    pub(crate) fn push_nothing(&mut self) -> Vec<Event> {
+        self.states.push(self.state(self.len()).clone());
+        Vec::new()
+    }
+
     /// Somebody asks now.
     pub(crate) fn ask(&self) -> Question {
         Question {

@@ -26,7 +26,7 @@ pub use bugs::{BUGS, Bug};
 pub use checkers::Checker;
 pub use event::{Came, Event, Exit, Glance, Name, OwnTime, Told};
 pub use marks::{MARKS, RARE_MARKS};
-pub use plan::{Action, Alone, End, Engine, Engines, Look, Parameters, Plan, Profile, Timed};
+pub use plan::{Action, Alone, End, Engine, Engines, Look, Parameters, Plan, Profile, Raft, Timed};
 pub use recorder::{Recorder, Report, Traced, Violation, take_trace};
 
 /// How a plan is run.

@@ -136,6 +136,11 @@ pub const MARKS: &[&str] = &[
 
 /// What is reached too rarely for a thousand runs to owe it.
 pub const RARE_MARKS: &[&str] = &[
+    "raft: openraft does not start",
+    "raft: a member is replaced",
+    "raft: a member is removed",
+    "raft: a change of the members has no certain end",
+    "raft: a leader hands over",
     "host: a batch of an ended promotion is taken",
     "host: a member is promoted while a port is busy",
     "host: a stop ends a wait",

@@ -11,6 +11,11 @@ mod runtime;
 mod snapshot;
 #[cfg(test)]
 mod tests;
+#[cfg(madsim)]
+mod witness;
+
+#[cfg(madsim)]
+pub use witness::Witness;
 
 #[cfg(feature = "grpc")]
 pub(crate) use blocking::blocking;

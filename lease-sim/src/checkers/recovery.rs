@@ -42,7 +42,7 @@ impl Recovery {
     pub fn new(parameters: &Parameters) -> Self {
         let entry_ms = parameters.healed_entry_ms();
         Self {
-            is_replicated: parameters.engine != Engine::Host,
+            is_replicated: parameters.engine == Engine::Log,
             core: parameters.core,
             begin_ms: 2 * parameters.latency_ms.1 + SLACK_MS,
             // A renewal may need two resets and a confirmation, each asked for by another member.

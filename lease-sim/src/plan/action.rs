@@ -183,6 +183,21 @@ pub enum Action {
         /// Until it starts again.
         for_ms: u64,
     },
+    /// A member is to get the log, and not to decide; only on openraft, as the next two.
+    Learn {
+        /// Which.
+        node: usize,
+    },
+    /// A member is to decide.
+    Admit {
+        /// Which.
+        node: usize,
+    },
+    /// A member is to go, for ever.
+    Remove {
+        /// Which.
+        node: usize,
+    },
     /// A client asks for a lease under an id that the lessor makes.
     GrantNew {
         /// Seconds.
@@ -315,6 +330,9 @@ impl Action {
             | Self::DiskFull { node, .. }
             | Self::DiskSlow { node, .. }
             | Self::LoseDisk { node, .. }
+            | Self::Learn { node }
+            | Self::Admit { node }
+            | Self::Remove { node }
             | Self::Snapshot { node }
             | Self::Linger { node, .. }
             | Self::Suspend { node, .. } => Some(*node),

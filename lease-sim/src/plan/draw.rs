@@ -5,7 +5,7 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Alone, End, Engine, Look, Parameters, Plan, Timed};
+use super::{Action, Alone, End, Engine, Look, Parameters, Plan, Raft, Timed};
 
 /// How much a drawn plan holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -55,15 +55,18 @@ pub enum Engines {
     Host,
     /// Replicas of lease-raft over the hostile log.
     Log,
+    /// The same on openraft.
+    Raft,
     /// Some of the one, some of the other.
     #[default]
     Both,
 }
 
 impl Engines {
-    const NAMES: [(Self, &str); 3] = [
+    const NAMES: [(Self, &str); 4] = [
         (Self::Host, "host"),
         (Self::Log, "log"),
+        (Self::Raft, "raft"),
         (Self::Both, "both"),
     ];
 }
@@ -82,7 +85,7 @@ impl FromStr for Engines {
         let named = Self::NAMES.iter().find(|(_, name)| *name == text);
         named
             .map(|(engines, _)| *engines)
-            .ok_or_else(|| format!("no engine {text}; there are host, log and both"))
+            .ok_or_else(|| format!("no engine {text}; there are host, log, raft and both"))
     }
 }
 
@@ -124,10 +127,13 @@ pub(super) fn draw(seed: u64, profile: Profile, engines: Engines) -> Plan {
     parameters.lost_checkpoints_per_mille = one_of(rng, &[0, 0, 500]);
     draw_extremes(rng, &mut parameters, &mut actions);
     let is_alone = rng.random_bool(0.15);
-    if is_alone && engines != Engines::Log {
+    if is_alone && !matches!(engines, Engines::Log | Engines::Raft) {
         leave_alone(rng, &mut parameters, &mut actions);
-    } else if engines == Engines::Log || engines == Engines::Both && rng.random_bool(0.5) {
+    } else if engines != Engines::Host && (engines != Engines::Both || rng.random_bool(0.5)) {
         replicate(rng, &mut parameters, &mut actions);
+        if engines == Engines::Raft || engines == Engines::Both && rng.random_bool(0.4) {
+            put_on_openraft(rng, &mut parameters, &mut actions);
+        }
     }
     Plan {
         seed,
@@ -232,6 +238,34 @@ fn replicate(rng: &mut ChaCha8Rng, parameters: &mut Parameters, actions: &mut [T
     }
 }
 
+/// Makes it a plan of openraft.
+fn put_on_openraft(rng: &mut ChaCha8Rng, parameters: &mut Parameters, actions: &mut [Timed]) {
+    parameters.engine = Engine::Raft;
+    // Who decides may change, so that all have to be whole in the end.
+    parameters.core = parameters.nodes;
+    parameters.raft = Raft {
+        voters: rng.random_range(2..=parameters.nodes),
+        snapshot_after: one_of(rng, &[10, 40, 200]),
+        keep_entries: one_of(rng, &[0, 5, 40]),
+        chunk_bytes: one_of(rng, &[200, 1_000, 1 << 20]),
+    };
+    let changes = one_of(rng, &[0.0, 0.3, 1.0]);
+    for timed in actions {
+        timed.action = match timed.action {
+            // Who has acknowledged something must not forget it.
+            Action::LoseDisk { node, for_ms } => Action::Crash { node, for_ms },
+            Action::Snapshot { node } | Action::Elect { node } if rng.random_bool(changes) => {
+                match rng.random_range(0..3) {
+                    0 => Action::Learn { node },
+                    1 => Action::Admit { node },
+                    _ => Action::Remove { node },
+                }
+            }
+            action => action,
+        };
+    }
+}
+
 /// The longest TTL that there is, in seconds.
 const MAX_TTL: i64 = 9_000_000_000;
 
@@ -294,6 +328,7 @@ fn draw_parameters(rng: &mut impl Rng, profile: Profile) -> Parameters {
         tags: 0,
         meanwhile_per_mille: 0,
         engine: Engine::Host,
+        raft: Raft::default(),
         remembered: 0,
         dropped_per_mille: 0,
         alone: None,

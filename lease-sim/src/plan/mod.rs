@@ -4,7 +4,7 @@ mod parameters;
 
 pub use action::{Action, End, Look};
 pub use draw::{Engines, Profile};
-pub use parameters::{Alone, Engine, Parameters};
+pub use parameters::{Alone, Engine, Parameters, Raft};
 
 use serde::{Deserialize, Serialize};
 
@@ -98,8 +98,13 @@ mod tests {
         };
         assert!(engines(Engines::Host).all(|engine| engine == Engine::Host));
         assert!(engines(Engines::Log).all(|engine| engine == Engine::Log));
-        let logs = engines(Engines::Both).filter(|engine| *engine == Engine::Log);
-        assert!((25..75).contains(&logs.count()));
+        assert!(engines(Engines::Raft).all(|engine| engine == Engine::Raft));
+        for some in [Engine::Host, Engine::Log, Engine::Raft] {
+            let count = engines(Engines::Both)
+                .filter(|engine| *engine == some)
+                .count();
+            assert!((10..75).contains(&count), "{count} of {some:?}");
+        }
     }
 
     #[test]

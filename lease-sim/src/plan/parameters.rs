@@ -85,6 +85,9 @@ pub struct Parameters {
     /// How many in a thousand calls of a replicated lessor are dropped half-way.
     #[serde(default)]
     pub dropped_per_mille: u32,
+    /// How openraft is set up.
+    #[serde(default)]
+    pub raft: Raft,
     /// Whether there is one lessor that stands alone, without a log, and what it is like.
     #[serde(default)]
     pub alone: Option<Alone>,
@@ -99,6 +102,21 @@ pub enum Engine {
     Host,
     /// A replica of lease-raft, over the hostile log.
     Log,
+    /// The same on openraft.
+    Raft,
+}
+
+/// How openraft is set up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Raft {
+    /// How many of the members are to decide from the beginning on.
+    pub voters: usize,
+    /// After how many entries the log may be purged.
+    pub snapshot_after: u64,
+    /// How many entries a purge leaves.
+    pub keep_entries: u64,
+    /// How many bytes of a snapshot are sent at a time.
+    pub chunk_bytes: u64,
 }
 
 /// What a lessor that stands alone is like.

@@ -150,6 +150,12 @@ struct WireKey {
 }
 
 impl Message {
+    /// Whether it is a question of a member to another one, or the answer.
+    #[cfg(madsim)]
+    pub(crate) const fn is_of_http(&self) -> bool {
+        matches!(self, Self::HttpRequest { .. } | Self::HttpAnswer { .. })
+    }
+
     /// The bytes.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut wire = Wire::default();

@@ -147,7 +147,7 @@ impl World {
                     && self.happens(self.parameters.anywhere_per_mille)
             }
             // A replica goes to the leader by itself.
-            Engine::Log => self.happens(500),
+            Engine::Log | Engine::Raft => self.happens(500),
         };
         let node = || lock(&self.noise).random_range(0..self.members.len());
         is_any.then(node)

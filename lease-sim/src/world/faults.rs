@@ -6,6 +6,7 @@ use lease_core::probe;
 use super::member::Letter;
 use lease_backend::testing::SimDisk;
 
+use super::member::Part;
 use super::{World, host, lock, replica};
 use crate::event::{Event, Exit};
 use crate::plan::{Action, End, Engine};
@@ -26,7 +27,7 @@ impl World {
                         };
                         match world.parameters.engine {
                             Engine::Host => host::run(world, node).await,
-                            Engine::Log => replica::run(world, node).await,
+                            Engine::Log | Engine::Raft => replica::run(world, node).await,
                         }
                     }
                 })
@@ -111,7 +112,13 @@ impl World {
                     lock(&world.members[node].status).slow_by = Duration::ZERO;
                 });
             }
-            Action::Snapshot { node } => self.send_snapshot_to(node),
+            Action::Snapshot { node } if self.parameters.engine != Engine::Raft => {
+                self.send_snapshot_to(node);
+            }
+            Action::Snapshot { .. } => {}
+            Action::Learn { node } => self.want(node, Part::Learner),
+            Action::Admit { node } => self.want(node, Part::Voter),
+            Action::Remove { node } => self.want(node, Part::Gone),
             Action::Linger { node, for_ms } => {
                 lock(&self.members[node].status).lingers += 1;
                 self.after_fault(node, for_ms, move |world| {

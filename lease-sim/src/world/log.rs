@@ -111,6 +111,10 @@ impl World {
 
     /// Makes a member the leader of a new term, in which its first entry says so.
     pub(super) fn elect(self: &Arc<Self>, node: usize) {
+        if self.parameters.engine == Engine::Raft {
+            self.post_all(|| Letter::HandOver(node));
+            return;
+        }
         if !self.is_reachable(node) {
             return;
         }
@@ -147,7 +151,9 @@ impl World {
 
     /// Has the leader step down before another one is elected.
     pub(super) fn transfer(self: &Arc<Self>, node: usize) {
-        if self.is_reachable(node) {
+        if self.parameters.engine == Engine::Raft {
+            self.elect(node);
+        } else if self.is_reachable(node) {
             let leader = lock(&self.log).leader;
             if leader != node {
                 self.members[leader].step_down();
@@ -167,6 +173,9 @@ impl World {
 
     /// Elects another leader when the log does not reach the present one.
     pub(super) fn supervise_leader(self: &Arc<Self>) {
+        if self.parameters.engine == Engine::Raft {
+            return self.supervise_members();
+        }
         let world = Arc::clone(self);
         self.outside.spawn(async move {
             let mut unreachable_since_ms = None;
@@ -187,7 +196,7 @@ impl World {
                 let primary = world.members[leader].primary_epoch();
                 let is_primary = match world.parameters.engine {
                     Engine::Host => primary == Some(term),
-                    Engine::Log => primary.is_some(),
+                    Engine::Log | Engine::Raft => primary.is_some(),
                 };
                 let is_idle = elected_ms + PROMOTION_TIMEOUT_MS <= now_ms && !is_primary;
                 if is_lost || is_idle {
@@ -290,22 +299,62 @@ impl World {
     }
 
     fn append(self: &Arc<Self>, entry: Vec<u8>) -> u64 {
-        let (index, digest, message, effects, begins) = {
+        let index = self.specify(Some(&entry));
+        let message = lock(&self.log).message(index);
+        for node in 0..self.members.len() {
+            let lag = self.span(0, self.parameters.apply_lag_ms);
+            let message = message.clone();
+            self.later(lag, move |world| world.log_answers(node, &message));
+        }
+        index
+    }
+
+    /// A member applies an entry of another engine's log next.
+    ///
+    /// # Errors
+    ///
+    /// Another member has applied another one.
+    pub(super) fn learn(self: &Arc<Self>, index: u64, entry: Option<&[u8]>) -> Result<(), String> {
+        let length = lock(&self.log).len();
+        if index == length + 1 {
+            self.specify(entry);
+            return Ok(());
+        }
+        let log = lock(&self.log);
+        let at = usize::try_from(index - 1).unwrap_or(usize::MAX);
+        match log.entries.get(at) {
+            Some(known) if known[..] == *entry.unwrap_or_default() => Ok(()),
+            Some(_) => Err(format!("entry {index} is another one at another member")),
+            None => Err(format!(
+                "entry {index} comes after {length}, which is the last one"
+            )),
+        }
+    }
+
+    /// What the next entry comes to; one of the engine's own comes to nothing.
+    fn specify(self: &Arc<Self>, entry: Option<&[u8]>) -> u64 {
+        let (index, digest, effects, begins) = {
             let mut log = lock(&self.log);
             let index = log.len() + 1;
-            let decoded = Entry::decode(&entry);
-            let proposed_ms = log.proposed_ms(&decoded);
-            let effects = log.history.push(&decoded, proposed_ms);
-            log.entries.push(entry);
+            let decoded = entry.map(Entry::decode);
+            let effects = match &decoded {
+                Some(decoded) => {
+                    let proposed_ms = log.proposed_ms(decoded);
+                    log.history.push(decoded, proposed_ms)
+                }
+                None => Ok(log.history.push_nothing()),
+            };
+            log.entries.push(entry.unwrap_or_default().to_vec());
             let digest = log.history.state(index).digest();
             log.digests.push(digest);
-            let begins = match (&effects, &decoded.request) {
-                (Ok(effects), Request::BeginEpoch { node, .. }) if !effects.is_empty() => {
+            let request = decoded.as_ref().map(|decoded| &decoded.request);
+            let begins = match (&effects, request) {
+                (Ok(effects), Some(Request::BeginEpoch { node, .. })) if !effects.is_empty() => {
                     Some(*node)
                 }
                 _ => None,
             };
-            (index, digest, log.message(index), effects, begins)
+            (index, digest, effects, begins)
         };
         self.hear(Event::Specified { index, digest });
         match effects {
@@ -316,16 +365,11 @@ impl World {
             }
         }
         if let Some(member) = begins
-            && self.parameters.engine == Engine::Log
+            && self.parameters.engine != Engine::Host
         {
             // Members of a replicated lessor count from 1.
             let (node, epoch) = (member - 1, index);
             self.hear(Event::Elected { node, epoch });
-        }
-        for node in 0..self.members.len() {
-            let lag = self.span(0, self.parameters.apply_lag_ms);
-            let message = message.clone();
-            self.later(lag, move |world| world.log_answers(node, &message));
         }
         index
     }

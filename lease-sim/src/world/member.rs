@@ -41,8 +41,22 @@ pub(super) enum Letter {
     SuspendExpiry(bool),
     /// It is to stop in order, and to start again after this time.
     Stop(Duration),
+    /// It is to have the members changed as they are wanted, if it leads.
+    Change,
+    /// It is to hand over its leadership to another member, if it leads.
+    HandOver(usize),
     /// Nothing; it wakes up.
     Wake,
+}
+
+/// What a member is to be in its cluster.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Part {
+    /// None yet.
+    None,
+    Learner,
+    Voter,
+    Gone,
 }
 
 /// The faults that a member has.

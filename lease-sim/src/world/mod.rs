@@ -27,11 +27,11 @@ use rand_chacha::ChaCha8Rng;
 use self::client::Clients;
 use self::clock::Round;
 use self::log::Log;
-use self::member::Member;
+use self::member::{Member, Part};
 use self::net::Network;
 use crate::Options;
 use crate::event::{Event, Glance, Name};
-use crate::plan::{Action, Parameters, Plan};
+use crate::plan::{Action, Engine, Parameters, Plan};
 use crate::recorder::{Recorder, Report};
 
 /// Runs a plan to its end, in the madsim runtime of the caller.
@@ -84,6 +84,10 @@ pub(crate) struct World {
     // The last index that any member has applied.
     first_applied: AtomicU64,
     is_healed: AtomicBool,
+    // What each member is to be in a cluster of openraft.
+    parts: Mutex<Vec<Part>>,
+    // Which of them are not yet what they are to be, as the leader has found last.
+    unchanged: Mutex<Vec<usize>>,
     // Leases that the plan asks for and nobody waits for the end of.
     long_leases: Vec<i64>,
     // What is not of the network; apart from what madsim draws.
@@ -117,6 +121,8 @@ impl World {
             object: Mutex::new(Some(object)),
             first_applied: AtomicU64::new(0),
             is_healed: AtomicBool::new(false),
+            parts: Mutex::new(first_parts(&plan.parameters)),
+            unchanged: Mutex::default(),
             long_leases: long_leases(plan),
             noise: Mutex::new(ChaCha8Rng::seed_from_u64(!plan.noise)),
         }
@@ -250,14 +256,27 @@ impl World {
         let mut left = Vec::new();
         let mut behind = Vec::new();
         let core = self.members.iter().take(self.parameters.core);
-        for (node, member) in core.enumerate() {
+        let parts = lock(&self.parts).clone();
+        let belongs = |node: &usize| matches!(parts[*node], Part::Learner | Part::Voter);
+        for (node, member) in core.enumerate().filter(|(node, _)| belongs(node)) {
             let leases = lock(&member.leases);
             left.extend(leases.iter().map(|lease| (node, *lease)));
             if member.applied() < length {
                 behind.push(node);
             }
         }
+        behind.extend(self.astray(&parts));
         (left, behind)
+    }
+
+    /// Which members are not what they are to be: one that has gone is no primary.
+    fn astray(&self, parts: &[Part]) -> Vec<usize> {
+        let nodes = parts.iter().enumerate();
+        let gone = nodes.filter(|(_, part)| **part == Part::Gone);
+        let leading = gone.filter(|(node, _)| self.members[*node].primary_epoch().is_some());
+        let mut astray = lock(&self.unchanged).clone();
+        astray.extend(leading.map(|(node, _)| node));
+        astray
     }
 
     fn end(&self) -> Report {
@@ -276,6 +295,19 @@ impl World {
         }
         report
     }
+}
+
+/// Without openraft all belong to the cluster from the beginning on.
+fn first_parts(parameters: &Parameters) -> Vec<Part> {
+    let voters = match parameters.engine {
+        Engine::Raft => parameters.raft.voters,
+        Engine::Host | Engine::Log => parameters.nodes,
+    };
+    let part = |node| match node < voters {
+        true => Part::Voter,
+        false => Part::None,
+    };
+    (0..parameters.nodes).map(part).collect()
 }
 
 /// The leases for which the plan asks a TTL beyond its longest one.

@@ -22,6 +22,7 @@ use self::writer::{Done, Job};
 use super::config::{Entry, LogId, Types, Vote};
 use crate::Runtime;
 use crate::error::with_causes;
+use crate::probe::planted;
 use crate::redb_store::{LogChange, RedbStore};
 
 /// The log storage of one member. There is one of a store at a time.
@@ -135,6 +136,10 @@ impl RaftLogStorage<Types> for RedbLog {
     }
 
     async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
+        if planted!("openraft-vote-not-saved") {
+            self.shared.state().vote = Some(*vote);
+            return Ok(());
+        }
         let (sender, saved) = oneshot::channel();
         let change = LogChange::Vote(*vote);
         self.ask(change, Done::Answer(sender), |_, _| Ok(()))?;
@@ -163,9 +168,14 @@ impl RaftLogStorage<Types> for RedbLog {
     {
         let entries: Vec<Entry> = entries.into_iter().collect();
         let change = LogChange::Append(entries.clone());
-        self.ask(change, Done::Flushed(callback), |state, number| {
-            state.append(entries, number)
-        })
+        let done = match planted!("openraft-append-not-durable") {
+            true => {
+                callback.io_completed(Ok(()));
+                Done::Nobody
+            }
+            false => Done::Flushed(callback),
+        };
+        self.ask(change, done, |state, number| state.append(entries, number))
     }
 
     async fn truncate_after(&mut self, last: Option<LogId>) -> io::Result<()> {
@@ -180,6 +190,10 @@ impl RaftLogStorage<Types> for RedbLog {
     }
 
     async fn purge(&mut self, upto: LogId) -> io::Result<()> {
+        let upto = match self.shared.state().last {
+            Some(last) if planted!("openraft-purges-too-far") => last.max(upto),
+            _ => upto,
+        };
         self.ask(LogChange::Purge(upto), Done::Nobody, |state, _| {
             state.tail.purge(upto.index());
             state.purged = Some(upto);

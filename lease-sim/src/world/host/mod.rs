@@ -240,7 +240,7 @@ impl Host {
             Letter::StepDown => self.step_down(),
             Letter::SendSnapshot(to) => self.send_snapshot(to),
             Letter::SuspendExpiry(suspend) => self.suspend(suspend),
-            Letter::Stop(_) | Letter::Wake => {}
+            Letter::Stop(_) | Letter::Wake | Letter::Change | Letter::HandOver(_) => {}
         }
     }
 

@@ -221,7 +221,7 @@ impl Engine for LogEngine {
 
 impl Around {
     /// Tells the checkers that the lessor is going to be told that an attempt to revoke has failed.
-    fn note_refused(&self, entry: &Entry) {
+    pub(super) fn note_refused(&self, entry: &Entry) {
         let Request::Revoke(revocations) = &entry.request else {
             return;
         };
@@ -238,7 +238,7 @@ impl Around {
     }
 
     /// Tells the checkers of a proposal to revoke what has expired.
-    fn note_expiry(&self, entry: &Entry) {
+    pub(super) fn note_expiry(&self, entry: &Entry) {
         let Request::Revoke(revocations) = &entry.request else {
             return;
         };
@@ -254,7 +254,7 @@ impl Around {
     }
 
     /// Tells the checkers of a proposal of checkpoints, and whether it gets lost.
-    fn note_checkpoints(&self, entry: &Entry) -> bool {
+    pub(super) fn note_checkpoints(&self, entry: &Entry) -> bool {
         let Request::Checkpoint(checkpoints) = &entry.request else {
             return false;
         };

@@ -167,7 +167,7 @@ impl Host {
         }
     }
 
-    fn applied(&self, index: u64) {
+    pub(super) fn applied(&self, index: u64) {
         self.around.member().set_applied(index);
         let node = self.around.node;
         let effects = lock(&self.world().log).effects(index);
@@ -226,10 +226,22 @@ impl Host {
         lock(&self.around.member().status).wants_snapshot_until_ms = 0;
         let was_primary = self.around.member().primary_epoch().is_some();
         let applied_before = self.replica.applied();
-        match self
+        let installed = self
             .replica
-            .install(&mut &bytes[..], &WriteBatch::default())
-        {
+            .install(&mut &bytes[..], &WriteBatch::default());
+        if was_primary && matches!(installed, Ok(true)) {
+            probe::mark("raft: a primary gets a snapshot");
+        }
+        self.has_installed(applied_before, &installed);
+    }
+
+    /// A snapshot has come in the place of the state, or not.
+    pub(super) fn has_installed(
+        &self,
+        applied_before: u64,
+        installed: &Result<bool, InstallError>,
+    ) {
+        match installed {
             Ok(true) => {
                 probe::mark("raft: a snapshot is installed");
                 self.forget_events();
@@ -238,9 +250,6 @@ impl Host {
                     self.object(format!(
                         "a snapshot of entry {index} is installed on that of {applied_before}"
                     ));
-                }
-                if was_primary {
-                    probe::mark("raft: a primary gets a snapshot");
                 }
                 let applied = self.replica.applied();
                 let mut feed = lock(&self.feed);

@@ -6,6 +6,7 @@ mod engine;
 mod events;
 mod feed;
 mod judge;
+mod openraft;
 mod ports;
 mod report;
 mod store;
@@ -18,16 +19,16 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::channel::mpsc;
-use lease_backend::RedbBackend;
+use lease_backend::{RedbBackend, RedbOptions};
 use lease_core::{LeaseError, LeaseEvents, probe};
 use lease_raft::probe::Inside;
-use lease_raft::{Engine, MemberId, Parts, Replica, ReplicaOptions};
+use lease_raft::{MemberId, OpenraftEngine, Parts, RedbStore, Replica, ReplicaOptions, Store};
 use madsim::time::sleep;
 use rand::RngExt;
 
 use self::engine::LogEngine;
 use self::feed::Feed;
-use self::ports::{Keys, WorldPeers, WorldRuntime};
+use self::ports::{Keys, Of, WorldPeers, WorldRuntime};
 use self::store::WorldStore;
 use self::watcher::Watcher;
 use super::member::{Letter, Member};
@@ -54,8 +55,9 @@ pub(super) struct Around {
 pub(super) struct Host {
     around: Arc<Around>,
     replica: Replica,
-    store: Arc<WorldStore>,
+    store: Arc<dyn Store>,
     engine: Arc<LogEngine>,
+    openraft: OnceLock<OpenraftEngine>,
     peers: Arc<WorldPeers>,
     feed: Mutex<Feed>,
     events: Mutex<LeaseEvents>,
@@ -84,7 +86,7 @@ const fn node_of(member: MemberId) -> usize {
 pub(super) async fn run(world: Arc<World>, node: usize) {
     let (mailbox, mut letters) = mpsc::unbounded();
     let host = loop {
-        match Host::start(&world, node) {
+        match Host::start(&world, node).await {
             Ok(host) => break host,
             Err(_) => {
                 probe::mark("raft: a start finds a bad disk");
@@ -96,10 +98,12 @@ pub(super) async fn run(world: Arc<World>, node: usize) {
         }
     };
     world.members[node].open_mailbox(mailbox);
-    let nudged = host.open_feed();
-    madsim::task::spawn(Arc::clone(&host).apply_all(nudged));
+    if host.openraft.get().is_none() {
+        let nudged = host.open_feed();
+        madsim::task::spawn(Arc::clone(&host).apply_all(nudged));
+    }
     madsim::task::spawn(Arc::clone(&host).look_again());
-    let engine: Arc<dyn Engine> = Arc::clone(&host.engine) as Arc<dyn Engine>;
+    let engine = host.engine();
     let replica = host.replica.clone();
     madsim::task::spawn(async move { replica.run(engine).await });
     loop {
@@ -148,9 +152,8 @@ impl Around {
 }
 
 impl Host {
-    fn start(world: &Arc<World>, node: usize) -> Result<Arc<Self>, LeaseError> {
+    async fn start(world: &Arc<World>, node: usize) -> Result<Arc<Self>, LeaseError> {
         let disk = lock(&world.members[node].disk).clone();
-        let redb = RedbBackend::create_with_storage(disk).map_err(LeaseError::Backend)?;
         world.members[node].clock.forget_readings();
         let around = Arc::new(Around {
             world: Arc::clone(world),
@@ -161,14 +164,28 @@ impl Host {
             changes: AtomicU64::new(0),
             held_up_ms: AtomicU64::new(world.now_ms()),
         });
-        let store = Arc::new(WorldStore::new(redb, &around));
+        let is_raft = world.parameters.engine == crate::plan::Engine::Raft;
+        let (store, own): (Arc<dyn Store>, _) = match is_raft {
+            true => {
+                let store = RedbStore::create_with_storage(RedbOptions::new(), disk);
+                let store = Arc::new(store.map_err(LeaseError::Backend)?);
+                (store.clone(), Some(store))
+            }
+            false => {
+                let redb = RedbBackend::create_with_storage(disk).map_err(LeaseError::Backend)?;
+                (Arc::new(WorldStore::new(redb, &around)), None)
+            }
+        };
         let peers = Arc::new(WorldPeers::new(&around));
         let parameters = &world.parameters;
         let replica = Replica::open(Parts {
             member: member_id(node),
             store: store.clone(),
             peers: peers.clone(),
-            runtime: Arc::new(WorldRuntime(Arc::clone(&around))),
+            runtime: Arc::new(WorldRuntime {
+                around: Arc::clone(&around),
+                of: Of::Replica,
+            }),
             machine: Arc::new(Keys),
             clock: Arc::new(world.members[node].clock.clone()),
             observer: Some(Arc::new(Watcher(Arc::downgrade(&around)))),
@@ -186,6 +203,7 @@ impl Host {
         let _ = around.inside.set(replica.inside());
         let host = Arc::new(Self {
             engine: Arc::new(LogEngine::new(&around)),
+            openraft: OnceLock::new(),
             around,
             events: Mutex::new(replica.lessor().events(EVENTS)),
             replica,
@@ -197,6 +215,9 @@ impl Host {
         host.recovered(true).map_err(LeaseError::Backend)?;
         if host.replica.applied() > 0 {
             probe::mark("raft: a member recovers from its disk");
+        }
+        if let Some(store) = own {
+            host.start_openraft(store).await?;
         }
         Ok(host)
     }
@@ -220,7 +241,7 @@ impl Host {
             ) => {
                 let host = Arc::clone(self);
                 madsim::task::spawn(async move {
-                    let answer = host.replica.answer(&path, &body).await;
+                    let answer = host.answer(from, &path, &body).await;
                     let answer = HttpAnswer {
                         status: answer.status,
                         body: answer.body,
@@ -237,6 +258,8 @@ impl Host {
             Letter::Promote(term) => self.engine.leads(term),
             Letter::StepDown => self.engine.step_down(),
             Letter::SendSnapshot(to) => self.send_snapshot(to),
+            Letter::Change => drop(madsim::task::spawn(Arc::clone(self).change_members())),
+            Letter::HandOver(to) => drop(madsim::task::spawn(Arc::clone(self).hand_over(to))),
             // The world's own host does these, and a replica has no such thing.
             Letter::DemoteLate(_) | Letter::SuspendExpiry(_) | Letter::Stop(_) | Letter::Wake => {}
         }
@@ -269,11 +292,12 @@ impl Host {
     /// A member without power, or one that cannot go on, starts anew.
     fn end_if_broken(&self) {
         let failure = self.replica.failure();
-        if failure.is_some() {
+        let is_broken = failure.is_some() || self.has_engine_failed();
+        if is_broken {
             probe::mark("raft: a member cannot go on");
         }
         let node = self.around.node;
-        if failure.is_some() || self.around.member().has_no_power() {
+        if is_broken || self.around.member().has_no_power() {
             self.world().lose_power(node);
         }
     }
@@ -283,6 +307,9 @@ impl Host {
         let is_bad = lock(&self.around.member().status).has_bad_disk;
         self.close_feed();
         self.engine.end();
+        if let Some(engine) = self.openraft.get() {
+            engine.shutdown().await;
+        }
         sleep(Duration::from_millis(1)).await;
         let stopped = self.replica.stop().is_ok() && self.replica.stop().is_ok();
         let how = if is_bad || !stopped {

@@ -20,11 +20,22 @@ use crate::wire::{HttpAnswer, Message, read_put};
 use crate::world::host::keys;
 
 /// A member's executor: one thread, virtual time as its clock counts it.
-pub(super) struct WorldRuntime(pub(super) Arc<Around>);
+pub(super) struct WorldRuntime {
+    pub(super) around: Arc<Around>,
+    pub(super) of: Of,
+}
+
+/// Whose runtime it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Of {
+    /// Nothing of it blocks but the drive of the lessor.
+    Replica,
+    Openraft,
+}
 
 impl Runtime for WorldRuntime {
     fn sleep(&self, span: Duration) -> BoxFuture<'static, ()> {
-        let span = self.0.member().clock.true_span(span);
+        let span = self.around.member().clock.true_span(span);
         Box::pin(sleep(span))
     }
 
@@ -33,15 +44,19 @@ impl Runtime for WorldRuntime {
     }
 
     fn block(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
-        let around = Arc::clone(&self.0);
+        let (around, of) = (Arc::clone(&self.around), self.of);
         Box::pin(async move {
             around.wait_for_disk().await;
-            // Nothing else blocks but the drive of the lessor.
-            around.ticks.fetch_add(1, Ordering::Relaxed);
+            if of == Of::Replica {
+                around.ticks.fetch_add(1, Ordering::Relaxed);
+            }
             work();
         })
     }
 }
+
+/// When it is noticed at the latest that no answer will come.
+const NOTICED: Duration = Duration::from_secs(10);
 
 /// The other members, over the simulated network.
 pub(super) struct WorldPeers {
@@ -83,7 +98,8 @@ impl Peers for WorldPeers {
             let path = path.to_owned();
             let request = Message::HttpRequest { call, path, body };
             around.send(End::Node(node_of(member)), &request);
-            let answer = timeout(limit, told).await;
+            // As a connection notices that the other end is gone.
+            let answer = timeout(limit.min(NOTICED), told).await;
             lock(&waiting).remove(&call);
             match answer {
                 Ok(Ok(HttpAnswer { status, body, .. })) => Ok(PeerAnswer { status, body }),

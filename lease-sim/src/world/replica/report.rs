@@ -59,6 +59,7 @@ impl Host {
             }
             self.end_if_broken();
             self.look();
+            self.end_if_broken();
         }
     }
 
