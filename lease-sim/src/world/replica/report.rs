@@ -19,7 +19,13 @@ use crate::world::host::read_keys;
 pub(super) struct Seen {
     what: Option<(u64, Option<Epoch>, LessorStats)>,
     look_again_ms: u64,
+    // The invariants may not hold any more, and when they were checked last.
+    is_unchecked: bool,
+    checked_ms: u64,
 }
+
+/// The invariants are checked this often, if anything has changed: it is a tenth of what a seed costs.
+const CHECK_EVERY_MS: u64 = 100;
 
 /// A member is looked at this often while nothing changes but the time: the time means something on a
 /// primary alone.
@@ -103,11 +109,16 @@ impl Host {
         let stats = self.lessor(|lessor| lessor.stats());
         let primary = self.lessor(|lessor| lessor.primary_epoch());
         let what = (self.replica.applied(), primary, stats);
-        let has_changed = {
+        let is_to_be_checked = {
             let mut seen = lock(&self.seen);
             let has_changed = seen.what != Some(what);
-            if !has_changed && now_ms < seen.look_again_ms {
+            seen.is_unchecked |= has_changed;
+            let is_to_be_checked = seen.is_unchecked && now_ms >= seen.checked_ms + CHECK_EVERY_MS;
+            if !has_changed && !is_to_be_checked && now_ms < seen.look_again_ms {
                 return;
+            }
+            if is_to_be_checked {
+                (seen.is_unchecked, seen.checked_ms) = (false, now_ms);
             }
             seen.what = Some(what);
             seen.look_again_ms = now_ms
@@ -115,9 +126,9 @@ impl Host {
                     Some(_) => LOOK_AT_PRIMARY_MS,
                     None => LOOK_AT_OTHERS_MS,
                 };
-            has_changed
+            is_to_be_checked
         };
-        if has_changed {
+        if is_to_be_checked {
             self.check();
         }
         if primary.is_some() && self.around.is_calm() {
