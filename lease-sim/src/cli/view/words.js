@@ -44,6 +44,10 @@ const KINDS = {
   over: { label: "over", listed: true, colour: "ink" },
   differs: { label: "differs", listed: true, colour: "bad" },
   wrong: { label: "wrong", listed: true, colour: "bad" },
+  not_linear: { label: "not linear", listed: true, colour: "bad" },
+  expiry_proposed: { label: "expiry proposed", listed: true, colour: "muted" },
+  disk_lost: { label: "disk lost", listed: true, colour: "fault" },
+  call_failed: { label: "call failed", listed: true, colour: "muted" },
   read: { label: "clock read", listed: false, colour: "faint" },
   counted: { label: "counted", listed: false, colour: "muted" },
   renewal_asked: { label: "renewal asked", listed: false, colour: "muted" },
@@ -85,6 +89,11 @@ const REQUESTS = {
   put: (it) => `put k${it.key}${it.lease === null ? "" : `→${it.lease}`}`,
   put_many: (it) => `put ${it.count} keys→${it.lease}`,
   time_to_live: (it) => `ttl? ${it.lease}`,
+  blackout: () => "blackout",
+  lose_disk: () => "lose disk",
+  grant_new: () => "grant new",
+  renew_many: (it) => `renew ${it.count} from ${it.lease}`,
+  look: (it) => `${it.how}? ${it.lease}`,
 };
 
 // The label of an action, and what it may be shortened to.
@@ -130,6 +139,11 @@ const ACTION_SENTENCES = {
   put_many: (it) =>
     `client puts ${it.count} keys with lease ${it.lease}, or takes them off again`,
   time_to_live: (it) => `client asks how long lease ${it.lease} has`,
+  blackout: (it) => `all members lose power for ${lasting(it.for_ms)}`,
+  lose_disk: (it) => `node ${it.node} loses its disk, and is down for ${lasting(it.for_ms)}`,
+  grant_new: (it) => `client asks for a lease of ${it.ttl} s under a new id`,
+  renew_many: (it) => `client renews ${it.count} leases from ${it.lease} on`,
+  look: (it) => `client looks at lease ${it.lease}: ${it.how}`,
 };
 
 const actionSentence = (action) => {
@@ -196,6 +210,10 @@ const SENTENCES = {
   wait_ended: (it) => `wait ${it.wait} on node ${it.node} is over`,
   broken: (it) => `node ${it.node}: ${it.message}`,
   wrong: (it) => it.message,
+  not_linear: (it) => it.message,
+  expiry_proposed: (it) => `node ${it.node} proposes to revoke ${leaseName(it.name)}`,
+  disk_lost: (it) => `node ${it.node} has lost its disk`,
+  call_failed: (it) => `a call at node ${it.node} came to nothing in ${lasting(it.timeout_ms)}`,
   healed: () => "the faults are over",
   over: (it) =>
     `the run is over, ${counted(it.left.length, "lease")} left, ` +
@@ -281,6 +299,13 @@ const PARAMETERS = {
     "host busy in ports",
     perMille(it.meanwhile_per_mille),
     !it.meanwhile_per_mille,
+  ],
+  engine: (it) => ["members are", it.engine === "log" ? "replicas" : "hosts", it.engine === "host"],
+  remembered: (it) => ["proposals remembered", it.remembered || "as in production", !it.remembered],
+  dropped_per_mille: (it) => [
+    "calls dropped",
+    perMille(it.dropped_per_mille),
+    !it.dropped_per_mille,
   ],
   alone: (it) => ["stands alone", it.alone ? aloneWords(it.alone) : "no", !it.alone],
 };
