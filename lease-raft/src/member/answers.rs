@@ -6,6 +6,7 @@ use futures::future::BoxFuture;
 use super::Core;
 use super::change::MEMBERS_PATH;
 use crate::grpc::Answers;
+use crate::raft::GONE;
 use crate::{MemberId, OpenraftEngine, PeerAnswer};
 
 /// Brings what other members ask to whoever answers it.
@@ -21,6 +22,15 @@ impl Answers for Dispatch {
         let core = Arc::clone(&self.0);
         Box::pin(async move {
             match &*path {
+                path if !OpenraftEngine::is_for_engine(path)
+                    && core.engine.removed().contains(from) =>
+                {
+                    PeerAnswer {
+                        status: GONE,
+                        body: format!("member {from} was removed, and its id is not used again")
+                            .into(),
+                    }
+                }
                 MEMBERS_PATH => core.answer_change(&body).await,
                 path if OpenraftEngine::is_for_engine(path) && !core.is_open.load(SeqCst) => {
                     PeerAnswer {

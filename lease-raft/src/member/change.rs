@@ -10,6 +10,7 @@ use lease_pb::leaseraftpb::{Admission, MembersOutcome, MembersRequest, MembersRe
 use tokio::time;
 
 use super::Core;
+use crate::raft::GONE;
 use crate::{Engine, MemberId, MembershipError, PeerAnswer};
 
 pub(super) const MEMBERS_PATH: &str = "/raft/members";
@@ -184,6 +185,10 @@ impl Core {
         let text = || String::from_utf8_lossy(&answer.body).into_owned();
         match answer.status {
             200 => {}
+            GONE => {
+                self.engine.removed().hear();
+                return Attempt::Refused(text());
+            }
             // It is of another cluster, or another member.
             421 => {
                 return Attempt::Refused(format!(
@@ -312,6 +317,14 @@ impl Core {
         if !members.learners.contains(&member) {
             if admission.address.is_empty() {
                 return Err(MembershipError::no_member(member));
+            }
+            // Who was removed is known when all is applied.
+            if !self.engine.is_settled() {
+                return Ok(self.settled());
+            }
+            if self.engine.removed().contains(member) {
+                let text = format!("member {member} was removed, and its id is not used again");
+                return Ok(Attempt::Refused(text));
             }
             self.peers.set_address(member, &admission.address);
             self.engine.add_learner(member, &admission.address).await?;

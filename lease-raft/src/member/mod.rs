@@ -64,7 +64,8 @@ pub enum StartError {
 /// [`start`](Self::start) makes a cluster of one, on a directory; others [`join`](Self::join) it. Each is
 /// started again in the same way, and goes on from its file.
 ///
-/// A member stops when it is [told to](Self::stop), when it is dropped, and by itself if it cannot go on: then
+/// A member stops when it is [told to](Self::stop), when it is dropped, and by itself if it cannot go on, or hears
+/// that it was removed: then
 /// every call of its lessor ends, [`ended`](Self::ended) returns, and [`failure`](Self::failure) says why.
 ///
 /// ```

@@ -39,16 +39,24 @@ impl Running {
         let server = self.serve(listener, options, closed);
         let follower = tokio::spawn(follow_members(Arc::clone(&self.core)));
         let mover = tokio::spawn(keep_address(Arc::clone(&self.core)));
+        let learner = tokio::spawn(ask_for_removal(Arc::clone(&self.core)));
         #[cfg(feature = "metrics")]
         let recorder = tokio::spawn(record(Arc::clone(&self.core)));
         let engine = Arc::new(self.core.engine.clone());
         let runs = Box::pin(self.core.replica.run(engine));
-        let mut runs = match select(runs, stop).await {
+        let removed = Box::pin(self.core.engine.removed().wait());
+        let mut runs = match select(runs, select(stop, removed)).await {
             Either::Left(((), _)) => {
                 self.note_failure();
                 None
             }
-            Either::Right((_, runs)) => Some(runs),
+            Either::Right((Either::Left(_), runs)) => Some(runs),
+            Either::Right((Either::Right(_), runs)) => {
+                // Whoever has asked it for that has its answer first.
+                select(runs, Box::pin(time::sleep(REMOVED_GRACE))).await;
+                self.note_end("it was removed from the cluster");
+                None
+            }
         };
         if let Some(runs) = &mut runs {
             // The member does all that a member does until another one leads.
@@ -59,6 +67,7 @@ impl Running {
         self.core.engine.shutdown().await;
         end_now(follower).await;
         end_now(mover).await;
+        end_now(learner).await;
         #[cfg(feature = "metrics")]
         end_now(recorder).await;
         drop(closes);
@@ -97,14 +106,17 @@ impl Running {
     fn note_failure(&self) {
         let core = &self.core;
         let failure = core.replica.failure().or_else(|| core.engine.failure());
-        let failure = failure.unwrap_or_else(|| "its engine has stopped".to_owned());
+        self.note_end(failure.as_deref().unwrap_or("its engine has stopped"));
+    }
+
+    fn note_end(&self, reason: &str) {
         tracing::error!(
-            member = core.engine.member(),
-            reason = failure,
+            member = self.core.engine.member(),
+            reason,
             "the member has stopped: it cannot go on"
         );
         // It is noted once.
-        let _ = core.failure.set(failure);
+        let _ = self.core.failure.set(reason.to_owned());
     }
 
     /// Waits until the engine has let go of the file.
@@ -150,6 +162,22 @@ async fn keep_address(core: Arc<Core>) {
     }
 }
 
+/// Nobody tells a learner that it was removed. Voters hear so when they want to be elected.
+async fn ask_for_removal(core: Arc<Core>) {
+    loop {
+        time::sleep(ASK_INTERVAL).await;
+        if core
+            .engine
+            .members()
+            .learners
+            .contains(&core.engine.member())
+        {
+            // It is heard of by the way.
+            let _ = core.tell_address(TELL_TIMEOUT).await;
+        }
+    }
+}
+
 /// Tells each second how the member is.
 #[cfg(feature = "metrics")]
 async fn record(core: Arc<Core>) {
@@ -174,6 +202,8 @@ async fn end(mut server: JoinHandle<()>) {
     }
 }
 
+const REMOVED_GRACE: Duration = Duration::from_millis(500);
+const ASK_INTERVAL: Duration = Duration::from_secs(5);
 const TELL_TIMEOUT: Duration = Duration::from_secs(10);
 const TELL_PAUSE: Duration = Duration::from_millis(100);
 const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(1);

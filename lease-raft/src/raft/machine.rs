@@ -18,6 +18,7 @@ use super::config::{
     Entry, LogId, Proposal, Snapshot, SnapshotMeta, StoredMembership, Types, position,
 };
 use super::log::as_io;
+use super::removed::{self, Removed};
 use super::snapshot::SnapshotData;
 use crate::error::with_causes;
 use crate::redb_store::RedbStore;
@@ -84,6 +85,7 @@ pub(crate) struct StateMachine {
     machine: Arc<dyn Machine>,
     store: Arc<RedbStore>,
     runtime: Arc<dyn Runtime>,
+    removed: Arc<Removed>,
     applied: Option<LogId>,
     membership: StoredMembership,
 }
@@ -98,13 +100,19 @@ impl StateMachine {
         machine: Arc<dyn Machine>,
         store: Arc<RedbStore>,
         runtime: Arc<dyn Runtime>,
+        removed: Arc<Removed>,
     ) -> io::Result<Self> {
-        let reading = Arc::clone(&store);
-        let (applied, membership) = blocking(&*runtime, move || read_rows(&reading)).await??;
+        let (reading, known) = (Arc::clone(&store), Arc::clone(&removed));
+        let read = move || {
+            known.load(&reading, &table())?;
+            read_rows(&reading)
+        };
+        let (applied, membership) = blocking(&*runtime, read).await??;
         let this = Self {
             machine,
             store,
             runtime,
+            removed,
             applied,
             membership,
         };
@@ -156,10 +164,17 @@ impl StateMachine {
         };
         let applied = last.log_id;
         let membership = batch.iter().rev().find_map(|(entry, _)| stored(entry));
-        let machine = Arc::clone(&self.machine);
+        let (machine, removed) = (Arc::clone(&self.machine), Arc::clone(&self.removed));
+        let mut members = self.membership.membership().clone();
         let apply_all = move || {
             batch.into_iter().try_for_each(|(entry, responder)| {
-                apply_one(&*machine, &entry)?;
+                let mut gone = Vec::new();
+                if let EntryPayload::Membership(now) = &entry.payload {
+                    gone = removed::gone(&members, now);
+                    members = now.clone();
+                }
+                apply_one(&*machine, &entry, &gone)?;
+                removed.add(gone);
                 if let Some(responder) = responder {
                     responder.send(());
                 }
@@ -217,12 +232,14 @@ impl openraft::storage::RaftStateMachine<Types> for StateMachine {
         put_applied(&mut writes, &last);
         put_membership(&mut writes, &meta.last_membership);
         let (machine, store) = (Arc::clone(&self.machine), Arc::clone(&self.store));
+        let removed = Arc::clone(&self.removed);
         let install = move || -> io::Result<bool> {
             let mut spool = snapshot.into_spool(store.path())?;
             let mut reader = spool.reader()?;
-            machine
-                .install(&mut reader, &writes)
-                .map_err(|error| io::Error::other(with_causes(&error)))
+            let installed = machine.install(&mut reader, &writes);
+            let installed = installed.map_err(|error| io::Error::other(with_causes(&error)))?;
+            removed.load(&store, &table())?;
+            Ok(installed)
         };
         if blocking(&*self.runtime, install).await?? {
             self.applied = Some(last);
@@ -254,8 +271,11 @@ impl RaftSnapshotBuilder<Types> for SnapshotBuilder {
     }
 }
 
-fn apply_one(machine: &dyn Machine, entry: &Entry) -> Result<(), ApplyError> {
+fn apply_one(machine: &dyn Machine, entry: &Entry, gone: &[u64]) -> Result<(), ApplyError> {
     let mut writes = WriteBatch::default();
+    for member in gone {
+        removed::put(&mut writes, &table(), *member);
+    }
     put_applied(&mut writes, &entry.log_id);
     if let Some(membership) = stored(entry) {
         put_membership(&mut writes, &membership);

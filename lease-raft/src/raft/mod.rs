@@ -7,6 +7,7 @@ mod engine;
 mod log;
 mod machine;
 mod network;
+mod removed;
 mod runtime;
 mod snapshot;
 #[cfg(test)]
@@ -21,6 +22,8 @@ pub use witness::Witness;
 pub(crate) use blocking::blocking;
 #[cfg(feature = "grpc")]
 pub(crate) use engine::check_id;
+#[cfg(feature = "grpc")]
+pub(crate) use network::GONE;
 pub(crate) use snapshot::remove_left_over;
 
 pub use engine::{

@@ -147,7 +147,6 @@ impl Inner {
         timeout: Duration,
     ) -> Result<Outcome, ReplicaError> {
         let mut proposal = self.begin_callers_proposal(request)?;
-        self.check_len(&proposal.entry.encode())?;
         let mut trace = Trace::None;
         let outcome = {
             let proposes = Box::pin(self.pursue(&mut proposal, &mut trace));
@@ -210,7 +209,9 @@ impl Inner {
         trace: &mut Trace,
     ) -> Result<Outcome, ReplicaError> {
         loop {
-            let attempt = Box::pin(self.attempt(proposal.entry.encode(), trace));
+            let bytes = proposal.entry.encode();
+            self.check_len(&bytes)?;
+            let attempt = Box::pin(self.attempt(bytes, trace));
             let (outcome, is_told) = match select(&mut proposal.told, attempt).await {
                 Either::Left((told, _)) => (told.map_err(|_| ReplicaError::Stopped), true),
                 Either::Right((attempt, _)) if is_taken_for_done(&attempt, &proposal.entry) => {

@@ -1,8 +1,11 @@
 //! Changes of the members that cannot be made, or not at once.
 
+use std::fs;
 use std::time::Duration;
 
-use lease_raft::{Consistency, JoinAs, MemberOptions, MembershipError, OpenraftOptions};
+use lease_raft::{
+    Consistency, JoinAs, Member, MemberOptions, MembershipError, OpenraftOptions, ReplicaError,
+};
 use tokio::time::Instant;
 
 use crate::cluster::{Cluster, PATIENCE, id, until};
@@ -110,5 +113,41 @@ async fn the_dead_are_not_asked_to_lead_and_nobody_twice() {
         refused.is_err_and(|error| error.to_string().contains("answered of late"))
     })
     .await;
+    cluster.stop_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_was_removed_ends_says_so_and_does_not_come_back() {
+    let mut cluster = Cluster::of(4).await;
+    let options = cluster.options(5).join_as(JoinAs::Learner);
+    cluster.join_with(options, 5).await;
+    let leader = cluster.leader(1);
+    let follower = 1 + leader % 4;
+    let other = 1 + follower % 4;
+    for removed in [5, follower, leader] {
+        let done = cluster.member(removed).remove(removed, PATIENCE).await;
+        done.expect("enough are left");
+        let ended = tokio::time::timeout(PATIENCE, cluster.member(removed).ended()).await;
+        ended.expect("it was removed");
+        let reason = cluster.member(removed).failure();
+        assert!(reason.is_some_and(|reason| reason.contains("removed")));
+        let granted = cluster.lessor(removed).grant(id(9), 60, PATIENCE).await;
+        assert_eq!(granted, Err(ReplicaError::Stopped));
+        cluster.stop(removed).await;
+    }
+    // With its disk, it hears so again.
+    cluster.start(follower).await;
+    let ended = tokio::time::timeout(PATIENCE, cluster.member(follower).ended()).await;
+    ended.expect("it was removed");
+    cluster.stop(follower).await;
+    // Without, it is refused. Those who are left know it also after a restart.
+    fs::remove_dir_all(cluster.folder(follower)).expect("its files");
+    cluster.stop(other).await;
+    cluster.start(other).await;
+    let address = cluster.address(other);
+    let options = cluster.options(follower);
+    let refused = Member::join(options, &[(other, &address)], PATIENCE).await;
+    let error = refused.expect_err("its id is used up").to_string();
+    assert!(error.contains("was removed"), "{error}");
     cluster.stop_all().await;
 }

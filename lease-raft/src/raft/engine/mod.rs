@@ -29,6 +29,7 @@ use super::config::{Proposal, Raft};
 use super::log::RedbLog;
 use super::machine::{Machine, StateMachine};
 use super::network::{self, Answerer, Identity, Network};
+use super::removed::Removed;
 use crate::redb_store::RedbStore;
 use crate::watch::Watch;
 use crate::{
@@ -187,9 +188,10 @@ impl OpenraftEngine {
 
         let path = store.path().map(Path::to_owned);
         let store_failure = store.failure();
+        let removed = Arc::new(Removed::new(identity.member));
         let log = RedbLog::open(Arc::clone(&store), Arc::clone(&runtime)).await;
-        let checking = Arc::downgrade(&machine);
-        let machine = StateMachine::open(machine, store, Arc::clone(&runtime)).await;
+        let (checking, known) = (Arc::downgrade(&machine), Arc::clone(&removed));
+        let machine = StateMachine::open(machine, store, Arc::clone(&runtime), known).await;
         let timeout = options.election_timeout_max();
         let network = Network {
             identity: identity.clone(),
@@ -198,6 +200,7 @@ impl OpenraftEngine {
             path: path.clone(),
             append_timeout: timeout,
             install_timeout: INSTALL_TIMEOUT,
+            removed: Arc::clone(&removed),
             transfers: Arc::default(),
             acknowledged: Arc::default(),
         };
@@ -215,6 +218,7 @@ impl OpenraftEngine {
             identity,
             raft,
             machine: checking,
+            removed,
             runtime,
             path,
             incoming: futures::lock::Mutex::new(None),
@@ -276,6 +280,12 @@ impl OpenraftEngine {
         if let Err(error) = self.raft().shutdown().await {
             tracing::error!(%error, "the engine has not stopped as it should");
         }
+    }
+
+    /// Who was removed from the cluster, as far as this member has applied the log.
+    #[cfg(feature = "grpc")]
+    pub(crate) fn removed(&self) -> &Removed {
+        &self.inner.answerer.removed
     }
 
     pub(super) fn raft(&self) -> &Raft {

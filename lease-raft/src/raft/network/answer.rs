@@ -9,12 +9,13 @@ use openraft::async_runtime::WatchReceiver;
 use openraft::raft::SnapshotResponse;
 
 use super::incoming::Incoming;
-use super::{APPEND, Identity, PRE_VOTE, SNAPSHOT, TRANSFER, VOTE, messages};
+use super::{APPEND, GONE, Identity, PRE_VOTE, SNAPSHOT, TRANSFER, VOTE, messages};
 use crate::error::with_causes;
 use crate::raft::blocking::blocking;
 use crate::raft::codec::{self, CodecError};
 use crate::raft::config::{LogId, Raft, Snapshot, SnapshotMeta, Vote, position};
 use crate::raft::machine::Machine;
+use crate::raft::removed::Removed;
 use crate::raft::snapshot::{SnapshotData, Spool};
 use crate::{InstallError, MemberId, PeerAnswer, Runtime};
 
@@ -25,6 +26,7 @@ pub(crate) struct Answerer {
     /// It is the engine's: an engine that has stopped has let go of the store.
     pub(crate) machine: Weak<dyn Machine>,
     pub(crate) runtime: Arc<dyn Runtime>,
+    pub(crate) removed: Arc<Removed>,
     /// Where the store's file is: snapshots arrive beside it.
     pub(crate) path: Option<PathBuf>,
     /// The snapshot that is on its way here.
@@ -199,9 +201,12 @@ impl Answerer {
     }
 
     fn check(&self, from: MemberId, header: Option<&pb::RaftHeader>) -> Result<(), Refusal> {
-        self.identity
-            .check(from, header)
-            .map_err(|text| Refusal::new(403, &text))
+        let checked = self.identity.check(from, header);
+        checked.map_err(|text| Refusal::new(403, &text))?;
+        match self.removed.contains(from) {
+            true => Err(Refusal::new(GONE, &format!("member {from} was removed"))),
+            false => Ok(()),
+        }
     }
 }
 

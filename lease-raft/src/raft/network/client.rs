@@ -19,10 +19,11 @@ use openraft::{OptionalSend, RaftNetworkFactory, RaftNetworkV2};
 
 use super::acknowledged::Acknowledged;
 use super::messages::{self, Append, Appended, RpcError};
-use super::{APPEND, Identity, PRE_VOTE, SNAPSHOT, TRANSFER, VOTE};
+use super::{APPEND, GONE, Identity, PRE_VOTE, SNAPSHOT, TRANSFER, VOTE};
 use crate::raft::blocking::blocking;
 use crate::raft::codec::{self, CodecError};
 use crate::raft::config::{LogId, Snapshot, Types, Vote};
+use crate::raft::removed::Removed;
 use crate::raft::snapshot::{SnapshotData, Spool};
 use crate::{Peers, Runtime};
 
@@ -38,6 +39,7 @@ pub(crate) struct Network {
     pub(crate) append_timeout: Duration,
     /// How long the last chunk of a snapshot may take: it is installed meanwhile.
     pub(crate) install_timeout: Duration,
+    pub(crate) removed: Arc<Removed>,
     pub(crate) transfers: Arc<AtomicU64>,
     pub(crate) acknowledged: Arc<Acknowledged>,
 }
@@ -75,6 +77,9 @@ impl Client {
             .ask(self.target, path, body, timeout)
             .await
             .map_err(|error| RpcError::Unreachable(Unreachable::new(&error)))?;
+        if answer.status == GONE {
+            self.network.removed.hear();
+        }
         if answer.status != 200 {
             let text = String::from_utf8_lossy(&answer.body);
             let (member, status) = (self.target, answer.status);

@@ -51,6 +51,9 @@ impl Identity {
     }
 }
 
+/// The status of HTTP for somebody who was there and is not any more: a member that was removed.
+pub(crate) const GONE: u16 = 410;
+
 pub(crate) const APPEND: &str = "/raft/append";
 pub(crate) const VOTE: &str = "/raft/vote";
 pub(crate) const PRE_VOTE: &str = "/raft/prevote";

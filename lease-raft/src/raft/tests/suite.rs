@@ -13,6 +13,7 @@ use crate::TokioRuntime as OwnRuntime;
 use crate::raft::config::Types;
 use crate::raft::log::RedbLog;
 use crate::raft::machine::StateMachine;
+use crate::raft::removed::Removed;
 use crate::raft::runtime::OpenraftRuntime;
 use crate::redb_store::RedbStore;
 
@@ -26,7 +27,7 @@ impl StoreBuilder<Types, RedbLog, StateMachine, TempDir> for Builder {
         let runtime: Arc<dyn Runtime> = Arc::new(OwnRuntime);
         let log = RedbLog::open(Arc::clone(&store), Arc::clone(&runtime)).await;
         let machine = Tally::open_lenient(&store);
-        let machine = StateMachine::open(machine, store, runtime).await;
+        let machine = StateMachine::open(machine, store, runtime, Arc::new(Removed::new(1))).await;
         let log = log.expect("an empty log").begin_anywhere();
         Ok((dir, log, machine.expect("no state")))
     }
