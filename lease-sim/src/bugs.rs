@@ -284,6 +284,18 @@ pub const BUGS: &[Bug] = &[
         "a lessor that is demoted renews leases",
     ),
     bug(
+        "alone-attaches-nothing-again",
+        "a host that keeps the items does not attach them again after a start",
+    ),
+    bug(
+        "alone-pushes-nothing",
+        "a host that is to bring checkpoints into the state does not, and says that it has",
+    ),
+    bug(
+        "renewals-of-many-not-counted",
+        "renewals of many leases in one call are not counted",
+    ),
+    bug(
         "alone-not-told",
         "the observer is not told of a lease that has expired",
     ),

@@ -6,6 +6,8 @@
 pub const MARKS: &[&str] = &[
     "alone: a client keeps its lease alive",
     "alone: a disk is full",
+    "alone: a host attaches its items again",
+    "alone: a host brings checkpoints into the state",
     "alone: a lease is revoked by the lessor",
     "alone: a lessor is demoted and promoted",
     "alone: a lessor reads its store again",

@@ -6,7 +6,7 @@ use super::job::{Job, Refusal};
 use super::resets::ResetDone;
 use super::{CheckpointMode, Shared, Wait};
 use crate::observer::LessorEvent;
-use crate::probe::sized;
+use crate::probe::{planted, sized};
 use crate::sync::{Arc, Bell, Deadline, Slot, Weak};
 use crate::{
     Checkpoint, HostError, LeaseError, LeaseId, Renewal, Ticket, TicketOutcome, Timestamp, Ttl,
@@ -107,7 +107,8 @@ impl Shared {
         let renewed = self.state.renew(|state| {
             let mut renewed = 0;
             let mut answer = |ttl: Option<Ttl>| {
-                renewed += u64::from(ttl.is_some());
+                let is_counted = !planted!("renewals-of-many-not-counted");
+                renewed += u64::from(ttl.is_some() && is_counted);
                 // Looked at again below, and not seen if it stays.
                 let answer = ttl.map(Renewal::Renewed);
                 answers.push(answer.ok_or(LeaseError::LeaseNotFound));

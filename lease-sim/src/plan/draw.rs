@@ -181,6 +181,8 @@ fn leave_alone(rng: &mut ChaCha8Rng, parameters: &mut Parameters, actions: &mut 
         in_memory: rng.random_bool(0.3),
         max_leases: one_of(rng, &[0, 0, 3]),
         stores_checkpoints: rng.random_bool(0.5),
+        replays_items: rng.random_bool(0.3),
+        pushes_checkpoints: rng.random_bool(0.3),
     });
     (parameters.nodes, parameters.core) = (1, 1);
     parameters.drift_ppm.truncate(1);

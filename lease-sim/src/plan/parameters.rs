@@ -128,6 +128,12 @@ pub struct Alone {
     pub max_leases: usize,
     /// Whether checkpoints are stored.
     pub stores_checkpoints: bool,
+    /// Whether the host keeps the items, and attaches them again after a start.
+    #[serde(default)]
+    pub replays_items: bool,
+    /// Whether the host brings checkpoints into the state, and not the lessor by itself.
+    #[serde(default)]
+    pub pushes_checkpoints: bool,
 }
 
 impl Parameters {

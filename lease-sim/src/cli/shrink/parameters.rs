@@ -75,6 +75,11 @@ const SIMPLIFICATIONS: &[fn(&mut Parameters)] = &[
     |it| it.meanwhile_per_mille = 0,
     |it| it.remembered = 0,
     |it| it.dropped_per_mille = 0,
+    |it| {
+        if let Some(alone) = &mut it.alone {
+            (alone.replays_items, alone.pushes_checkpoints) = (false, false);
+        }
+    },
 ];
 
 /// Gives the faults less time, of that of the last action and what they had.

@@ -30,10 +30,12 @@ impl Host {
         let lease = granted.map_or(lease, |granted| granted.id().get());
         let ttl_ms = ttl.max(self.parameters.min_ttl[0]).unsigned_abs() * 1000;
         self.grants += 1;
+        self.counts.granted += 1;
         let held = Held {
             grant: self.grants,
             ttl_ms,
             until: self.until(ttl_ms),
+            since_ms: self.own_ms(),
             items: BTreeSet::new(),
         };
         if self.held.insert(lease, held).is_some() {
@@ -119,7 +121,9 @@ impl Host {
     fn renewed(&mut self, lease: i64) {
         let now = self.clock.own_time(Round::Up);
         let lag_ms = self.parameters.clock_lag_ms;
+        self.counts.renewed += 1;
         if let Some(held) = self.held.get_mut(&lease) {
+            held.since_ms = now.to_ms;
             held.until = held.until.max(now.plus(held.ttl_ms + lag_ms));
         }
     }
@@ -148,6 +152,7 @@ impl Host {
         };
         if self.expect("a revoke", &revoked, want) {
             self.held.remove(&lease);
+            self.counts.revoked += 1;
         }
     }
 
@@ -300,10 +305,12 @@ impl Host {
     /// Walks all leases page by page: each once.
     fn list(&mut self) {
         probe::mark("alone: leases are listed page by page");
-        let limit = 1 + self.steps as usize % 3;
+        let mut limit = 1 + self.steps as usize % 3;
         let mut seen = BTreeSet::new();
         let mut after = None;
         loop {
+            // The pages grow, up to one that has all that is left.
+            limit = limit.saturating_mul(1 + self.steps as usize % 2);
             let page = self.lessor.page(after, limit);
             let Some(last) = page.last() else { break };
             after = Some(last.id());

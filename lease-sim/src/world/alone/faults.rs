@@ -10,6 +10,7 @@ use lease_core::{
     LeaseId, Lessor, LessorConfig, Ttl, probe,
 };
 
+use super::checkpointer::Pusher;
 use super::watch::Watch;
 use super::{DISTURBED_MS, Held, Host};
 use crate::plan::{Alone, Parameters, Plan};
@@ -91,11 +92,35 @@ impl Host {
         (self.backend, self.lessor) = (backend, lessor);
         probe::mark("alone: a lessor starts again");
         self.look_at_checkpoints();
+        self.attach_again();
         // Of writes that were held back some may be lost, and of a commit that failed nobody knows.
         let is_exact = exit == Exit::InOrder || self.parameters.durable;
         self.come_back(is_exact && self.now_ms() >= self.disturbed_until_ms);
         if self.disturbed_until_ms == u64::MAX {
             self.disturbed_until_ms = self.now_ms();
+        }
+        self.count_anew();
+    }
+
+    /// A host that keeps the items attaches them to the leases that are there, before any may expire.
+    fn attach_again(&mut self) {
+        if !self.alone.replays_items || probe::is_planted("alone-attaches-nothing-again") {
+            return;
+        }
+        for (lease, held) in self.held.clone() {
+            let found = LeaseId::new(lease).and_then(|id| self.lessor.lookup(id));
+            let Some(found) = found else {
+                continue;
+            };
+            if !found.keys().is_empty() {
+                self.object(format!("lease {lease} has items that nobody has stored"));
+            }
+            if !held.items.is_empty() {
+                probe::mark("alone: a host attaches its items again");
+                let items: Vec<_> = held.items.into_iter().collect();
+                let attached = self.lessor.attach(found.id(), &items);
+                self.expect("an attach after a start", &attached, None);
+            }
         }
     }
 
@@ -109,7 +134,9 @@ impl Host {
         let recovered = self.lessor.recover(Arc::clone(&self.backend), None);
         if self.expect("a recovery", &recovered, None) {
             self.look_at_checkpoints();
+            self.attach_again();
             self.come_back(true);
+            self.count_anew();
         }
     }
 
@@ -192,6 +219,7 @@ impl Host {
                 grant: self.grants,
                 ttl_ms: row.ttl.as_secs() * 1000,
                 until: self.until(left_ms),
+                since_ms: self.own_ms(),
                 items,
             };
             self.held.insert(row.id.get(), held);
@@ -201,7 +229,14 @@ impl Host {
 
     pub(super) fn promote(&mut self) {
         let promoted = self.lessor.promote(Duration::ZERO);
-        self.expect("a promotion", &promoted, None);
+        if !self.expect("a promotion", &promoted, None) {
+            // A host promotes when its disk works again; without power it starts anew.
+            self.mend();
+            if self.disk.is_powered() {
+                let promoted = self.lessor.promote(Duration::ZERO);
+                self.expect("a promotion on a disk that works", &promoted, None);
+            }
+        }
     }
 
     pub(super) fn heal(&mut self, plan: &Plan) {
@@ -221,7 +256,7 @@ impl Host {
     }
 
     /// A lessor on what is stored, and its backend.
-    fn start(&self) -> Result<(Arc<dyn Backend>, BackendLessor), LeaseError> {
+    fn start(&self) -> Result<(Arc<dyn Backend>, Arc<BackendLessor>), LeaseError> {
         let (parameters, alone) = (&self.parameters, self.alone);
         start(
             parameters,
@@ -250,7 +285,7 @@ pub(super) fn start(
     memory: &Arc<MemoryBackend>,
     watch: &Arc<Watch>,
     is_suspended: bool,
-) -> Result<(Arc<dyn Backend>, BackendLessor), LeaseError> {
+) -> Result<(Arc<dyn Backend>, Arc<BackendLessor>), LeaseError> {
     let backend: Arc<dyn Backend> = if alone.in_memory {
         Arc::clone(memory) as _
     } else {
@@ -280,12 +315,21 @@ pub(super) fn start(
         .clock(Arc::new(clock.clone()))
         .driver(Driver::Manual)
         .expiry(ExpiryMode::AutoRevoke)
-        .checkpoints(CheckpointMode::Local)
-        .items(ItemMode::Stored)
+        .items(match alone.replays_items {
+            true => ItemMode::Replayed,
+            false => ItemMode::Stored,
+        })
         .observer(Arc::clone(watch) as _)
         .durability(durability);
     if is_suspended && !probe::is_planted("alone-expires-while-suspended") {
         builder = builder.suspend_expiry();
     }
-    Ok((backend, builder.build()?))
+    let pusher = Arc::new(Pusher::default());
+    builder = builder.checkpoints(match alone.pushes_checkpoints {
+        true => CheckpointMode::Proposed(Arc::clone(&pusher) as _),
+        false => CheckpointMode::Local,
+    });
+    let lessor = Arc::new(builder.build()?);
+    pusher.set_lessor(&lessor);
+    Ok((backend, lessor))
 }

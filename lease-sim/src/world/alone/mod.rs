@@ -1,7 +1,9 @@
 //! A second kind of world: one lessor that stands alone, with a disk and clients and no log. It makes
 //! commands of its own, revokes what has expired, checkpoints by itself, and stores its items.
 
+mod checkpointer;
 mod clients;
+mod counts;
 mod faults;
 mod watch;
 
@@ -11,9 +13,10 @@ use std::time::Duration;
 
 use lease_backend::MemoryBackend;
 use lease_backend::testing::SimDisk;
-use lease_core::{Backend, BackendLessor, LeaseError, LeaseItem, Lessor, Wait, probe};
+use lease_core::{Backend, BackendLessor, Lease, LeaseError, LeaseItem, Lessor, Wait, probe};
 use madsim::time::{TimeHandle, sleep};
 
+use self::counts::Counts;
 use self::faults::{Exit, start};
 use self::watch::{Gone, Watch};
 use super::clock::{Round, SimClock};
@@ -29,6 +32,8 @@ struct Held {
     grant: u64,
     ttl_ms: u64,
     until: OwnTime,
+    // By the lessor's own clock, since when it was neither renewed nor counted anew.
+    since_ms: u64,
     items: BTreeSet<LeaseItem>,
 }
 
@@ -49,7 +54,8 @@ struct Host {
     disk: SimDisk,
     memory: Arc<MemoryBackend>,
     backend: Arc<dyn Backend>,
-    lessor: BackendLessor,
+    lessor: Arc<BackendLessor>,
+    counts: Counts,
     watch: Arc<Watch>,
     holders: Vec<Holder>,
     // Each with the grant that it is for, and the lease.
@@ -119,6 +125,7 @@ impl Host {
             recorder: Recorder::new(&parameters, options.trace),
             backend,
             lessor,
+            counts: Counts::default(),
             watch,
             holders: Vec::new(),
             waits: Vec::new(),
@@ -139,7 +146,13 @@ impl Host {
             steps: 0,
         };
         host.promote();
+        host.count_anew();
         host
+    }
+
+    /// The lessor's clock, at most.
+    fn own_ms(&self) -> u64 {
+        self.clock.own_time(Round::Up).to_ms
     }
 
     fn now_ms(&self) -> u64 {
@@ -231,6 +244,7 @@ impl Host {
         let told = self.hear();
         self.compare(&told);
         self.look_at_waits();
+        self.look_at_counts();
     }
 
     /// What the observer was told is so: of what is gone it has all items. Returns what has gone.
@@ -262,7 +276,7 @@ impl Host {
             .iter()
             .map(|lease| (lease.id().get(), lease))
             .collect();
-        let mut wrong = None;
+        let (mut wrong, mut gone) = (None, 0);
         let suspended_at_ms = self.suspended_until_ms.map(|_| self.suspended_at_ms);
         self.held.retain(|lease, held| {
             let is_there = found.contains_key(lease);
@@ -282,9 +296,11 @@ impl Host {
             }
             if !is_there {
                 probe::mark("alone: a lease is revoked by the lessor");
+                gone += 1;
             }
             is_there
         });
+        self.counts.revoked += gone;
         for (lease, found) in &found {
             let Some(held) = self.held.get(lease) else {
                 wrong = Some(format!("lease {lease} is there and must not be"));
@@ -294,6 +310,9 @@ impl Host {
             let is_right = found.ttl().as_secs() * 1000 == held.ttl_ms;
             if !is_right || !self.may_have(held, left_ms) {
                 wrong = Some(format!("lease {lease} has {left_ms:?} ms of {held:?}"));
+            }
+            if let Some(text) = self.overdue_checkpoint(held, found, now.from_ms) {
+                wrong = Some(text);
             }
             let late_ms = now.from_ms.saturating_sub(held.until.to_ms);
             let is_throttled = self.parameters.revoke_rate_per_sec > 0;
@@ -308,6 +327,21 @@ impl Host {
         if let Some(wrong) = wrong {
             self.object(wrong);
         }
+    }
+
+    /// A lease that nobody has renewed for two intervals and that lives for another one has a checkpoint.
+    fn overdue_checkpoint(&self, held: &Held, lease: &Lease, now_ms: u64) -> Option<String> {
+        let interval_ms = self.parameters.checkpoint_interval_ms;
+        let is_old = now_ms.saturating_sub(held.since_ms) > 2 * interval_ms + LOOK_MS;
+        let is_long = held.until.from_ms.saturating_sub(now_ms) > interval_ms;
+        let is_calm = self.now_ms() >= self.disturbed_until_ms && self.suspended_until_ms.is_none();
+        let is_due = is_old && is_long && is_calm && lease.checkpointed_remaining().is_none();
+        is_due.then(|| {
+            format!(
+                "lease {} has no checkpoint at {now_ms} ms: {held:?}",
+                lease.id()
+            )
+        })
     }
 
     /// Whether a lease may have so much time left.

@@ -1,0 +1,40 @@
+use lease_core::LessorStats;
+
+use super::Host;
+
+/// What has happened since the lessor was asked how much it had counted.
+#[derive(Default)]
+pub(super) struct Counts {
+    pub(super) granted: u64,
+    pub(super) revoked: u64,
+    pub(super) renewed: u64,
+    before: LessorStats,
+}
+
+impl Host {
+    /// Counts from now on, after a start.
+    pub(super) fn count_anew(&mut self) {
+        self.counts = Counts {
+            before: self.lessor.stats(),
+            ..Counts::default()
+        };
+    }
+
+    /// The lessor has counted what has happened, and holds what there is.
+    pub(super) fn look_at_counts(&mut self) {
+        let (counts, stats) = (&self.counts, self.lessor.stats());
+        let Counts { before, .. } = counts;
+        let items = self.held.values().map(|held| held.items.len());
+        let pairs = [
+            ("grants", stats.granted - before.granted, counts.granted),
+            ("revokes", stats.revoked - before.revoked, counts.revoked),
+            ("renewals", stats.renewed - before.renewed, counts.renewed),
+            ("leases", stats.leases as u64, self.held.len() as u64),
+            ("items", stats.items as u64, items.sum::<usize>() as u64),
+        ];
+        let wrong = pairs.iter().find(|(_, counted, is)| counted != is);
+        if let Some((what, counted, is)) = wrong {
+            self.object(format!("{counted} {what} are counted, and there were {is}"));
+        }
+    }
+}
