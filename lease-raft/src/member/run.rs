@@ -162,16 +162,13 @@ async fn keep_address(core: Arc<Core>) {
     }
 }
 
-/// Nobody tells a learner that it was removed. Voters hear so when they want to be elected.
+/// Nobody tells a member that it was removed. Who takes itself for a voter hears so when it wants to be elected;
+/// others, learners and those that have the entry but not that it is committed, ask.
 async fn ask_for_removal(core: Arc<Core>) {
     loop {
         time::sleep(ASK_INTERVAL).await;
-        if core
-            .engine
-            .members()
-            .learners
-            .contains(&core.engine.member())
-        {
+        let members = core.engine.members();
+        if !members.voters.is_empty() && !members.voters.contains(&core.engine.member()) {
             // It is heard of by the way.
             let _ = core.tell_address(TELL_TIMEOUT).await;
         }
