@@ -7,19 +7,28 @@ use spdx::{Expression, ParseMode};
 use toml::{Table, Value};
 
 use crate::invocation::Invocation;
+use crate::tools::Tool;
 use crate::workspace::{Workspace, lookup};
 
 /// Check the licences, sources and compiler versions of all dependencies.
 #[derive(clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// Have cargo-deny check licences, bans and sources, which this command installs for itself
+    #[arg(long)]
+    deny: bool,
+}
 
 /// Prints every dependency that may not be there and fails if there is one.
 ///
 /// # Errors
 ///
-/// As for [`check`].
-pub(crate) fn run(workspace: &Workspace, _args: &Args) -> Result<ExitCode> {
-    check(workspace)?;
+/// As for [`check`] and [`deny`].
+pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
+    if args.deny {
+        deny(workspace)?;
+    } else {
+        check(workspace)?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -49,6 +58,24 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     println!("   {} packages are fine", metadata.packages.len());
     Ok(())
 }
+
+/// Has cargo-deny check licences, bans and sources. Known vulnerabilities are left to whoever releases: their
+/// list is in no registry.
+///
+/// # Errors
+///
+/// If it cannot be installed, or objects.
+pub(crate) fn deny(workspace: &Workspace) -> Result<()> {
+    let program = CARGO_DENY.installed(workspace)?.display().to_string();
+    let words = "--offline --log-level error check --hide-inclusion-graph licenses bans sources";
+    Invocation::tool(program, words.split_whitespace()).run(&workspace.root)
+}
+
+const CARGO_DENY: Tool = Tool {
+    name: "cargo-deny",
+    version: "0.20.2",
+    features: &[],
+};
 
 #[derive(Deserialize)]
 struct Metadata {

@@ -28,6 +28,7 @@ mod package;
 mod sim;
 mod threads;
 mod tidy;
+mod tools;
 mod workspace;
 
 use std::process::ExitCode;

@@ -139,6 +139,11 @@ pub(super) const STEPS: &[Step] = &[
         about: "the guide builds, and shows what happens",
         tasks: |_| own("cargo xtask guide", guide::check),
     },
+    Step {
+        name: "deny",
+        about: "licences, bans and sources of all dependencies, as cargo-deny sees them",
+        tasks: |_| own("cargo xtask deps --deny", deps::deny),
+    },
 ];
 
 fn cargo(line: &str) -> Result<Vec<Task>> {

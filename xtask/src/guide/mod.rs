@@ -5,12 +5,12 @@ mod pages;
 mod pictures;
 mod runs;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 use crate::invocation::Invocation;
+use crate::tools::Tool;
 use crate::workspace::Workspace;
 
 /// Build the guide as a book, with the mdbook that this command installs for itself. To read the guide
@@ -58,7 +58,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     check_pages(workspace)?;
     let out = workspace.target_folder()?.join("guide");
-    let mdbook = installed(workspace)?.display().to_string();
+    let mdbook = MDBOOK.installed(workspace)?.display().to_string();
     let guide = workspace.root.join(GUIDE).display().to_string();
     let build = ["build".to_owned(), "--dest-dir".to_owned()];
     Invocation::tool(mdbook, build)
@@ -81,8 +81,11 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
 /// Where the guide's sources are.
 const GUIDE: &str = "docs/guide";
 
-// The newest of these days; `--locked` takes what it was tested with.
-const MDBOOK: &str = "0.5.4";
+const MDBOOK: Tool = Tool {
+    name: "mdbook",
+    version: "0.5.4",
+    features: &["--no-default-features", "--features", "search"],
+};
 
 fn check_pages(workspace: &Workspace) -> Result<()> {
     let problems = pages::problems(workspace)?;
@@ -93,29 +96,4 @@ fn report(problems: &[String], what: &str) -> Result<()> {
     problems.iter().for_each(|problem| println!("   {problem}"));
     ensure!(problems.is_empty(), "{what}: {}", problems.len());
     Ok(())
-}
-
-/// The program mdbook, built if it is not there.
-fn installed(workspace: &Workspace) -> Result<PathBuf> {
-    let root = workspace.target_folder()?.join("tools");
-    let program = root.join(format!("bin/mdbook{}", std::env::consts::EXE_SUFFIX));
-    let version = format!("mdbook v{MDBOOK}");
-    let is_there = |program: String| {
-        let said = Invocation::tool(program, ["--version"]).output(&workspace.root);
-        said.is_ok_and(|said| said.trim() == version)
-    };
-    if is_there(program.display().to_string()) {
-        return Ok(program);
-    }
-    println!("   mdbook {MDBOOK} is built, once: some minutes");
-    let root = root.to_str().context("the target folder is no text")?;
-    // A debug build takes half the time, and is quick enough for a dozen pages.
-    let line = format!("install mdbook --version ={MDBOOK} --locked --debug");
-    let features = ["--no-default-features", "--features", "search", "--root"];
-    features
-        .into_iter()
-        .chain([root])
-        .fold(Invocation::cargo_line(&line), Invocation::arg)
-        .run(&workspace.root)?;
-    Ok(program)
 }
