@@ -300,7 +300,8 @@ const PARAMETERS = {
     perMille(it.meanwhile_per_mille),
     !it.meanwhile_per_mille,
   ],
-  engine: (it) => ["members are", it.engine === "log" ? "replicas" : "hosts", it.engine === "host"],
+  engine: (it) => ["members are", engineWords[it.engine], it.engine === "host"],
+  raft: (it) => ["openraft", raftWords(it.raft), it.engine !== "raft"],
   remembered: (it) => ["proposals remembered", it.remembered || "as in production", !it.remembered],
   dropped_per_mille: (it) => [
     "calls dropped",
@@ -310,11 +311,28 @@ const PARAMETERS = {
   alone: (it) => ["stands alone", it.alone ? aloneWords(it.alone) : "no", !it.alone],
 };
 
-const aloneWords = ({ in_memory, max_leases, stores_checkpoints }) =>
+const engineWords = { host: "hosts", log: "replicas", raft: "replicas on openraft" };
+
+const raftWords = ({ voters, snapshot_after, keep_entries, chunk_bytes }) =>
+  [
+    `${counted(voters, "voter")} at first`,
+    `purged each ${snapshot_after} entries, of which ${keep_entries} stay`,
+    `chunks of ${counted(chunk_bytes, "byte")}`,
+  ].join(", ");
+
+const aloneWords = ({
+  in_memory,
+  max_leases,
+  stores_checkpoints,
+  replays_items,
+  pushes_checkpoints,
+}) =>
   [
     in_memory ? "in memory" : "on redb",
     max_leases ? `up to ${counted(max_leases, "lease")}` : "no limit",
     stores_checkpoints ? "checkpoints stored" : "checkpoints not stored",
+    pushes_checkpoints ? "brought by the host" : "made by the lessor",
+    replays_items ? "items with the host" : "items stored",
   ].join(", ");
 
 const upTo = (ms) => (ms === 0 ? "none" : `≤ ${lasting(ms)}`);
