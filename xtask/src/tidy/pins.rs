@@ -84,7 +84,7 @@ mod tests {
             ("a = '=0.8.1'", false),
             ("a = { version = ' =0.8.1' }", false),
             ("a = { path = 'a', version = '0.1.0' }", true),
-            ("madsim = '=0.2.34'", true),
+            ("shuttle = '=0.9.10'", true),
         ];
         for (line, fine) in cases {
             let found = exact(&workspace(line));
@@ -94,8 +94,8 @@ mod tests {
 
     #[test]
     fn an_exception_without_a_use_is_told() {
-        let used = "madsim = '=0.2.34'\nopenraft = '=0.10.0-alpha.37'\n\
-                    openraft-rt-tokio = '=0.10.0-alpha.37'\npublic-api = '=0.52.1'\nshuttle = '=0.9.10'";
+        let used = "openraft = '=0.10.0-alpha.37'\nopenraft-rt-tokio = '=0.10.0-alpha.37'\n\
+                    public-api = '=0.52.1'\nshuttle = '=0.9.10'";
         assert_eq!(stale_exceptions(&workspace(used)), []);
         let loose = used.replace("'=0.9.10'", "'0.9.10'");
         assert_eq!(stale_exceptions(&workspace(&loose)).len(), 1);
