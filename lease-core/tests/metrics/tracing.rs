@@ -1,5 +1,5 @@
 use std::fmt::{self, Write as _};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
 use expect_test::expect;
@@ -59,7 +59,36 @@ impl Visit for Line {
     }
 }
 
+/// Wants every event, and keeps none. While somebody wants an event everywhere, no thread that comes by it
+/// first, without a subscriber of its own, can settle that nobody does.
+struct Everything;
+
+impl Subscriber for Everything {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn event(&self, _: &Event<'_>) {}
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+static EVERYTHING: Once = Once::new();
+
 fn log(level: Level, work: impl FnOnce()) -> String {
+    EVERYTHING.call_once(|| {
+        subscriber::set_global_default(Everything).expect("nobody else sets one");
+    });
     let lines = Arc::new(Mutex::default());
     let log = Log {
         level,
