@@ -46,13 +46,6 @@ impl Proposals {
         (self.last, told)
     }
 
-    /// Has its proposer wait for it once more.
-    fn begin_again(&mut self, number: u64) -> oneshot::Receiver<Outcome> {
-        let (tell, told) = oneshot::channel();
-        self.waiting.insert(number, tell);
-        told
-    }
-
     /// Lets go of those who wait for what was applied, and whose answer nobody here knows.
     pub(super) fn end_known(&mut self, is_known: impl Fn(u64) -> bool) {
         self.waiting.retain(|number, _| !is_known(*number));
@@ -94,10 +87,13 @@ struct Proposal<'a> {
 }
 
 impl Proposal<'_> {
-    /// Makes it a new one, since the old one is void.
+    /// Makes it a new one, since the old one is void: under another number, so that nothing that is still told
+    /// of the old one is taken for this one's.
     fn renew(&mut self) {
         let mut state = self.inner.state();
-        self.told = state.proposals.begin_again(self.entry.number);
+        state.proposals.end(self.entry.number);
+        (self.entry.number, self.told) = state.proposals.begin();
+        self.entry.settled = state.proposals.settled();
         self.entry.applied = state.applied;
     }
 }
