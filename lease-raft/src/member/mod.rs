@@ -313,7 +313,7 @@ impl Member {
     /// it leads, another one leads before it stops, if one can within a second, so that nobody has to miss it
     /// first.
     ///
-    /// While somebody has a clone of its lessor the file is not, and this takes half a second longer. The
+    /// While somebody has a clone of its lessor its file is not free, and this takes half a second longer. The
     /// others go on if they are enough.
     ///
     /// # Errors

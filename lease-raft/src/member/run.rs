@@ -37,39 +37,36 @@ impl Running {
     ) -> Result<(), LeaseError> {
         let (closes, closed) = oneshot::channel::<()>();
         let server = self.serve(listener, options, closed);
-        let follower = tokio::spawn(follow_members(Arc::clone(&self.core)));
-        let mover = tokio::spawn(keep_address(Arc::clone(&self.core)));
-        let learner = tokio::spawn(ask_for_removal(Arc::clone(&self.core)));
-        #[cfg(feature = "metrics")]
-        let recorder = tokio::spawn(record(Arc::clone(&self.core)));
+        let tasks = [
+            tokio::spawn(follow_members(Arc::clone(&self.core))),
+            tokio::spawn(keep_address(Arc::clone(&self.core))),
+            tokio::spawn(ask_for_removal(Arc::clone(&self.core))),
+            #[cfg(feature = "metrics")]
+            tokio::spawn(record(Arc::clone(&self.core))),
+        ];
         let engine = Arc::new(self.core.engine.clone());
         let runs = Box::pin(self.core.replica.run(engine));
         let removed = Box::pin(self.core.engine.removed().wait());
-        let mut runs = match select(runs, select(stop, removed)).await {
-            Either::Left(((), _)) => {
-                self.note_failure();
-                None
+        match select(runs, select(stop, removed)).await {
+            Either::Left(((), _)) => self.note_failure(),
+            Either::Right((Either::Left(_), runs)) => {
+                // The member does all that a member does until another one leads.
+                select(
+                    runs,
+                    Box::pin(self.core.engine.hand_over(HAND_OVER_TIMEOUT)),
+                )
+                .await;
             }
-            Either::Right((Either::Left(_), runs)) => Some(runs),
             Either::Right((Either::Right(_), runs)) => {
                 // Whoever has asked it for that has its answer first.
                 select(runs, Box::pin(time::sleep(REMOVED_GRACE))).await;
                 self.note_end("it was removed from the cluster");
-                None
             }
-        };
-        if let Some(runs) = &mut runs {
-            // The member does all that a member does until another one leads.
-            let hands_over = Box::pin(self.core.engine.hand_over(HAND_OVER_TIMEOUT));
-            select(runs, hands_over).await;
         }
-        drop(runs);
         self.core.engine.shutdown().await;
-        end_now(follower).await;
-        end_now(mover).await;
-        end_now(learner).await;
-        #[cfg(feature = "metrics")]
-        end_now(recorder).await;
+        for task in tasks {
+            end_now(task).await;
+        }
         drop(closes);
         end(server).await;
         let replica = self.core.replica.clone();
