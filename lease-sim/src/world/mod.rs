@@ -10,6 +10,7 @@ mod log;
 mod member;
 mod net;
 mod replica;
+mod shown;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,11 +1,9 @@
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use lease_core::{Lease, Lessor, probe};
 
 use super::{Host, PUNCTUAL_MS, hear, lock};
 use crate::event::{Event, Glance, Name};
-use crate::spec::State;
 use crate::world::clock::Round;
+use crate::world::shown;
 
 /// A member is looked at this often while nothing changes but the time.
 const LOOK_EVERY_MS: u64 = 100;
@@ -18,19 +16,7 @@ impl Host {
 
     /// The digest of this member's replicated state; says where it is not as specified.
     pub(super) fn digest(&self) -> u64 {
-        let rows = self.lessor.rows();
-        let mut keys = Vec::new();
-        for row in &rows {
-            let Some(lease) = self.lessor.lookup(row.id) else {
-                continue;
-            };
-            for key in lease.keys() {
-                if let [key] = key.as_bytes() {
-                    keys.push((*key, row.id.get()));
-                }
-            }
-        }
-        let state = State::of(self.epoch(), &rows, keys);
+        let state = shown::state(&self.lessor);
         if let Some(row) = self.world.difference(self.applied, &state) {
             let (node, index) = (self.node, self.applied);
             hear(self, Event::Differs { node, index, row });
@@ -88,13 +74,7 @@ impl Host {
     }
 
     fn check(&self) {
-        let check = || self.lessor.check_invariants();
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(check)) {
-            let message = panic
-                .downcast_ref::<String>()
-                .cloned()
-                .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
-                .unwrap_or_else(|| "an invariant does not hold".into());
+        if let Some(message) = shown::broken(&self.lessor) {
             let node = self.node;
             hear(self, Event::Broken { node, message });
         }

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::channel::mpsc;
-use lease_backend::{RedbBackend, RedbOptions};
+use lease_backend::RedbOptions;
 use lease_core::{LeaseError, LeaseEvents, probe};
 use lease_raft::probe::Inside;
 use lease_raft::{MemberId, OpenraftEngine, Parts, RedbStore, Replica, ReplicaOptions, Store};
@@ -34,7 +34,7 @@ use self::watcher::Watcher;
 use super::member::{Letter, Member};
 use super::{World, lock};
 use crate::event::Exit;
-use crate::plan::End;
+use crate::plan::{End, Engine};
 use crate::wire::{HttpAnswer, Message};
 
 /// A member as its parts see it.
@@ -164,18 +164,9 @@ impl Host {
             changes: AtomicU64::new(0),
             held_up_ms: AtomicU64::new(world.now_ms()),
         });
-        let is_raft = world.parameters.engine == crate::plan::Engine::Raft;
-        let (store, own): (Arc<dyn Store>, _) = match is_raft {
-            true => {
-                let store = RedbStore::create_with_storage(RedbOptions::new(), disk);
-                let store = Arc::new(store.map_err(LeaseError::Backend)?);
-                (store.clone(), Some(store))
-            }
-            false => {
-                let redb = RedbBackend::create_with_storage(disk).map_err(LeaseError::Backend)?;
-                (Arc::new(WorldStore::new(redb, &around)), None)
-            }
-        };
+        let redb = RedbStore::create_with_storage(RedbOptions::new(), disk);
+        let redb = Arc::new(redb.map_err(LeaseError::Backend)?);
+        let store = Arc::new(WorldStore::new(Arc::clone(&redb), &around));
         let peers = Arc::new(WorldPeers::new(&around));
         let parameters = &world.parameters;
         let replica = Replica::open(Parts {
@@ -216,8 +207,8 @@ impl Host {
         if host.replica.applied() > 0 {
             probe::mark("raft: a member recovers from its disk");
         }
-        if let Some(store) = own {
-            host.start_openraft(store).await?;
+        if parameters.engine == Engine::Raft {
+            host.start_openraft(redb).await?;
         }
         Ok(host)
     }

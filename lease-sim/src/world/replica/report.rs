@@ -1,18 +1,17 @@
 //! What can be seen of a member.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use lease_core::{BackendError, BackendLessor, Epoch, Lessor, LessorStats, probe};
+use lease_core::{BackendError, Epoch, Lessor, LessorStats, probe};
 use madsim::time::sleep;
 
 use super::{Around, Host, lock};
 use crate::event::{Event, Glance, Name};
-use crate::spec::State;
 use crate::world::clock::Round;
 use crate::world::host::read_keys;
+use crate::world::shown;
 
 /// What the checkers saw last, and when they look again at the latest.
 #[derive(Default)]
@@ -71,7 +70,7 @@ impl Host {
 
     /// The digest of this member's replicated state; says where it is not as specified.
     pub(super) fn digest(&self) -> u64 {
-        let state = self.lessor(shown);
+        let state = self.lessor(shown::state);
         let index = self.replica.applied();
         if let Some(row) = self.world().difference(index, &state) {
             let node = self.around.node;
@@ -174,13 +173,7 @@ impl Host {
     }
 
     fn check(&self) {
-        let check = || self.lessor(|lessor| lessor.check_invariants());
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(check)) {
-            let message = panic
-                .downcast_ref::<String>()
-                .cloned()
-                .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
-                .unwrap_or_else(|| "an invariant does not hold".into());
+        if let Some(message) = self.lessor(shown::broken) {
             self.object(message);
         }
     }
@@ -188,20 +181,3 @@ impl Host {
 
 /// From this key on they are attached and detached without the machine.
 pub(super) const DIRECT: u8 = 4;
-
-/// The replicated state that a lessor shows.
-fn shown(lessor: &BackendLessor) -> State {
-    let rows = lessor.rows();
-    let mut keys = Vec::new();
-    for row in &rows {
-        let Some(lease) = lessor.lookup(row.id) else {
-            continue;
-        };
-        for key in lease.keys() {
-            if let [key] = key.as_bytes() {
-                keys.push((*key, row.id.get()));
-            }
-        }
-    }
-    State::of(lessor.epoch().get(), &rows, keys)
-}

@@ -1,24 +1,22 @@
-//! A member's store: redb on its simulated disk.
+//! A member's store: that of production, on its simulated disk.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use lease_backend::RedbBackend;
-use lease_backend::redb::{Failure, RedbView, Refill, visit};
 use lease_core::{Backend, BackendError, Epoch, LeaseRow, Table, WriteBatch, probe};
-use lease_raft::{Fill, Store, View, VisitRow};
+use lease_raft::{Fill, RedbStore, Store, View};
 
 use super::{Around, lock};
 
 pub(super) struct WorldStore {
-    redb: RedbBackend,
+    redb: Arc<RedbStore>,
     around: Arc<Around>,
     // Whether the last commit has failed.
     has_failed: AtomicBool,
 }
 
 impl WorldStore {
-    pub(super) fn new(redb: RedbBackend, around: &Arc<Around>) -> Self {
+    pub(super) fn new(redb: Arc<RedbStore>, around: &Arc<Around>) -> Self {
         Self {
             redb,
             around: Arc::clone(around),
@@ -68,61 +66,15 @@ impl Backend for WorldStore {
 
 impl Store for WorldStore {
     fn view(&self) -> Result<Box<dyn View>, BackendError> {
-        Ok(Box::new(StateView(self.redb.view()?)))
+        self.redb.view()
     }
 
     fn replace(
         &self,
         fill: &mut dyn FnMut(&mut dyn Fill) -> Result<(), BackendError>,
     ) -> Result<(), BackendError> {
-        let result = self.redb.write(|transaction| {
-            let refill = Refill::begin(transaction, &[])?;
-            let mut refilling = Refilling {
-                refill,
-                failure: None,
-            };
-            let filled = fill(&mut refilling);
-            match refilling.failure {
-                Some(failure) => Err(failure),
-                None => Ok(filled?),
-            }
-        });
+        let result = self.redb.replace(fill);
         self.note(&result);
         result
-    }
-}
-
-struct StateView(RedbView);
-
-impl View for StateView {
-    fn visit(&self, each: &mut VisitRow<'_>) -> Result<(), BackendError> {
-        visit(self.0.transaction(), &[], each)
-    }
-}
-
-struct Refilling<'t> {
-    refill: Refill<'t>,
-    failure: Option<Failure>,
-}
-
-impl Refilling<'_> {
-    fn note(&mut self, done: Result<(), Failure>) -> Result<(), BackendError> {
-        done.map_err(|failure| {
-            let error = failure.error().clone();
-            self.failure.get_or_insert(failure);
-            error
-        })
-    }
-}
-
-impl Fill for Refilling<'_> {
-    fn put(&mut self, table: &str, key: &[u8], value: &[u8]) -> Result<(), BackendError> {
-        let done = self.refill.put(table, key, value);
-        self.note(done)
-    }
-
-    fn write(&mut self, batch: &WriteBatch) -> Result<(), BackendError> {
-        let done = self.refill.write(batch);
-        self.note(done)
     }
 }
