@@ -170,8 +170,8 @@ impl Inner {
             state.applied = index;
             let waiter = entry
                 .as_ref()
-                .filter(|entry| entry.session == self.session && outcome != Outcome::Void)
-                .and_then(|entry| state.proposals.take(entry.number));
+                .filter(|entry| entry.session == self.session)
+                .and_then(|entry| state.proposals.take(entry, &outcome));
             let waiters = (!state.waiters.is_empty()).then(|| state.waiters.take_through(index));
             (waiter, waiters)
         };

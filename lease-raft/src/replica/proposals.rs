@@ -33,17 +33,28 @@ pub(crate) enum Outcome {
 /// The proposals of this life of the member that somebody waits for.
 #[derive(Default)]
 pub(super) struct Proposals {
-    waiting: BTreeMap<u64, oneshot::Sender<Outcome>>,
+    waiting: BTreeMap<u64, Waiting>,
     last: u64,
+}
+
+struct Waiting {
+    /// How far the log was applied when the entry was made: another one is an older copy, which is void.
+    applied: u64,
+    tell: oneshot::Sender<Outcome>,
 }
 
 impl Proposals {
     /// Gives a proposal its number.
-    fn begin(&mut self) -> (u64, oneshot::Receiver<Outcome>) {
+    fn begin(&mut self, applied: u64) -> (u64, oneshot::Receiver<Outcome>) {
         self.last += 1;
+        (self.last, self.wait(self.last, applied))
+    }
+
+    /// Has the proposer of an entry wait for it.
+    fn wait(&mut self, number: u64, applied: u64) -> oneshot::Receiver<Outcome> {
         let (tell, told) = oneshot::channel();
-        self.waiting.insert(self.last, tell);
-        (self.last, told)
+        self.waiting.insert(number, Waiting { applied, tell });
+        told
     }
 
     /// Lets go of those who wait for what was applied, and whose answer nobody here knows.
@@ -68,13 +79,23 @@ impl Proposals {
             .map_or(self.last, |(first, _)| first - 1)
     }
 
-    /// Takes whoever waits for an entry that was applied.
-    pub(super) fn take(&mut self, number: u64) -> Option<oneshot::Sender<Outcome>> {
-        self.waiting.remove(&number)
+    /// Takes whoever waits for an entry that has come to this. That it is too old is for whoever waits for this
+    /// copy of it, and not for one that was made since.
+    pub(super) fn take(
+        &mut self,
+        entry: &Entry,
+        outcome: &Outcome,
+    ) -> Option<oneshot::Sender<Outcome>> {
+        let waiting = self.waiting.get(&entry.number)?;
+        match outcome {
+            Outcome::Void => None,
+            Outcome::TooOld if waiting.applied != entry.applied => None,
+            _ => self.waiting.remove(&entry.number).map(|it| it.tell),
+        }
     }
 
     /// Ends all waits.
-    pub(super) fn end_all(&mut self) -> BTreeMap<u64, oneshot::Sender<Outcome>> {
+    pub(super) fn end_all(&mut self) -> impl Sized + use<> {
         std::mem::take(&mut self.waiting)
     }
 }
@@ -87,14 +108,11 @@ struct Proposal<'a> {
 }
 
 impl Proposal<'_> {
-    /// Makes it a new one, since the old one is void: under another number, so that nothing that is still told
-    /// of the old one is taken for this one's.
+    /// Makes its entry anew, since the old one is void, and all copies of it are.
     fn renew(&mut self) {
         let mut state = self.inner.state();
-        state.proposals.end(self.entry.number);
-        (self.entry.number, self.told) = state.proposals.begin();
-        self.entry.settled = state.proposals.settled();
         self.entry.applied = state.applied;
+        self.told = state.proposals.wait(self.entry.number, self.entry.applied);
     }
 }
 
@@ -182,12 +200,13 @@ impl Inner {
         if state.is_stopped {
             return Err(ReplicaError::Stopped);
         }
-        let (number, told) = state.proposals.begin();
+        let applied = state.applied;
+        let (number, told) = state.proposals.begin(applied);
         let entry = Entry {
             session: self.session,
             number,
             settled: state.proposals.settled(),
-            applied: state.applied,
+            applied,
             request,
         };
         drop(state);
@@ -329,3 +348,32 @@ impl Inner {
 }
 
 pub(super) const PROPOSE_PATH: &str = "/raft/propose";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(number: u64, applied: u64) -> Entry {
+        Entry {
+            session: 7,
+            number,
+            settled: 0,
+            applied,
+            request: Request::Host(Vec::new()),
+        }
+    }
+
+    #[test]
+    fn what_is_told_of_an_older_copy_is_not_taken_for_the_new_one() {
+        let mut proposals = Proposals::default();
+        let (number, _told) = proposals.begin(3);
+        let (old, new) = (entry(number, 3), entry(number, 9));
+        assert!(proposals.take(&old, &Outcome::Void).is_none());
+        assert!(proposals.take(&old, &Outcome::TooOld).is_some());
+        let _told = proposals.wait(number, 9);
+        assert!(proposals.take(&old, &Outcome::TooOld).is_none(), "a copy");
+        let done = Outcome::Host(Vec::new());
+        assert!(proposals.take(&new, &done).is_some());
+        assert!(proposals.take(&new, &done).is_none(), "nobody waits");
+    }
+}
