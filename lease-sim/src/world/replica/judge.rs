@@ -1,6 +1,5 @@
 //! Whether what a call says can be so, and the answer for the client.
 
-use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
@@ -314,10 +313,8 @@ impl Host {
                 let held = state.leases.get(&lease.id().get());
                 held.is_some_and(|held| is_shown(lease, held))
             };
-            let ids: BTreeSet<_> = page.iter().map(Lease::id).collect();
-            ids.len() == state.leases.len().min(limit)
-                && page.len() == ids.len()
-                && page.iter().all(is_there)
+            let ids = page.iter().map(|lease| lease.id().get());
+            ids.eq(state.leases.keys().copied().take(limit)) && page.iter().all(is_there)
         })
     }
 
