@@ -119,8 +119,9 @@ pub(crate) fn lint_raft(workspace: &Workspace) -> Result<()> {
 }
 
 /// The line that repeats [`lint_raft`].
-pub(crate) const RAFT_LINT_LINE: &str = "RUSTFLAGS='--cfg madsim' cargo clippy --package lease-raft \
-    --no-default-features --features openraft --lib --tests --target-dir target-sim -- -D warnings";
+pub(crate) const RAFT_LINT_LINE: &str = "RUSTFLAGS='--cfg madsim' cargo clippy --profile test --package \
+    lease-raft --no-default-features --features openraft --lib --test simulated --target-dir target-sim \
+    -- -D warnings";
 
 /// The line that repeats [`lint`].
 pub(crate) const LINT_LINE: &str = "RUSTFLAGS='--cfg madsim' cargo clippy --package lease-sim \

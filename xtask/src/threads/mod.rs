@@ -63,7 +63,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
 /// If the build fails or a scenario does.
 pub(crate) fn run_short(workspace: &Workspace) -> Result<()> {
     let plan = Plan {
-        schedules: 1000,
+        schedules: 500,
         seed: 1,
         replay: None,
     };
@@ -98,7 +98,7 @@ pub(crate) const LINT_LINE: &str = "RUSTFLAGS='--cfg shuttle' cargo clippy --pac
 const LINT: &str = "clippy --package lease-core --features async --lib --tests --target-dir target-threads -- -D warnings";
 
 /// The line that repeats [`run_short`].
-pub(crate) const SHORT_RUN_LINE: &str = "cargo xtask threads --schedules 1000 --seed 1";
+pub(crate) const SHORT_RUN_LINE: &str = "cargo xtask threads --schedules 500 --seed 1";
 
 /// The line that repeats what [`check_races`] checks, and more.
 pub(crate) const RACES_LINE: &str = "cargo xtask threads --races";

@@ -13,6 +13,8 @@ use crate::workspace::Workspace;
 struct Race {
     name: String,
     path: PathBuf,
+    /// What it changes.
+    files: Vec<String>,
     scenario: String,
     schedules: usize,
 }
@@ -60,27 +62,49 @@ pub(super) fn check(workspace: &Workspace) -> Result<()> {
     let target = target_dir(workspace);
     let tree = target.join("races/tree");
     copy_tree(&workspace.root, &tree, &[], |_, text| text)?;
-    for race in all(workspace)? {
-        apply(&tree, &race, &[])?;
-        let built = check_line(&target).cfg("shuttle").output(&tree);
-        apply(&tree, &race, &["-R"])?;
-        built.with_context(|| race.name.clone())?;
+    let races = all(workspace)?;
+    for race in &races {
+        apply(&tree, race, &["--check"])?;
+    }
+    for together in rounds(races) {
+        if check_together(&tree, &target, &together).is_err() {
+            for race in &together {
+                let alone = std::slice::from_ref(race);
+                check_together(&tree, &target, alone).with_context(|| race.name.clone())?;
+            }
+        }
     }
     Ok(())
 }
 
+/// Races that change different files can be planted at once, and are compiled at once.
+fn rounds(races: Vec<Race>) -> Vec<Vec<Race>> {
+    let mut rounds: Vec<Vec<Race>> = Vec::new();
+    for race in races {
+        let is_apart = |round: &&mut Vec<Race>| round.iter().all(|other| race.is_apart_from(other));
+        match rounds.iter_mut().find(is_apart) {
+            Some(round) => round.push(race),
+            None => rounds.push(vec![race]),
+        }
+    }
+    rounds
+}
+
+fn check_together(tree: &Path, target: &Path, races: &[Race]) -> Result<()> {
+    for race in races {
+        apply(tree, race, &[])?;
+    }
+    let built = check_line(target).cfg("shuttle").output(tree);
+    for race in races {
+        apply(tree, race, &["-R"])?;
+    }
+    built.map(drop)
+}
+
 fn check_line(target: &Path) -> Invocation {
-    let words = [
-        "check",
-        "--package",
-        "lease-core",
-        "--features",
-        "async",
-        "--lib",
-        "--tests",
-    ];
-    let target = target.to_string_lossy().into_owned();
-    Invocation::cargo(words.into_iter().chain(["--target-dir", &target]))
+    let words = "check --package lease-core --features async --lib --target-dir";
+    let words = words.split(' ').map(str::to_owned);
+    Invocation::cargo(words.chain([target.to_string_lossy().into_owned()]))
 }
 
 impl Race {
@@ -91,7 +115,9 @@ impl Race {
             let value = lines.find_map(|line| line.strip_prefix(name));
             value.with_context(|| format!("{} lacks `{name}`", path.display()))
         };
+        let files = text.lines().filter_map(|line| line.strip_prefix("+++ b/"));
         Ok(Self {
+            files: files.map(str::to_owned).collect(),
             scenario: value("Scenario: ")?.to_owned(),
             schedules: value("Schedules: ")?.parse()?,
             name: path
@@ -99,6 +125,10 @@ impl Race {
                 .map_or_else(String::new, |stem| stem.to_string_lossy().into_owned()),
             path,
         })
+    }
+
+    fn is_apart_from(&self, other: &Self) -> bool {
+        self.files.iter().all(|file| !other.files.contains(file))
     }
 
     fn run(&self, tree: &Path, target: &Path, seed: u32) -> Result<Outcome> {
@@ -130,4 +160,29 @@ fn apply(tree: &Path, race: &Race, options: &[&str]) -> Result<()> {
     let git = Invocation::git(words.chain([&*path]));
     git.run(tree)
         .with_context(|| format!("{} does not fit the code any more", race.path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn races_in_one_file_are_not_planted_at_once() {
+        let race = |name: &str, files: &[&str]| Race {
+            name: name.to_owned(),
+            path: PathBuf::new(),
+            files: files.iter().map(|&file| file.to_owned()).collect(),
+            scenario: String::new(),
+            schedules: 1,
+        };
+        let races = vec![
+            race("a", &["x", "y"]),
+            race("b", &["y"]),
+            race("c", &["z"]),
+            race("d", &["z", "y"]),
+        ];
+        let names = |round: &Vec<Race>| round.iter().map(|race| race.name.clone()).collect();
+        let rounds: Vec<String> = rounds(races).iter().map(names).collect();
+        assert_eq!(rounds, ["ac", "b", "d"]);
+    }
 }
