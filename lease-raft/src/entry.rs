@@ -78,6 +78,31 @@ impl Entry {
 }
 
 impl Request {
+    /// What it is called where calls are traced.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Grant { .. } => "grant",
+            Self::Revoke(_) => "revoke",
+            Self::Attach { .. } => "attach",
+            Self::Detach { .. } => "detach",
+            Self::Checkpoint(_) => "checkpoint",
+            Self::Lead { .. } => "lead",
+            Self::Host(_) => "propose",
+        }
+    }
+
+    /// The lease that it is about, if it is about one.
+    pub(crate) fn lease(&self) -> Option<LeaseId> {
+        match self {
+            Self::Grant { id, .. } | Self::Attach { id, .. } | Self::Detach { id, .. } => Some(*id),
+            Self::Revoke(revocations) => match &revocations[..] {
+                [one] => Some(one.id),
+                _ => None,
+            },
+            Self::Checkpoint(_) | Self::Lead { .. } | Self::Host(_) => None,
+        }
+    }
+
     fn to_wire(&self) -> Wire {
         match self {
             Self::Grant { id, ttl } => Wire::Grant(LeaseGrantRequest {

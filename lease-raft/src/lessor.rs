@@ -25,6 +25,9 @@ pub enum Consistency {
 /// Commands go through the log, whoever leads; an answer comes when the command is applied at this
 /// member, so that its reads see it. Each call has a timeout. A call that is dropped is not taken back.
 ///
+/// Calls that go through the log, to the primary or to a quorum are spans of `tracing`: `call`, at the level
+/// DEBUG, with the fields `what`, `member`, `lease` if there is one, and in the end `outcome`.
+///
 /// No call blocks the executor's thread, except for what [`Replica::apply`] holds meanwhile: some
 /// microseconds, or a commit of the disk when writes come faster than it takes them.
 #[derive(Clone)]

@@ -75,8 +75,20 @@ impl Inner {
         }
     }
 
-    async fn in_time<F: Future>(&self, future: F) -> Option<F::Output> {
-        self.within(Timeouts::default().lease, Box::pin(future))
-            .await
+    async fn in_time<F: Future>(self: &Arc<Self>, answers: F) -> Option<F::Output> {
+        let answers = Box::pin(async {
+            self.wait_to_be_primary().await;
+            answers.await
+        });
+        self.within(Timeouts::default().lease, answers).await
+    }
+
+    /// A member that leads is the primary some milliseconds later: whoever asks it then need not come again
+    /// after a pause. Waits for a pause at most.
+    async fn wait_to_be_primary(&self) {
+        let pause = self.pause();
+        if self.leader() == Some(self.member) && self.lessor.primary_epoch().is_none() {
+            pause.await;
+        }
     }
 }

@@ -13,6 +13,7 @@ mod run;
 mod sessions;
 mod snapshot;
 mod stats;
+mod traced;
 mod waiters;
 
 use std::future::Future;
@@ -328,12 +329,14 @@ impl Inner {
         }
     }
 
-    /// Waits before something is tried again: for a while, or until it is known that another member leads or
-    /// that this one is the primary.
-    async fn pause(&self) {
+    /// The pause before something is tried again, to be made before it is tried: it lasts for a while, or until
+    /// it is known, since it was made, that another member leads or that this one is the primary.
+    fn pause(&self) -> impl Future<Output = ()> + Send + '_ {
         let told = self.state().pauses.over();
-        let span = self.options.retry_interval;
-        select(told, self.runtime.sleep(span)).await;
+        async move {
+            let span = self.options.retry_interval;
+            select(told, self.runtime.sleep(span)).await;
+        }
     }
 
     /// Ends the pauses: what is tried again may succeed now.

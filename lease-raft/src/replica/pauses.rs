@@ -10,7 +10,7 @@ pub(super) struct Pauses(Option<(oneshot::Sender<()>, Shared<oneshot::Receiver<(
 
 impl Pauses {
     /// Ends when the pauses that there are now do. O(1).
-    pub(super) fn over(&mut self) -> impl Future + Unpin + Send + 'static {
+    pub(super) fn over(&mut self) -> impl Future + Unpin + Send + use<> {
         let begin = || {
             let (tell, told) = oneshot::channel();
             (tell, told.shared())

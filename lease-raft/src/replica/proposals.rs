@@ -9,6 +9,7 @@ use lease_pb::Message;
 use lease_pb::leaseraftpb::{ProposeOutcome, ProposeRequest, ProposeResponse};
 
 use super::Inner;
+use super::traced::{call_span, traced};
 use crate::entry::{Entry, Request};
 use crate::probe::planted;
 use crate::{MemberId, ProposeError, ReplicaError};
@@ -160,6 +161,15 @@ impl Inner {
         request: Request,
         timeout: Duration,
     ) -> Result<Outcome, ReplicaError> {
+        let span = call_span!(request.name(), self.member, request.lease());
+        traced(span, self.propose_callers(request, timeout)).await
+    }
+
+    async fn propose_callers(
+        self: &Arc<Self>,
+        request: Request,
+        timeout: Duration,
+    ) -> Result<Outcome, ReplicaError> {
         let mut proposal = self.begin_callers_proposal(request)?;
         let mut trace = Trace::None;
         let outcome = {
@@ -224,6 +234,7 @@ impl Inner {
         trace: &mut Trace,
     ) -> Result<Outcome, ReplicaError> {
         loop {
+            let pause = self.pause();
             let bytes = proposal.entry.encode();
             self.check_len(&bytes)?;
             let attempt = Box::pin(self.attempt(bytes, trace));
@@ -254,7 +265,7 @@ impl Inner {
                 (outcome, _) if is_told => return outcome,
                 _ => {}
             }
-            self.pause().await;
+            pause.await;
         }
     }
 

@@ -10,6 +10,7 @@ use lease_pb::Message;
 use lease_pb::leaseraftpb::{ReadIndexRequest, ReadIndexResponse};
 
 use super::Inner;
+use super::traced::{call_span, traced};
 use crate::probe::planted;
 use crate::{MemberId, ReplicaError, Unconfirmed};
 
@@ -28,16 +29,13 @@ impl Inner {
         timeout: Duration,
     ) -> Result<LeaseTimes, ReplicaError> {
         let question = TimeToLive { id, keys };
-        self.at_primary(
-            timeout,
-            || async move {
-                let reply = self.time_to_live_here(id, keys).await?;
-                let read = question.read(reply.status(), reply.body());
-                read.map_err(|_| LeaseError::LeaseNotFound)
-            },
-            question,
-        )
-        .await
+        let here = || async move {
+            let reply = self.time_to_live_here(id, keys).await?;
+            let read = question.read(reply.status(), reply.body());
+            read.map_err(|_| LeaseError::LeaseNotFound)
+        };
+        let span = call_span!("time_to_live", self.member, Some(id));
+        traced(span, self.at_primary(timeout, here, question)).await
     }
 
     pub(super) async fn time_to_live_here(
@@ -70,6 +68,7 @@ impl Inner {
         self.check_running()?;
         let pursues = Box::pin(async {
             loop {
+                let pause = self.pause();
                 let leader = self.state().leadership.leader;
                 let answer = match leader {
                     Some(leader) if leader == self.member => match here().await {
@@ -83,7 +82,7 @@ impl Inner {
                     return answer;
                 }
                 self.check_running()?;
-                self.pause().await;
+                pause.await;
             }
         });
         let answer = self.within(timeout, pursues).await;
@@ -135,12 +134,18 @@ impl Inner {
     ///
     /// [`ReplicaError::DeadlineExceeded`] and [`ReplicaError::Stopped`].
     pub(crate) async fn catch_up(self: &Arc<Self>, timeout: Duration) -> Result<(), ReplicaError> {
+        let span = call_span!("catch_up", self.member, None::<LeaseId>);
+        traced(span, self.catch_up_in(timeout)).await
+    }
+
+    async fn catch_up_in(self: &Arc<Self>, timeout: Duration) -> Result<(), ReplicaError> {
         self.check_running()?;
         if planted!("raft-follower-reads") {
             return Ok(());
         }
         let pursues = Box::pin(async {
             loop {
+                let pause = self.pause();
                 let leader = self.state().leadership.leader;
                 let caught_up = match leader {
                     Some(leader) if leader == self.member => self.confirm().await.is_ok(),
@@ -154,7 +159,7 @@ impl Inner {
                     return Ok(());
                 }
                 self.check_running()?;
-                self.pause().await;
+                pause.await;
             }
         });
         let caught_up = self.within(timeout, pursues).await;

@@ -8,6 +8,7 @@ use lease_http::ClientError;
 use lease_http::messages::{BatchAnswer, MAX_BATCH, Renew, RenewBatch};
 
 use super::Inner;
+use super::traced::{call_span, traced};
 use crate::ReplicaError;
 use crate::entry::Request;
 use crate::probe::planted;
@@ -28,8 +29,9 @@ impl Inner {
         {
             return Ok(lease.ttl());
         }
-        self.at_primary(timeout, || async { self.renew_here(id).await }, Renew(id))
-            .await
+        let here = || async { self.renew_here(id).await };
+        let span = call_span!("renew", self.member, Some(id));
+        traced(span, self.at_primary(timeout, here, Renew(id))).await
     }
 
     /// Renews many leases at the primary, in as few messages as can be and under one confirmation of each.
@@ -55,7 +57,9 @@ impl Inner {
             let renewed = self.renew_batch_here(ids).await?;
             Ok(renewed.into_iter().map(as_answer).collect())
         };
-        let answers: BatchAnswer = match self.at_primary(timeout, here, RenewBatch(ids)).await {
+        let span = call_span!("renew_many", self.member, None::<LeaseId>);
+        let asked = traced(span, self.at_primary(timeout, here, RenewBatch(ids)));
+        let answers: BatchAnswer = match asked.await {
             Ok(answers) => answers,
             Err(error) => return vec![Err(error); ids.len()],
         };
