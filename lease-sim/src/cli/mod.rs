@@ -139,6 +139,7 @@ mod tests {
             "--seed 1 --seeds 2",
             "--seeds 5 replay 7",
             "replay",
+            "trial",
             "corpus --add plan.json",
         ] {
             let words = ["sim"].into_iter().chain(line.split(' '));
@@ -174,7 +175,7 @@ mod tests {
             "canary",
             "coverage",
             "corpus",
-            "trial --time 3 --jobs 1 --timeout 5",
+            "trial 3 plan.json 5 --jobs 1 --timeout 5",
             "corpus --add plan.json --why text",
         ] {
             let words = ["sim"].into_iter().chain(line.split(' '));

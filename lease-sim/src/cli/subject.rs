@@ -38,7 +38,7 @@ pub(super) struct With {
 
 /// A seed or a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Subject {
+pub(super) enum Subject {
     Seed(u64),
     File(PathBuf),
 }
@@ -49,6 +49,20 @@ impl FromStr for Subject {
     fn from_str(text: &str) -> Result<Self, Infallible> {
         let seed = text.parse().map(Self::Seed);
         Ok(seed.unwrap_or_else(|_| Self::File(text.into())))
+    }
+}
+
+impl Subject {
+    /// Its run.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read or holds no sound plan.
+    pub(super) fn job(&self, with: &With) -> Result<Job> {
+        Ok(match self {
+            Self::Seed(seed) => with.drawn(*seed),
+            Self::File(path) => Job::given(0, Kept::read(path)?.plan, with.bug),
+        })
     }
 }
 

@@ -35,7 +35,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     let folder = workspace.root.join("target-sim/mutants");
     let mut lab = Lab::build(workspace, folder, &[Means::Simulation])?;
     lab.reach(args.seeds)?;
-    let reached = &lab.reached[&Means::Simulation];
+    let reached = &lab.reached[&Means::Simulation].places();
     let path = workspace.root.join(KNOWN);
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read {KNOWN}"))?;
     let known = known(&text)?;

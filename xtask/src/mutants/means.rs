@@ -1,10 +1,9 @@
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail, ensure};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -31,6 +30,15 @@ pub(super) struct Programs {
 struct Program {
     path: PathBuf,
     folder: PathBuf,
+}
+
+/// What can be run by itself: a plan, a scenario or a test.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Run {
+    /// Which of the programs runs it.
+    program: usize,
+    /// The seed, the file or the name.
+    name: String,
 }
 
 impl Means {
@@ -96,7 +104,8 @@ impl Programs {
         Ok(Self { means, programs })
     }
 
-    fn are_older_than(&self, file: &Path) -> bool {
+    /// Whether all of them are older than a file.
+    pub(super) fn are_older_than(&self, file: &Path) -> bool {
         let time = |path: &Path| path.metadata().and_then(|it| it.modified());
         let Ok(written) = time(file) else {
             return false;
@@ -105,41 +114,74 @@ impl Programs {
         times.all(|time| time.is_ok_and(|time| time < written))
     }
 
-    /// Runs them, up to the first that fails, with these variables. Returns how it failed.
+    /// All that there is to run: of the simulation the plans of the corpus, and so many seeds.
     ///
     /// # Errors
     ///
-    /// If one cannot be started.
-    pub(super) fn run(&self, how: &How) -> Result<Option<String>> {
-        for program in &self.programs {
+    /// If the corpus cannot be read or a program does not say what it has.
+    pub(super) fn runs(&self, corpus: &Path, seeds: u64) -> Result<Vec<Run>> {
+        let run = |program: usize, name: String| Run { program, name };
+        if self.means == Means::Simulation {
+            let mut names = Vec::new();
+            for file in fs::read_dir(corpus)? {
+                let path = file?.path();
+                if path.extension().is_some_and(|ending| ending == "json") {
+                    names.push(path.display().to_string());
+                }
+            }
+            names.sort();
+            names.extend((1..=seeds).map(|seed| seed.to_string()));
+            return Ok(names.into_iter().map(|name| run(0, name)).collect());
+        }
+        let mut runs = Vec::new();
+        for (number, program) in self.programs.iter().enumerate() {
+            let mut command = Command::new(&program.path);
+            command.current_dir(&program.folder).args(LIST);
+            let listed = process::run(&mut command, Duration::from_secs(60))?;
+            ensure!(listed.code == Some(0), "{command:?} fails");
+            let names = listed.stdout.lines();
+            let names = names.filter_map(|line| line.strip_suffix(": test"));
+            let wanted = names.filter(|name| self.means == Means::Tests || is_scenario(name));
+            runs.extend(wanted.map(|name| run(number, name.to_owned())));
+        }
+        Ok(runs)
+    }
+
+    /// Runs these, one after the other, up to the first that fails, with this variable. Returns how it
+    /// failed.
+    ///
+    /// # Errors
+    ///
+    /// If a program cannot be started.
+    pub(super) fn run(&self, runs: &[&Run], how: &How) -> Result<Option<String>> {
+        for (number, program) in self.programs.iter().enumerate() {
+            let names = runs.iter().filter(|run| run.program == number);
+            let names: Vec<_> = names.map(|run| &*run.name).collect();
+            if names.is_empty() {
+                continue;
+            }
             let mut command = Command::new(&program.path);
             command.current_dir(&program.folder);
             command.env(how.variable.0, &how.variable.1);
-            let limit = match self.means {
+            match self.means {
                 Means::Simulation => {
-                    command.args(SIMULATION_ARGS.split_whitespace());
-                    command.arg(how.world_seconds.to_string());
-                    command.args(["--time", &how.seconds.to_string()]);
-                    command.args(["--seeds", &how.seeds.to_string()]);
-                    command.args(["--jobs", &how.jobs.to_string()]);
-                    Duration::from_secs(how.seconds.saturating_add(60))
+                    command.args(["trial", "--jobs", "1", "--timeout", WORLD_SECONDS]);
                 }
                 Means::Threads => {
-                    command.args(THREADS_ARGS.split_whitespace());
-                    command.env("LEASE_SCHEDULES", "200").env("LEASE_SEED", "1");
+                    command.args(["--exact", "--test-threads", "1"]);
+                    command.env("LEASE_SCHEDULES", how.schedules.to_string());
+                    command.env("LEASE_SEED", "1");
                     command.env("SHUTTLE_SILENCE_WARNINGS", "1");
-                    how.patience
                 }
                 Means::Tests => {
-                    command.args(TESTS_ARGS.split_whitespace());
+                    command.args(["--exact", "--test-threads", "2"]);
                     command.env("PROPTEST_CASES", "100");
                     command.env("PROPTEST_MAX_SHRINK_ITERS", "0");
                     command.env("PROPTEST_DISABLE_FAILURE_PERSISTENCE", "1");
-                    how.patience
                 }
-            };
-            command.env("RUST_BACKTRACE", "0");
-            let ended = process::run(&mut command, limit)?;
+            }
+            command.args(names).env("RUST_BACKTRACE", "0");
+            let ended = process::run(&mut command, how.patience)?;
             if let Some(failure) = failure(self.means, &ended) {
                 return Ok(Some(failure));
             }
@@ -148,24 +190,24 @@ impl Programs {
     }
 }
 
-/// How programs are run.
+/// How something is run.
 pub(super) struct How {
     /// What chooses a mutant, or has what is reached written down.
     pub(super) variable: (&'static str, String),
-    /// How long seeds are drawn.
-    pub(super) seconds: u64,
-    pub(super) seeds: u64,
-    /// How many worlds run at a time.
-    pub(super) jobs: usize,
-    /// How many seconds of real time a world may take.
-    pub(super) world_seconds: u64,
-    /// How long one program of tests may take.
+    /// How many schedules a scenario runs under.
+    pub(super) schedules: usize,
+    /// How long one program may take.
     pub(super) patience: Duration,
 }
 
-const SIMULATION_ARGS: &str = "trial --timeout";
-const THREADS_ARGS: &str = "lessor::explore:: --test-threads 1";
-const TESTS_ARGS: &str = "--test-threads 4";
+const LIST: [&str; 3] = ["--list", "--format", "terse"];
+
+/// How long a world may take in real time.
+const WORLD_SECONDS: &str = "10";
+
+fn is_scenario(name: &str) -> bool {
+    name.starts_with("lessor::explore::")
+}
 
 fn failure(means: Means, ended: &Ended) -> Option<String> {
     if ended.is_late {
@@ -178,9 +220,7 @@ fn failure(means: Means, ended: &Ended) -> Option<String> {
             let line: Value = serde_json::from_str(line).unwrap_or_default();
             let violation = &line["violation"];
             let word = |name: &str| violation[name].as_str().unwrap_or_default().to_owned();
-            let seed = line["seed"].as_u64();
-            let by = seed.map_or("corpus".to_owned(), |seed| format!("seed {seed}"));
-            Some(format!("{by}: {}: {}", word("property"), word("message")))
+            Some(format!("{}: {}", word("property"), word("message")))
         }
         (code, Means::Simulation) => {
             let last = ended.stderr.lines().last().unwrap_or_default();
@@ -206,27 +246,4 @@ fn program(root: &Path, line: &str) -> Option<Program> {
     let manifest = PathBuf::from(message["manifest_path"].as_str()?);
     let folder = manifest.parent().unwrap_or(root).to_owned();
     (is_wanted && !is_chaos).then_some(Program { path, folder })
-}
-
-/// The numbers of the places that these programs reach. They are written to `file`, which is read again
-/// as long as the programs are the same.
-///
-/// # Errors
-///
-/// If something is wrong without a mutant, or nothing is reached.
-pub(super) fn reached(programs: &Programs, file: &Path, how: How) -> Result<BTreeSet<u32>> {
-    if !programs.are_older_than(file) {
-        let fresh = file.with_extension("new");
-        let _ = fs::remove_file(&fresh);
-        let how = How {
-            variable: ("LEASE_REACHED", fresh.to_string_lossy().into_owned()),
-            ..how
-        };
-        if let Some(failure) = programs.run(&how)? {
-            bail!("{:?} fails without a mutant: {failure}", programs.means);
-        }
-        fs::rename(&fresh, file).context("nothing was reached")?;
-    }
-    let text = fs::read_to_string(file)?;
-    Ok(text.lines().map(str::parse).collect::<Result<_, _>>()?)
 }

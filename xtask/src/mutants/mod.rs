@@ -4,6 +4,7 @@ pub(crate) mod coverage;
 mod means;
 mod operators;
 mod process;
+mod reach;
 mod results;
 mod rewrite;
 mod scan;
@@ -12,7 +13,7 @@ mod site;
 mod tests;
 mod tree;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
@@ -25,16 +26,17 @@ use anyhow::{Result, ensure};
 
 use crate::workspace::Workspace;
 use means::{How, Means, Programs};
+use reach::Reach;
 use results::{Outcome, Results};
 use site::Site;
 use tree::Tree;
 
 /// Change the code in one place after the other, and see who notices
 ///
-/// All mutants are in one build, which is told which of them is alive. Each is tried by the corpus of the
-/// simulation and then by seeds, up to the first violation; if it lives on by the scenarios of the
-/// schedule explorer, and then by the tests of the three crates. What came of it is kept, so that a run
-/// that was stopped goes on.
+/// All mutants are in one build, which is told which of them is alive. Each is tried by plans of the corpus
+/// and by seeds that come by its place, up to the first violation; if it lives on by scenarios of the
+/// schedule explorer, and then by the tests of the three crates that do. What came of it is kept, so that
+/// a run that was stopped goes on.
 #[derive(clap::Parser)]
 #[command(name = "mutants", bin_name = "cargo xtask sim mutants")]
 pub(crate) struct Args {
@@ -47,9 +49,12 @@ pub(crate) struct Args {
     /// What the sample is drawn from
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
-    /// How many seconds of seeds a mutant is tried with
-    #[arg(long, value_name = "SECONDS", default_value_t = 20)]
-    time: u64,
+    /// Of how many seeds it is known which places they reach
+    #[arg(long, value_name = "N", default_value_t = 600)]
+    seeds: u64,
+    /// With how many plans a mutant is tried, of those that come by
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    plans: usize,
     /// Try them by these only
     #[arg(long, value_enum, value_delimiter = ',', value_name = "MEANS")]
     by: Vec<Means>,
@@ -64,8 +69,11 @@ pub(crate) struct Args {
     list: bool,
 }
 
-/// How many seeds say what the simulation reaches.
-const SEEDS: u64 = 300;
+/// With how many scenarios a mutant is tried, of those that come by.
+const SCENARIOS: usize = 8;
+
+/// How long a program may take with a mutant.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Tries mutants.
 ///
@@ -88,7 +96,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    lab.reach(SEEDS)?;
+    lab.reach(args.seeds)?;
     let mut results = Results::open(&lab.folder.join("results.jsonl"))?;
     lab.try_all(&chosen, args, &mut results)?;
     report(&lab, &chosen, &results);
@@ -102,7 +110,8 @@ struct Lab {
     sites: Vec<Site>,
     counts: (usize, usize),
     programs: Vec<Programs>,
-    reached: BTreeMap<Means, BTreeSet<u32>>,
+    corpus: PathBuf,
+    reached: BTreeMap<Means, Reach>,
 }
 
 impl Lab {
@@ -120,6 +129,7 @@ impl Lab {
             sites: tree.sites(),
             counts: tree.counts(),
             programs,
+            corpus: workspace.root.join("lease-sim/corpus"),
             reached: BTreeMap::new(),
         })
     }
@@ -129,16 +139,8 @@ impl Lab {
         for programs in &self.programs {
             println!("without a mutant: {:?}", programs.means);
             let file = format!("reached-by-{:?}-{seeds}", programs.means).to_lowercase();
-            let how = How {
-                variable: ("LEASE_MUTANT", String::new()),
-                seconds: 100_000,
-                seeds,
-                jobs: processors(),
-                // To write down what is reached takes longer than to run.
-                world_seconds: 60,
-                patience: Duration::from_secs(1800),
-            };
-            let reached = means::reached(programs, &self.folder.join(file), how)?;
+            let runs = programs.runs(&self.corpus, seeds)?;
+            let reached = Reach::of(programs, runs, &self.folder.join(file))?;
             self.reached.insert(programs.means, reached);
         }
         Ok(())
@@ -159,7 +161,7 @@ impl Lab {
                 let Some(site) = next else {
                     return Ok(());
                 };
-                let outcome = self.try_one(site, args.time)?;
+                let outcome = self.try_one(site, args.plans)?;
                 let left = queue.lock().expect("no panic").len();
                 println!("{left:5} left  {site}\n             {}", told(&outcome));
                 results.lock().expect("no panic").add(outcome)?;
@@ -173,7 +175,7 @@ impl Lab {
         })
     }
 
-    fn try_one(&self, site: &Site, seconds: u64) -> Result<Outcome> {
+    fn try_one(&self, site: &Site, plans: usize) -> Result<Outcome> {
         let start = Instant::now();
         let mut outcome = Outcome {
             mutant: site.to_string(),
@@ -183,19 +185,22 @@ impl Lab {
         };
         for programs in &self.programs {
             let means = programs.means;
-            if !self.reached[&means].contains(&site.number) {
+            let most = match means {
+                Means::Simulation => plans,
+                Means::Threads => SCENARIOS,
+                Means::Tests => usize::MAX,
+            };
+            let runs = self.reached[&means].by(site.number, most);
+            if runs.is_empty() {
                 continue;
             }
             outcome.reached.push(means);
             let how = How {
                 variable: ("LEASE_MUTANT", site.number.to_string()),
-                seconds,
-                seeds: u64::MAX,
-                jobs: 1,
-                world_seconds: 10,
-                patience: Duration::from_secs(600),
+                schedules: 200,
+                patience: PATIENCE,
             };
-            if let Some(failure) = programs.run(&how)? {
+            if let Some(failure) = programs.run(&runs, &how)? {
                 outcome.noticed = Some((means, failure));
                 break;
             }

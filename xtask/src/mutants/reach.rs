@@ -1,0 +1,145 @@
+//! Which run comes by which place.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+
+use super::means::{How, Programs, Run};
+use super::processors;
+
+/// What each run of a means reaches.
+pub(super) struct Reach {
+    runs: Vec<Run>,
+    // The runs that come by a place, by its number.
+    by_place: BTreeMap<u32, Vec<usize>>,
+}
+
+/// A line of the file that keeps it.
+#[derive(Serialize, Deserialize)]
+struct Line {
+    run: Run,
+    places: Vec<u32>,
+}
+
+impl Reach {
+    /// Runs each of these by itself, without a mutant. What they reach is written to `file`, which is read again
+    /// as long as the programs are the same.
+    ///
+    /// # Errors
+    ///
+    /// If something is wrong without a mutant.
+    pub(super) fn of(programs: &Programs, runs: Vec<Run>, file: &Path) -> Result<Self> {
+        if !programs.are_older_than(file) {
+            let lines = run_all(programs, runs, file)?;
+            let lines = lines.iter().map(serde_json::to_string);
+            let text = lines.collect::<Result<Vec<_>, _>>()?.join("\n");
+            fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
+        }
+        let text = fs::read_to_string(file)?;
+        let lines = text.lines().map(serde_json::from_str);
+        Ok(Self::from_lines(lines.collect::<Result<Vec<_>, _>>()?))
+    }
+
+    fn from_lines(lines: Vec<Line>) -> Self {
+        let (mut runs, mut by_place) = (Vec::new(), BTreeMap::<u32, Vec<usize>>::new());
+        for (number, line) in lines.into_iter().enumerate() {
+            for place in line.places {
+                by_place.entry(place).or_default().push(number);
+            }
+            runs.push(line.run);
+        }
+        Self { runs, by_place }
+    }
+
+    /// The places that are reached by any run.
+    pub(super) fn places(&self) -> BTreeSet<u32> {
+        self.by_place.keys().copied().collect()
+    }
+
+    /// Runs that come by a place, `most` of them, evenly among all that do.
+    pub(super) fn by(&self, place: u32, most: usize) -> Vec<&Run> {
+        let all = self.by_place.get(&place).map_or(&[][..], Vec::as_slice);
+        let count = all.len().min(most);
+        let chosen = (0..count).map(|nth| all[nth * all.len() / count]);
+        chosen.map(|run| &self.runs[run]).collect()
+    }
+}
+
+fn run_all(programs: &Programs, runs: Vec<Run>, file: &Path) -> Result<Vec<Line>> {
+    let (next, lines) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
+    let work = |worker: usize| -> Result<()> {
+        let fresh = file.with_extension(format!("new-{worker}"));
+        loop {
+            let number = next.fetch_add(1, Relaxed);
+            let Some(run) = runs.get(number) else {
+                return Ok(());
+            };
+            let places = run_one(programs, run, &fresh)?;
+            let run = run.clone();
+            lines
+                .lock()
+                .expect("no panic")
+                .insert(number, Line { run, places });
+        }
+    };
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..processors())
+            .map(|worker| scope.spawn(move || work(worker)))
+            .collect();
+        let mut ends = workers.into_iter().map(|worker| worker.join());
+        ends.try_for_each(|end| end.expect("a worker does not panic"))
+    })?;
+    let lines = lines.into_inner().expect("no panic");
+    Ok(lines.into_values().collect())
+}
+
+fn run_one(programs: &Programs, run: &Run, fresh: &Path) -> Result<Vec<u32>> {
+    let _ = fs::remove_file(fresh);
+    let how = How {
+        variable: ("LEASE_REACHED", fresh.to_string_lossy().into_owned()),
+        schedules: 20,
+        patience: Duration::from_secs(600),
+    };
+    if let Some(failure) = programs.run(&[run], &how)? {
+        bail!("{run:?} fails without a mutant: {failure}");
+    }
+    // A test may reach nothing.
+    let text = fs::read_to_string(fresh).unwrap_or_default();
+    let _ = fs::remove_file(fresh);
+    let places: BTreeSet<u32> = text.lines().map(str::parse).collect::<Result<_, _>>()?;
+    Ok(places.into_iter().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_are_chosen_evenly_among_those_that_come_by() {
+        let line = |name: usize| Line {
+            run: serde_json::from_value(
+                serde_json::json!({ "program": 0, "name": name.to_string() }),
+            )
+            .expect("it is one"),
+            places: vec![if name.is_multiple_of(2) { 7 } else { 8 }],
+        };
+        let reach = Reach::from_lines((0..20).map(line).collect());
+        let names = |place, most| {
+            let runs = reach.by(place, most).into_iter();
+            runs.map(|run| serde_json::to_value(run).expect("data")["name"].clone())
+                .map(|name| name.as_str().expect("text").to_owned())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(names(7, 3), ["0", "6", "12"]);
+        assert_eq!(names(8, 100).len(), 10);
+        assert!(names(9, 3).is_empty());
+        assert_eq!(reach.places(), BTreeSet::from([7, 8]));
+    }
+}
