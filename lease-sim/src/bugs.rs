@@ -296,6 +296,10 @@ pub const BUGS: &[Bug] = &[
         "renewals of many leases in one call are not counted",
     ),
     bug(
+        "alone-told-of-no-attachments",
+        "the observer is not told of what is attached and detached",
+    ),
+    bug(
         "alone-not-told",
         "the observer is not told of a lease that has expired",
     ),

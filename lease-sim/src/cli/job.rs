@@ -102,11 +102,6 @@ impl Job {
         }
     }
 
-    /// Whether the plan is drawn from the seed.
-    pub(super) const fn is_drawn(&self) -> bool {
-        matches!(self.source, Source::Drawn { .. })
-    }
-
     pub(super) fn plan(&self) -> Plan {
         match &self.source {
             Source::Drawn {

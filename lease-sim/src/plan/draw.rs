@@ -183,6 +183,7 @@ fn leave_alone(rng: &mut ChaCha8Rng, parameters: &mut Parameters, actions: &mut 
         stores_checkpoints: rng.random_bool(0.5),
         replays_items: rng.random_bool(0.3),
         pushes_checkpoints: rng.random_bool(0.3),
+        tells_items: rng.random_bool(0.6),
     });
     (parameters.nodes, parameters.core) = (1, 1);
     parameters.drift_ppm.truncate(1);

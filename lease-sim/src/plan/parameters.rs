@@ -134,6 +134,13 @@ pub struct Alone {
     /// Whether the host brings checkpoints into the state, and not the lessor by itself.
     #[serde(default)]
     pub pushes_checkpoints: bool,
+    /// Whether the observer wants to be told of items.
+    #[serde(default = "always")]
+    pub tells_items: bool,
+}
+
+const fn always() -> bool {
+    true
 }
 
 impl Parameters {

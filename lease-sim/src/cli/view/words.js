@@ -332,6 +332,7 @@ const aloneWords = ({
   stores_checkpoints,
   replays_items,
   pushes_checkpoints,
+  tells_items,
 }) =>
   [
     in_memory ? "in memory" : "on redb",
@@ -339,6 +340,7 @@ const aloneWords = ({
     stores_checkpoints ? "checkpoints stored" : "checkpoints not stored",
     pushes_checkpoints ? "brought by the host" : "made by the lessor",
     replays_items ? "items with the host" : "items stored",
+    tells_items ? "told of items" : "not told of items",
   ].join(", ");
 
 const upTo = (ms) => (ms === 0 ? "none" : `≤ ${lasting(ms)}`);

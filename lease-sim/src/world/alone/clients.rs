@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use lease_core::{LeaseError, LeaseId, LeaseItem, Lessor, Table, TicketOutcome, WriteBatch, probe};
 
+use super::watch::Told;
 use super::{Held, Holder, Host};
 use crate::world::clock::Round;
 
@@ -31,6 +32,7 @@ impl Host {
         let ttl_ms = ttl.max(self.parameters.min_ttl[0]).unsigned_abs() * 1000;
         self.grants += 1;
         self.counts.granted += 1;
+        self.owed.push(Told::granted(lease, ttl_ms));
         let held = Held {
             grant: self.grants,
             ttl_ms,
@@ -125,6 +127,7 @@ impl Host {
         if let Some(held) = self.held.get_mut(&lease) {
             held.since_ms = now.to_ms;
             held.until = held.until.max(now.plus(held.ttl_ms + lag_ms));
+            self.owed.push(Told::renewed(lease, held.ttl_ms));
         }
     }
 
@@ -151,7 +154,10 @@ impl Host {
             _ => self.lessor.revoke(id),
         };
         if self.expect("a revoke", &revoked, want) {
-            self.held.remove(&lease);
+            let items = self.held.remove(&lease).map(|held| held.items);
+            let items = items.filter(|_| self.watch.tells_items());
+            self.owed
+                .push(Told::revoked(lease, items.unwrap_or_default()));
             self.counts.revoked += 1;
         }
     }
@@ -223,14 +229,28 @@ impl Host {
             self.wrote(&done);
         }
         if self.expect("an attach or a detach", &done, want) {
-            for (of, held) in &mut self.held {
-                if *of == lease || !is_detach {
-                    held.items.retain(|item| !items.contains(item));
-                }
+            self.attached_or_detached(lease, items, is_detach);
+        }
+    }
+
+    fn attached_or_detached(&mut self, lease: i64, items: &[LeaseItem], is_detach: bool) {
+        let items: BTreeSet<_> = items.iter().cloned().collect();
+        let mut told = Vec::new();
+        for (of, held) in &mut self.held {
+            if (*of == lease) == is_detach {
+                let gone: BTreeSet<_> = held.items.intersection(&items).cloned().collect();
+                held.items.retain(|item| !gone.contains(item));
+                told.push(Told::detached(*of, gone));
             }
-            if !is_detach && let Some(held) = self.held.get_mut(&lease) {
-                held.items.extend(items.iter().cloned());
-            }
+        }
+        if !is_detach && let Some(held) = self.held.get_mut(&lease) {
+            let new = items.difference(&held.items).cloned().collect();
+            told.push(Told::attached(lease, new));
+            held.items.extend(items);
+        }
+        if self.watch.tells_items() {
+            let is_something = |told: &Told| !told.is_of_nothing();
+            self.owed.extend(told.into_iter().filter(is_something));
         }
     }
 

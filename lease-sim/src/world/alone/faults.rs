@@ -225,6 +225,9 @@ impl Host {
             self.held.insert(row.id.get(), held);
         }
         self.look_at_items();
+        // What was told of what a start has found, and of what is before it.
+        self.owed.clear();
+        drop(self.watch.take());
     }
 
     pub(super) fn promote(&mut self) {

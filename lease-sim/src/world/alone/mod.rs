@@ -18,7 +18,7 @@ use madsim::time::{TimeHandle, sleep};
 
 use self::counts::Counts;
 use self::faults::{Exit, start};
-use self::watch::{Gone, Watch};
+use self::watch::{Gone, Told, Watch};
 use super::clock::{Round, SimClock};
 use crate::Options;
 use crate::event::{Event, OwnTime};
@@ -57,6 +57,8 @@ struct Host {
     lessor: Arc<BackendLessor>,
     counts: Counts,
     watch: Arc<Watch>,
+    // What the observer has to be told.
+    owed: Vec<Told>,
     holders: Vec<Holder>,
     // Each with the grant that it is for, and the lease.
     waits: Vec<(u64, i64, Wait)>,
@@ -118,7 +120,7 @@ impl Host {
         let clock = SimClock::new(0, &parameters);
         let disk = SimDisk::new(plan.noise);
         let memory = Arc::new(MemoryBackend::new());
-        let watch = Arc::new(Watch::default());
+        let watch = Arc::new(Watch::new(alone.tells_items));
         let started = start(&parameters, alone, &clock, &disk, &memory, &watch, false);
         let (backend, lessor) = started.expect("a new disk is sound");
         let mut host = Self {
@@ -127,6 +129,7 @@ impl Host {
             lessor,
             counts: Counts::default(),
             watch,
+            owed: Vec::new(),
             holders: Vec::new(),
             waits: Vec::new(),
             grants: 0,
@@ -247,13 +250,20 @@ impl Host {
         self.look_at_counts();
     }
 
-    /// What the observer was told is so: of what is gone it has all items. Returns what has gone.
+    /// What the observer was told is so, and is all that has happened: of what is gone it has all items, if it
+    /// wants them. Returns what has gone.
     fn hear(&mut self) -> BTreeSet<i64> {
+        let (gone, told) = self.watch.take();
+        let owed = std::mem::take(&mut self.owed);
+        if told != owed {
+            self.object(format!("the observer was told {told:?}, and not {owed:?}"));
+        }
         let mut told = BTreeSet::new();
-        for Gone { lease, items } in self.watch.take() {
+        for Gone { lease, items } in gone {
             told.insert(lease);
             let held = self.held.get(&lease);
-            if held.is_none_or(|held| held.items != items) {
+            let has_them = |held: &Held| held.items == items || !self.watch.tells_items();
+            if !held.is_some_and(has_them) {
                 let (count, must) = (items.len(), held.map(|held| held.items.len()));
                 self.object(format!(
                     "lease {lease} has expired with {count} items of {must:?}"
