@@ -237,16 +237,20 @@ impl LessorCore {
             listing.now_ms = view.now_ms;
             listing.found.leases.reserve(records.len());
         }
-        if records.restarts(&mut cursor) {
-            listing.found.truncate(listing.before_part);
-        } else if cursor.is_at_start() {
-            listing.before_part = listing.found.leases.len();
+        let (mut buckets, mut cost) = (sized!(SLICE_BUCKETS), 0);
+        let mut has_more = true;
+        // A part after the other: most are empty where there are few leases.
+        while has_more && buckets > 0 && cost < sized!(SLICE_COST) {
+            if records.restarts(&mut cursor) {
+                listing.found.truncate(listing.before_part);
+            } else if cursor.is_at_start() {
+                listing.before_part = listing.found.leases.len();
+            }
+            has_more = records.walk_part(&mut cursor, &mut buckets, |record| {
+                cost += listing.found.push(view.look(record));
+                cost < sized!(SLICE_COST)
+            });
         }
-        let mut cost = 0;
-        let has_more = records.walk_part(&mut cursor, sized!(SLICE_BUCKETS), |record| {
-            cost += listing.found.push(view.look(record));
-            cost < sized!(SLICE_COST)
-        });
         listing.cursor = cursor;
         has_more
     }
@@ -458,6 +462,18 @@ mod tests {
         let ids: BTreeSet<_> = leases.iter().map(Lease::id).collect();
         assert_eq!(ids.len(), leases.len(), "no lease twice");
         assert!((1..=400_000).all(|number| ids.contains(&id(number))));
+    }
+
+    #[test]
+    fn few_leases_take_one_slice() {
+        let mut lessor = LessorCore::new(LessorConfig::default());
+        for number in 1..=100 {
+            let grant = Grant::new(id(number), Ttl::new(60).expect("legal"));
+            lessor.execute(Timestamp::ZERO, &grant.into(), &mut WriteBatch::default());
+        }
+        let mut listing = Listing::default();
+        assert!(!lessor.list_slice(Timestamp::ZERO, &mut listing));
+        assert_eq!(listing.into_sorted().len(), 100);
     }
 
     /// Leases 1 to 40, of which each tenth has more items than one step copies and the others some.

@@ -137,11 +137,12 @@ impl Records {
     }
 
     /// As [`walk`](Self::walk), but ends a call also at the end of a part, and behind a record for
-    /// which `visit` does not return that it goes on.
+    /// which `visit` does not return that it goes on. Takes from `buckets` how many it has looked at.
+    /// Empty parts behind a part are passed over at once.
     pub(crate) fn walk_part(
         &self,
         cursor: &mut Cursor,
-        buckets: usize,
+        buckets: &mut usize,
         mut visit: impl FnMut(&Record) -> bool,
     ) -> bool {
         cursor.follow(&self.shards);
@@ -149,16 +150,18 @@ impl Records {
         let Some(table) = tables.get(cursor.shard) else {
             return false;
         };
-        let end = table
-            .num_buckets()
-            .min(cursor.bucket.saturating_add(buckets));
+        let start = cursor.bucket;
+        let end = table.num_buckets().min(start.saturating_add(*buckets));
         let mut goes_on = true;
         while goes_on && cursor.bucket < end {
             goes_on = table.get_bucket(cursor.bucket).is_none_or(&mut visit);
             cursor.bucket += 1;
         }
+        *buckets -= cursor.bucket - start;
         if cursor.bucket == table.num_buckets() {
-            cursor.shard += 1;
+            let behind = &tables[cursor.shard + 1..];
+            let empty = behind.iter().take_while(|table| table.is_empty());
+            cursor.shard += 1 + empty.count();
             cursor.bucket = 0;
         }
         cursor.shard < tables.len()
