@@ -1,6 +1,6 @@
 use super::{
     BucketWheel,
-    arithmetic::{LEVELS, SLOTS, Slot, slot_start},
+    arithmetic::{Slot, slot_start},
     pool::NO_CHUNK,
     position::CHUNK_LEN,
 };
@@ -27,14 +27,11 @@ impl<K> BucketWheel<K> {
         self.slots.check_invariants();
         self.pool.check_invariants();
         let (mut keys, mut chunks) = (0, 0);
-        for index in 0..LEVELS * SLOTS {
-            let slot = Slot::new(index / SLOTS, index % SLOTS);
-            if self.slots.is_occupied(slot) {
-                self.check_start(slot);
-                let length = self.check_chain(slot);
-                chunks += length;
-                keys += (length - 1) * CHUNK_LEN + self.slots.newest(slot).offset() + 1;
-            }
+        for slot in self.slots.all_occupied() {
+            self.check_start(slot);
+            let length = self.check_chain(slot);
+            chunks += length;
+            keys += (length - 1) * CHUNK_LEN + self.slots.newest(slot).offset() + 1;
         }
         assert_eq!(keys, self.len, "every key is in one slot");
         assert_eq!(chunks, self.pool.chunks_in_use(), "no chunk is lost");

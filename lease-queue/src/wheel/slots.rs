@@ -35,6 +35,17 @@ impl Slots {
         !self.newest(slot).is_none()
     }
 
+    /// All slots that have keys.
+    pub(super) fn all_occupied(&self) -> impl Iterator<Item = Slot> {
+        let words = self.occupied.iter().flatten().enumerate();
+        words
+            .filter(|(_, word)| **word != 0)
+            .flat_map(|(at, word)| {
+                let bits = (0..64).filter(move |bit| word >> bit & 1 == 1);
+                bits.map(move |bit| Slot::new(at * 64 / SLOTS, (at * 64 + bit) % SLOTS))
+            })
+    }
+
     /// The lowest slot of the lowest level that has keys.
     pub(super) fn first(&self) -> Option<Slot> {
         if self.levels == 0 {
@@ -68,10 +79,18 @@ impl Slots {
 
     pub(super) fn check_invariants(&self) {
         for level in 0..LEVELS {
-            for digit in 0..SLOTS {
-                let slot = Slot::new(level, digit);
-                let bit = self.occupied[level][digit / 64] >> (digit % 64) & 1;
-                assert_eq!(bit == 1, self.is_occupied(slot), "{slot:?} is marked");
+            for (at, word) in self.occupied[level].iter().enumerate() {
+                let first = Slot::new(level, at * 64);
+                let newest = &self.newest[first.index()..][..64];
+                let is_empty = newest.iter().fold(true, |all, it| all & it.is_none());
+                if *word == 0 && is_empty {
+                    continue;
+                }
+                for digit in first.digit()..first.digit() + 64 {
+                    let slot = Slot::new(level, digit);
+                    let bit = word >> (digit % 64) & 1;
+                    assert_eq!(bit == 1, self.is_occupied(slot), "{slot:?} is marked");
+                }
             }
             let marked = self.levels >> level & 1 == 1;
             let is_occupied = self.occupied[level] != [0; SLOTS / 64];
@@ -95,6 +114,7 @@ mod tests {
             assert_eq!(slots.first(), Some(slot));
             slots.check_invariants();
         }
+        assert!(slots.all_occupied().eq(in_order));
         for slot in in_order {
             assert_eq!(slots.first(), Some(slot));
             slots.vacate(slot);
