@@ -34,7 +34,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     }
     // Paths among the arguments are the caller's.
     let here = std::env::current_dir()?;
-    let status = invocation(&workspace.root, &args.args).status(&here)?;
+    let status = invocation(&workspace.root, FAST, &args.args).status(&here)?;
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
 }
@@ -52,7 +52,7 @@ pub(crate) fn output<S: AsRef<str>>(
         .into_iter()
         .map(|word| word.as_ref().to_owned())
         .collect();
-    invocation(&workspace.root, &words).said(&workspace.root, &[0, 1])
+    invocation(&workspace.root, FAST, &words).said(&workspace.root, &[0, 1])
 }
 
 /// Runs the plans of past failures.
@@ -84,7 +84,7 @@ pub(crate) fn run_short(workspace: &Workspace) -> Result<()> {
 
 fn run_line(workspace: &Workspace, line: &str) -> Result<()> {
     let words: Vec<_> = line.split(' ').skip(SIM_WORDS).map(str::to_owned).collect();
-    invocation(&workspace.root, &words).run(&workspace.root)
+    invocation(&workspace.root, SHARED, &words).run(&workspace.root)
 }
 
 /// Runs the tests of openraft in virtual time.
@@ -147,10 +147,16 @@ fn run_cargo_line(workspace: &Workspace, line: &str) -> Result<()> {
     simulated(words.map(str::to_owned)).run(&workspace.root)
 }
 
+// The profile for many seeds: a build takes minutes of a core more.
+const FAST: &str = "sim";
+
+// That of `TESTS_LINE`, whose build what `ci` runs shares: it runs too few seeds to be worth another one.
+const SHARED: &str = "release";
+
 // It can be run in any folder.
-fn invocation(root: &Path, args: &[String]) -> Invocation {
+fn invocation(root: &Path, profile: &str, args: &[String]) -> Invocation {
     let at = |path: &str| root.join(path).display().to_string();
-    let build = "run --release --package lease-sim --bin lease-sim";
+    let build = format!("run --profile {profile} --package lease-sim --bin lease-sim");
     let places = [
         ("--manifest-path", at("Cargo.toml")),
         ("--target-dir", at("target-sim")),
@@ -191,7 +197,7 @@ mod tests {
     #[test]
     fn the_simulation_has_a_target_folder_of_its_own() {
         let args = ["--seed".to_owned(), "7".to_owned()];
-        let line = invocation(Path::new("there"), &args).to_string();
+        let line = invocation(Path::new("there"), FAST, &args).to_string();
         let places = "--manifest-path there/Cargo.toml --target-dir there/target-sim --";
         assert!(line.contains(places), "{line}");
         assert!(line.ends_with("-- --seed 7"), "{line}");
