@@ -59,6 +59,7 @@ impl Worker {
     pub(super) fn start(recipe: &Recipe) -> io::Result<Self> {
         let mut child = Command::new(&recipe.program)
             .args(&recipe.args)
+            .env(KEEP_MEMORY.0, KEEP_MEMORY.1)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -135,6 +136,10 @@ fn last_of(mut stderr: ChildStderr) -> String {
 
 const LAST_WORDS: usize = 2048;
 
+/// Memory that a world gives back is for the next one, and not for the system: it would take the pages away and
+/// bring new ones. mimalloc reads it.
+const KEEP_MEMORY: (&str, &str) = ("MIMALLOC_PURGE_DELAY", "-1");
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,6 +161,12 @@ mod tests {
             let answer = worker.ask(&n.to_string(), LONG);
             assert_eq!(answer, Answer::Said(format!("<{n}>")));
         }
+    }
+
+    #[test]
+    fn a_worker_is_told_to_keep_its_memory() {
+        let mut worker = worker("read line; echo $MIMALLOC_PURGE_DELAY");
+        assert_eq!(worker.ask("", LONG), Answer::Said("-1".to_owned()));
     }
 
     #[test]
