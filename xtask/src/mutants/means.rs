@@ -137,7 +137,7 @@ impl Programs {
         for (number, program) in self.programs.iter().enumerate() {
             let mut command = Command::new(&program.path);
             command.current_dir(&program.folder).args(LIST);
-            let listed = process::run(&mut command, Duration::from_secs(60))?;
+            let listed = process::run(&command, Duration::from_secs(60))?;
             ensure!(listed.code == Some(0), "{command:?} fails");
             let names = listed.stdout.lines();
             let names = names.filter_map(|line| line.strip_suffix(": test"));
@@ -181,7 +181,7 @@ impl Programs {
                 }
             }
             command.args(names).env("RUST_BACKTRACE", "0");
-            let ended = process::run(&mut command, how.patience)?;
+            let ended = process::run(&command, how.patience)?;
             if let Some(failure) = failure(self.means, &ended) {
                 return Ok(Some(failure));
             }

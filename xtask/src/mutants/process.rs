@@ -15,13 +15,14 @@ pub(super) struct Ended {
     pub(super) stderr: String,
 }
 
-/// Runs a program with all that it starts, at most this long.
+/// Runs a program with all that it starts, at most this long. Each of them has a limit of memory: a loop that a
+/// mutant does not end may also take more and more.
 ///
 /// # Errors
 ///
 /// If it cannot be started.
-pub(super) fn run(command: &mut Command, limit: Duration) -> Result<Ended> {
-    let mut child = command
+pub(super) fn run(command: &Command, limit: Duration) -> Result<Ended> {
+    let mut child = limited(command)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -58,6 +59,26 @@ pub(super) fn run(command: &mut Command, limit: Duration) -> Result<Ended> {
 
 const PAUSE: Duration = Duration::from_millis(10);
 
+/// The same, by a shell that sets the limit.
+fn limited(command: &Command) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", LIMITED]).arg(command.get_program());
+    shell.args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    if let Some(dir) = command.get_current_dir() {
+        shell.current_dir(dir);
+    }
+    shell
+}
+
+// In KiB.
+const LIMITED: &str = r#"ulimit -v 6291456; exec "$0" "$@""#;
+
 // The group has no other process than those: it was made for this one.
 fn end_group(child: &Child) {
     let group = format!("-{}", child.id());
@@ -81,7 +102,9 @@ mod tests {
     use super::*;
 
     fn sh(script: &str, limit: Duration) -> Ended {
-        run(Command::new("sh").args(["-c", script]), limit).expect("there is a shell")
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).env("LEASE_WORD", "word");
+        run(&command, limit).expect("there is a shell")
     }
 
     #[test]
@@ -93,6 +116,12 @@ mod tests {
         let late = sh("echo out; sleep 60", Duration::from_millis(50));
         assert_eq!((late.code, late.is_late), (None, true));
         assert_eq!(late.stdout, "out\n");
+    }
+
+    #[test]
+    fn it_has_its_variables_and_a_limit_of_memory() {
+        let ended = sh("echo $LEASE_WORD; ulimit -v", Duration::from_secs(60));
+        assert_eq!(ended.stdout, "word\n6291456\n");
     }
 
     #[test]
