@@ -29,10 +29,7 @@ impl Inner {
                 let epoch = self.lessor.epoch();
                 self.lessor.promote_to(epoch, self.options.extend);
             }
-            let inner = Arc::clone(self);
-            let term = leadership.term;
-            let leads = async move { inner.lead(term).await };
-            self.runtime.spawn(Box::pin(leads));
+            self.begin_to_lead(leadership.term);
         }
         if leadership != before {
             self.end_pauses();
@@ -51,6 +48,12 @@ impl Inner {
                 "is no primary any more"
             );
         }
+    }
+
+    fn begin_to_lead(self: &Arc<Self>, term: u64) {
+        let inner = Arc::clone(self);
+        let leads = async move { inner.lead(term).await };
+        self.runtime.spawn(Box::pin(leads));
     }
 
     /// Begins an epoch by an entry of the log: when that is applied here, the member is the primary.
@@ -75,16 +78,18 @@ impl Inner {
     }
 
     /// An epoch has begun, by an entry that this life of this member has proposed or not.
-    pub(super) fn epoch_begins(&self, epoch: Epoch, term: u64, is_own: bool) {
+    pub(super) fn epoch_begins(self: &Arc<Self>, epoch: Epoch, term: u64, is_own: bool) {
         // Whoever was the primary of an older one is not any more.
-        if let Some(old) = self.lessor.primary_epoch()
-            && old < epoch
-        {
-            self.lessor.demote_from(old);
-        }
+        let old = self.lessor.primary_epoch().filter(|old| *old < epoch);
+        let was_primary = old.is_some_and(|old| self.lessor.demote_from(old));
         let is_own = is_own || planted!("raft-promotes-by-an-older-life");
-        if !is_own || !self.is_leading(term) || !self.lessor.promote_to(epoch, self.options.extend)
-        {
+        if !is_own || !self.is_leading(term) {
+            if was_primary {
+                self.lead_anew();
+            }
+            return;
+        }
+        if !self.lessor.promote_to(epoch, self.options.extend) {
             return;
         }
         // Who has heard in between that it does not lead may have found no primary to demote.
@@ -93,6 +98,15 @@ impl Inner {
             self.end_pauses();
         } else {
             self.lessor.demote_from(epoch);
+        }
+    }
+
+    /// The epoch of a member that leads was ended by a proposal of its own, of an earlier term or attempt, that
+    /// has come into the log late: it begins another one.
+    fn lead_anew(self: &Arc<Self>) {
+        let leadership = self.state().leadership;
+        if leadership.is_led_by(self.member) {
+            self.begin_to_lead(leadership.term);
         }
     }
 }

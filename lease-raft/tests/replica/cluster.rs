@@ -46,6 +46,8 @@ pub(crate) enum Fate {
     Twice,
     /// It is lost, and its proposer does not learn so.
     Lost,
+    /// It gets there after [`LATE`].
+    Late,
 }
 
 struct Link {
@@ -102,6 +104,13 @@ impl Log {
         self.state().fates = fates.to_vec();
     }
 
+    fn is_next_late(&self) -> bool {
+        let fates = &mut self.state().fates;
+        let is_late = matches!(fates.last(), Some(Fate::Late));
+        fates.pop_if(|_| is_late);
+        is_late
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.state().entries.len()
     }
@@ -152,6 +161,8 @@ struct MemberLog {
 
 const ROUND: Duration = Duration::from_millis(2);
 
+pub(crate) const LATE: Duration = Duration::from_millis(100);
+
 impl Engine for MemberLog {
     fn leadership(&self) -> BoxStream<'static, Leadership> {
         let leaders = self.leaders.lock().expect("no panic").take();
@@ -162,6 +173,11 @@ impl Engine for MemberLog {
         let (member, log) = (self.member, Arc::clone(&self.log));
         async move {
             tokio::time::sleep(ROUND).await;
+            if log.is_next_late() {
+                tokio::time::sleep(LATE).await;
+                log.state().append(entry);
+                return Ok(());
+            }
             let mut state = log.state();
             if state.is_cut(member) {
                 return Err(ProposeError::Unknown);
@@ -179,7 +195,7 @@ impl Engine for MemberLog {
                     state.append(entry.clone());
                     state.append(entry);
                 }
-                Some(Fate::Lost) => {}
+                Some(Fate::Lost | Fate::Late) => {}
             }
             Err(ProposeError::Unknown)
         }

@@ -7,7 +7,7 @@ use futures::future::join_all;
 use lease_core::{LessorEvent, Observer, WriteBatch};
 use lease_raft::{Committed, NoMachine, Replica, ReplicaError, ReplicatedLessor};
 
-use crate::cluster::{Cluster, Log, open, parts, start, until};
+use crate::cluster::{Cluster, Fate, LATE, Log, open, parts, start, until};
 use crate::store::MemoryStore;
 use crate::{LONG, id};
 
@@ -38,6 +38,22 @@ async fn an_observer_may_call_back_when_the_member_becomes_the_primary() {
     log.lead(1);
     until(|| member.lessor().is_primary()).await;
     assert_eq!(observer.found.get(), Some(&true));
+}
+
+/// A member that is elected twice in a row has two proposals under way, which the log need not keep in order.
+#[tokio::test(start_paused = true)]
+async fn who_leads_begins_another_epoch_if_an_older_proposal_of_its_own_ends_its_epoch() {
+    let (log, store) = (Arc::new(Log::default()), Arc::new(MemoryStore::default()));
+    let member = open(1, &log, &store, Arc::new(NoMachine), 1);
+    start(&log, &member);
+    log.next(&[Fate::Late]);
+    log.lead(1);
+    tokio::time::sleep(LATE / 2).await;
+    log.lead(1);
+    until(|| member.lessor().is_primary()).await;
+    assert_eq!(log.len(), 1, "that of the first term is late");
+    until(|| log.len() == 3).await;
+    until(|| member.lessor().is_primary()).await;
 }
 
 /// Its first proposal, and those of its callers, come when nobody can tell any more whether they are new.
