@@ -262,6 +262,21 @@ impl ReplicatedLessor {
         self.replica.inner.lessor.events(capacity)
     }
 
+    /// Has this member deliver no lease as expired until [`resume_expiry`](Self::resume_expiry), for an operator
+    /// who wants nothing to be lost while he looks. What was delivered before is revoked all the same; a lease
+    /// whose time is up meanwhile can be renewed. It is an act of this member alone, and means something while
+    /// it is the primary: suspend it on every member, and by
+    /// [`suspend_expiry`](crate::ReplicaOptions::suspend_expiry) on those that start. Beyond etcd. O(1).
+    pub fn suspend_expiry(&self) {
+        self.replica.inner.lessor.suspend_expiry();
+    }
+
+    /// Ends what [`suspend_expiry`](Self::suspend_expiry) began: what is due is delivered at once, as fast as the
+    /// revoke rate allows. O(1).
+    pub fn resume_expiry(&self) {
+        self.replica.inner.lessor.resume_expiry();
+    }
+
     /// What this member has counted, and how far it is. O(1).
     #[must_use]
     pub fn stats(&self) -> ReplicaStats {

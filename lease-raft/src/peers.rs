@@ -25,6 +25,10 @@ pub struct PeerError {
 
 /// How a member asks another one: with the messages of [`lease_http`], and few of its own. What comes
 /// there is for [`Replica::answer`](crate::Replica::answer).
+///
+/// It is to be as over a connection: a question comes there at most once, since of a second copy other things may
+/// come than of the first one; and its answer is for whoever has asked it, or for nobody. One that comes late is
+/// dropped, for little in it says which question it is of.
 pub trait Peers: Send + Sync + 'static {
     /// Asks a member, and waits for its answer at most until `timeout` has passed. That is a minute where the
     /// other one may have much to do, as with the end of a snapshot: that nobody is there any more has to be

@@ -54,7 +54,8 @@ pub struct ReplicaOptions {
     /// How much longer than its TTL a lease lives after a change of the leader: as long as an election
     /// may take, in which nobody could renew.
     pub extend: Duration,
-    /// How often the state is written behind the log. What is lost by a crash before is applied again.
+    /// How often the state is written behind the log. What is lost by a crash before is applied again. With
+    /// zero each entry is written before it is applied, as one transaction of the disk.
     pub commit_interval: Duration,
     /// How long one question to another member is waited for.
     pub ask_timeout: Duration,
@@ -67,8 +68,12 @@ pub struct ReplicaOptions {
     /// a long entry holds up all others. 1.5 MiB by default, as etcd's `--max-request-bytes`;
     /// gRPC carries 32 MiB at most.
     pub max_entry_bytes: usize,
-    /// How many batches of expired leases may be under way.
+    /// How many batches of expired leases may be under way, and as many more may wait for that. 16 by
+    /// default, as in etcd.
     pub max_expired_batches: usize,
+    /// Whether the member starts with the expiry of leases
+    /// [suspended](crate::ReplicatedLessor::suspend_expiry).
+    pub suspend_expiry: bool,
 }
 
 impl Default for ReplicaOptions {
@@ -83,6 +88,7 @@ impl Default for ReplicaOptions {
             max_proposals: 65_536,
             max_entry_bytes: 3 << 19,
             max_expired_batches: 16,
+            suspend_expiry: false,
         }
     }
 }
@@ -187,10 +193,17 @@ impl Replica {
             .driver(Driver::Manual)
             .checkpoints(CheckpointMode::Polled)
             .items(ItemMode::Stored)
-            .durability(Durability::Batched {
-                interval: options.commit_interval,
-                max_writes: MAX_WRITES,
+            .expired_capacity(options.max_expired_batches)
+            .durability(match options.commit_interval {
+                Duration::ZERO => Durability::EveryCommand,
+                interval => Durability::Batched {
+                    interval,
+                    max_writes: MAX_WRITES,
+                },
             });
+        if options.suspend_expiry {
+            builder = builder.suspend_expiry();
+        }
         if !planted!("raft-ids-of-an-epoch") {
             builder = builder.ids(ids_of(member, session));
         }

@@ -40,6 +40,39 @@ async fn an_observer_may_call_back_when_the_member_becomes_the_primary() {
     assert_eq!(observer.found.get(), Some(&true));
 }
 
+#[tokio::test(start_paused = true)]
+async fn nothing_expires_while_expiry_is_suspended() {
+    let (log, store) = (Arc::new(Log::default()), Arc::new(MemoryStore::default()));
+    let mut parts = parts(1, &log, &store, Arc::new(NoMachine), 1);
+    parts.options.suspend_expiry = true;
+    parts.options.commit_interval = Duration::ZERO;
+    let member = Replica::open(parts).expect("the store is sound");
+    start(&log, &member);
+    log.lead(1);
+    let lessor = member.lessor();
+    lessor
+        .grant(id(1), 2, LONG)
+        .await
+        .expect("there is a leader");
+    assert_eq!(member.lessor().stats().lessor.leases, 1);
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!(
+        lessor.renew(id(1), LONG).await.map(|ttl| ttl.get()),
+        Ok(2),
+        "its time is up"
+    );
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    lessor.resume_expiry();
+    until(|| lessor.stats().lessor.leases == 0).await;
+    lessor.suspend_expiry();
+    lessor
+        .grant(id(2), 2, LONG)
+        .await
+        .expect("there is a leader");
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!(lessor.stats().lessor.leases, 1);
+}
+
 /// A member that is elected twice in a row has two proposals under way, which the log need not keep in order.
 #[tokio::test(start_paused = true)]
 async fn who_leads_begins_another_epoch_if_an_older_proposal_of_its_own_ends_its_epoch() {
