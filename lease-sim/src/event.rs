@@ -169,34 +169,18 @@ pub enum Event {
         /// The lease.
         name: Name,
     },
-    /// A primary is asked for a renewal, by a client or by another member.
-    RenewalAsked {
-        /// Which.
-        node: usize,
-        /// The number of the question.
-        call: u64,
-    },
     /// What the lessor of a primary has said to a renewal.
     RenewalTried {
         /// Which.
         node: usize,
         /// Its epoch.
         epoch: u64,
-        /// The number of the question.
-        call: u64,
         /// The lease, which is there.
         name: Name,
         /// Whether it has time left, or nothing may expire and nothing that has waits for the host.
         is_alive: bool,
         /// The answer.
         came_to: Came,
-    },
-    /// A question for a renewal has its answer.
-    RenewalAnswered {
-        /// Where.
-        node: usize,
-        /// The number of the question.
-        call: u64,
     },
     /// A primary has renewed a lease; the client does not know it yet.
     Renewed {
@@ -263,30 +247,16 @@ pub enum Event {
         /// The TTL.
         ttl_ms: u64,
     },
-    /// A primary has answered how long a lease has.
+    /// A client is told how long a lease has, by whatever member it has asked.
     ToldTimeToLive {
-        /// Which.
-        node: usize,
-        /// The last entry that it had applied.
-        index: u64,
-        /// The lease that was asked for.
-        lease: i64,
-        /// The answer: the lease, what remains and its TTL; `None` is "not found".
-        answer: Option<(Name, u64, u64)>,
+        /// The lease.
+        name: Name,
+        /// What remains.
+        left_ms: u64,
+        /// Its TTL.
+        ttl_ms: u64,
     },
-    /// A member has told a client what the primary had told it of a lease.
-    PassedOn {
-        /// Which member.
-        node: usize,
-        /// The lease that was asked for.
-        lease: i64,
-        /// When the client's question came.
-        asked_ms: u64,
-        /// The answer: the lease, what remains and its TTL; `None` is "not found".
-        answer: Option<(Name, u64, u64)>,
-    },
-    /// Somebody waits: a renewal for the end of an expired lease, a client for a member that asks
-    /// the primary, that member's request for the log or for its lease.
+    /// A client waits for the end of a call.
     WaitBegan {
         /// Where.
         node: usize,
@@ -295,7 +265,7 @@ pub enum Event {
         /// When it ends at the latest.
         until_ms: u64,
     },
-    /// What the lessor of a member says to a renewal that waits for the end of a lease.
+    /// What the lessor of a member says to somebody who waits for the end of a lease.
     WaitTold {
         /// Where.
         node: usize,
@@ -308,7 +278,7 @@ pub enum Event {
         /// Whether the member runs, and is the primary that it was when the wait began.
         is_primary: bool,
     },
-    /// Such a wait is over.
+    /// A call has ended.
     WaitEnded {
         /// Where.
         node: usize,
@@ -450,8 +420,6 @@ pub struct Glance {
     pub epoch: u64,
     /// How many callers wait inside of the lessor.
     pub waiting: usize,
-    /// How many of them the host knows.
-    pub waits: usize,
     /// How often the lessor was driven since the member started.
     pub ticks: u64,
     /// How many letters the member has read since then, and leases it has taken as expired.

@@ -65,15 +65,14 @@ impl History {
     pub(crate) fn push(&mut self, entry: &Entry, proposed_ms: u64) -> Result<Vec<Event>, String> {
         let index = self.len() + 1;
         let mut state = self.state(index).clone();
-        let is_admitted = entry
-            .stamp
-            .is_none_or(|stamp| self.proposals.admit(index, stamp, self.remembered));
+        let stamp = entry.stamp;
+        let is_admitted = self.proposals.admit(index, stamp, self.remembered);
         let effects = match is_admitted {
-            true => state.apply(index, entry, proposed_ms),
+            true => state.apply(index, &entry.request, proposed_ms),
             false => Vec::new(),
         };
         self.states.push(state);
-        if let (true, Some(stamp)) = (is_admitted, entry.stamp) {
+        if is_admitted {
             self.done_by.insert(key(stamp), index);
             if self.denied.contains(&key(stamp)) {
                 return Err(format!(
@@ -222,17 +221,16 @@ mod tests {
 
     fn grant(lease: i64, number: u64) -> Entry {
         Entry {
-            proposal: 0,
             request: Request::Grant {
                 id: LeaseId::new(lease).expect("not zero"),
                 ttl: Ttl::new(5).expect("legal"),
             },
-            stamp: Some(Stamp {
+            stamp: Stamp {
                 session: 7,
                 number,
                 settled: 0,
                 applied: 0,
-            }),
+            },
         }
     }
 

@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use lease_core::{Checkpoint, Epoch, Incarnation, LeaseId, LeaseRow, Revocation, Ttl};
 
 use crate::event::{Event, Name};
-use crate::wire::{Entry, Request, Stamp};
+use crate::wire::{Request, Stamp};
 
 /// The replicated state as the specification has it: what every member must hold after the same
 /// entries. The obvious program, with none of the lessor's code.
@@ -53,9 +53,9 @@ impl Proposals {
 impl State {
     /// Applies the entry with this index, and says what it did. `proposed_ms` is when it was asked
     /// for.
-    pub(crate) fn apply(&mut self, index: u64, entry: &Entry, proposed_ms: u64) -> Vec<Event> {
+    pub(crate) fn apply(&mut self, index: u64, request: &Request, proposed_ms: u64) -> Vec<Event> {
         let mut effects = Vec::new();
-        match &entry.request {
+        match request {
             Request::Grant { id, ttl } => effects.extend(self.grant(index, *id, *ttl)),
             Request::Revoke(revocations) => {
                 let revoked = revocations.iter().filter_map(|one| self.revoke(one));
@@ -67,10 +67,8 @@ impl State {
                     .filter_map(|one| self.checkpoint(one, proposed_ms));
                 effects.extend(applied);
             }
-            Request::BeginEpoch { epoch, .. } => {
-                // In lease-raft's log an epoch is named by the entry that begins it.
-                let epoch = entry.stamp.map_or(epoch.get(), |_| index);
-                self.epoch = self.epoch.max(epoch);
+            Request::BeginEpoch { .. } => {
+                self.epoch = self.epoch.max(index);
                 effects.push(Event::Began { epoch: self.epoch });
             }
             Request::Put {
@@ -254,12 +252,7 @@ mod tests {
     fn state(requests: impl IntoIterator<Item = Request>) -> State {
         let mut state = State::default();
         for (request, index) in requests.into_iter().zip(1..) {
-            let entry = Entry {
-                proposal: 0,
-                request,
-                stamp: None,
-            };
-            state.apply(index, &entry, 0);
+            state.apply(index, &request, 0);
         }
         state
     }
@@ -269,10 +262,7 @@ mod tests {
         Request::Grant { id: id(), ttl }
     }
 
-    fn begin(epoch: u64) -> Request {
-        let epoch = Epoch::new(epoch);
-        Request::BeginEpoch { epoch, node: 0 }
-    }
+    const BEGIN: Request = Request::BeginEpoch { node: 0 };
 
     fn expire(incarnation: u64, epoch: u64) -> Request {
         let fence = ExpiryFence {
@@ -301,8 +291,8 @@ mod tests {
     fn an_expiry_counts_only_for_its_grant_and_its_epoch() {
         assert_eq!(state([grant(), expire(1, 0)]).leases.len(), 0);
         assert_eq!(state([grant(), expire(2, 0)]).leases.len(), 1);
-        assert_eq!(state([grant(), begin(2), expire(1, 1)]).leases.len(), 1);
-        assert_eq!(state([grant(), begin(2), expire(1, 2)]).leases.len(), 0);
+        assert_eq!(state([grant(), BEGIN, expire(1, 1)]).leases.len(), 1);
+        assert_eq!(state([grant(), BEGIN, expire(1, 2)]).leases.len(), 0);
     }
 
     #[test]
@@ -364,12 +354,12 @@ mod tests {
 
     #[test]
     fn what_differs_is_said_in_words() {
-        let specified = state([grant(), begin(1)]);
+        let specified = state([grant(), BEGIN]);
         assert_eq!(specified.difference(&specified), None);
         let differs = |other: &State| other.difference(&specified).expect("it differs");
-        assert_eq!(differs(&state([])), "the epoch is 0 and must be 1");
+        assert_eq!(differs(&state([])), "the epoch is 0 and must be 2");
         assert_eq!(
-            differs(&state([begin(1)])),
+            differs(&State::of(2, &[], [])),
             "lease 1 is gone and must be of entry 1 with a TTL of 10 s, no checkpoint and 0 resets"
         );
         let checkpointed = state([grant(), checkpoint(Some(4), 0)]);

@@ -59,7 +59,7 @@ impl BackendLessor {
         let now = self.shared.precise_time();
         let now = now.unwrap_or_else(|_| self.shared.time_or_last());
         let (is_changed, _retired) = self.shared.state.with(|state| {
-            let has_begun = epoch <= state.core.epoch() || planted!("host-promotes-too-early");
+            let has_begun = epoch <= state.core.epoch() || planted!("promotes-too-early");
             if state.is_stopped || !has_begun {
                 return (false, Vec::new());
             }

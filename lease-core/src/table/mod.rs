@@ -13,6 +13,7 @@ use record::Record;
 use records::Records;
 pub(crate) use remainders::{Remainder, Remainders};
 
+use crate::probe::planted;
 use crate::{
     Checkpoint, Epoch, ExpiryFence, Incarnation, LeaseError, LeaseId, LeaseItem, LeaseRow,
 };
@@ -179,6 +180,10 @@ impl LeaseTable {
     /// Detaches those of the items that belong to the lease.
     pub(crate) fn detach(&mut self, id: LeaseId, items: &[LeaseItem]) {
         for item in items {
+            let id = match planted!("detach-by-anyone") {
+                true => self.attachments.lease_of(item.as_bytes()).unwrap_or(id),
+                false => id,
+            };
             if let Some(emptied) = self.attachments.detach(id, item.as_bytes()) {
                 self.note_emptied(emptied);
             }
@@ -194,7 +199,8 @@ impl LeaseTable {
     /// Whether an expiry-revoke with this fence still means what it meant when the lease was delivered.
     pub(crate) fn admits(&self, record: &Record, fence: Option<ExpiryFence>) -> bool {
         fence.is_none_or(|fence| {
-            fence.epoch >= self.epoch && fence.incarnation == record.incarnation()
+            (fence.epoch >= self.epoch || planted!("epoch-unfenced"))
+                && (fence.incarnation == record.incarnation() || planted!("incarnation-unfenced"))
         })
     }
 
@@ -209,7 +215,7 @@ impl LeaseTable {
         let is_valid = checkpoint.fence.is_none_or(|fence| {
             fence.epoch >= self.epoch
                 && fence.incarnation == record.incarnation()
-                && fence.generation == old.generation
+                && (fence.generation == old.generation || planted!("checkpoint-overtakes-renew"))
         });
         let generation = match checkpoint.remaining {
             None => old.generation.wrapping_add(1),

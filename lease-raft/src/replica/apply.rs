@@ -1,6 +1,8 @@
 use std::sync::Arc;
 
-use lease_core::{Answer, BackendLessor, HostWrite, LeaseError, LeaseId, Lessor, WriteBatch};
+use lease_core::{
+    Answer, BackendLessor, Command, HostWrite, LeaseError, LeaseId, Lessor, WriteBatch,
+};
 
 use super::proposals::Outcome;
 use super::sessions::Admission;
@@ -130,7 +132,11 @@ impl Inner {
         entry: &Entry,
         mut writes: WriteBatch,
     ) -> Result<Outcome, LeaseError> {
-        if let Some(command) = entry.request.command(index) {
+        if let Some(mut command) = entry.request.command(index) {
+            if let (Command::Grant(grant), true) = (&mut command, planted!("raft-min-ttl-at-apply"))
+            {
+                grant.ttl = grant.ttl.max(self.options.config.min_ttl);
+            }
             return Ok(match self.lessor.apply(&command, writes)? {
                 Answer::Epoch(Ok(epoch)) => Outcome::Led(epoch),
                 answer => Outcome::Answer(answer),

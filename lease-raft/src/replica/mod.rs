@@ -336,6 +336,7 @@ impl Inner {
 
     /// Waits for a future, at most until `timeout` has passed.
     async fn within<F: Future + Unpin>(&self, timeout: Duration, future: F) -> Option<F::Output> {
+        let timeout = timeout * (1 + u32::from(planted!("raft-outlives-its-timeout")));
         match select(future, self.runtime.sleep(timeout)).await {
             Either::Left((output, _)) => Some(output),
             Either::Right(_) => None,

@@ -6,11 +6,13 @@ use crate::plan::Parameters;
 
 /// INV-9: attempts to revoke an expired lease follow each other one by one. The next one comes when
 /// the retry interval has passed since the host took the last one, or a quarter of it since the host
-/// knew that it had failed; not a millisecond before, by the primary's own clock.
+/// knew that it had failed; not a millisecond before, by the primary's own clock. What is delivered is proposed,
+/// if there is room for it.
 #[derive(Debug)]
 pub struct Attempts {
     retry_ms: u64,
     failed_retry_ms: u64,
+    has_room: bool,
     last: BTreeMap<(Name, u64), Last>,
     // What each member took for the time when it last did something.
     read: BTreeMap<usize, OwnTime>,
@@ -22,11 +24,19 @@ struct Last {
     attempt: u32,
     // How many proposals there have been.
     proposed: u32,
+    // How often it was delivered since something came of that.
+    in_vain: u32,
     taken: OwnTime,
     // The first failure that the host has reported since an attempt, and which one. It may be that of
     // an earlier one, which the lessor cannot tell.
     failed: Option<(OwnTime, u32)>,
 }
+
+/// As many batches are never under way at a time.
+const ROOM: usize = 16;
+
+/// How often a lease may be delivered and nothing come of it: the member may not know yet that it leads no more.
+const IN_VAIN: u32 = 3;
 
 impl Attempts {
     /// A checker that knows the retry interval.
@@ -35,6 +45,7 @@ impl Attempts {
         Self {
             retry_ms: parameters.retry_interval_ms,
             failed_retry_ms: parameters.retry_interval_ms / 4,
+            has_room: parameters.expired_capacity >= ROOM,
             last: BTreeMap::new(),
             read: BTreeMap::new(),
         }
@@ -68,6 +79,7 @@ impl Checker for Attempts {
                 let next = Last {
                     attempt: *attempt,
                     proposed: last.map_or(0, |last| last.proposed),
+                    in_vain: last.map_or(0, |last| last.in_vain) + 1,
                     taken: now,
                     failed: last.and_then(|last| last.failed),
                 };
@@ -79,6 +91,12 @@ impl Checker for Attempts {
                          place of {expected}"
                     ));
                 }
+                if next.in_vain > IN_VAIN && self.has_room {
+                    return Some(format!(
+                        "{name:?} was delivered {} times in epoch {epoch}, and not once proposed",
+                        next.in_vain
+                    ));
+                }
                 let last = last.filter(|last| self.is_early(now, *last))?;
                 return Some(format!(
                     "{name:?} was delivered again at {} ms of its primary's clock although its \
@@ -88,7 +106,7 @@ impl Checker for Attempts {
             }
             Event::ExpiryProposed { epoch, name, .. } => {
                 let last = self.last.get_mut(&(*name, *epoch))?;
-                last.proposed += 1;
+                (last.proposed, last.in_vain) = (last.proposed + 1, 0);
                 return (last.proposed > last.attempt + 1).then(|| {
                     format!(
                         "epoch {epoch} has delivered {name:?} {} times, and it was proposed {} times \
@@ -101,6 +119,7 @@ impl Checker for Attempts {
             Event::AttemptFailed { node, epoch, name } => {
                 let now = self.read.get(node).copied().unwrap_or_default();
                 if let Some(last) = self.last.get_mut(&(*name, *epoch)) {
+                    last.in_vain = 0;
                     let is_of_earlier = |(_, attempt): &(OwnTime, u32)| *attempt < last.attempt;
                     if last.failed.as_ref().is_none_or(is_of_earlier) {
                         last.failed = Some((now, last.attempt));
@@ -120,7 +139,7 @@ mod tests {
 
     fn checker() -> Attempts {
         let mut parameters = parameters();
-        parameters.retry_interval_ms = 2_000;
+        (parameters.retry_interval_ms, parameters.expired_capacity) = (2_000, ROOM);
         Attempts::new(&parameters)
     }
 
@@ -188,6 +207,22 @@ mod tests {
         };
         assert!(objects(checker(), &next(599)));
         assert!(!objects(checker(), &next(600)));
+    }
+
+    #[test]
+    fn objects_to_what_is_delivered_again_and_again_and_never_proposed() {
+        let mut history: Vec<_> = (0..3).map(|n| delivered(u64::from(n) * 2_000, n)).collect();
+        assert!(!objects(checker(), &history));
+        let mut proposed = history.clone();
+        history.push(delivered(6_000, 3));
+        assert!(objects(checker(), &history));
+        let event = Event::ExpiryProposed {
+            node: 0,
+            epoch: 1,
+            name: name(1, 1),
+        };
+        proposed.extend([at(5_000, event), delivered(6_000, 3)]);
+        assert!(!objects(checker(), &proposed));
     }
 
     #[test]

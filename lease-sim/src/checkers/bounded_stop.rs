@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Checker;
 use crate::event::{Event, Exit};
-use crate::plan::{Engine, Parameters};
+use crate::plan::Parameters;
 
 /// INV-15 and INV-19: a stop in order loses nothing that was applied, and with durable commands
 /// nothing else does either. Where writes are batched a loss of power takes at most what the commit
@@ -35,8 +35,7 @@ impl BoundedStop {
     pub fn new(parameters: &Parameters) -> Self {
         let interval_ms = parameters.commit_interval_ms;
         Self {
-            // A replica batches its writes always: the log is the truth.
-            durable: parameters.durable && parameters.engine == Engine::Host,
+            durable: parameters.durable,
             held_ms: interval_ms + parameters.clock_error_ms(interval_ms) + SLACK_MS,
             members: BTreeMap::new(),
             harmed: BTreeSet::new(),
@@ -94,7 +93,9 @@ impl Checker for BoundedStop {
                 member.goes_since_ms = member.goes_since_ms.max(at_ms) + by_ms;
             }
             Event::Ended { node, index, how } => {
-                self.member(*node).ended = Some((*index, *how, at_ms));
+                // It may end again before it has come back.
+                let ended = &mut self.member(*node).ended;
+                ended.get_or_insert((*index, *how, at_ms));
             }
             Event::Recovered {
                 node,
@@ -147,6 +148,16 @@ mod tests {
         assert!(!objects(checker(false), &history(Exit::Stopped, 5)));
         assert!(!objects(checker(false), &history(Exit::PowerLost, 4)));
         assert!(objects(checker(true), &history(Exit::PowerLost, 4)));
+    }
+
+    #[test]
+    fn the_first_end_counts_of_a_member_that_does_not_come_back() {
+        let [stopped, recovered] = history(Exit::Stopped, 4);
+        let [lost, _] = history(Exit::PowerLost, 4);
+        assert!(objects(
+            BoundedStop::new(&parameters()),
+            &[stopped, lost, recovered]
+        ));
     }
 
     #[test]

@@ -89,7 +89,7 @@ pub fn all(parameters: &Parameters) -> Vec<Box<dyn Checker>> {
         Box::new(CheckpointFreshness::default()),
         Box::new(CheckpointBudget::new(parameters)),
         Box::new(CheckpointLiveness::new(parameters)),
-        Box::new(RenewalLiveness::new(parameters)),
+        Box::new(RenewalLiveness::default()),
         Box::new(RevokeRate::new(parameters)),
         Box::new(HonestTtl::new(parameters)),
         Box::new(BoundedStop::new(parameters)),

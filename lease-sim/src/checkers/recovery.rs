@@ -5,7 +5,8 @@ use crate::plan::{Engine, Parameters};
 
 /// INV-9 of a replicated lessor: when all is whole again, a leader begins its epoch soon after it was
 /// elected, and is the primary as soon as it has applied that; and then each call is done or refused in its
-/// time. Whatever the members have lost before, be it power all at once.
+/// time (INV-27: a renewal after two resets at most). Whatever the members have lost before, be it power all at
+/// once.
 #[derive(Debug)]
 pub struct Recovery {
     is_replicated: bool,
@@ -44,7 +45,7 @@ impl Recovery {
         Self {
             is_replicated: parameters.engine == Engine::Log,
             core: parameters.core,
-            begin_ms: 2 * parameters.latency_ms.1 + SLACK_MS,
+            begin_ms: 2 * parameters.latency_ms.1 + parameters.promotion_lag_ms + SLACK_MS,
             // A renewal may need two resets and a confirmation, each asked for by another member.
             call_ms: 4 * entry_ms + 6 * parameters.latency_ms.1 + 500,
             is_healed: false,
@@ -143,7 +144,7 @@ mod tests {
         let mut parameters = parameters();
         parameters.engine = Engine::Log;
         parameters.latency_ms = (0, 1);
-        parameters.apply_lag_ms = 0;
+        (parameters.apply_lag_ms, parameters.promotion_lag_ms) = (0, 0);
         Recovery::new(&parameters)
     }
 

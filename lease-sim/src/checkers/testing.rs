@@ -23,7 +23,6 @@ pub(crate) fn primary() -> Glance {
         clock: OwnTime::default(),
         epoch: 1,
         waiting: 0,
-        waits: 0,
         ticks: 0,
         changes: 0,
         expires: true,

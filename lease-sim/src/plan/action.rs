@@ -109,13 +109,6 @@ pub enum Action {
         /// Which.
         node: usize,
     },
-    /// A member does not take its expired leases.
-    Linger {
-        /// Which.
-        node: usize,
-        /// For how long.
-        for_ms: u64,
-    },
     /// A member suspends the expiry of leases.
     Suspend {
         /// Which.
@@ -171,7 +164,7 @@ pub enum Action {
         /// The id.
         lease: i64,
     },
-    /// All members lose power at once; only where there are replicas, as all that follows.
+    /// All members lose power at once; not where a lessor stands alone, as all that follows.
     Blackout {
         /// Until they start again from their disks.
         for_ms: u64,
@@ -334,7 +327,6 @@ impl Action {
             | Self::Admit { node }
             | Self::Remove { node }
             | Self::Snapshot { node }
-            | Self::Linger { node, .. }
             | Self::Suspend { node, .. } => Some(*node),
             Self::Cut { from, to, .. } => match (from, to) {
                 (End::Node(node), _) | (_, End::Node(node)) => Some(*node),
@@ -359,7 +351,6 @@ impl Action {
             | Self::DiskSlow { for_ms, .. }
             | Self::Blackout { for_ms }
             | Self::LoseDisk { for_ms, .. }
-            | Self::Linger { for_ms, .. }
             | Self::Suspend { for_ms, .. } => Some(*for_ms),
             _ => None,
         }

@@ -47,24 +47,21 @@ impl FromStr for Profile {
     }
 }
 
-/// Which engines plans are drawn for.
+/// Which worlds plans are drawn for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Engines {
-    /// The world's own host over the hostile log, and lessors that stand alone.
-    Host,
-    /// Replicas of lease-raft over the hostile log.
+    /// Replicas over the hostile log.
     Log,
-    /// The same on openraft.
+    /// Replicas on openraft.
     Raft,
-    /// Some of the one, some of the other.
+    /// Some of the one, some of the other, and lessors that stand alone.
     #[default]
     Both,
 }
 
 impl Engines {
-    const NAMES: [(Self, &str); 4] = [
-        (Self::Host, "host"),
+    const NAMES: [(Self, &str); 3] = [
         (Self::Log, "log"),
         (Self::Raft, "raft"),
         (Self::Both, "both"),
@@ -85,7 +82,7 @@ impl FromStr for Engines {
         let named = Self::NAMES.iter().find(|(_, name)| *name == text);
         named
             .map(|(engines, _)| *engines)
-            .ok_or_else(|| format!("no engine {text}; there are host, log, raft and both"))
+            .ok_or_else(|| format!("no engine {text}; there are log, raft and both"))
     }
 }
 
@@ -93,7 +90,7 @@ impl FromStr for Engines {
 type Family = fn(&mut ChaCha8Rng, &Parameters) -> Action;
 
 /// The faults, and whether the lite profile has them.
-const FAULTS: [(Family, bool); 17] = [
+const FAULTS: [(Family, bool); 18] = [
     (elect, true),
     (transfer, true),
     (crash, true),
@@ -110,7 +107,8 @@ const FAULTS: [(Family, bool); 17] = [
     (disk_full, false),
     (disk_slow, false),
     (snapshot, true),
-    (linger_or_suspend, true),
+    (suspend, true),
+    (blackout, false),
 ];
 
 pub(super) fn draw(seed: u64, profile: Profile, engines: Engines) -> Plan {
@@ -123,15 +121,13 @@ pub(super) fn draw(seed: u64, profile: Profile, engines: Engines) -> Plan {
     actions.sort_by_key(|timed| timed.at_ms);
     let noise = rng.random();
     parameters.hash_seed = rng.random();
-    parameters.anywhere_per_mille = one_of(rng, &[0, 0, 200, 1_000]);
     parameters.lost_checkpoints_per_mille = one_of(rng, &[0, 0, 500]);
     draw_extremes(rng, &mut parameters, &mut actions);
-    let is_alone = rng.random_bool(0.15);
-    if is_alone && !matches!(engines, Engines::Log | Engines::Raft) {
+    if rng.random_bool(0.15) && engines == Engines::Both {
         leave_alone(rng, &mut parameters, &mut actions);
-    } else if engines != Engines::Host && (engines != Engines::Both || rng.random_bool(0.5)) {
+    } else {
         replicate(rng, &mut parameters, &mut actions);
-        if engines == Engines::Raft || engines == Engines::Both && rng.random_bool(0.4) {
+        if engines == Engines::Raft || engines == Engines::Both && rng.random_bool(0.2) {
             put_on_openraft(rng, &mut parameters, &mut actions);
         }
     }
@@ -206,12 +202,6 @@ fn leave_alone(rng: &mut ChaCha8Rng, parameters: &mut Parameters, actions: &mut 
 
 /// Makes it the plan of replicas.
 fn replicate(rng: &mut ChaCha8Rng, parameters: &mut Parameters, actions: &mut [Timed]) {
-    parameters.engine = Engine::Log;
-    // What a replica decides by itself.
-    parameters.durable = false;
-    parameters.expired_capacity = 16;
-    parameters.meanwhile_per_mille = 0;
-    parameters.promotion_lag_ms = 0;
     parameters.remembered = one_of(rng, &[0, 0, 200]);
     parameters.dropped_per_mille = one_of(rng, &[0, 0, 50, 300]);
     let loses_disks = rng.random_bool(0.3);
@@ -232,10 +222,6 @@ fn replicate(rng: &mut ChaCha8Rng, parameters: &mut Parameters, actions: &mut [T
             Action::Crash { node, for_ms } if loses_disks && rng.random_bool(0.3) => {
                 Action::LoseDisk { node, for_ms }
             }
-            Action::Linger { for_ms, .. } => Action::Blackout {
-                for_ms: for_ms.min(4_000),
-            },
-            Action::Suspend { node, for_ms } => Action::Stop { node, for_ms },
             action => action,
         };
     }
@@ -322,7 +308,6 @@ fn draw_parameters(rng: &mut impl Rng, profile: Profile) -> Parameters {
         commit_interval_ms: one_of(rng, &[100, 500, 2_000]),
         // Drawn last, see `draw`.
         hash_seed: 0,
-        anywhere_per_mille: 0,
         lost_checkpoints_per_mille: 0,
         refused_per_mille: 0,
         clock_lag_ms: 0,
@@ -330,7 +315,7 @@ fn draw_parameters(rng: &mut impl Rng, profile: Profile) -> Parameters {
         piece: 0,
         tags: 0,
         meanwhile_per_mille: 0,
-        engine: Engine::Host,
+        engine: Engine::Log,
         raft: Raft::default(),
         remembered: 0,
         dropped_per_mille: 0,
@@ -475,13 +460,14 @@ fn snapshot(rng: &mut ChaCha8Rng, parameters: &Parameters) -> Action {
     Action::Snapshot { node }
 }
 
-fn linger_or_suspend(rng: &mut ChaCha8Rng, parameters: &Parameters) -> Action {
+fn suspend(rng: &mut ChaCha8Rng, parameters: &Parameters) -> Action {
     let (node, for_ms) = (node(rng, parameters), span(rng));
-    if rng.random_bool(0.5) {
-        Action::Linger { node, for_ms }
-    } else {
-        Action::Suspend { node, for_ms }
-    }
+    Action::Suspend { node, for_ms }
+}
+
+fn blackout(rng: &mut ChaCha8Rng, _: &Parameters) -> Action {
+    let for_ms = span(rng).min(4_000);
+    Action::Blackout { for_ms }
 }
 
 fn draw_clients(

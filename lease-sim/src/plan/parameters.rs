@@ -23,7 +23,7 @@ pub struct Parameters {
     pub repeated_per_mille: u32,
     /// How many in a thousand proposals come into the log a second time, later.
     pub duplicated_per_mille: u32,
-    /// How late a member learns that it leads, at most, after it has applied the entry that says so.
+    /// How late a member learns who leads, at most, of its own engine.
     pub promotion_lag_ms: u64,
     /// How much a promotion adds to each lease.
     pub extend_ms: u64,
@@ -39,19 +39,16 @@ pub struct Parameters {
     pub retry_interval_ms: u64,
     /// The largest batch of expired leases.
     pub expired_batch: u32,
-    /// How many such batches may wait for the host.
+    /// How many such batches may be under way, and as many more wait for that.
     pub expired_capacity: usize,
-    /// Whether every command is durable, or writes are batched and a crash loses the last of them.
+    /// Whether every command is written before it is applied, or writes are batched and a crash loses the last
+    /// of them.
     pub durable: bool,
     /// How long batched writes wait.
     pub commit_interval_ms: u64,
     /// Seeds the lessors' hash tables.
     #[serde(default)]
     pub hash_seed: u64,
-    /// How many in a thousand renewals and questions for the time to live go to just any member,
-    /// which asks the primary if it is not the primary itself.
-    #[serde(default)]
-    pub anywhere_per_mille: u32,
     /// How many in a thousand proposals of checkpoints never come to the log, also when everything
     /// else is whole.
     #[serde(default)]
@@ -71,11 +68,10 @@ pub struct Parameters {
     /// How many promotion tags there are before they come again; with 0 as many as in production.
     #[serde(default)]
     pub tags: u64,
-    /// How often in a thousand times the host does something while the lessor waits for one of its
-    /// ports.
+    /// How often in a thousand times something is done while the lessor waits for one of its ports.
     #[serde(default)]
     pub meanwhile_per_mille: u32,
-    /// What a member is, around its lessor.
+    /// What replicates the entries of members.
     #[serde(default)]
     pub engine: Engine,
     /// For how many entries a replica remembers which proposals it has applied; with 0 for as many as in
@@ -93,16 +89,14 @@ pub struct Parameters {
     pub alone: Option<Alone>,
 }
 
-/// What a member is, around its lessor, and what replicates its entries.
+/// What replicates the entries of members, which are replicas of lease-raft.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Engine {
-    /// The world's own host, over the hostile log.
+    /// The hostile log.
     #[default]
-    Host,
-    /// A replica of lease-raft, over the hostile log.
     Log,
-    /// The same on openraft.
+    /// openraft.
     Raft,
 }
 
@@ -177,6 +171,7 @@ impl Parameters {
             && self.faulty_ms <= 3_600_000
             && self.longest_ttl <= 100_000
             && self.expired_batch > 0
+            && self.expired_capacity > 0
             && self.retry_interval_ms > 0
             && self.clock_lag_ms <= 1_000
             && self.clock_origin_ms <= 1 << 40;

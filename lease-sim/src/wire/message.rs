@@ -1,6 +1,6 @@
 use std::fmt;
 
-use lease_core::{Incarnation, LeaseId, LeaseRow, Ttl};
+use lease_core::{Incarnation, LeaseId, Ttl};
 use prost::Message as _;
 
 use crate::plan::Look;
@@ -8,8 +8,8 @@ use crate::plan::Look;
 /// A message between a member, the log and the clients.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Message {
-    /// A client asks a member, which may forward the question to the primary or must not.
-    Ask { call: u64, ask: Ask, forward: bool },
+    /// A client asks a member.
+    Ask { call: u64, ask: Ask },
     /// A member answers a client.
     Reply { call: u64, reply: Reply },
     /// A member asks the log to take in an entry.
@@ -32,8 +32,6 @@ pub(crate) enum Message {
         term: u64,
         leader: usize,
     },
-    /// A member's whole replicated state.
-    Snapshot(Snapshot),
     /// A snapshot of lease-raft's, or what has come of it.
     State { bytes: Vec<u8> },
     /// A member posts a request of lease-http's to another one.
@@ -77,19 +75,6 @@ pub(crate) enum Reply {
 pub(crate) struct HttpAnswer {
     pub(crate) status: u16,
     pub(crate) body: Vec<u8>,
-    /// Which lease a good one is about. It is there for the checkers, who know leases by name, and is
-    /// nothing that a member goes by.
-    pub(crate) about: Option<(LeaseId, Incarnation)>,
-}
-
-/// The replicated state after an entry.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Snapshot {
-    pub(crate) index: u64,
-    pub(crate) epoch: u64,
-    pub(crate) rows: Vec<LeaseRow>,
-    /// Each key with its lease, 0 for none.
-    pub(crate) keys: Vec<(u8, i64)>,
 }
 
 /// All messages in one; which fields mean something follows from the kind.
@@ -117,36 +102,10 @@ struct Wire {
     key: u32,
     #[prost(uint64, tag = "11")]
     incarnation: u64,
-    #[prost(message, repeated, tag = "12")]
-    rows: Vec<WireRow>,
-    #[prost(message, repeated, tag = "13")]
-    keys: Vec<WireKey>,
-    #[prost(string, tag = "14")]
+    #[prost(string, tag = "12")]
     path: String,
-    #[prost(bytes = "vec", tag = "15")]
+    #[prost(bytes = "vec", tag = "13")]
     body: Vec<u8>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct WireRow {
-    #[prost(int64, tag = "1")]
-    id: i64,
-    #[prost(int64, tag = "2")]
-    ttl: i64,
-    #[prost(int64, tag = "3")]
-    remaining: i64,
-    #[prost(uint64, tag = "4")]
-    incarnation: u64,
-    #[prost(uint32, tag = "5")]
-    generation: u32,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct WireKey {
-    #[prost(uint32, tag = "1")]
-    key: u32,
-    #[prost(int64, tag = "2")]
-    lease: i64,
 }
 
 impl Message {
@@ -160,8 +119,8 @@ impl Message {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut wire = Wire::default();
         match self {
-            Self::Ask { call, ask, forward } => {
-                (wire.kind, wire.call, wire.yes) = (1, *call, *forward);
+            Self::Ask { call, ask } => {
+                (wire.kind, wire.call) = (1, *call);
                 ask.put(&mut wire);
             }
             Self::Reply { call, reply } => {
@@ -202,21 +161,18 @@ impl Message {
                 (wire.epoch, wire.what) = (*term, *leader as u32);
                 wire.entries.clone_from(entries);
             }
-            Self::Snapshot(snapshot) => {
-                wire.kind = 10;
-                snapshot.put(&mut wire);
-            }
             Self::HttpRequest { call, path, body } => {
-                (wire.kind, wire.call) = (11, *call);
+                (wire.kind, wire.call) = (10, *call);
                 wire.path.clone_from(path);
                 wire.body.clone_from(body);
             }
             Self::HttpAnswer { call, answer } => {
-                (wire.kind, wire.call) = (12, *call);
-                answer.put(&mut wire);
+                (wire.kind, wire.call) = (11, *call);
+                wire.what = u32::from(answer.status);
+                wire.body.clone_from(&answer.body);
             }
             Self::State { bytes } => {
-                wire.kind = 13;
+                wire.kind = 12;
                 wire.body.clone_from(bytes);
             }
         }
@@ -232,7 +188,6 @@ impl Message {
             1 => Self::Ask {
                 call,
                 ask: Ask::take(&wire),
-                forward: wire.yes,
             },
             2 => Self::Reply {
                 call,
@@ -264,17 +219,19 @@ impl Message {
                 term: wire.epoch,
                 leader: wire.what as usize,
             },
-            10 => Self::Snapshot(Snapshot::take(&wire)),
-            11 => Self::HttpRequest {
+            10 => Self::HttpRequest {
                 call,
                 path: wire.path,
                 body: wire.body,
             },
-            12 => Self::HttpAnswer {
+            11 => Self::HttpAnswer {
                 call,
-                answer: HttpAnswer::take(wire),
+                answer: HttpAnswer {
+                    status: wire.what as u16,
+                    body: wire.body,
+                },
             },
-            13 => Self::State { bytes: wire.body },
+            12 => Self::State { bytes: wire.body },
             kind => unreachable!("no message is of kind {kind}"),
         }
     }
@@ -355,69 +312,6 @@ impl Reply {
     }
 }
 
-impl HttpAnswer {
-    fn put(&self, wire: &mut Wire) {
-        wire.what = u32::from(self.status);
-        wire.body.clone_from(&self.body);
-        if let Some((id, incarnation)) = self.about {
-            (wire.lease, wire.incarnation) = (id.get(), incarnation.get());
-        }
-    }
-
-    fn take(wire: Wire) -> Self {
-        let incarnation = Incarnation::from_wire(wire.incarnation);
-        Self {
-            status: wire.what as u16,
-            body: wire.body,
-            about: LeaseId::new(wire.lease).map(|id| (id, incarnation)),
-        }
-    }
-}
-
-impl Snapshot {
-    fn put(&self, wire: &mut Wire) {
-        (wire.index, wire.epoch) = (self.index, self.epoch);
-        wire.rows = self
-            .rows
-            .iter()
-            .map(|row| WireRow {
-                id: row.id.get(),
-                ttl: row.ttl.get(),
-                remaining: row.remaining.map_or(0, Ttl::get),
-                incarnation: row.incarnation.map_or(0, Incarnation::get),
-                generation: row.checkpoint_generation,
-            })
-            .collect();
-        let keys = self.keys.iter();
-        wire.keys = keys
-            .map(|(key, lease)| WireKey {
-                key: u32::from(*key),
-                lease: *lease,
-            })
-            .collect();
-    }
-
-    fn take(wire: &Wire) -> Self {
-        let rows = wire.rows.iter().map(|row| LeaseRow {
-            id: LeaseId::new(row.id).expect("rows have an id"),
-            ttl: Ttl::new(row.ttl).expect("rows have a TTL"),
-            remaining: Ttl::new(row.remaining).ok(),
-            incarnation: Some(Incarnation::from_wire(row.incarnation)),
-            checkpoint_generation: row.generation,
-        });
-        Self {
-            index: wire.index,
-            epoch: wire.epoch,
-            rows: rows.collect(),
-            keys: wire
-                .keys
-                .iter()
-                .map(|key| (key.key as u8, key.lease))
-                .collect(),
-        }
-    }
-}
-
 /// In words, for the trace.
 impl fmt::Display for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -441,11 +335,10 @@ impl fmt::Display for Message {
                 length,
                 ..
             } => write!(f, "{} of {length} entries from {first}", entries.len()),
-            Self::Snapshot(snapshot) => write!(f, "snapshot after entry {}", snapshot.index),
             Self::State { bytes } => write!(f, "snapshot of {} bytes", bytes.len()),
             Self::HttpRequest { path, body, .. } => write!(f, "POST {path} {body:02x?}"),
             Self::HttpAnswer { answer, .. } => {
-                let HttpAnswer { status, body, .. } = answer;
+                let HttpAnswer { status, body } = answer;
                 match std::str::from_utf8(body) {
                     Ok(text) if *status != 200 => write!(f, "{status} {}", text.trim_end()),
                     _ => write!(f, "{status} {body:02x?}"),
@@ -463,12 +356,6 @@ mod tests {
     fn every_message_comes_back() {
         let id = LeaseId::new(-4).expect("not zero");
         let incarnation = Incarnation::supplied(9).expect("small");
-        let row = LeaseRow {
-            remaining: Some(Ttl::MIN),
-            incarnation: Some(incarnation),
-            checkpoint_generation: 3,
-            ..LeaseRow::new(id, Ttl::MAX)
-        };
         let ttl = Ttl::MAX;
         let mut messages = vec![
             Message::Propose {
@@ -494,27 +381,20 @@ mod tests {
                 term: 3,
                 leader: 2,
             },
-            Message::Snapshot(Snapshot {
-                index: 7,
-                epoch: 8,
-                rows: vec![row],
-                keys: vec![(0, 0), (255, -4)],
-            }),
             Message::HttpRequest {
                 call: 7,
                 path: "/leases".into(),
                 body: vec![8, 1],
             },
         ];
-        let answers = [(200, Some((id, incarnation))), (404, None)];
-        messages.extend(answers.map(|(status, about)| Message::HttpAnswer {
+        messages.push(Message::HttpAnswer {
             call: 7,
             answer: HttpAnswer {
-                status,
+                status: 404,
                 body: vec![1, 2],
-                about,
             },
-        }));
+        });
+        messages.push(Message::State { bytes: vec![3] });
         let asks = [
             Ask::Grant { id, ttl: -7 },
             Ask::Renew { id },
@@ -535,11 +415,7 @@ mod tests {
             Reply::Refused,
             Reply::NotPrimary,
         ];
-        messages.extend(asks.map(|ask| Message::Ask {
-            call: 7,
-            ask,
-            forward: ask == Ask::Renew { id },
-        }));
+        messages.extend(asks.map(|ask| Message::Ask { call: 7, ask }));
         messages.extend(replies.map(|reply| Message::Reply { call: 7, reply }));
         for message in messages {
             assert_eq!(Message::decode(&message.encode()), message);

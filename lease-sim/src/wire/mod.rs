@@ -7,4 +7,4 @@ pub(crate) use entry::{Entry, Request, Stamp};
 #[cfg(madsim)]
 pub(crate) use entry::{put_command, read_put};
 #[cfg(madsim)]
-pub(crate) use message::{Ask, HttpAnswer, Message, Reply, Snapshot};
+pub(crate) use message::{Ask, HttpAnswer, Message, Reply};

@@ -9,7 +9,7 @@ use rand::RngExt;
 
 use super::{World, lock};
 use crate::event::{Event, Name};
-use crate::plan::{Action, End, Engine};
+use crate::plan::{Action, End};
 use crate::wire::{Ask, Message, Reply};
 
 /// The clients: who waits for which answer, and whom they take for the leader.
@@ -104,18 +104,17 @@ impl World {
         }
     }
 
-    /// Asks the member that is taken for the leader, or just any one if members forward what is asked,
-    /// then others. Returns the answer, and when the member that gave it was asked.
+    /// Asks the member that is taken for the leader, or just any one, then others. Returns the answer, and when the member that gave it was asked.
     async fn ask(self: &Arc<Self>, about: i64, ask: Ask) -> Option<(u64, Reply)> {
         let group = about.rem_euclid(GROUPS);
         let nodes = self.members.len();
         let believed = lock(&self.clients).believed_leader.get(&group).copied();
-        let any = self.any_member(ask);
+        let any = self.any_member();
         let first = any.or(believed).unwrap_or(0);
         for turn in 0..nodes {
             let node = (first + turn) % nodes;
             let asked_ms = self.now_ms();
-            let answer = timeout(ANSWER_TIMEOUT, self.ask_member(node, ask, any.is_some())).await;
+            let answer = timeout(ANSWER_TIMEOUT, self.ask_member(node, ask)).await;
             match answer {
                 Ok(Some(Reply::NotPrimary)) => {}
                 Ok(Some(reply)) => {
@@ -138,30 +137,19 @@ impl World {
         None
     }
 
-    /// The member that a client asks without a thought for who leads, if it does so: only such a
-    /// question is forwarded, for a client that looks for the leader asks the next one itself.
-    fn any_member(&self, ask: Ask) -> Option<usize> {
-        let is_any = match self.parameters.engine {
-            Engine::Host => {
-                matches!(ask, Ask::Renew { .. } | Ask::TimeToLive { .. })
-                    && self.happens(self.parameters.anywhere_per_mille)
-            }
-            // A replica goes to the leader by itself.
-            Engine::Log | Engine::Raft => self.happens(500),
-        };
+    /// The member that a client asks without a thought for who leads, if it does so: a replica goes to the
+    /// leader by itself.
+    fn any_member(&self) -> Option<usize> {
         let node = || lock(&self.noise).random_range(0..self.members.len());
-        is_any.then(node)
+        self.happens(500).then(node)
     }
 
-    async fn ask_member(self: &Arc<Self>, node: usize, ask: Ask, forward: bool) -> Option<Reply> {
+    async fn ask_member(self: &Arc<Self>, node: usize, ask: Ask) -> Option<Reply> {
         let (answer, reply) = oneshot::channel();
         let call = self.number_call();
         lock(&self.clients).waiting.insert(call, answer);
-        self.send(
-            End::Clients,
-            End::Node(node),
-            &Message::Ask { call, ask, forward },
-        );
+        let message = Message::Ask { call, ask };
+        self.send(End::Clients, End::Node(node), &message);
         reply.await.ok()
     }
 

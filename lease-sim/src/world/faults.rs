@@ -7,7 +7,7 @@ use super::member::Letter;
 use lease_backend::testing::SimDisk;
 
 use super::member::Part;
-use super::{World, host, lock, replica};
+use super::{World, lock, replica};
 use crate::event::{Event, Exit};
 use crate::plan::{Action, End, Engine};
 
@@ -25,10 +25,7 @@ impl World {
                         let Some(world) = world.upgrade() else {
                             return;
                         };
-                        match world.parameters.engine {
-                            Engine::Host => host::run(world, node).await,
-                            Engine::Log | Engine::Raft => replica::run(world, node).await,
-                        }
+                        replica::run(world, node).await;
                     }
                 })
                 .build();
@@ -119,16 +116,6 @@ impl World {
             Action::Learn { node } => self.want(node, Part::Learner),
             Action::Admit { node } => self.want(node, Part::Voter),
             Action::Remove { node } => self.want(node, Part::Gone),
-            Action::Linger { node, for_ms } => {
-                lock(&self.members[node].status).lingers += 1;
-                self.after_fault(node, for_ms, move |world| {
-                    let member = &world.members[node];
-                    let mut status = lock(&member.status);
-                    status.lingers = status.lingers.saturating_sub(1);
-                    drop(status);
-                    member.post(Letter::Wake);
-                });
-            }
             Action::Suspend { node, for_ms } => {
                 lock(&self.members[node].status).suspends += 1;
                 self.members[node].post(Letter::SuspendExpiry(true));
@@ -152,6 +139,12 @@ impl World {
         self.end_process(node, down_for, Exit::PowerLost);
     }
 
+    /// Ends a member whose power is gone.
+    pub(super) fn lose_power(self: &Arc<Self>, node: usize) {
+        let down_for = lock(&self.members[node].status).down_for;
+        self.crash(node, down_for.max(millis(100)));
+    }
+
     /// Takes a member's disk, and with it all that it knows.
     fn lose_disk(self: &Arc<Self>, node: usize, down_for: Duration) {
         if !lock(&self.members[node].status).is_up {
@@ -160,6 +153,7 @@ impl World {
         self.crash(node, down_for);
         probe::mark("raft: a member loses its disk");
         *lock(&self.members[node].disk) = SimDisk::new(self.seed ^ self.now_ms());
+        self.members[node].set_applied(0);
         self.hear(Event::DiskLost { node });
     }
 
@@ -173,7 +167,6 @@ impl World {
             }
             status.is_up = false;
             status.ended += 1;
-            status.leads = None;
             status.primary = None;
             // Its disk comes back without faults; they can come while it is down.
             status.has_bad_disk = false;
@@ -217,7 +210,6 @@ impl World {
             let member = &self.members[node];
             {
                 let mut status = lock(&member.status);
-                status.lingers = 0;
                 status.suspends = 0;
                 status.slow_by = Duration::ZERO;
                 status.more_disk_errors = 0;

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use lease_core::{Epoch, probe};
+use lease_core::probe;
 use madsim::time::sleep;
 
 use super::member::Letter;
@@ -26,7 +26,7 @@ pub(super) struct Log {
     proposals: u64,
     // What became of each proposal: its index, or `None` if it was refused.
     decided: BTreeMap<u64, Option<u64>>,
-    // When each proposal was made, by its number, or by the session of a replica and the number in it.
+    // When each proposal was made, by the session of its member and the number in it.
     proposed_ms: BTreeMap<(u64, u64), u64>,
     pub(super) history: History,
     // The digest of what is specified after each entry.
@@ -40,6 +40,11 @@ const ELECTION_TIMEOUT_MS: u64 = 1_500;
 
 /// A leader that has not become the primary by then is replaced.
 const PROMOTION_TIMEOUT_MS: u64 = 8_000;
+
+/// How many in a thousand confirmations are old when they come, and how old.
+const LATE_PER_MILLE: u32 = 50;
+
+const MOST_LATE_MS: u64 = 900;
 
 /// At most so many entries go into one message.
 const ENTRIES_PER_MESSAGE: usize = 64;
@@ -89,17 +94,7 @@ impl Log {
 }
 
 impl World {
-    /// A number for a new proposal.
-    pub(super) fn number_proposal(&self) -> u64 {
-        let now_ms = self.now_ms();
-        let mut log = lock(&self.log);
-        log.proposals += 1;
-        let number = log.proposals;
-        log.proposed_ms.insert((0, number), now_ms);
-        number
-    }
-
-    /// A number for a replica's attempt to have an entry taken in; the first one of a proposal is its
+    /// A number for an attempt to have an entry taken in; the first one of a proposal is its
     /// beginning.
     pub(super) fn number_attempt(&self, entry: &Entry) -> u64 {
         let now_ms = self.now_ms();
@@ -126,27 +121,9 @@ impl World {
             log.elected_ms = now_ms;
             log.term
         };
-        if self.parameters.engine == Engine::Log {
-            // Its epoch begins with an entry of its own.
-            self.hear(Event::Elected { node, epoch: 0 });
-            self.members[node].post(Letter::Promote(term));
-            return;
-        }
-        self.hear(Event::Elected { node, epoch: term });
-        let proposal = self.number_proposal();
-        self.members[node].lead(Some(term));
-        if probe::is_planted("host-promotes-too-early") {
-            self.members[node].post(Letter::Promote(term));
-        }
-        let entry = Entry {
-            proposal,
-            request: Request::BeginEpoch {
-                epoch: Epoch::new(term),
-                node,
-            },
-            stamp: None,
-        };
-        self.append(entry.encode());
+        // Its epoch begins with an entry of its own.
+        self.hear(Event::Elected { node, epoch: 0 });
+        self.members[node].post(Letter::Lead(term));
     }
 
     /// Has the leader step down before another one is elected.
@@ -156,7 +133,7 @@ impl World {
         } else if self.is_reachable(node) {
             let leader = lock(&self.log).leader;
             if leader != node {
-                self.members[leader].step_down();
+                self.members[leader].post(Letter::StepDown);
             }
             self.elect(node);
         }
@@ -182,9 +159,9 @@ impl World {
             loop {
                 sleep(Duration::from_millis(250)).await;
                 let now_ms = world.now_ms();
-                let (leader, term, elected_ms) = {
+                let (leader, elected_ms) = {
                     let log = lock(&world.log);
-                    (log.leader, log.term, log.elected_ms)
+                    (log.leader, log.elected_ms)
                 };
                 if world.is_reachable(leader) {
                     unreachable_since_ms = None;
@@ -193,11 +170,7 @@ impl World {
                 }
                 let is_lost =
                     unreachable_since_ms.is_some_and(|since| since + ELECTION_TIMEOUT_MS <= now_ms);
-                let primary = world.members[leader].primary_epoch();
-                let is_primary = match world.parameters.engine {
-                    Engine::Host => primary == Some(term),
-                    Engine::Log | Engine::Raft => primary.is_some(),
-                };
+                let is_primary = world.members[leader].primary_epoch().is_some();
                 let is_idle = elected_ms + PROMOTION_TIMEOUT_MS <= now_ms && !is_primary;
                 if is_lost || is_idle {
                     probe::mark("world: a lost leader is replaced");
@@ -232,7 +205,11 @@ impl World {
                     leads,
                     length,
                 };
-                self.log_answers(node, &confirmed);
+                let late = match self.happens(LATE_PER_MILLE) {
+                    true => self.span(0, MOST_LATE_MS),
+                    false => Duration::ZERO,
+                };
+                self.later(late, move |world| world.log_answers(node, &confirmed));
             }
             Message::Fetch { from } => {
                 let message = lock(&self.log).message(from);
@@ -364,11 +341,8 @@ impl World {
                 self.hear(Event::NotLinear { message });
             }
         }
-        if let Some(member) = begins
-            && self.parameters.engine != Engine::Host
-        {
-            // Members of a replicated lessor count from 1.
-            let (node, epoch) = (member - 1, index);
+        if let Some(node) = begins {
+            let epoch = index;
             self.hear(Event::Elected { node, epoch });
         }
         index
@@ -405,13 +379,10 @@ impl World {
     }
 }
 
-fn key(entry: &Entry) -> (u64, u64) {
-    let replicated = entry.stamp.map(|stamp| (stamp.session, stamp.number));
-    replicated.unwrap_or((0, entry.proposal))
+const fn key(entry: &Entry) -> (u64, u64) {
+    (entry.stamp.session, entry.stamp.number)
 }
 
-/// Whether an entry of a replica's begins an epoch.
 fn begins_epoch(entry: &[u8]) -> bool {
-    let entry = Entry::decode(entry);
-    entry.stamp.is_some() && matches!(entry.request, Request::BeginEpoch { .. })
+    matches!(Entry::decode(entry).request, Request::BeginEpoch { .. })
 }

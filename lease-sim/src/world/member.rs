@@ -29,12 +29,10 @@ pub(super) struct Member {
 pub(super) enum Letter {
     /// A message of the network.
     Message(End, Message),
-    /// It has learnt that it leads.
-    Promote(u64),
+    /// It has learnt that it leads a term.
+    Lead(u64),
     /// It is to give up its leadership.
     StepDown,
-    /// It is told once more that it is no primary of an epoch that is long past.
-    DemoteLate(u64),
     /// A snapshot of it is to be sent to another member.
     SendSnapshot(usize),
     /// It is to suspend the expiry of leases, or to resume it.
@@ -45,8 +43,6 @@ pub(super) enum Letter {
     Change,
     /// It is to hand over its leadership to another member, if it leads.
     HandOver(usize),
-    /// Nothing; it wakes up.
-    Wake,
 }
 
 /// What a member is to be in its cluster.
@@ -66,7 +62,6 @@ pub(super) struct Status {
     /// How many processes it has had that have ended.
     pub(super) ended: u64,
     pub(super) pauses: u32,
-    pub(super) lingers: u32,
     pub(super) suspends: u32,
     pub(super) slow_by: Duration,
     /// Whether anything was done to its disk since it started.
@@ -79,8 +74,6 @@ pub(super) struct Status {
     pub(super) down_for: Duration,
     /// When it stops to wait for a snapshot.
     pub(super) wants_snapshot_until_ms: u64,
-    /// The term that it leads, as far as it knows.
-    pub(super) leads: Option<u64>,
     /// The epoch that its lessor is the primary of.
     pub(super) primary: Option<u64>,
 }
@@ -100,6 +93,10 @@ impl Member {
             applied: AtomicU64::new(0),
             leases: Mutex::default(),
         }
+    }
+
+    pub(super) fn has_no_power(&self) -> bool {
+        !lock(&self.disk).is_powered()
     }
 
     pub(super) fn is_running(&self) -> bool {
@@ -126,19 +123,6 @@ impl Member {
             // A member that has just ended does not read it any more.
             let _ = mailbox.unbounded_send(letter);
         }
-    }
-
-    pub(super) fn lead(&self, term: Option<u64>) {
-        lock(&self.status).leads = term;
-    }
-
-    pub(super) fn leads(&self) -> Option<u64> {
-        lock(&self.status).leads
-    }
-
-    pub(super) fn step_down(&self) {
-        self.lead(None);
-        self.post(Letter::StepDown);
     }
 
     pub(super) fn primary_epoch(&self) -> Option<u64> {

@@ -5,7 +5,6 @@ mod alone;
 mod client;
 mod clock;
 mod faults;
-mod host;
 mod log;
 mod member;
 mod net;
@@ -302,7 +301,7 @@ impl World {
 fn first_parts(parameters: &Parameters) -> Vec<Part> {
     let voters = match parameters.engine {
         Engine::Raft => parameters.raft.voters,
-        Engine::Host | Engine::Log => parameters.nodes,
+        Engine::Log => parameters.nodes,
     };
     let part = |node| match node < voters {
         true => Part::Voter,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{World, lock};
 use crate::event::Event;
-use crate::plan::{End, Engine};
+use crate::plan::End;
 use crate::wire::Message;
 
 /// The links between members, log and clients: each with delays and losses of its own, from a
@@ -123,8 +123,7 @@ impl World {
             |per_mille: u32| is_noisy && network.draw(from, to, 1000) < u64::from(per_mille);
         let is_lost = chance(parameters.lost_per_mille);
         // What goes over a connection does not come twice.
-        let is_connected = parameters.engine == Engine::Raft && message.is_of_http();
-        let is_repeated = chance(parameters.repeated_per_mille) && !is_connected;
+        let is_repeated = chance(parameters.repeated_per_mille) && !message.is_of_http();
         let copies = 1 + u32::from(is_repeated);
         let delays: Vec<_> = (0..copies)
             .map(|_| fastest + network.draw(from, to, slowest - fastest + 1))

@@ -65,7 +65,6 @@ const SIMPLIFICATIONS: &[fn(&mut Parameters)] = &[
     |it| it.retry_interval_ms = 3_000,
     |it| it.core = it.nodes,
     |it| it.hash_seed = 0,
-    |it| it.anywhere_per_mille = 0,
     |it| it.lost_checkpoints_per_mille = 0,
     |it| it.refused_per_mille = 0,
     |it| it.clock_lag_ms = 0,

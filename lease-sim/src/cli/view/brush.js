@@ -150,7 +150,6 @@ const SIGNS = {
   checkpoint_proposed: (brush, x, y, size, colour) => brush.dot(x, y, 1.7, colour),
   told_time_to_live: (brush, x, y, size, colour) =>
     brush.dot(x, y, 2.5, brush.colours.paper, colour),
-  passed_on: (brush, x, y, size, colour) => brush.dot(x, y, 1.7, brush.colours.paper, colour),
   acknowledged: (brush, x, y, size, colour) => brush.dot(x, y, 2.7, colour),
 };
 

@@ -158,14 +158,6 @@ function lifeOf(model, name, at) {
 
 const mark = (model, entry) => lifeOf(model, entry.fields.name, entry.at).marks.push(entry);
 
-// An answer about a lease, if it names one.
-const markAnswer = (model, entry) => {
-  const [name] = entry.fields.answer ?? [];
-  if (name) {
-    lifeOf(model, name, entry.at).marks.push(entry);
-  }
-};
-
 // What each kind of event changes.
 const STEPS = {
   elected: (model, entry) => model.elections.push(entry),
@@ -231,8 +223,7 @@ const STEPS = {
   delivered: mark,
   checkpoint_proposed: mark,
   checkpointed: mark,
-  told_time_to_live: markAnswer,
-  passed_on: markAnswer,
+  told_time_to_live: mark,
   wait_began(model, entry) {
     const { node, wait, until_ms } = entry.fields;
     model.nodes[node].waits.push({ from: entry.at, wait, until: until_ms, entry });

@@ -265,11 +265,8 @@ const LEGEND = [
     },
   ],
   [
-    "time to live told, passed on",
-    (brush, c) => {
-      SIGNS.told_time_to_live(brush, 5, 7.5, 4, c.ink);
-      SIGNS.passed_on(brush, 15, 7.5, 4, c.ink);
-    },
+    "time to live told",
+    (brush, c) => SIGNS.told_time_to_live(brush, 10, 7.5, 4, c.ink),
   ],
   ["lost message", (brush, c) => cross(brush, 10, 7.5, c.fault)],
 ];

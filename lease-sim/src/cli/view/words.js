@@ -37,7 +37,6 @@ const KINDS = {
   checkpoint_proposed: { label: "checkpoint proposed", listed: true, colour: "muted" },
   checkpointed: { label: "checkpointed", listed: true, colour: "ink" },
   told_time_to_live: { label: "time to live", listed: true, colour: "muted" },
-  passed_on: { label: "passed on", listed: true, colour: "muted" },
   wait_began: { label: "wait", listed: true, colour: "muted" },
   wait_ended: { label: "wait over", listed: true, colour: "muted" },
   broken: { label: "broken", listed: true, colour: "bad" },
@@ -50,8 +49,6 @@ const KINDS = {
   call_failed: { label: "call failed", listed: true, colour: "muted" },
   read: { label: "clock read", listed: false, colour: "faint" },
   counted: { label: "counted", listed: false, colour: "muted" },
-  renewal_asked: { label: "renewal asked", listed: false, colour: "muted" },
-  renewal_answered: { label: "renewal answered", listed: false, colour: "muted" },
   applied: { label: "applied", listed: false, colour: "muted" },
   specified: { label: "entries", listed: false, colour: "muted" },
   message: { label: "messages", listed: false, colour: "faint" },
@@ -77,7 +74,6 @@ const FAULTS = {
   disk_full: () => "disk full",
   disk_slow: (it) => `disk slow, ${lasting(it.by_ms)}`,
   snapshot: () => "snapshot",
-  linger: () => "takes no expired leases",
   suspend: () => "expiry suspended",
 };
 
@@ -127,7 +123,6 @@ const ACTION_SENTENCES = {
   disk_slow: (it) =>
     `node ${it.node} takes ${lasting(it.by_ms)} an entry for ${lasting(it.for_ms)}`,
   snapshot: (it) => `node ${it.node} gets a snapshot in the place of the log`,
-  linger: (it) => `node ${it.node} takes no expired leases for ${lasting(it.for_ms)}`,
   suspend: (it) => `node ${it.node} suspends expiry for ${lasting(it.for_ms)}`,
   grant: (it) => `client asks for lease ${it.lease}, TTL ${it.ttl} s`,
   hold: (it) =>
@@ -194,21 +189,12 @@ const SENTENCES = {
       ? `${leaseName(it.name)} checkpoint taken back`
       : `${leaseName(it.name)} checkpointed, ${lasting(it.remaining_ms)} left`,
   checkpoint_lost: (it) => `${leaseName(it.name)}: a checkpoint gets lost`,
-  renewal_asked: (it) => `node ${it.node} is asked for renewal ${it.call}`,
   renewal_tried: (it) =>
-    `node ${it.node}, renewal ${it.call}: ${leaseName(it.name)} ` +
+    `node ${it.node} is to renew ${leaseName(it.name)}, which ` +
     `${it.is_alive ? "has time left" : "has none left"}, and is ${it.came_to.replaceAll("_", " ")}`,
-  renewal_answered: (it) => `node ${it.node} answers renewal ${it.call}`,
   read: (it) => `node ${it.node} reads its clock: ${ownTime(it.clock)}`,
   counted: (it) => `node ${it.node} counts ${leaseName(it.name)} until ${ownTime(it.until)}`,
-  told_time_to_live: (it) =>
-    it.answer === null
-      ? `node ${it.node} tells: no lease ${it.lease}`
-      : `node ${it.node} tells: ${leaseName(it.answer[0])} has ${lasting(it.answer[1])}`,
-  passed_on: (it) =>
-    it.answer === null
-      ? `node ${it.node} passes on: no lease ${it.lease}`
-      : `node ${it.node} passes on: ${leaseName(it.answer[0])} has ${lasting(it.answer[1])}`,
+  told_time_to_live: (it) => `a client is told that ${leaseName(it.name)} has ${lasting(it.left_ms)}`,
   wait_began: (it) =>
     `wait ${it.wait} on node ${it.node}, until ${seconds(it.until_ms)} at the latest`,
   wait_told: (it) =>
@@ -278,11 +264,6 @@ const PARAMETERS = {
   durable: (it) => ["every command durable", it.durable ? "yes" : "no", it.durable],
   commit_interval_ms: (it) => ["batched writes wait", lasting(it.commit_interval_ms), it.durable],
   hash_seed: (it) => ["seed of the tables", it.hash_seed, it.hash_seed === 0],
-  anywhere_per_mille: (it) => [
-    "asked anywhere",
-    perMille(it.anywhere_per_mille),
-    !it.anywhere_per_mille,
-  ],
   lost_checkpoints_per_mille: (it) => [
     "checkpoints lost",
     perMille(it.lost_checkpoints_per_mille),

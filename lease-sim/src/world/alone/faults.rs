@@ -163,17 +163,19 @@ impl Host {
                 self.object(format!("without a primary lease {id} has {left:?}"));
             }
         }
-        if self
-            .waits
-            .iter()
-            .any(|(_, _, wait)| wait.try_outcome().is_none())
-        {
-            self.object("a wait goes on without a primary");
-        }
+        self.look_for_waits("without a primary");
         // What is not written yet is not in the store.
         let written = self.written.take();
         self.come_back(true);
         self.written = written;
+    }
+
+    /// Nobody waits any more.
+    pub(super) fn look_for_waits(&mut self, when: &str) {
+        let mut waits = self.waits.iter();
+        if waits.any(|(_, _, wait)| wait.try_outcome().is_none()) {
+            self.object(format!("a wait goes on {when}"));
+        }
     }
 
     /// What is read from the store has no checkpoint, if they are kept out of it.

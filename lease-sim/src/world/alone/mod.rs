@@ -178,7 +178,7 @@ impl Host {
         let is_disturbed = self.now_ms() < self.disturbed_until_ms;
         match (got, want) {
             (Ok(_), None) => return true,
-            (Err(LeaseError::Backend(_)), _) if is_disturbed => {}
+            (Err(LeaseError::Backend(_) | LeaseError::Checkpointer(_)), _) if is_disturbed => {}
             (Err(got), Some(want)) if *got == want => {}
             (got, want) => {
                 self.object(format!("{what} was answered {got:?}, and not {want:?}"));
@@ -217,6 +217,7 @@ impl Host {
             Action::Crash { .. } if !self.alone.in_memory => self.restart(Exit::PowerLost),
             Action::Stop { .. } | Action::Crash { .. } => {
                 self.lessor.stop();
+                self.look_for_waits("after a stop");
                 self.restart(Exit::InOrder);
             }
             _ if self.alone.in_memory => {}

@@ -1,13 +1,14 @@
 //! The hostile log as an engine of lease-raft.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures::StreamExt;
 use futures::channel::{mpsc, oneshot};
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt};
 use lease_core::probe;
 use lease_raft::{Engine, Leadership, ProposeError, Unconfirmed};
 use madsim::time::{sleep, timeout};
@@ -164,7 +165,7 @@ impl Engine for LogEngine {
         // It is not full.
         let _ = tell.unbounded_send(known.told);
         known.watchers.push(tell);
-        told.boxed()
+        told_late(Arc::clone(&self.around), told.boxed())
     }
 
     fn propose(&self, bytes: Vec<u8>) -> BoxFuture<'static, Result<(), ProposeError>> {
@@ -217,6 +218,27 @@ impl Engine for LogEngine {
             }
         })
     }
+}
+
+/// A member learns late who leads; what has been replaced meanwhile it does not learn at all.
+pub(super) fn told_late(
+    around: Arc<Around>,
+    told: BoxStream<'static, Leadership>,
+) -> BoxStream<'static, Leadership> {
+    let lag_ms = around.world.parameters.promotion_lag_ms;
+    if lag_ms == 0 {
+        return told;
+    }
+    let late = futures::stream::unfold((around, told), move |(around, mut told)| async move {
+        let mut news = told.next().await?;
+        sleep(around.world.span(0, lag_ms)).await;
+        while let Some(Some(newer)) = told.next().now_or_never() {
+            probe::mark("raft: a change of the leader is told late, and another one before");
+            news = newer;
+        }
+        Some((news, (around, told)))
+    });
+    late.boxed()
 }
 
 impl Around {
@@ -290,7 +312,7 @@ impl Around {
         let event = Event::Read {
             node: self.node,
             clock: self.member().clock.own_time(Round::Down),
-            is_punctual: self.is_calm(),
+            is_punctual: self.is_calm() && !self.is_full.load(Ordering::Relaxed),
         };
         self.world.hear(event);
     }

@@ -152,7 +152,7 @@ impl Host {
                 self.applied(index);
             }
             Err(ApplyError::Lease(_)) => {
-                probe::mark("raft: an entry cannot be applied yet");
+                self.not_applied();
                 let mut feed = lock(&self.feed);
                 feed.failures += 1;
                 feed.retry_at_ms = self.world().now_ms() + RETRY_AFTER_MS;
@@ -165,6 +165,12 @@ impl Host {
             Err(ApplyError::Failed(_)) => {}
             Err(error) => self.object(format!("entry {index}: {error}")),
         }
+    }
+
+    /// Of an entry that cannot be applied nothing is seen.
+    pub(super) fn not_applied(&self) {
+        probe::mark("raft: an entry cannot be applied yet");
+        self.lessor(|lessor| self.around.tell_waits(lessor, true));
     }
 
     pub(super) fn applied(&self, index: u64) {
@@ -244,6 +250,7 @@ impl Host {
         match installed {
             Ok(true) => {
                 probe::mark("raft: a snapshot is installed");
+                self.around.note_over(None);
                 self.forget_events();
                 if self.replica.applied() <= applied_before {
                     let index = self.replica.applied();
@@ -300,8 +307,7 @@ impl Host {
     }
 
     pub(super) fn object(&self, message: String) {
-        let node = self.around.node;
-        self.world().hear(Event::Broken { node, message });
+        self.around.object(message);
     }
 
     pub(super) fn ticks(&self) -> u64 {

@@ -252,15 +252,10 @@ impl Host {
                     _ => self.granted_with(&what, call, id, times.granted)?,
                 };
                 if let Some(name) = name {
-                    self.world().hear(Event::PassedOn {
-                        node: self.around.node,
-                        lease: id.get(),
-                        asked_ms: 0,
-                        answer: Some((
-                            name,
-                            times.remaining_secs.unsigned_abs() * 1000,
-                            times.granted.as_secs() * 1000,
-                        )),
+                    self.world().hear(Event::ToldTimeToLive {
+                        name,
+                        left_ms: times.remaining_secs.unsigned_abs() * 1000,
+                        ttl_ms: times.granted.as_secs() * 1000,
                     });
                 }
                 Some(Reply::Done)

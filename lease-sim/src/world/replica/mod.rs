@@ -6,14 +6,18 @@ mod engine;
 mod events;
 mod feed;
 mod judge;
+mod machine;
+mod meanwhile;
 mod openraft;
+mod options;
 mod ports;
 mod report;
 mod store;
+mod waits;
 mod watcher;
 
 use std::future::pending;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -22,14 +26,17 @@ use futures::channel::mpsc;
 use lease_backend::RedbOptions;
 use lease_core::{LeaseError, LeaseEvents, probe};
 use lease_raft::probe::Inside;
-use lease_raft::{MemberId, OpenraftEngine, Parts, RedbStore, Replica, ReplicaOptions, Store};
+use lease_raft::{MemberId, OpenraftEngine, Parts, RedbStore, Replica, Store};
 use madsim::time::sleep;
 use rand::RngExt;
 
 use self::engine::LogEngine;
 use self::feed::Feed;
-use self::ports::{Keys, Of, WorldPeers, WorldRuntime};
+use self::machine::Keys;
+use self::meanwhile::Meanwhile;
+use self::ports::{Of, WorldPeers, WorldRuntime};
 use self::store::WorldStore;
+use self::waits::Waiting;
 use self::watcher::Watcher;
 use super::member::{Letter, Member};
 use super::{World, lock};
@@ -47,8 +54,14 @@ pub(super) struct Around {
     // How often the lessor was driven, and what has changed.
     ticks: AtomicU64,
     changes: AtomicU64,
-    // When it was last held up.
+    // Until when it was last held up.
     held_up_ms: AtomicU64,
+    // Whether the lessor had no room for expired leases since the checkers looked.
+    is_full: AtomicBool,
+    is_suspended: AtomicBool,
+    is_stopping: AtomicBool,
+    meanwhile: Meanwhile,
+    waits: Mutex<Vec<Waiting>>,
 }
 
 /// A running member.
@@ -69,9 +82,6 @@ const RETRY_AFTER_MS: u64 = 100;
 
 /// How many events may wait; they are received after each entry.
 const EVENTS: usize = 64;
-
-/// How long a member waits for the answer of another one.
-const ASK_TIMEOUT: Duration = Duration::from_millis(700);
 
 /// A member's name in lease-raft, where they count from 1.
 const fn member_id(node: usize) -> MemberId {
@@ -132,9 +142,13 @@ impl Around {
         self.changes.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn note_held_up(&self) {
-        self.held_up_ms
-            .store(self.world.now_ms(), Ordering::Relaxed);
+    fn note_held_up(&self, for_how_long: Duration) {
+        let until_ms = self.world.now_ms() + for_how_long.as_millis() as u64;
+        self.held_up_ms.fetch_max(until_ms, Ordering::Relaxed);
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Ordering::Relaxed)
     }
 
     fn send(&self, to: End, message: &Message) {
@@ -145,8 +159,8 @@ impl Around {
     async fn wait_for_disk(&self) {
         let slow_by = lock(&self.member().status).slow_by;
         if slow_by > Duration::ZERO {
+            self.note_held_up(slow_by);
             sleep(slow_by).await;
-            self.note_held_up();
         }
     }
 }
@@ -155,6 +169,7 @@ impl Host {
     async fn start(world: &Arc<World>, node: usize) -> Result<Arc<Self>, LeaseError> {
         let disk = lock(&world.members[node].disk).clone();
         world.members[node].clock.forget_readings();
+        let options = world.options(node);
         let around = Arc::new(Around {
             world: Arc::clone(world),
             node,
@@ -163,12 +178,16 @@ impl Host {
             ticks: AtomicU64::new(0),
             changes: AtomicU64::new(0),
             held_up_ms: AtomicU64::new(world.now_ms()),
+            is_full: AtomicBool::new(false),
+            is_suspended: AtomicBool::new(options.suspend_expiry),
+            is_stopping: AtomicBool::new(false),
+            meanwhile: Meanwhile::default(),
+            waits: Mutex::default(),
         });
         let redb = RedbStore::create_with_storage(RedbOptions::new(), disk);
         let redb = Arc::new(redb.map_err(LeaseError::Backend)?);
         let store = Arc::new(WorldStore::new(Arc::clone(&redb), &around));
         let peers = Arc::new(WorldPeers::new(&around));
-        let parameters = &world.parameters;
         let replica = Replica::open(Parts {
             member: member_id(node),
             store: store.clone(),
@@ -177,18 +196,11 @@ impl Host {
                 around: Arc::clone(&around),
                 of: Of::Replica,
             }),
-            machine: Arc::new(Keys),
+            machine: Arc::new(Keys(Arc::clone(&around))),
             clock: Arc::new(world.members[node].clock.clone()),
             observer: Some(Arc::new(Watcher(Arc::downgrade(&around)))),
             session: around.session,
-            options: ReplicaOptions {
-                config: world.config(node),
-                cluster: "world".to_owned(),
-                extend: parameters.extend(),
-                commit_interval: Duration::from_millis(parameters.commit_interval_ms),
-                ask_timeout: ASK_TIMEOUT,
-                ..ReplicaOptions::default()
-            },
+            options,
         })?;
         // Nothing else sets it.
         let _ = around.inside.set(replica.inside());
@@ -207,7 +219,7 @@ impl Host {
         if host.replica.applied() > 0 {
             probe::mark("raft: a member recovers from its disk");
         }
-        if parameters.engine == Engine::Raft {
+        if world.parameters.engine == Engine::Raft {
             host.start_openraft(redb).await?;
         }
         Ok(host)
@@ -220,7 +232,7 @@ impl Host {
     fn read(self: &Arc<Self>, letter: Letter) {
         match letter {
             Letter::Message(End::Log, message) => self.log_says(message),
-            Letter::Message(End::Clients, Message::Ask { call, ask, .. }) => {
+            Letter::Message(End::Clients, Message::Ask { call, ask }) => {
                 madsim::task::spawn(Arc::clone(self).serve(call, ask));
             }
             Letter::Message(_, Message::State { bytes }) => self.install(&bytes),
@@ -236,7 +248,6 @@ impl Host {
                     let answer = HttpAnswer {
                         status: answer.status,
                         body: answer.body,
-                        about: None,
                     };
                     let answer = Message::HttpAnswer { call, answer };
                     host.around.send(End::Node(from), &answer);
@@ -246,14 +257,28 @@ impl Host {
                 self.peers.hear(call, answer);
             }
             Letter::Message(from, message) => unreachable!("{from:?} sent {message:?}"),
-            Letter::Promote(term) => self.engine.leads(term),
+            Letter::Lead(term) => self.engine.leads(term),
             Letter::StepDown => self.engine.step_down(),
             Letter::SendSnapshot(to) => self.send_snapshot(to),
             Letter::Change => drop(madsim::task::spawn(Arc::clone(self).change_members())),
             Letter::HandOver(to) => drop(madsim::task::spawn(Arc::clone(self).hand_over(to))),
-            // The world's own host does these, and a replica has no such thing.
-            Letter::DemoteLate(_) | Letter::SuspendExpiry(_) | Letter::Stop(_) | Letter::Wake => {}
+            Letter::SuspendExpiry(suspend) => self.suspend(suspend),
+            Letter::Stop(_) => {}
         }
+    }
+
+    fn suspend(&self, suspend: bool) {
+        self.around.is_suspended.store(suspend, Ordering::Relaxed);
+        let lessor = self.replica.lessor();
+        if suspend {
+            probe::mark("raft: expiry is suspended");
+            lessor.suspend_expiry();
+        } else {
+            lessor.resume_expiry();
+        }
+        // The checkers must see it, though nothing else changes.
+        lock(&self.seen).forget();
+        self.look();
     }
 
     fn log_says(&self, message: Message) {
@@ -302,7 +327,9 @@ impl Host {
             engine.shutdown().await;
         }
         sleep(Duration::from_millis(1)).await;
+        self.around.is_stopping.store(true, Ordering::Relaxed);
         let stopped = self.replica.stop().is_ok() && self.replica.stop().is_ok();
+        self.lessor(|lessor| self.around.tell_waits(lessor, false));
         let how = if is_bad || !stopped {
             Exit::PowerLost
         } else {

@@ -13,6 +13,7 @@ use lease_raft::{
 };
 use madsim::time::sleep;
 
+use super::engine::told_late;
 use super::ports::{Of, WorldRuntime};
 use super::{Around, Host, lock, member_id};
 use crate::plan::{Engine as Kind, Parameters};
@@ -34,7 +35,7 @@ pub(super) struct RaftEngine {
 
 impl Engine for RaftEngine {
     fn leadership(&self) -> BoxStream<'static, Leadership> {
-        self.engine.leadership()
+        told_late(Arc::clone(&self.around), self.engine.leadership())
     }
 
     fn propose(&self, bytes: Vec<u8>) -> BoxFuture<'static, Result<(), ProposeError>> {
@@ -87,9 +88,7 @@ impl Witness for Onlooker {
         let Some(host) = self.0.upgrade() else { return };
         match applied {
             Ok(()) => host.applied(index),
-            Err(ApplyError::Lease(_) | ApplyError::Failed(_)) => {
-                probe::mark("raft: an entry cannot be applied yet");
-            }
+            Err(ApplyError::Lease(_) | ApplyError::Failed(_)) => host.not_applied(),
             Err(error) => host.object(format!("entry {index}: {error}")),
         }
     }

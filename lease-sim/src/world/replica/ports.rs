@@ -1,4 +1,4 @@
-//! Where a replica runs, how it reaches the others, and the world's own state beside the leases.
+//! Where a replica runs, and how it reaches the others.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -7,17 +7,13 @@ use std::time::Duration;
 
 use futures::channel::oneshot;
 use futures::future::BoxFuture;
-use lease_core::{
-    Backend, BackendError, Command, LeaseId, LeaseItem, RangeDeleter, TableDeleter, WriteBatch,
-    probe,
-};
-use lease_raft::{Decided, Leases, MemberId, PeerAnswer, PeerError, Peers, Runtime, StateMachine};
+use lease_core::probe;
+use lease_raft::{MemberId, PeerAnswer, PeerError, Peers, Runtime};
 use madsim::time::{sleep, timeout};
 
 use super::{Around, lock, node_of};
 use crate::plan::End;
-use crate::wire::{HttpAnswer, Message, read_put};
-use crate::world::host::keys;
+use crate::wire::{HttpAnswer, Message};
 
 /// A member's executor: one thread, virtual time as its clock counts it.
 pub(super) struct WorldRuntime {
@@ -102,7 +98,7 @@ impl Peers for WorldPeers {
             let answer = timeout(limit.min(NOTICED), told).await;
             lock(&waiting).remove(&call);
             match answer {
-                Ok(Ok(HttpAnswer { status, body, .. })) => Ok(PeerAnswer { status, body }),
+                Ok(Ok(HttpAnswer { status, body })) => Ok(PeerAnswer { status, body }),
                 Ok(Err(_)) | Err(_) => {
                     probe::mark("raft: another member does not answer");
                     Err(PeerError {
@@ -112,41 +108,5 @@ impl Peers for WorldPeers {
                 }
             }
         })
-    }
-}
-
-/// Keys, each with its lease; they go with it.
-pub(super) struct Keys;
-
-impl StateMachine for Keys {
-    fn recover(&self, _: &dyn Backend) -> Result<(), BackendError> {
-        Ok(())
-    }
-
-    fn decide(&self, index: u64, command: &[u8], leases: &dyn Leases) -> Decided {
-        let (key, lease) = read_put(command);
-        let items = vec![LeaseItem::new([key])];
-        let is_accepted = lease.is_none_or(|id| leases.contains(id));
-        let mut writes = WriteBatch::default();
-        if is_accepted {
-            let value = lease.map_or(0, LeaseId::get);
-            writes.put(keys(), [key], value.to_be_bytes());
-        }
-        let command = match (lease, leases.get_lease(&[key])) {
-            (Some(id), _) if is_accepted => Some(Command::Attach { id, items }),
-            (None, Some(id)) => Some(Command::Detach { id, items }),
-            _ => None,
-        };
-        Decided {
-            answer: [&[u8::from(is_accepted)], &index.to_be_bytes()[..]].concat(),
-            writes,
-            command,
-        }
-    }
-
-    fn apply(&self, _: u64, _: &[u8], _: &[u8]) {}
-
-    fn range_deleter(&self) -> Option<Arc<dyn RangeDeleter>> {
-        Some(Arc::new(TableDeleter::new(keys())))
     }
 }

@@ -7,10 +7,11 @@ use std::time::Duration;
 use lease_core::{BackendError, Epoch, Lessor, LessorStats, probe};
 use madsim::time::sleep;
 
+use super::machine::read_keys;
+use super::meanwhile::During;
 use super::{Around, Host, lock};
 use crate::event::{Event, Glance, Name};
 use crate::world::clock::Round;
-use crate::world::host::read_keys;
 use crate::world::shown;
 
 /// What the checkers saw last, and when they look again at the latest.
@@ -38,7 +39,18 @@ const LOOK_EVERY_MS: u64 = 100;
 /// A member that was held up is itself again after this time.
 const CALM_AFTER_MS: u64 = 100;
 
+impl Seen {
+    /// The checkers look again.
+    pub(super) fn forget(&mut self) {
+        self.what = None;
+    }
+}
+
 impl Around {
+    pub(super) fn is_suspended(&self) -> bool {
+        self.is_suspended.load(Ordering::Relaxed)
+    }
+
     /// Whether nothing holds the member up.
     pub(super) fn is_calm(&self) -> bool {
         let (is_slow, resumed_ms) = {
@@ -58,11 +70,12 @@ impl Host {
             sleep(Duration::from_millis(LOOK_EVERY_MS)).await;
             if self.world().now_ms() > planned_ms + 2 {
                 probe::mark("raft: a member is held up");
-                self.around.note_held_up();
+                self.around.note_held_up(Duration::ZERO);
                 // Whatever is late comes first.
                 continue;
             }
             self.end_if_broken();
+            self.around.meanwhile(During::Rest);
             self.look();
             self.end_if_broken();
         }
@@ -105,6 +118,7 @@ impl Host {
             // Whatever is late comes first.
             return;
         }
+        self.lessor(|lessor| self.around.tell_waits(lessor, true));
         let stats = self.lessor(|lessor| lessor.stats());
         let primary = self.lessor(|lessor| lessor.primary_epoch());
         let what = (self.replica.applied(), primary, stats);
@@ -136,6 +150,9 @@ impl Host {
         if stats.clock_regressions > 0 {
             probe::mark("raft: a clock goes back");
         }
+        let capacity = world.parameters.expired_capacity;
+        let is_full = self.lessor(|lessor| lessor.expired_leases().len()) >= capacity;
+        let has_room = !self.around.is_full.swap(is_full, Ordering::Relaxed) && !is_full;
         let leases = self.lessor(|lessor| lessor.leases());
         let shown = leases.iter().map(|lease| {
             let left = lease.remaining().map(|left| left.as_millis() as u64);
@@ -149,11 +166,9 @@ impl Host {
             clock: member.clock.own_time(Round::Down),
             epoch: self.lessor(|lessor| lessor.epoch()).get(),
             waiting: stats.waiting,
-            // Who waits is a task that nobody counts.
-            waits: stats.waiting,
             ticks: self.ticks(),
             changes: self.around.changes.load(Ordering::Relaxed),
-            expires: self.around.is_calm(),
+            expires: self.around.is_calm() && !self.around.is_suspended() && has_room,
             leases: shown.collect(),
         };
         let ids = leases.iter().map(|lease| lease.id().get());
@@ -163,8 +178,9 @@ impl Host {
 
     /// Who knows that it does not lead is no primary.
     fn check_leadership(&self, now_ms: u64) {
+        let told_after_ms = CALM_AFTER_MS + self.world().parameters.promotion_lag_ms;
         if let Some(deposed_ms) = self.engine.deposed_ms()
-            && deposed_ms + CALM_AFTER_MS < now_ms
+            && deposed_ms + told_after_ms < now_ms
         {
             self.object(format!(
                 "it is a primary, and knows since {deposed_ms} ms that it does not lead"

@@ -1,12 +1,14 @@
 //! What the lessor of a replica tells its observer, as events of the world.
 
 use std::sync::Weak;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use lease_core::{
     BackendLessor, Epoch, ExpiredBatch, LeaseId, Lessor, LessorEvent, Observer, probe,
 };
 
+use super::meanwhile::During;
 use super::{Around, lock};
 use crate::event::{Event, Name};
 
@@ -23,6 +25,7 @@ impl Observer for Watcher {
         };
         // What is told of one that is gone is nothing.
         let _ = inside.with(|lessor| around.hear(lessor, event));
+        around.meanwhile(During::Observation);
     }
 }
 
@@ -32,7 +35,8 @@ impl Around {
             LessorEvent::Promoted(epoch) => self.promoted(lessor, *epoch),
             LessorEvent::Demoted => {
                 probe::mark("raft: a primary is demoted");
-                lock(&self.member().status).primary = None;
+                let epoch = lock(&self.member().status).primary.take();
+                self.note_over(epoch);
                 self.world.hear(Event::Demoted { node: self.node });
             }
             LessorEvent::Renewed { id, ttl } => {
@@ -47,7 +51,10 @@ impl Around {
                     self.world.hear_counted(self.node, name, *ttl, no_more);
                 }
             }
-            LessorEvent::Expired { batch, .. } => self.expired(batch),
+            LessorEvent::Expired { batch, .. } => {
+                self.expired(batch);
+                self.note_room(lessor);
+            }
             _ => {}
         }
     }
@@ -63,9 +70,19 @@ impl Around {
         self.world.hear_all_counted(node, &rows);
     }
 
+    /// Who has no room for more expired leases gets the next ones later.
+    fn note_room(&self, lessor: &BackendLessor) {
+        if lessor.expired_leases().len() >= self.world.parameters.expired_capacity {
+            self.is_full.store(true, Ordering::Relaxed);
+        }
+    }
+
     fn expired(&self, batch: &ExpiredBatch) {
         if batch.leases.len() > 1 {
             probe::mark("raft: several leases expire in one batch");
+        }
+        while batch.leases.len() > 1 && probe::is_planted("observer-hangs") {
+            std::hint::spin_loop();
         }
         self.tell_time();
         for lease in &batch.leases {
