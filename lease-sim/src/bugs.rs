@@ -404,6 +404,10 @@ pub const BUGS: &[Bug] = &[
         "a learner is counted in the quorum that confirms the leadership",
     ),
     bug(
+        "openraft-lost-for-good",
+        "a leader that a quorum has not acknowledged for a while leads no more when it does again",
+    ),
+    bug(
         "openraft-confirms-alone",
         "a leader confirms by itself that it leads",
     ),

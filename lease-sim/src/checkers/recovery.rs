@@ -4,18 +4,21 @@ use crate::event::{Event, Glance};
 use crate::plan::{Engine, Parameters};
 
 /// INV-9 of a replicated lessor: when all is whole again, a leader begins its epoch soon after it was
-/// elected, and is the primary as soon as it has applied that; and then each call is done or refused in its
-/// time (INV-27: a renewal after two resets at most). Whatever the members have lost before, be it power all at
-/// once.
+/// elected, and is the primary as soon as it has applied that, or with openraft there is a primary soon; and then
+/// each call is done or refused in its time (INV-27: a renewal after two resets at most). Whatever the members
+/// have lost before, be it power all at once.
 #[derive(Debug)]
 pub struct Recovery {
-    is_replicated: bool,
+    /// How long openraft may take to elect somebody; the hostile log says itself when it does.
+    election_ms: Option<u64>,
     core: usize,
     begin_ms: u64,
     call_ms: u64,
     is_healed: bool,
     settled: Settled,
     stage: Stage,
+    /// Since when there is no primary.
+    headless_ms: Option<u64>,
 }
 
 /// How far a leader has come.
@@ -37,13 +40,16 @@ const SLACK_MS: u64 = 3_500;
 /// What a member may take from an entry that it has applied to what follows from it.
 const PROMOTION_MS: u64 = 200;
 
+/// For an election or two, and for messages that were lost and have to be given up.
+const ELECTION_MS: u64 = 8_000;
+
 impl Recovery {
     /// A checker that knows how long an entry takes.
     #[must_use]
     pub fn new(parameters: &Parameters) -> Self {
         let entry_ms = parameters.healed_entry_ms();
         Self {
-            is_replicated: parameters.engine == Engine::Log,
+            election_ms: (parameters.engine == Engine::Raft).then_some(ELECTION_MS),
             core: parameters.core,
             begin_ms: 2 * parameters.latency_ms.1 + parameters.promotion_lag_ms + SLACK_MS,
             // A renewal may need two resets and a confirmation, each asked for by another member.
@@ -51,10 +57,27 @@ impl Recovery {
             is_healed: false,
             settled: Settled::default(),
             stage: Stage::Done,
+            headless_ms: None,
         }
     }
 
+    /// Notes whether there is a primary; who has one gets another one soon.
+    fn note_head(&mut self, at_ms: u64) {
+        self.headless_ms = match self.settled.primary() {
+            None if self.is_healed => self.headless_ms.or(Some(at_ms)),
+            _ => None,
+        };
+    }
+
     fn late(&self, at_ms: u64) -> Option<String> {
+        if let Some(election_ms) = self.election_ms {
+            // Who has begun an epoch may have been replaced before it has applied that.
+            let since_ms = self.headless_ms?;
+            let is_late = since_ms + election_ms < at_ms;
+            return is_late.then(|| {
+                format!("there has been no primary since {since_ms} ms, and is none at {at_ms} ms")
+            });
+        }
         match self.stage {
             Stage::Elected(elected_ms) if elected_ms + self.begin_ms < at_ms => Some(format!(
                 "a leader was elected at {elected_ms} ms and has begun no epoch by {at_ms} ms"
@@ -78,12 +101,13 @@ impl Checker for Recovery {
     }
 
     fn hear(&mut self, at_ms: u64, event: &Event) -> Option<String> {
-        if !self.is_replicated {
-            return None;
-        }
         self.settled.hear(at_ms, event);
+        self.note_head(at_ms);
         match (event, self.stage) {
-            (Event::Healed, _) => self.is_healed = true,
+            (Event::Healed, _) => {
+                self.is_healed = true;
+                self.note_head(at_ms);
+            }
             (Event::Elected { epoch: 0, .. }, _) if self.is_healed => {
                 self.stage = Stage::Elected(at_ms);
             }
@@ -179,6 +203,27 @@ mod tests {
         let promoted = [healed, (2, BEGUN), (3, PROMOTED)];
         assert_eq!(history(&promoted, 10_000), None);
         assert_eq!(history(&[(1, ELECTED)], 10_000), None, "there are faults");
+    }
+
+    #[test]
+    fn openraft_elects_somebody_in_time() {
+        let late = |events: &[(u64, Event)], looked_ms| {
+            let mut parameters = parameters();
+            parameters.engine = Engine::Raft;
+            let seen = events.iter().cloned();
+            let seen = seen.map(|(at_ms, event)| (at_ms, Seen::from(event)));
+            let looked = [(looked_ms, Seen::from(primary()))];
+            verdict(Recovery::new(&parameters), seen.chain(looked)).is_some()
+        };
+        let before = [(0, BEGUN), (1, PROMOTED), (2, Event::Healed)];
+        assert!(!late(&before, 90_000), "there is one");
+        assert!(!late(&before[..1], 90_000), "there are faults");
+        let demoted = (10, Event::Demoted { node: 0 });
+        let lost = [before.to_vec(), vec![demoted]].concat();
+        assert!(!late(&lost, 8_000));
+        assert!(late(&lost, 9_000));
+        let again = [lost, vec![(20, BEGUN), (30, PROMOTED)]].concat();
+        assert!(!late(&again, 90_000));
     }
 
     #[test]

@@ -2,11 +2,14 @@ use std::collections::BTreeMap;
 
 use crate::event::Event;
 
-/// Which member is the primary for good: the world is healed, and nothing disturbs it any more.
+/// Which member is the primary for good: the world is healed, and nothing disturbs it any more. Over the hostile log
+/// somebody is elected then; openraft may leave its leader where it is.
 #[derive(Debug, Default)]
 pub(super) struct Settled {
     is_healed: bool,
     elected: u64,
+    /// Which member became the primary last, also while there are faults.
+    promoted: Option<(usize, u64)>,
     primary: Option<Primary>,
     // When the clocks that were set back have come to where they were.
     still_until_ms: BTreeMap<usize, u64>,
@@ -24,20 +27,20 @@ pub(super) struct Primary {
 impl Settled {
     pub(super) fn hear(&mut self, at_ms: u64, event: &Event) {
         match event {
-            Event::Healed => self.is_healed = true,
+            Event::Healed => {
+                self.is_healed = true;
+                self.settle(at_ms);
+            }
             Event::Elected { epoch, .. } => {
                 self.elected = *epoch;
-                self.primary = None;
+                (self.promoted, self.primary) = (None, None);
             }
-            Event::Promoted { node, epoch } if self.is_healed && *epoch == self.elected => {
-                let still_until_ms = self.still_until_ms.get(node).copied();
-                self.primary = Some(Primary {
-                    node: *node,
-                    epoch: *epoch,
-                    since_ms: still_until_ms.unwrap_or(0).max(at_ms),
-                });
+            Event::Promoted { node, epoch } if *epoch == self.elected => {
+                self.promoted = Some((*node, *epoch));
+                self.settle(at_ms);
             }
             Event::Demoted { node } | Event::Ended { node, .. } => {
+                self.promoted = self.promoted.filter(|(promoted, _)| promoted != node);
                 self.primary = self.primary.filter(|primary| primary.node != *node);
             }
             Event::ClockSetBack { node, by_ms } => {
@@ -46,6 +49,19 @@ impl Settled {
             }
             _ => {}
         }
+    }
+
+    /// Nothing disturbs whoever is the primary from now on.
+    fn settle(&mut self, at_ms: u64) {
+        let promoted = self.promoted.filter(|_| self.is_healed);
+        self.primary = promoted.map(|(node, epoch)| Primary {
+            node,
+            epoch,
+            since_ms: self
+                .still_until_ms
+                .get(&node)
+                .map_or(at_ms, |still_until_ms| at_ms.max(*still_until_ms)),
+        });
     }
 
     pub(super) const fn primary(&self) -> Option<Primary> {
@@ -74,14 +90,13 @@ mod tests {
     }
 
     #[test]
-    fn only_the_last_promotion_of_a_healed_world_is_for_good() {
+    fn the_primary_of_the_last_epoch_of_a_healed_world_is_so_for_good() {
         let settled = [(0, Event::Healed), (1, ELECTED), (2, PROMOTED)];
         let primary = after(&settled).expect("nothing disturbs it");
         assert_eq!((primary.node, primary.epoch, primary.since_ms), (1, 3, 2));
-        assert_eq!(
-            after(&[(0, ELECTED), (1, PROMOTED), (2, Event::Healed)]),
-            None
-        );
+        let before = [(0, ELECTED), (1, PROMOTED), (2, Event::Healed)];
+        assert_eq!(after(&before[..2]), None);
+        assert_eq!(after(&before).map(|primary| primary.since_ms), Some(2));
         for end in [
             Event::Demoted { node: 1 },
             Event::Elected { node: 0, epoch: 4 },

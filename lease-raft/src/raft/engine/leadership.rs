@@ -28,7 +28,7 @@ pub(super) async fn follow(raft: Raft, watch: Arc<Watch<Leadership>>, timeout: D
         let (leadership, until) = {
             let metrics = metrics.borrow_and_update();
             let now = Types::now();
-            proof.see(&metrics, now);
+            proof.see(&metrics, now, timeout);
             proof.leadership(&metrics, now, timeout)
         };
         watch.set(leadership);
@@ -57,7 +57,7 @@ struct Proof {
 }
 
 impl Proof {
-    fn see(&mut self, metrics: &RaftMetrics<Types>, now: Instant) {
+    fn see(&mut self, metrics: &RaftMetrics<Types>, now: Instant, timeout: Duration) {
         if metrics.current_term != self.term {
             *self = Self {
                 term: metrics.current_term,
@@ -66,6 +66,10 @@ impl Proof {
         }
         if metrics.state != ServerState::Leader {
             self.at = None;
+            return;
+        }
+        let is_over = |at: Instant| now >= at + timeout;
+        if planted!("openraft-lost-for-good") && self.at.is_some_and(is_over) {
             return;
         }
         let acked = match is_quorum(metrics) {

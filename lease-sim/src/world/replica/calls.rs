@@ -48,7 +48,9 @@ impl Host {
             }
         };
         world.hear(Event::WaitEnded { node, wait });
-        if matches!(reply, Some(None | Some(Reply::NotPrimary))) {
+        // Who is no member yet, or no more, knows nobody who leads.
+        let failed = matches!(reply, Some(None | Some(Reply::NotPrimary)));
+        if failed && world.is_member(node) {
             world.hear(Event::CallFailed {
                 node,
                 asked_ms,

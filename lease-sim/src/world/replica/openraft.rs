@@ -243,6 +243,12 @@ impl World {
         }
     }
 
+    /// Whether a member is one of the cluster, as far as is known, and is to be one.
+    pub(super) fn is_member(&self, node: usize) -> bool {
+        let part = lock(&self.parts)[node];
+        matches!(part, Part::Learner | Part::Voter) && !lock(&self.unchanged).contains(&node)
+    }
+
     pub(in crate::world) fn post_all(&self, letter: impl Fn() -> Letter) {
         for member in &self.members {
             member.post(letter());
