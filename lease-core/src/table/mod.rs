@@ -199,8 +199,10 @@ impl LeaseTable {
     /// Whether an expiry-revoke with this fence still means what it meant when the lease was delivered.
     pub(crate) fn admits(&self, record: &Record, fence: Option<ExpiryFence>) -> bool {
         fence.is_none_or(|fence| {
-            (fence.epoch >= self.epoch || planted!("epoch-unfenced"))
-                && (fence.incarnation == record.incarnation() || planted!("incarnation-unfenced"))
+            let is_of_grant =
+                fence.incarnation == record.incarnation() || planted!("incarnation-unfenced");
+            let is_of_epoch = fence.epoch >= self.epoch || planted!("epoch-unfenced");
+            is_of_grant && is_of_epoch
         })
     }
 
