@@ -71,6 +71,7 @@ pub const MARKS: &[&str] = &[
     "raft: an answer comes that nobody waits for",
     "raft: an attempt to revoke is known to have failed",
     "raft: an entry cannot be applied yet",
+    "raft: an item is detached from a lease that does not have it",
     "raft: an old snapshot is sent",
     "raft: another member does not answer",
     "raft: expiry is suspended",

@@ -21,6 +21,9 @@ use crate::wire::{Ask, Message, Reply, put_command};
 /// How long calls may take.
 const TIMEOUTS_MS: [u64; 4] = [300, 1_000, 3_000, 3_000];
 
+/// How often an item is detached from a lease that does not have it.
+const STRANGE_PER_MILLE: u32 = 150;
+
 /// What a call that changes something has come to.
 pub(super) type Changed = Result<(), ReplicaError>;
 
@@ -140,10 +143,24 @@ impl Host {
         let call = self.begin();
         let owner = lessor.get_lease(&[key], Consistency::Local, timeout).await;
         self.judge_owner(&call, key, true, &owner);
-        let id = owner.ok().flatten()?;
+        let owner = owner.ok().flatten()?;
+        let id = self.lease_to_detach_from(owner);
         let call = self.begin();
         let detached = call.first(lessor.detach(id, items, timeout)).await;
         self.judge_change(call, id, &detached)
+    }
+
+    /// Sometimes another lease than the one that has the item.
+    fn lease_to_detach_from(&self, owner: LeaseId) -> LeaseId {
+        if !self.world().happens(STRANGE_PER_MILLE) {
+            return owner;
+        }
+        let rows = self.around.with_lessor(|lessor| lessor.rows());
+        let mut others = rows.iter().flatten().filter(|row| row.id != owner);
+        others.next().map_or(owner, |other| {
+            probe::mark("raft: an item is detached from a lease that does not have it");
+            other.id
+        })
     }
 
     async fn look_at(
