@@ -268,6 +268,63 @@ pub const BUGS: &[Bug] = &[
         "alone-told-without-items",
         "who is told of a lease that has expired is not told of its items",
     ),
+    bug(
+        "alone-revokes-all-but-the-last",
+        "of many leases that are revoked at once the last one is not",
+    ),
+    bug(
+        "alone-retries-too-soon",
+        "a lease that was delivered is delivered again too soon",
+    ),
+    bug(
+        "alone-writes-nothing-if-refused",
+        "what a host writes with a command that is refused is not written",
+    ),
+    bug(
+        "alone-oversights-not-told",
+        "nobody is told that the host does not promote, or does not take what has expired",
+    ),
+    bug(
+        "alone-promotes-at-once",
+        "a lessor that is to be promoted later is promoted at once",
+    ),
+    bug("alone-not-stopped", "a lessor that is stopped goes on"),
+    bug(
+        "alone-items-without-a-limit",
+        "a lease takes more items than it may have",
+    ),
+    bug(
+        "alone-ids-start-late",
+        "the ids of a member begin with a wrong time",
+    ),
+    bug(
+        "alone-checkpoint-of-the-whole",
+        "a checkpoint that the host sets has no effect",
+    ),
+    bug(
+        "alone-strange-rows-not-told",
+        "nobody is told of a stored row that no lessor has written",
+    ),
+    bug(
+        "alone-damage-not-seen",
+        "a lessor starts from stored items that are nobody's",
+    ),
+    bug(
+        "alone-memory-loses-a-row",
+        "the backend in memory has a lease less than was stored",
+    ),
+    bug(
+        "alone-ranges-not-deleted",
+        "a range of rows that a host deletes with a command stays",
+    ),
+    bug(
+        "alone-rows-outlive-their-lease",
+        "the rows of a lease's items stay when it goes",
+    ),
+    bug(
+        "reserved-rows-are-written",
+        "a host may write the rows of the lessor",
+    ),
     // In lease-raft.
     bug(
         "raft-promotes-on-election",
@@ -415,10 +472,11 @@ pub const BUGS: &[Bug] = &[
 
 /// Bugs of what only a lessor shows that stands alone: the engine of a replica is stopped before it, so that nobody
 /// waits any more.
-const ALONE: [&str; 5] = [
+const ALONE: [&str; 6] = [
     "checkpoints-always-stored",
     "page-skips-a-lease",
     "renewals-of-many-not-counted",
+    "reserved-rows-are-written",
     "second-chunk-not-revoked",
     "stop-forgets-waiters",
 ];

@@ -2,6 +2,7 @@ use super::Shared;
 use super::isolate::isolate;
 use super::job::Decided;
 use super::told::ITEMS_PER_LOCK;
+use crate::probe::planted;
 use crate::{
     Answer, Backend, BackendError, Command, Decision, LeaseError, LeaseId, LeaseItem, Recovery,
     Table, WriteBatch,
@@ -53,7 +54,7 @@ impl Shared {
             self.options.stores_items && writes.host().iter().any(|one| one.table().name() == TABLE)
         };
         let is_hosts = writes.leases().is_empty() && writes.epoch().is_none() && !has_items();
-        if is_hosts {
+        if is_hosts || planted!("reserved-rows-are-written") {
             Ok(())
         } else {
             Err(LeaseError::ReservedRows)

@@ -109,6 +109,13 @@ pub enum Action {
         /// Which.
         node: usize,
     },
+    /// The host does not take expired leases; only where a lessor stands alone.
+    Linger {
+        /// Which.
+        node: usize,
+        /// For how long.
+        for_ms: u64,
+    },
     /// A member suspends the expiry of leases.
     Suspend {
         /// Which.
@@ -327,6 +334,7 @@ impl Action {
             | Self::Admit { node }
             | Self::Remove { node }
             | Self::Snapshot { node }
+            | Self::Linger { node, .. }
             | Self::Suspend { node, .. } => Some(*node),
             Self::Cut { from, to, .. } => match (from, to) {
                 (End::Node(node), _) | (_, End::Node(node)) => Some(*node),
@@ -351,6 +359,7 @@ impl Action {
             | Self::DiskSlow { for_ms, .. }
             | Self::Blackout { for_ms }
             | Self::LoseDisk { for_ms, .. }
+            | Self::Linger { for_ms, .. }
             | Self::Suspend { for_ms, .. } => Some(*for_ms),
             _ => None,
         }

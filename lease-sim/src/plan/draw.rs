@@ -180,6 +180,14 @@ fn leave_alone(rng: &mut ChaCha8Rng, parameters: &mut Parameters, actions: &mut 
         replays_items: rng.random_bool(0.3),
         pushes_checkpoints: rng.random_bool(0.3),
         tells_items: rng.random_bool(0.6),
+        // Drawn last, see below.
+        delivers: false,
+        promotes_after_ms: 0,
+        strange_rows: false,
+        keeps_rows: false,
+        ids_of_member: false,
+        max_writes: 0,
+        max_items: 0,
     });
     (parameters.nodes, parameters.core) = (1, 1);
     parameters.drift_ppm.truncate(1);
@@ -187,7 +195,7 @@ fn leave_alone(rng: &mut ChaCha8Rng, parameters: &mut Parameters, actions: &mut 
     let is_its = |action: &Action| matches!(action.node(), None | Some(0)) && !action.is_of_link();
     actions.retain(|timed| is_its(&timed.action));
     if rng.random_bool(0.3) {
-        for timed in actions {
+        for timed in &mut *actions {
             if let Action::Put {
                 lease: Some(lease), ..
             } = timed.action
@@ -196,6 +204,24 @@ fn leave_alone(rng: &mut ChaCha8Rng, parameters: &mut Parameters, actions: &mut 
                 let count = one_of(rng, &[1, 40, 300]);
                 timed.action = Action::PutMany { lease, count };
             }
+        }
+    }
+    if let Some(alone) = &mut parameters.alone {
+        alone.delivers = rng.random_bool(0.4);
+        alone.promotes_after_ms = one_of(rng, &[0, 0, 0, 3_000, 12_000]);
+        alone.strange_rows = rng.random_bool(0.3);
+        alone.keeps_rows = rng.random_bool(0.3);
+        alone.ids_of_member = rng.random_bool(0.3);
+        alone.max_writes = one_of(rng, &[0, 0, 1]);
+        alone.max_items = one_of(rng, &[0, 0, 3, 100]);
+        if alone.delivers && rng.random_bool(0.7) {
+            for _ in 0..rng.random_range(1..4) {
+                let at_ms = rng.random_range(0..parameters.faulty_ms);
+                let (node, for_ms) = (0, span(rng));
+                let action = Action::Linger { node, for_ms };
+                actions.push(Timed { at_ms, action });
+            }
+            actions.sort_by_key(|timed| timed.at_ms);
         }
     }
 }

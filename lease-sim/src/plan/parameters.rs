@@ -131,6 +131,27 @@ pub struct Alone {
     /// Whether the observer wants to be told of items.
     #[serde(default = "always")]
     pub tells_items: bool,
+    /// Whether the host takes expired leases and revokes them, and not the lessor by itself.
+    #[serde(default)]
+    pub delivers: bool,
+    /// How long the host waits with each promotion.
+    #[serde(default)]
+    pub promotes_after_ms: u64,
+    /// Whether a start finds rows that no lessor has written.
+    #[serde(default)]
+    pub strange_rows: bool,
+    /// Whether the host keeps the items' rows, which go with their lease.
+    #[serde(default)]
+    pub keeps_rows: bool,
+    /// Whether drawn ids are those of a member.
+    #[serde(default)]
+    pub ids_of_member: bool,
+    /// How many writes start a commit; 0 is 50.
+    #[serde(default)]
+    pub max_writes: usize,
+    /// How many items a lease may have; 0 is without a limit.
+    #[serde(default)]
+    pub max_items: usize,
 }
 
 const fn always() -> bool {

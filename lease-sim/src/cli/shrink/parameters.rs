@@ -79,6 +79,13 @@ const SIMPLIFICATIONS: &[fn(&mut Parameters)] = &[
             (alone.replays_items, alone.pushes_checkpoints) = (false, false);
         }
     },
+    |it| it.alone.iter_mut().for_each(|it| it.delivers = false),
+    |it| it.alone.iter_mut().for_each(|it| it.promotes_after_ms = 0),
+    |it| it.alone.iter_mut().for_each(|it| it.strange_rows = false),
+    |it| it.alone.iter_mut().for_each(|it| it.keeps_rows = false),
+    |it| it.alone.iter_mut().for_each(|it| it.ids_of_member = false),
+    |it| it.alone.iter_mut().for_each(|it| it.max_writes = 0),
+    |it| it.alone.iter_mut().for_each(|it| it.max_items = 0),
 ];
 
 /// Gives the faults less time, of that of the last action and what they had.

@@ -314,6 +314,13 @@ const aloneWords = ({
   replays_items,
   pushes_checkpoints,
   tells_items,
+  delivers,
+  promotes_after_ms,
+  strange_rows,
+  keeps_rows,
+  ids_of_member,
+  max_writes,
+  max_items,
 }) =>
   [
     in_memory ? "in memory" : "on redb",
@@ -322,6 +329,13 @@ const aloneWords = ({
     pushes_checkpoints ? "brought by the host" : "made by the lessor",
     replays_items ? "items with the host" : "items stored",
     tells_items ? "told of items" : "not told of items",
+    delivers ? "expired leases revoked by the host" : "by the lessor",
+    promotes_after_ms ? `promoted after ${lasting(promotes_after_ms)}` : "promoted at once",
+    strange_rows ? "strange rows in the store" : "no strange rows",
+    keeps_rows ? "rows of items with the host" : "no rows of items",
+    ids_of_member ? "ids of a member" : "ids of epochs",
+    `a commit after ${counted(max_writes || 50, "write")}`,
+    max_items ? `up to ${counted(max_items, "item")}` : "items without a limit",
   ].join(", ");
 
 const upTo = (ms) => (ms === 0 ? "none" : `≤ ${lasting(ms)}`);

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use lease_core::{LeaseError, LeaseId, LeaseItem, Lessor, Table, TicketOutcome, WriteBatch, probe};
+use lease_core::{Lease, LeaseError, LeaseId, LeaseItem, Lessor, TicketOutcome, probe};
 
 use super::watch::Told;
 use super::{Held, Holder, Host};
@@ -11,27 +11,47 @@ impl Host {
     /// A client asks for a lease, sometimes with an id that the lessor draws. Returns its id, if there is
     /// one now.
     pub(super) fn grant(&mut self, lease: i64, ttl: i64) -> Option<i64> {
-        let is_full = self.alone.max_leases > 0 && self.held.len() >= self.alone.max_leases;
         let is_drawn = self.steps.is_multiple_of(4);
+        if is_drawn && self.steps.is_multiple_of(8) {
+            self.take_next_id(ttl);
+        }
+        if self.alone.max_writes > 0 && self.steps.is_multiple_of(3) {
+            self.burst(ttl);
+        }
+        self.grant_as(Some(lease).filter(|_| !is_drawn), ttl)
+    }
+
+    /// Grants a lease with this id, or one that the lessor draws.
+    pub(super) fn grant_as(&mut self, id: Option<i64>, ttl: i64) -> Option<i64> {
+        let is_full = self.alone.max_leases > 0 && self.held.len() >= self.alone.max_leases;
+        let is_there = id.is_some_and(|id| self.held.contains_key(&id));
         let want = if ttl > lease_core::MAX_LEASE_TTL {
             Some(LeaseError::LeaseTtlTooLarge)
-        } else if !is_drawn && self.held.contains_key(&lease) {
+        } else if is_there {
             Some(LeaseError::LeaseExists)
         } else {
             is_full.then_some(LeaseError::TooManyLeases)
         };
-        let granted = if is_drawn {
-            self.lessor.grant_new(ttl)
-        } else {
-            self.lessor.grant(id_of(lease), ttl)
+        let granted = match id {
+            _ if self.steps.is_multiple_of(5) => self.lessor.grant_lease(id.map(id_of), ttl.into()),
+            Some(id) => self.lessor.grant(id_of(id), ttl),
+            None => self.lessor.grant_new(ttl),
         };
+        if id.is_none() {
+            self.look_at_drawn(&granted.as_ref().map(Lease::id).map_err(LeaseError::clone));
+        }
         if !self.expect("a grant", &granted, want) {
             return None;
         }
-        let lease = granted.map_or(lease, |granted| granted.id().get());
+        let granted = granted.ok()?;
+        let lease = granted.id().get();
+        if id.is_some_and(|id| id != lease) {
+            self.object(format!("in the place of {id:?} is granted {granted:?}"));
+        }
         let ttl_ms = ttl.max(self.parameters.min_ttl[0]).unsigned_abs() * 1000;
         self.grants += 1;
         self.counts.granted += 1;
+        self.note_grant();
         self.owed.push(Told::granted(lease, ttl_ms));
         let held = Held {
             grant: self.grants,
@@ -43,7 +63,7 @@ impl Host {
         if self.held.insert(lease, held).is_some() {
             self.object(format!("lease {lease} is drawn and is there"));
         }
-        if is_drawn {
+        if id.is_none() {
             probe::mark("alone: the lessor draws an id");
         }
         Some(lease)
@@ -84,6 +104,12 @@ impl Host {
     pub(super) fn renew(&mut self, lease: i64) {
         let now = self.clock.own_time(Round::Down);
         let id = id_of(lease);
+        if !self.office.is_primary() {
+            return self.renew_without_primary(id);
+        }
+        if self.deliveries.has(lease) {
+            return self.renew_expiring(lease);
+        }
         let is_alive = |held: &Held| held.until.from_ms > now.to_ms;
         match self.held.get(&lease) {
             Some(held) if !is_alive(held) => return,
@@ -120,7 +146,23 @@ impl Host {
         }
     }
 
-    fn renewed(&mut self, lease: i64) {
+    /// Nobody renews, whether the lease is there or not.
+    fn renew_without_primary(&mut self, id: LeaseId) {
+        probe::mark("alone: a lessor that is not promoted is to renew");
+        let want = || Some(LeaseError::NotPrimary);
+        let renewed = self.lessor.try_renew(id);
+        self.expect("a renewal without a primary", &renewed, want());
+        let renewed = self.lessor.renew(id);
+        self.expect("a renewal without a primary", &renewed, want());
+        for renewed in self.lessor.renew_many(&[id, id]) {
+            self.expect("renewals without a primary", &renewed, want());
+        }
+        if self.lessor.wait(id).is_some() {
+            self.object(format!("without a primary lease {id} is waited for"));
+        }
+    }
+
+    pub(super) fn renewed(&mut self, lease: i64) {
         let now = self.clock.own_time(Round::Up);
         let lag_ms = self.parameters.clock_lag_ms;
         self.counts.renewed += 1;
@@ -131,20 +173,13 @@ impl Host {
         }
     }
 
-    /// Whether a command of this lease is to be refused, and why.
-    fn refusal(&self, lease: i64) -> Option<LeaseError> {
-        let is_there = self.held.contains_key(&lease);
-        (!is_there).then_some(LeaseError::LeaseNotFound)
-    }
-
     /// Alone, as one of many, or with a write of the host's.
     pub(super) fn revoke(&mut self, lease: i64) {
         let (id, want) = (id_of(lease), self.refusal(lease));
+        let held = self.held.get(&lease);
+        let items = held.map(|held| held.items.clone()).unwrap_or_default();
         let revoked = match self.steps % 3 {
-            0 => {
-                let answers = self.lessor.revoke_many(&[id]);
-                answers.and_then(|answers| answers.into_iter().next().expect("one for each"))
-            }
+            0 => return self.revoke_many(lease),
             1 if want.is_none() => {
                 let writes = self.number();
                 let revoked = self.lessor.revoke_with(id, writes);
@@ -154,36 +189,10 @@ impl Host {
             _ => self.lessor.revoke(id),
         };
         if self.expect("a revoke", &revoked, want) {
-            let items = self.held.remove(&lease).map(|held| held.items);
-            let items = items.filter(|_| self.watch.tells_items());
-            self.owed
-                .push(Told::revoked(lease, items.unwrap_or_default()));
-            self.counts.revoked += 1;
-        }
-    }
-
-    /// A row of the host's that is written with a command, and counts these.
-    fn number(&self) -> WriteBatch {
-        let mut writes = WriteBatch::default();
-        let next = self.written.unwrap_or(0) + 1;
-        writes.put(rows(), NUMBER, next.to_be_bytes());
-        writes
-    }
-
-    fn wrote(&mut self, done: &Result<(), LeaseError>) {
-        probe::mark("alone: a row is written with a command");
-        // Of a commit that has failed nobody knows.
-        self.written = done.is_ok().then(|| self.written.unwrap_or(0) + 1);
-    }
-
-    /// The row is as old as the command that it was written with.
-    pub(super) fn look_at_number(&mut self) {
-        let Some(written) = self.written.filter(|written| *written > 0) else {
-            return;
-        };
-        let found = self.backend.get(&rows(), NUMBER);
-        if !matches!(&found, Ok(Some(bytes)) if **bytes == written.to_be_bytes()) {
-            self.object(format!("of {written} writes the last one is {found:?}"));
+            self.revoked(lease);
+            if self.steps.is_multiple_of(2) {
+                self.take_again(lease, &items);
+            }
         }
     }
 
@@ -211,14 +220,21 @@ impl Host {
         owner.map(|(lease, _)| *lease)
     }
 
-    fn attach_or_detach(&mut self, lease: i64, items: &[LeaseItem], is_detach: bool) {
-        let (id, want) = (id_of(lease), self.refusal(lease));
+    pub(super) fn attach_or_detach(&mut self, lease: i64, items: &[LeaseItem], is_detach: bool) {
+        let (id, mut want) = (id_of(lease), self.refusal(lease));
+        if !is_detach && want.is_none() && self.has_too_many(lease, items) {
+            probe::mark("alone: a lease is to have too many items");
+            want = Some(LeaseError::TooManyItems);
+        }
         let is_cut = probe::is_planted("alone-many-items-cut");
         let given = &items[..items
             .len()
             .min(if is_cut { MOST_ITEMS } else { usize::MAX })];
         let is_written = self.steps.is_multiple_of(2) && want.is_none();
-        let writes = self.number();
+        let mut writes = self.number();
+        if !is_detach && is_written {
+            writes = self.with_rows_of(writes, items);
+        }
         let done = match (is_detach, is_written) {
             (true, true) => self.lessor.detach_with(id, given, writes),
             (true, false) => self.lessor.detach(id, given),
@@ -228,9 +244,18 @@ impl Host {
         if is_written {
             self.wrote(&done);
         }
+        if is_written && !is_detach {
+            self.wrote_rows_of(items, &done);
+        }
         if self.expect("an attach or a detach", &done, want) {
             self.attached_or_detached(lease, items, is_detach);
         }
+    }
+
+    fn has_too_many(&self, lease: i64, items: &[LeaseItem]) -> bool {
+        let held = self.held.get(&lease).map(|held| held.items.iter());
+        let all: BTreeSet<_> = held.into_iter().flatten().chain(items).collect();
+        self.alone.max_items > 0 && all.len() > self.alone.max_items
     }
 
     fn attached_or_detached(&mut self, lease: i64, items: &[LeaseItem], is_detach: bool) {
@@ -291,12 +316,16 @@ impl Host {
             (None, None) => true,
             _ => false,
         };
-        if let (Some(held), Some(wait)) = (held, self.lessor.wait(id_of(lease))) {
+        let wait = self.lessor.wait(id_of(lease));
+        if wait.is_some() != (held.is_some() && self.office.is_primary()) {
+            self.object(format!("there is {wait:?} for lease {lease}"));
+        } else if let (Some(held), Some(wait)) = (held, wait) {
             self.waits.push((held.grant, lease, wait));
         }
         if !is_right {
             self.object(format!("the time to live of lease {lease} is {told:?}"));
         }
+        self.ask_seldom(lease);
         self.list();
         self.look_at_items();
     }
@@ -348,15 +377,9 @@ impl Host {
     }
 }
 
-fn id_of(lease: i64) -> LeaseId {
+pub(super) fn id_of(lease: i64) -> LeaseId {
     LeaseId::new(lease).expect("the plan is sound")
 }
-
-fn rows() -> Table {
-    Table::new("rows")
-}
-
-const NUMBER: &[u8] = b"number";
 
 /// How many items are attached at once where a bug leaves the others out.
 const MOST_ITEMS: usize = 255;

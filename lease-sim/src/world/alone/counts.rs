@@ -25,12 +25,24 @@ impl Host {
         let (counts, stats) = (&self.counts, self.lessor.stats());
         let Counts { before, .. } = counts;
         let items = self.held.values().map(|held| held.items.len());
+        let waiting = self.waits.len() + self.renewals.len();
         let pairs = [
             ("grants", stats.granted - before.granted, counts.granted),
             ("revokes", stats.revoked - before.revoked, counts.revoked),
             ("renewals", stats.renewed - before.renewed, counts.renewed),
             ("leases", stats.leases as u64, self.held.len() as u64),
             ("items", stats.items as u64, items.sum::<usize>() as u64),
+            ("waits", stats.waiting as u64, waiting as u64),
+            (
+                "grants without a promotion",
+                stats.grants_unpromoted,
+                self.office.grants,
+            ),
+            (
+                "batches that lie too long",
+                stats.batches_not_taken,
+                self.deliveries.told,
+            ),
         ];
         let wrong = pairs.iter().find(|(_, counted, is)| counted != is);
         if let Some((what, counted, is)) = wrong {

@@ -1,20 +1,18 @@
 use std::collections::BTreeSet;
-use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lease_backend::testing::SimDisk;
-use lease_backend::{MemoryBackend, RedbBackend};
 use lease_core::{
-    Backend, BackendLessor, CheckpointMode, Driver, Durability, ExpiryMode, ItemMode, LeaseError,
-    LeaseId, Lessor, LessorConfig, Ttl, probe,
+    Backend, BackendLessor, LeaseError, LeaseId, LeaseItem, LeaseRow, Lessor, TableDeleter, probe,
 };
 
-use super::checkpointer::Pusher;
-use super::watch::Watch;
+use super::office::Office;
+use super::rows::kept;
+use super::start::start;
+use super::watch::Notice;
 use super::{DISTURBED_MS, Held, Host};
-use crate::plan::{Alone, Parameters, Plan};
-use crate::world::clock::{Round, SimClock};
+use crate::plan::Plan;
+use crate::world::clock::Round;
 
 /// What goes wrong, and ends again.
 impl Host {
@@ -85,17 +83,31 @@ impl Host {
         }
         (self.full_until_ms, self.fails_at) = (None, None);
         self.clock.forget_readings();
+        // Each of them keeps the lessor.
+        self.renewals.clear();
+        let is_quiet = self.now_ms() >= self.disturbed_until_ms;
+        if exit == Exit::InOrder && is_quiet {
+            self.spoil_store();
+        }
         let (backend, lessor) = match self.start() {
             Ok(started) => started,
             Err(error) => return self.object(format!("a sound disk is not read: {error}")),
         };
         (self.backend, self.lessor) = (backend, lessor);
         probe::mark("alone: a lessor starts again");
+        self.office = Office::default();
+        self.deliveries.told = 0;
+        self.deliveries.drop_all();
+        self.drawn = self.drawn_anew();
+        self.look_at_strange();
         self.look_at_checkpoints();
         self.attach_again();
         // Of writes that were held back some may be lost, and of a commit that failed nobody knows.
         let is_exact = exit == Exit::InOrder || self.parameters.durable;
-        self.come_back(is_exact && self.now_ms() >= self.disturbed_until_ms);
+        self.come_back(match is_exact && self.now_ms() >= self.disturbed_until_ms {
+            true => Known::Whole,
+            false => Known::Partly,
+        });
         if self.disturbed_until_ms == u64::MAX {
             self.disturbed_until_ms = self.now_ms();
         }
@@ -131,11 +143,17 @@ impl Host {
             return;
         }
         probe::mark("alone: a lessor reads its store again");
-        let recovered = self.lessor.recover(Arc::clone(&self.backend), None);
+        let deleter = self
+            .alone
+            .keeps_rows
+            .then(|| Arc::new(TableDeleter::new(kept())) as _);
+        let recovered = self.lessor.recover(Arc::clone(&self.backend), deleter);
         if self.expect("a recovery", &recovered, None) {
+            self.deliveries.drop_all();
+            self.look_at_strange();
             self.look_at_checkpoints();
             self.attach_again();
-            self.come_back(true);
+            self.come_back(Known::Whole);
             self.count_anew();
         }
     }
@@ -143,8 +161,14 @@ impl Host {
     /// The lessor gives up its office and takes it again.
     pub(super) fn step_down(&mut self) {
         probe::mark("alone: a lessor is demoted and promoted");
+        self.settle();
         if !probe::is_planted("alone-never-demoted") {
             self.lessor.demote();
+        }
+        let must = self.office.is_primary().then_some(Notice::Demoted);
+        let told = self.watch.take_notices();
+        if told != Vec::from_iter(must) && !probe::is_planted("alone-never-demoted") {
+            self.object(format!("of a demotion the observer was told {told:?}"));
         }
         let first = self
             .held
@@ -164,10 +188,8 @@ impl Host {
             }
         }
         self.look_for_waits("without a primary");
-        // What is not written yet is not in the store.
-        let written = self.written.take();
-        self.come_back(true);
-        self.written = written;
+        self.end_renewals();
+        self.come_back(Known::InMemory);
     }
 
     /// Nobody waits any more.
@@ -181,22 +203,36 @@ impl Host {
     /// What is read from the store has no checkpoint, if they are kept out of it.
     fn look_at_checkpoints(&mut self) {
         let rows = self.lessor.rows();
-        let stored = rows.iter().find(|row| row.remaining.is_some());
+        let is_stored =
+            |row: &&LeaseRow| row.remaining.is_some() && !self.strange.has(row.id.get());
+        let stored = rows.iter().find(is_stored);
         if let Some(row) = stored.filter(|_| !self.alone.stores_checkpoints) {
             self.object(format!("a checkpoint of lease {} was stored", row.id));
         }
     }
 
     /// All leases are counted anew, from what the lessor has of them.
-    fn come_back(&mut self, is_exact: bool) {
+    fn come_back(&mut self, known: Known) {
         let rows = self.lessor.rows();
         let found: BTreeSet<_> = rows.iter().map(|row| row.id.get()).collect();
-        if is_exact {
-            self.look_at_number();
-        } else {
-            self.written = None;
+        let is_exact = known != Known::Partly;
+        match known {
+            Known::Whole => {
+                self.look_at_rows();
+                if self.alone.in_memory {
+                    self.look_at_memory();
+                }
+            }
+            // What is not written yet is not in the store.
+            Known::InMemory => {}
+            Known::Partly => {
+                self.forget_rows();
+                self.read_rows();
+            }
         }
         self.waits.clear();
+        self.renewals.clear();
+        self.deliveries.end_promotion();
         // What was due may have gone.
         let is_same = found.iter().eq(self.held.keys());
         if is_exact && !is_same {
@@ -204,17 +240,34 @@ impl Host {
             let message = format!("leases {held:?} came back as {found:?}");
             self.object(message);
         }
-        self.promote();
-        let before = std::mem::take(&mut self.held);
-        for row in rows {
-            let lease = self.lessor.lookup(row.id);
-            let items = lease.iter().flat_map(|lease| lease.keys().iter().cloned());
-            let items: BTreeSet<_> = items.collect();
-            let known = before.get(&row.id.get());
-            if is_exact && known.is_some_and(|held| held.items != items) {
-                let count = items.len();
-                self.object(format!("lease {} came back with {count} items", row.id));
+        for row in &rows {
+            let held = self.held.get(&row.id.get());
+            if is_exact && held.is_some_and(|held| held.ttl_ms != row.ttl.as_secs() * 1000) {
+                self.object(format!("lease {} came back with {} s", row.id, row.ttl));
             }
+        }
+        for (lease, held) in self.held.clone() {
+            let items = self.items_of(lease);
+            if is_exact && held.items != items {
+                let count = items.len();
+                self.object(format!("lease {lease} came back with {count} items"));
+            }
+        }
+        self.take_office();
+        self.count_leases();
+    }
+
+    fn items_of(&self, lease: i64) -> BTreeSet<LeaseItem> {
+        let lease = LeaseId::new(lease).and_then(|id| self.lessor.lookup(id));
+        let items = lease.iter().flat_map(|lease| lease.keys().iter().cloned());
+        items.collect()
+    }
+
+    /// All leases are counted from what the lessor has of them.
+    pub(super) fn count_leases(&mut self) {
+        self.held.clear();
+        for row in self.lessor.rows() {
+            let items = self.items_of(row.id.get());
             let left_ms = row.remaining.unwrap_or(row.ttl).as_secs() * 1000;
             self.grants += 1;
             let held = Held {
@@ -233,7 +286,14 @@ impl Host {
     }
 
     pub(super) fn promote(&mut self) {
+        self.office.note_promotion();
         let promoted = self.lessor.promote(Duration::ZERO);
+        if let Ok(epoch) = &promoted {
+            let told = self.watch.take_notices();
+            if told.last() != Some(&Notice::Promoted(*epoch)) {
+                self.object(format!("of a promotion the observer was told {told:?}"));
+            }
+        }
         if !self.expect("a promotion", &promoted, None) {
             // A host promotes when its disk works again; without power it starts anew.
             self.mend();
@@ -249,6 +309,8 @@ impl Host {
             self.mend();
         }
         self.suspended_until_ms = self.suspended_until_ms.map(|_| 0);
+        self.office.hurry();
+        self.deliveries.lingers_until_ms = self.deliveries.lingers_until_ms.min(self.now_ms());
         let longest_ms = plan.parameters.longest_ttl.unsigned_abs() * 1000;
         let long = self
             .held
@@ -261,7 +323,7 @@ impl Host {
     }
 
     /// A lessor on what is stored, and its backend.
-    fn start(&self) -> Result<(Arc<dyn Backend>, Arc<BackendLessor>), LeaseError> {
+    pub(super) fn start(&self) -> Result<(Arc<dyn Backend>, Arc<BackendLessor>), LeaseError> {
         let (parameters, alone) = (&self.parameters, self.alone);
         start(
             parameters,
@@ -275,66 +337,20 @@ impl Host {
     }
 }
 
+/// What must be there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Known {
+    /// All that was done.
+    Whole,
+    /// That too, but some of it is not in the store yet.
+    InMemory,
+    /// Nobody knows of the last commands.
+    Partly,
+}
+
 /// How a process ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Exit {
     InOrder,
     PowerLost,
-}
-
-pub(super) fn start(
-    parameters: &Parameters,
-    alone: Alone,
-    clock: &SimClock,
-    disk: &SimDisk,
-    memory: &Arc<MemoryBackend>,
-    watch: &Arc<Watch>,
-    is_suspended: bool,
-) -> Result<(Arc<dyn Backend>, Arc<BackendLessor>), LeaseError> {
-    let backend: Arc<dyn Backend> = if alone.in_memory {
-        Arc::clone(memory) as _
-    } else {
-        let redb = RedbBackend::create_with_storage(disk.clone());
-        Arc::new(redb.map_err(LeaseError::Backend)?)
-    };
-    let config = LessorConfig {
-        min_ttl: Ttl::new(parameters.min_ttl[0]).expect("the plan is sound"),
-        checkpoint_interval: Duration::from_millis(parameters.checkpoint_interval_ms),
-        checkpoint_persist: alone.stores_checkpoints,
-        revoke_rate_per_sec: NonZeroU32::new(parameters.revoke_rate_per_sec),
-        max_leases: Some(alone.max_leases)
-            .filter(|most| *most > 0 && !probe::is_planted("alone-without-a-limit")),
-        hash_seed: Some(parameters.hash_seed),
-        ..LessorConfig::default()
-    };
-    let durability = if parameters.durable && !probe::is_planted("alone-writes-late") {
-        Durability::EveryCommand
-    } else {
-        Durability::Batched {
-            interval: Duration::from_millis(parameters.commit_interval_ms),
-            max_writes: NonZeroUsize::new(50).expect("not zero"),
-        }
-    };
-    let mut builder = BackendLessor::builder(Arc::clone(&backend))
-        .config(config)
-        .clock(Arc::new(clock.clone()))
-        .driver(Driver::Manual)
-        .expiry(ExpiryMode::AutoRevoke)
-        .items(match alone.replays_items {
-            true => ItemMode::Replayed,
-            false => ItemMode::Stored,
-        })
-        .observer(Arc::clone(watch) as _)
-        .durability(durability);
-    if is_suspended && !probe::is_planted("alone-expires-while-suspended") {
-        builder = builder.suspend_expiry();
-    }
-    let pusher = Arc::new(Pusher::default());
-    builder = builder.checkpoints(match alone.pushes_checkpoints {
-        true => CheckpointMode::Proposed(Arc::clone(&pusher) as _),
-        false => CheckpointMode::Local,
-    });
-    let lessor = Arc::new(builder.build()?);
-    pusher.set_lessor(&lessor);
-    Ok((backend, lessor))
 }

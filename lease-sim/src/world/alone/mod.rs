@@ -1,23 +1,39 @@
 //! A second kind of world: one lessor that stands alone, with a disk and clients and no log. It makes
 //! commands of its own, revokes what has expired, checkpoints by itself, and stores its items.
 
+mod applied;
+mod calls;
 mod checkpointer;
 mod clients;
 mod counts;
+mod deliveries;
 mod faults;
+mod ids;
+mod many;
+mod office;
+mod rows;
+mod start;
+mod strange;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lease_backend::MemoryBackend;
 use lease_backend::testing::SimDisk;
-use lease_core::{Backend, BackendLessor, Lease, LeaseError, LeaseItem, Lessor, Wait, probe};
+use lease_core::{Backend, BackendLessor, Lease, LeaseError, LeaseItem, Lessor, Ttl, Wait, probe};
 use madsim::time::{TimeHandle, sleep};
 
 use self::counts::Counts;
-use self::faults::{Exit, start};
+use self::deliveries::Deliveries;
+use self::faults::Exit;
+use self::ids::Drawn;
+use self::office::Office;
+use self::rows::Rows;
+use self::start::start;
+use self::strange::Strange;
 use self::watch::{Gone, Told, Watch};
 use super::clock::{Round, SimClock};
 use crate::Options;
@@ -46,6 +62,13 @@ struct Holder {
     left: u32,
 }
 
+/// A renewal that waits, with the grant that it is for, and the lease.
+type Renewal = (
+    u64,
+    i64,
+    Pin<Box<dyn Future<Output = Result<Ttl, LeaseError>> + Send>>,
+);
+
 struct Host {
     parameters: Parameters,
     alone: Alone,
@@ -62,9 +85,13 @@ struct Host {
     holders: Vec<Holder>,
     // Each with the grant that it is for, and the lease.
     waits: Vec<(u64, i64, Wait)>,
+    renewals: Vec<Renewal>,
+    office: Office,
+    deliveries: Deliveries,
+    drawn: Drawn,
     grants: u64,
-    // The number in the host's row, if it is known.
-    written: Option<u64>,
+    rows: Rows,
+    strange: Strange,
     held: BTreeMap<i64, Held>,
     recorder: Recorder,
     // Until when something is wrong with the disk, or expiry is suspended.
@@ -132,8 +159,13 @@ impl Host {
             owed: Vec::new(),
             holders: Vec::new(),
             waits: Vec::new(),
+            renewals: Vec::new(),
+            office: Office::default(),
+            deliveries: Deliveries::default(),
+            drawn: Drawn::default(),
             grants: 0,
-            written: Some(0),
+            rows: Rows::new(),
+            strange: Strange::default(),
             parameters,
             alone,
             time: TimeHandle::current(),
@@ -148,7 +180,9 @@ impl Host {
             fails_at: None,
             steps: 0,
         };
-        host.promote();
+        host.drawn = host.drawn_anew();
+        host.take_office();
+        drop(host.watch.take());
         host.count_anew();
         host
     }
@@ -213,11 +247,11 @@ impl Host {
                 self.disturb(by_ms);
             }
             Action::Suspend { for_ms, .. } => self.suspend(for_ms),
+            Action::Linger { for_ms, .. } => self.linger(for_ms),
             // Memory that outlives its lessor is not lost with the power.
             Action::Crash { .. } if !self.alone.in_memory => self.restart(Exit::PowerLost),
             Action::Stop { .. } | Action::Crash { .. } => {
-                self.lessor.stop();
-                self.look_for_waits("after a stop");
+                self.stop();
                 self.restart(Exit::InOrder);
             }
             _ if self.alone.in_memory => {}
@@ -240,27 +274,44 @@ impl Host {
         {
             self.suspended_until_ms = None;
             self.lessor.resume_expiry();
+            self.disturb(LATE_MS + LOOK_MS);
         }
+        self.look_at_office();
         self.look_at_disk();
         self.renew_held();
         self.lessor.tick();
         self.lessor.check_invariants();
+        self.settle();
+        if self.alone.delivers {
+            self.take_expired();
+            self.settle();
+            self.look_at_done();
+            self.look_at_deliveries();
+        }
+        self.look_at_oversight();
+        self.look_at_waits();
+        self.look_at_renewals();
+        self.look_at_counts();
+    }
+
+    /// Compares what the lessor has told and shows with what must be.
+    fn settle(&mut self) {
         let told = self.hear();
         self.compare(&told);
-        self.look_at_waits();
-        self.look_at_counts();
     }
 
     /// What the observer was told is so, and is all that has happened: of what is gone it has all items, if it
     /// wants them. Returns what has gone.
     fn hear(&mut self) -> BTreeSet<i64> {
-        let (gone, told) = self.watch.take();
+        let heard = self.watch.take();
         let owed = std::mem::take(&mut self.owed);
-        if told != owed {
+        if heard.told != owed {
+            let told = &heard.told;
             self.object(format!("the observer was told {told:?}, and not {owed:?}"));
         }
+        heard.notices.into_iter().for_each(|it| self.note(it));
         let mut told = BTreeSet::new();
-        for Gone { lease, items } in gone {
+        for Gone { lease, items } in heard.gone {
             told.insert(lease);
             let held = self.held.get(&lease);
             let has_them = |held: &Held| held.items == items || !self.watch.tells_items();
@@ -288,7 +339,9 @@ impl Host {
             .map(|lease| (lease.id().get(), lease))
             .collect();
         let (mut wrong, mut gone) = (None, 0);
+        let mut gone_items = BTreeSet::new();
         let suspended_at_ms = self.suspended_until_ms.map(|_| self.suspended_at_ms);
+        let is_primary = self.office.is_primary();
         self.held.retain(|lease, held| {
             let is_there = found.contains_key(lease);
             if !is_there && !told.contains(lease) {
@@ -305,13 +358,19 @@ impl Host {
                     now.to_ms, held.until
                 ));
             }
+            if !is_there && !is_primary {
+                wrong = Some(format!("lease {lease} expires without a primary"));
+            }
             if !is_there {
                 probe::mark("alone: a lease is revoked by the lessor");
+                self.deliveries.forget(*lease);
+                gone_items.append(&mut held.items);
                 gone += 1;
             }
             is_there
         });
         self.counts.revoked += gone;
+        self.gone_with(&gone_items);
         for (lease, found) in &found {
             let Some(held) = self.held.get(lease) else {
                 wrong = Some(format!("lease {lease} is there and must not be"));
@@ -326,10 +385,8 @@ impl Host {
                 wrong = Some(text);
             }
             let late_ms = now.from_ms.saturating_sub(held.until.to_ms);
-            let is_throttled = self.parameters.revoke_rate_per_sec > 0;
-            let is_calm =
-                self.now_ms() >= self.disturbed_until_ms && self.suspended_until_ms.is_none();
-            if is_calm && !is_throttled && late_ms > LATE_MS + LOOK_MS {
+            let is_on_its_way = self.deliveries.has(*lease);
+            if self.is_punctual() && !is_on_its_way && late_ms > LATE_MS + LOOK_MS {
                 wrong = Some(format!(
                     "lease {lease} is over since {late_ms} ms and not revoked"
                 ));
@@ -345,8 +402,8 @@ impl Host {
         let interval_ms = self.parameters.checkpoint_interval_ms;
         let is_old = now_ms.saturating_sub(held.since_ms) > 2 * interval_ms + LOOK_MS;
         let is_long = held.until.from_ms.saturating_sub(now_ms) > interval_ms;
-        let is_calm = self.now_ms() >= self.disturbed_until_ms && self.suspended_until_ms.is_none();
-        let is_due = is_old && is_long && is_calm && lease.checkpointed_remaining().is_none();
+        let is_due =
+            is_old && is_long && self.is_calm() && lease.checkpointed_remaining().is_none();
         is_due.then(|| {
             format!(
                 "lease {} has no checkpoint at {now_ms} ms: {held:?}",
@@ -355,8 +412,33 @@ impl Host {
         })
     }
 
-    /// Whether a lease may have so much time left.
+    /// Whether nothing holds the lessor up.
+    fn is_calm(&self) -> bool {
+        let now_ms = self.now_ms();
+        let is_taking = now_ms >= self.deliveries.lingers_until_ms + LATE_MS + LOOK_MS
+            || self.deliveries.lingers_until_ms == 0;
+        let is_whole = now_ms >= self.disturbed_until_ms && self.suspended_until_ms.is_none();
+        is_whole && is_taking && self.office.is_primary()
+    }
+
+    /// Whether what is due is done at once.
+    fn is_punctual(&self) -> bool {
+        self.is_calm() && self.parameters.revoke_rate_per_sec == 0
+    }
+
+    /// What the lessor takes for the time, however it counts it.
+    fn between(&self) -> OwnTime {
+        OwnTime {
+            from_ms: self.clock.own_time(Round::Down).from_ms,
+            to_ms: self.clock.own_time(Round::Up).to_ms,
+        }
+    }
+
+    /// Whether a lease may have so much time left. Without a primary it is not counted.
     fn may_have(&self, held: &Held, left_ms: Option<u64>) -> bool {
+        if !self.office.is_primary() {
+            return left_ms.is_none();
+        }
         let now = self.clock.own_time(Round::Down);
         let least_ms = held.until.from_ms.saturating_sub(now.to_ms);
         let most_ms = held.until.to_ms.saturating_sub(now.from_ms);

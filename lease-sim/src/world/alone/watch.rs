@@ -1,13 +1,35 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use lease_core::{LeaseId, LeaseItem, LessorEvent, Observer, RevokeReason, Ttl, probe};
+use lease_core::{
+    Epoch, ExpiredBatch, LeaseId, LeaseItem, LessorEvent, Observer, Oversight, RevokeReason,
+    StrangeRow, Ttl, probe,
+};
 
 /// What the observer of the lessor is told, until somebody asks.
 pub(super) struct Watch {
     /// Whether it wants to be told of items too.
     tells_items: bool,
-    told: Mutex<(Vec<Gone>, Vec<Told>)>,
+    told: Mutex<Heard>,
+}
+
+/// All that the observer was told, of each kind in its order.
+#[derive(Default)]
+pub(super) struct Heard {
+    pub(super) gone: Vec<Gone>,
+    pub(super) told: Vec<Told>,
+    pub(super) notices: Vec<Notice>,
+}
+
+/// What no client has done.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Notice {
+    Expired(ExpiredBatch, Vec<BTreeSet<LeaseItem>>),
+    Promoted(Epoch),
+    Demoted,
+    Strange(StrangeRow),
+    Overlooked(Oversight),
+    Failed(String),
 }
 
 /// A lease that has expired and is revoked.
@@ -46,11 +68,16 @@ impl Watch {
         self.tells_items
     }
 
-    pub(super) fn take(&self) -> (Vec<Gone>, Vec<Told>) {
+    pub(super) fn take(&self) -> Heard {
         std::mem::take(&mut self.lock())
     }
 
-    fn lock(&self) -> MutexGuard<'_, (Vec<Gone>, Vec<Told>)> {
+    /// What no client has done, without the rest.
+    pub(super) fn take_notices(&self) -> Vec<Notice> {
+        std::mem::take(&mut self.lock().notices)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Heard> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -94,6 +121,27 @@ impl Told {
     }
 }
 
+fn notice(event: &LessorEvent<'_>) -> Option<Notice> {
+    Some(match event {
+        LessorEvent::Expired { batch, items } => {
+            let sets = items.iter().map(|items| items.iter().cloned().collect());
+            Notice::Expired((*batch).clone(), sets.collect())
+        }
+        LessorEvent::Promoted(epoch) => Notice::Promoted(*epoch),
+        LessorEvent::Demoted => Notice::Demoted,
+        LessorEvent::StrangeRow(_) if probe::is_planted("alone-strange-rows-not-told") => {
+            return None;
+        }
+        LessorEvent::StrangeRow(row) => Notice::Strange(**row),
+        LessorEvent::Overlooked(_) if probe::is_planted("alone-oversights-not-told") => {
+            return None;
+        }
+        LessorEvent::Overlooked(oversight) => Notice::Overlooked(*oversight),
+        LessorEvent::Failed(error) => Notice::Failed(format!("{error:?}")),
+        _ => return None,
+    })
+}
+
 impl Observer for Watch {
     fn observe(&self, event: &LessorEvent<'_>) {
         let lease = |id: &LeaseId| id.get();
@@ -108,15 +156,15 @@ impl Observer for Watch {
                 let (lease, items) = (lease(id), set(items));
                 if *reason == RevokeReason::Expired {
                     if !probe::is_planted("alone-not-told") {
-                        self.lock().0.push(Gone { lease, items });
+                        self.lock().gone.push(Gone { lease, items });
                     }
                     return;
                 }
                 Told::revoked(lease, items)
             }
-            _ => return,
+            event => return self.lock().notices.extend(notice(event)),
         };
-        self.lock().1.push(told);
+        self.lock().told.push(told);
     }
 
     fn wants_items(&self) -> bool {

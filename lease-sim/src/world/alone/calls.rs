@@ -1,0 +1,212 @@
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use lease_core::{
+    Epoch, LeaseError, LeaseItem, LeaseRow, Lessor, Lookup, RecvError, Table, Ttl, WriteBatch,
+    probe,
+};
+
+use super::Host;
+use super::clients::id_of;
+
+/// Calls that are seldom made.
+impl Host {
+    /// The lessor is stopped. It commits what was acknowledged, and refuses every command from then on.
+    pub(super) fn stop(&mut self) {
+        self.settle();
+        if !probe::is_planted("alone-not-stopped") {
+            self.lessor.stop();
+        }
+        self.look_for_waits("after a stop");
+        self.end_renewals();
+        probe::mark("alone: a lessor that is stopped is asked");
+        let lessor = std::sync::Arc::clone(&self.lessor);
+        let id = self
+            .held
+            .keys()
+            .next()
+            .map_or(id_of(1), |lease| id_of(*lease));
+        let item = [LeaseItem::new([0])];
+        let none = WriteBatch::default;
+        let many = lessor
+            .renew_many(&[id])
+            .into_iter()
+            .map(|one| one.map(drop));
+        let answers = [
+            ("a grant", lessor.grant(id, 5).map(drop)),
+            ("a new grant", lessor.grant_new(5).map(drop)),
+            ("a new id", lessor.new_id().map(drop)),
+            ("a revoke", lessor.revoke(id)),
+            ("a revoke of many", lessor.revoke_many(&[id, id]).map(drop)),
+            ("an attach", lessor.attach(id, &item)),
+            ("a detach", lessor.detach(id, &item)),
+            ("a checkpoint", lessor.checkpoint(id, 1)),
+            ("a write", lessor.write(none())),
+            ("a renewal", lessor.renew(id).map(drop)),
+            ("a renewal at once", lessor.try_renew(id).map(drop)),
+            (
+                "a renewal in time",
+                lessor.renew_timeout(id, Duration::ZERO).map(drop),
+            ),
+            ("a renewal of many", many.collect()),
+            ("a promotion", lessor.promote(Duration::ZERO).map(drop)),
+        ];
+        for (what, answer) in answers {
+            if answer != Err(LeaseError::Stopped) {
+                self.object(format!("stopped, {what} was answered {answer:?}"));
+            }
+        }
+        let received = lessor.expired_leases().try_recv();
+        let is_at_rest = lessor.tick().is_none() || self.now_ms() < self.disturbed_until_ms;
+        let is_at_rest = is_at_rest && lessor.wait(id).is_none();
+        if received != Err(RecvError::Stopped) || !is_at_rest {
+            self.object(format!(
+                "stopped, the lessor goes on, and delivers {received:?}"
+            ));
+        }
+        lessor.stop();
+        let shown: BTreeSet<_> = lessor
+            .leases()
+            .iter()
+            .map(|lease| lease.id().get())
+            .collect();
+        if !shown.iter().eq(self.held.keys()) {
+            self.object(format!("stopped, the lessor shows the leases {shown:?}"));
+        }
+        let told = self.watch.take();
+        if !told.told.is_empty() || !told.gone.is_empty() {
+            self.object(format!("stopped, the observer was told {:?}", told.told));
+        }
+    }
+
+    /// A client asks for what clients seldom ask for.
+    pub(super) fn ask_seldom(&mut self, lease: i64) {
+        self.look_up_in_parts(lease);
+        match self.steps % 5 {
+            1 => self.write_what_is_reserved(lease),
+            2 => self.set_checkpoint(lease),
+            3 => self.write(),
+            4 => self.apply_refused(lease),
+            _ => self.renew_in_time(lease),
+        }
+    }
+
+    /// A look-up that never waits leaves out very many items, and nothing else.
+    fn look_up_in_parts(&mut self, lease: i64) {
+        let id = id_of(lease);
+        let (whole, part) = (self.lessor.lookup(id), self.lessor.try_lookup(id));
+        let is_right = match (&whole, part) {
+            (None, None) => true,
+            (Some(whole), Some(Lookup::Whole(found))) => found == *whole,
+            (Some(whole), Some(Lookup::WithoutItems(found))) => {
+                probe::mark("alone: a look-up leaves out very many items");
+                found.ttl() == whole.ttl()
+                    && found.remaining() == whole.remaining()
+                    && found.keys().is_empty()
+                    && whole.keys().len() > MANY
+            }
+            _ => false,
+        };
+        if !is_right {
+            self.object(format!("lease {lease} is not looked up as {whole:?}"));
+        }
+    }
+
+    /// A host that writes the lessor's own rows is refused, and nothing of it is done.
+    fn write_what_is_reserved(&mut self, lease: i64) {
+        probe::mark("alone: a host writes what is the lessor's");
+        let (id, stranger) = (id_of(lease), id_of(lease.wrapping_add(1 << 40)));
+        let mut writes = WriteBatch::default();
+        writes.put(Table::new("rows"), "reserved", "");
+        match self.steps / 6 % 3 {
+            0 => writes.put_lease(LeaseRow::new(id, Ttl::MIN)),
+            1 => writes.put_epoch(Epoch::MAX),
+            _ if self.alone.replays_items => writes.delete_lease(id),
+            _ => writes.put(
+                Table::new("lease_items"),
+                "reserved",
+                stranger.get().to_be_bytes(),
+            ),
+        }
+        let item = [LeaseItem::from("reserved")];
+        let refused = [
+            self.lessor.write(writes.clone()),
+            self.lessor
+                .grant_with(stranger, 1, writes.clone())
+                .map(drop),
+            self.lessor.revoke_with(id, writes.clone()),
+            self.lessor.attach_with(id, &item, writes.clone()),
+            self.lessor.detach_with(id, &item, writes),
+        ];
+        for refused in refused {
+            if refused != Err(LeaseError::ReservedRows) {
+                self.object(format!("a write of reserved rows was answered {refused:?}"));
+            }
+        }
+        let stored = self.backend.get(&Table::new("rows"), b"reserved");
+        if stored.is_ok_and(|stored| stored.is_some()) {
+            self.object("what was refused is written");
+        }
+    }
+
+    /// A host says what a lease has left after a promotion; the running time does not change.
+    fn set_checkpoint(&mut self, lease: i64) {
+        let id = id_of(lease);
+        let ttl = self.held.get(&lease).map(|held| held.ttl_ms / 1000);
+        let left = match self.steps / 6 % 4 {
+            0 => -1,
+            1 => 0,
+            2 => i64::MAX,
+            _ => ttl.map_or(1, |ttl| 1 + ttl.cast_signed() / 2),
+        };
+        let is_sound = (0..=lease_core::MAX_LEASE_TTL).contains(&left);
+        let want = (!is_sound).then_some(LeaseError::RemainingTtlOutOfRange);
+        let given = match probe::is_planted("alone-checkpoint-of-the-whole") {
+            true => left.min(0),
+            false => left,
+        };
+        let set = self.lessor.checkpoint(id, given);
+        if !self.expect("a checkpoint of the host's", &set, want) {
+            return;
+        }
+        let own_ms = self.own_ms();
+        if let Some(held) = self.held.get_mut(&lease) {
+            // The lessor's next one comes in its time.
+            held.since_ms = own_ms;
+        }
+        probe::mark("alone: a host sets a checkpoint");
+        let must = ttl
+            .filter(|_| left > 0)
+            .map(|ttl| ttl.min(left.unsigned_abs()));
+        let found = self.lessor.lookup(id);
+        let found = found.and_then(|lease| lease.checkpointed_remaining());
+        if found.map(Ttl::as_secs) != must {
+            self.object(format!(
+                "of {left} s lease {lease} has the checkpoint {found:?}"
+            ));
+        }
+    }
+
+    /// A client renews a lease, and does not wait long.
+    fn renew_in_time(&mut self, lease: i64) {
+        let now = self.between();
+        let held = self.held.get(&lease);
+        if held.is_some_and(|held| held.until.from_ms <= now.to_ms) {
+            return;
+        }
+        let want = match held {
+            _ if !self.office.is_primary() => Some(LeaseError::NotPrimary),
+            None => Some(LeaseError::LeaseNotFound),
+            Some(_) => None,
+        };
+        let renewed = self
+            .lessor
+            .renew_timeout(id_of(lease), Duration::from_secs(1));
+        if self.expect("a renewal in time", &renewed, want) {
+            self.renewed(lease);
+        }
+    }
+}
+
+/// How many items a look-up brings in any case.
+const MANY: usize = 2;

@@ -1,0 +1,185 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use lease_core::{LeaseError, LeaseItem, Table, WriteBatch, probe};
+
+use super::Host;
+
+/// The host's rows, as far as it knows them.
+pub(super) struct Rows {
+    /// How many writes there were; of a commit that has failed nobody knows.
+    written: Option<u64>,
+    // What they have left.
+    table: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// The items that have a row which goes with their lease.
+    kept: Option<BTreeSet<LeaseItem>>,
+}
+
+impl Rows {
+    pub(super) fn new() -> Self {
+        Self {
+            written: Some(0),
+            table: BTreeMap::new(),
+            kept: Some(BTreeSet::new()),
+        }
+    }
+}
+
+/// A table that counts the writes, and holds what they do.
+pub(super) fn rows() -> Table {
+    Table::new("rows")
+}
+
+/// The rows of items.
+pub(super) fn kept() -> Table {
+    Table::new("kept")
+}
+
+const NUMBER: &[u8] = b"number";
+
+/// How many rows there are beside the number.
+const PLACES: u8 = 16;
+
+impl Host {
+    /// What the host writes with its next command: a number that counts these, and rows that are put, deleted
+    /// alone, and deleted in ranges.
+    pub(super) fn number(&self) -> WriteBatch {
+        let mut writes = WriteBatch::default();
+        let next = self.rows.written.unwrap_or(0) + 1;
+        if self.rows.written.is_none_or(|written| written == 0) {
+            writes.delete_range(rows(), "", None);
+        }
+        let place = |number: u64| [(number % u64::from(PLACES)) as u8];
+        writes.put(rows(), NUMBER, next.to_be_bytes());
+        writes.put(rows(), place(next), next.to_be_bytes());
+        if next % 3 == 1 {
+            writes.delete(rows(), place(next * 7));
+        }
+        if next % 5 == 2 && !probe::is_planted("alone-ranges-not-deleted") {
+            let start = place(next * 11);
+            let end = next
+                .is_multiple_of(2)
+                .then(|| vec![start[0].saturating_add(4)]);
+            // The number stays, which is behind all of them.
+            let end = end.unwrap_or_else(|| NUMBER.to_vec());
+            writes.delete_range(rows(), start, Some(end));
+        }
+        writes
+    }
+
+    /// The same, of a program that has one table of numbers.
+    fn count(&mut self) {
+        let next = self.rows.written.unwrap_or(0) + 1;
+        let table = &mut self.rows.table;
+        if self.rows.written.is_none_or(|written| written == 0) {
+            table.clear();
+        }
+        let place = |number: u64| (number % u64::from(PLACES)) as u8;
+        table.insert(NUMBER.to_vec(), next.to_be_bytes().to_vec());
+        table.insert(vec![place(next)], next.to_be_bytes().to_vec());
+        if next % 3 == 1 {
+            table.remove(&[place(next * 7)][..]);
+        }
+        if next % 5 == 2 {
+            let first = place(next * 11);
+            let last = if next.is_multiple_of(2) {
+                first + 3
+            } else {
+                PLACES
+            };
+            for at in first..=last {
+                table.remove(&[at][..]);
+            }
+        }
+        self.rows.written = Some(next);
+    }
+
+    pub(super) fn wrote(&mut self, done: &Result<(), LeaseError>) {
+        probe::mark("alone: a row is written with a command");
+        match done {
+            Ok(()) => self.count(),
+            Err(_) => self.rows.written = None,
+        }
+    }
+
+    /// The host writes rows, and nothing else.
+    pub(super) fn write(&mut self) {
+        probe::mark("alone: a host writes alone");
+        let written = self.lessor.write(self.number());
+        self.wrote(&written);
+        self.expect("a write", &written, None);
+    }
+
+    /// Of writes that may be lost nobody knows.
+    pub(super) fn forget_rows(&mut self) {
+        self.rows.written = None;
+        self.rows.kept = None;
+    }
+
+    /// The rows are as new as the commands that they were written with.
+    pub(super) fn look_at_rows(&mut self) {
+        if let Some(written) = self.rows.written.filter(|written| *written > 0) {
+            let found = self.scan(&rows());
+            let number = self.backend.get(&rows(), NUMBER);
+            if found != self.rows.table || number.is_ok_and(|it| it.as_ref() != found.get(NUMBER)) {
+                let text = format!(
+                    "of {written} writes {found:?} is left of {:?}",
+                    self.rows.table
+                );
+                self.object(text);
+            }
+        }
+        let found: BTreeSet<_> = self.scan(&kept()).into_keys().map(LeaseItem::new).collect();
+        if self.rows.kept.as_ref().is_some_and(|kept| *kept != found) {
+            self.object(format!(
+                "the rows of items are {found:?}, and not {:?}",
+                self.rows.kept
+            ));
+        }
+        self.rows.kept = Some(found);
+    }
+
+    /// What is stored is known again.
+    pub(super) fn read_rows(&mut self) {
+        let found = self.scan(&kept()).into_keys().map(LeaseItem::new);
+        self.rows.kept = Some(found.collect());
+    }
+
+    fn scan(&self, table: &Table) -> BTreeMap<Vec<u8>, Vec<u8>> {
+        let mut found = BTreeMap::new();
+        let mut visit = |key: &[u8], value: &[u8]| {
+            found.insert(key.to_vec(), value.to_vec());
+        };
+        // Of a disk that fails nothing is known.
+        let _ = self.backend.scan(table, &mut visit);
+        found
+    }
+
+    /// The rows of these items, which go with their lease.
+    pub(super) fn with_rows_of(&self, mut writes: WriteBatch, items: &[LeaseItem]) -> WriteBatch {
+        if self.alone.keeps_rows {
+            for item in items {
+                writes.put(kept(), item.as_bytes(), "");
+            }
+        }
+        writes
+    }
+
+    /// Rows of items were written with an attach.
+    pub(super) fn wrote_rows_of(&mut self, items: &[LeaseItem], done: &Result<(), LeaseError>) {
+        if !self.alone.keeps_rows {
+            return;
+        }
+        probe::mark("alone: a host keeps the rows of items");
+        match (&mut self.rows.kept, done) {
+            (Some(kept), Ok(())) => kept.extend(items.iter().cloned()),
+            _ => self.rows.kept = None,
+        }
+    }
+
+    /// A lease is gone, and the rows of its items with it.
+    pub(super) fn gone_with(&mut self, items: &BTreeSet<LeaseItem>) {
+        if let Some(kept) = self.rows.kept.as_mut().filter(|_| self.alone.keeps_rows) {
+            kept.retain(|item| !items.contains(item));
+        }
+    }
+}

@@ -1,0 +1,114 @@
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::sync::Arc;
+use std::time::Duration;
+
+use lease_backend::testing::SimDisk;
+use lease_backend::{MemoryBackend, RedbBackend};
+use lease_core::{
+    Backend, BackendLessor, Driver, Durability, ExpiryMode, ItemMode, LeaseError, Lessor,
+    LessorConfig, TableDeleter, Ttl, probe,
+};
+
+use super::checkpointer::Pusher;
+use super::ids::ids_of_member;
+use super::rows::kept;
+use super::watch::Watch;
+use crate::plan::{Alone, Parameters};
+use crate::world::clock::SimClock;
+
+/// A lessor on what is stored, and its backend.
+pub(super) fn start(
+    parameters: &Parameters,
+    alone: Alone,
+    clock: &SimClock,
+    disk: &SimDisk,
+    memory: &Arc<MemoryBackend>,
+    watch: &Arc<Watch>,
+    is_suspended: bool,
+) -> Result<(Arc<dyn Backend>, Arc<BackendLessor>), LeaseError> {
+    let backend: Arc<dyn Backend> = if alone.in_memory {
+        Arc::clone(memory) as _
+    } else {
+        let redb = RedbBackend::create_with_storage(disk.clone());
+        Arc::new(redb.map_err(LeaseError::Backend)?)
+    };
+    let config = LessorConfig {
+        min_ttl: Ttl::new(parameters.min_ttl[0]).expect("the plan is sound"),
+        checkpoint_interval: Duration::from_millis(parameters.checkpoint_interval_ms),
+        checkpoint_persist: alone.stores_checkpoints,
+        revoke_rate_per_sec: NonZeroU32::new(parameters.revoke_rate_per_sec),
+        max_leases: Some(alone.max_leases)
+            .filter(|most| *most > 0 && !probe::is_planted("alone-without-a-limit")),
+        max_items_per_lease: Some(alone.max_items)
+            .filter(|most| *most > 0 && !probe::is_planted("alone-items-without-a-limit")),
+        hash_seed: Some(parameters.hash_seed),
+        ..delivery_of(parameters, alone)
+    };
+    let durability = if parameters.durable && !probe::is_planted("alone-writes-late") {
+        Durability::EveryCommand
+    } else {
+        Durability::Batched {
+            interval: Duration::from_millis(parameters.commit_interval_ms),
+            max_writes: NonZeroUsize::new(alone.max_writes).unwrap_or(MAX_WRITES),
+        }
+    };
+    let mut builder = BackendLessor::builder(Arc::clone(&backend))
+        .config(config)
+        .clock(Arc::new(clock.clone()))
+        .driver(Driver::Manual)
+        .expiry(match alone.delivers {
+            true => ExpiryMode::Deliver,
+            false => ExpiryMode::AutoRevoke,
+        })
+        .expired_capacity(parameters.expired_capacity)
+        .items(match alone.replays_items {
+            true => ItemMode::Replayed,
+            false => ItemMode::Stored,
+        })
+        .observer(Arc::clone(watch) as _)
+        .durability(durability);
+    if is_suspended && !probe::is_planted("alone-expires-while-suspended") {
+        builder = builder.suspend_expiry();
+    }
+    if alone.ids_of_member {
+        builder = builder.ids(ids_of_member(clock));
+    }
+    let pusher = Arc::new(Pusher::default());
+    // In the one way or the other.
+    let is_set_later = parameters.hash_seed.is_multiple_of(2);
+    if alone.pushes_checkpoints && !is_set_later {
+        builder = builder
+            .checkpointer(Arc::clone(&pusher) as _)
+            .checkpoint_timeout(CHECKPOINT_TIMEOUT);
+    }
+    let lessor = Arc::new(builder.build()?);
+    if alone.keeps_rows && !probe::is_planted("alone-rows-outlive-their-lease") {
+        lessor.set_range_deleter(Arc::new(TableDeleter::new(kept())));
+    }
+    if alone.pushes_checkpoints && is_set_later {
+        lessor.set_checkpointer(Arc::clone(&pusher) as _);
+    }
+    pusher.set_lessor(&lessor);
+    Ok((backend, lessor))
+}
+
+/// How long the host may take for checkpoints, where it is not as long as by default.
+const CHECKPOINT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How many writes start a commit, if the plan does not say.
+const MAX_WRITES: NonZeroUsize = NonZeroUsize::new(50).expect("not zero");
+
+/// How expired leases are delivered, where the host takes them.
+fn delivery_of(parameters: &Parameters, alone: Alone) -> LessorConfig {
+    let mut config = LessorConfig::default();
+    if alone.delivers {
+        let batch = NonZeroU32::new(parameters.expired_batch);
+        config.max_expired_batch_size = batch.expect("the plan is sound");
+        let retry_ms = match probe::is_planted("alone-retries-too-soon") {
+            true => parameters.retry_interval_ms / 2,
+            false => parameters.retry_interval_ms,
+        };
+        config.expired_lease_retry_interval = Duration::from_millis(retry_ms);
+    }
+    config
+}
