@@ -52,7 +52,7 @@ pub(crate) fn output<S: AsRef<str>>(
         .into_iter()
         .map(|word| word.as_ref().to_owned())
         .collect();
-    invocation(&workspace.root, FAST, &words).said(&workspace.root, &[0, 1])
+    invocation(&workspace.root, SHARED, &words).said(&workspace.root, &[0, 1])
 }
 
 /// Runs the plans of past failures.
@@ -150,7 +150,7 @@ fn run_cargo_line(workspace: &Workspace, line: &str) -> Result<()> {
 // The profile for many seeds: a build takes minutes of a core more.
 const FAST: &str = "sim";
 
-// That of `TESTS_LINE`, whose build what `ci` runs shares: it runs too few seeds to be worth another one.
+// That of `TESTS_LINE`, whose build all that `ci` runs shares: it runs too few seeds to be worth another one.
 const SHARED: &str = "release";
 
 // It can be run in any folder.
