@@ -8,6 +8,7 @@ use futures::channel::oneshot;
 use futures::lock::Mutex as Turns;
 use openraft::async_runtime::WatchReceiver;
 use openraft::impls::BasicNode;
+use openraft::metrics::RaftMetrics;
 use openraft::type_config::TypeConfigExt;
 use openraft::type_config::alias::InstantOf;
 use openraft::{ChangeMembers, ServerState};
@@ -120,6 +121,12 @@ impl OpenraftEngine {
     pub(in crate::raft) fn hears(&self, member: MemberId) -> bool {
         let metrics = self.raft().metrics();
         let metrics = metrics.borrow_watched();
+        self.has_heard(&metrics, member)
+    }
+
+    /// The same, for who looks at the metrics already: another look would wait for openraft, which waits for the
+    /// end of the first one.
+    pub(super) fn has_heard(&self, metrics: &RaftMetrics<Types>, member: MemberId) -> bool {
         let heard = metrics
             .heartbeat
             .as_ref()

@@ -295,12 +295,13 @@ impl OpenraftEngine {
     }
 
     /// Who of the others that decide has most of the log, if this member leads.
-    fn heir(&self) -> Option<MemberId> {
+    pub(in crate::raft) fn heir(&self) -> Option<MemberId> {
         let metrics = self.raft().metrics();
         let metrics = metrics.borrow_watched();
         let matched = metrics.replication.as_ref()?;
         let voters = metrics.membership_config.membership().voter_ids();
-        let others = voters.filter(|voter| *voter != metrics.id && self.hears(*voter));
+        let others =
+            voters.filter(|voter| *voter != metrics.id && self.has_heard(&metrics, *voter));
         others.max_by_key(|voter| matched.get(voter).copied().flatten())
     }
 

@@ -3,8 +3,11 @@ use std::time::Duration;
 
 use openraft::EntryPayload;
 use openraft::impls::BasicNode;
+use tokio::runtime::Runtime;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
-use super::network::{Cluster, eventually, known};
+use super::network::{Cluster, PATIENCE, eventually, known};
 use crate::MembershipError;
 use crate::raft::config::Membership;
 
@@ -71,6 +74,31 @@ async fn leadership_is_handed_over() {
     assert_eq!(cluster.agreed().await, ["before", "after"]);
 }
 
+/// It looks at what openraft tells while openraft tells it, in a runtime that is not waited for: who is held up so
+/// ends nothing.
+#[tokio::test]
+async fn who_looks_for_an_heir_holds_nobody_up() {
+    let runtime = Runtime::new().expect("it starts");
+    let looked = timeout(PATIENCE, runtime.spawn(look_for_heirs())).await;
+    runtime.shutdown_background();
+    looked.expect("nobody is held up").expect("no panic");
+}
+
+async fn look_for_heirs() {
+    let cluster = Cluster::of_three().await;
+    let leader = cluster.leader().await;
+    let engine = cluster.engine(leader);
+    let looks = spawn_blocking(move || (0..LOOKS).filter(|_| engine.heir().is_some()).count());
+    let mut proposed = 0;
+    while !looks.is_finished() {
+        cluster.propose(&proposed.to_string()).await;
+        proposed += 1;
+    }
+    assert!(looks.await.expect("no panic") > 0);
+    // One whose outcome is not known is proposed again.
+    assert!(cluster.agreed().await.len() >= proposed);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_goes_on_when_its_caller_leaves() {
     let mut cluster = Cluster::of_three().await;
@@ -82,7 +110,7 @@ async fn a_change_goes_on_when_its_caller_leaves() {
         engine.lag(4).is_some_and(|lag| lag < 10)
     })
     .await;
-    let left = tokio::time::timeout(Duration::ZERO, engine.promote(4)).await;
+    let left = timeout(Duration::ZERO, engine.promote(4)).await;
     assert!(left.is_err(), "it waits for others");
     eventually("it decides", || {
         engine.is_settled() && engine.members().voters.contains(&4)
@@ -142,3 +170,4 @@ async fn voters_of_which_too_many_are_silent_are_refused() {
 }
 
 const PAUSE: Duration = Duration::from_millis(50);
+const LOOKS: usize = 200_000;
