@@ -104,13 +104,17 @@ impl Programs {
         Ok(Self { means, programs })
     }
 
-    /// Whether all of them are older than a file.
-    pub(super) fn are_older_than(&self, file: &Path) -> bool {
+    /// Whether a file is newer than all of them, and than the plans among these runs.
+    pub(super) fn are_older_than(&self, file: &Path, runs: &[Run]) -> bool {
         let time = |path: &Path| path.metadata().and_then(|it| it.modified());
         let Ok(written) = time(file) else {
             return false;
         };
-        let mut times = self.programs.iter().map(|program| time(&program.path));
+        let programs = self.programs.iter().map(|program| program.path.as_path());
+        let plans = runs.iter().filter(|_| self.means == Means::Simulation);
+        let plans = plans.map(|run| Path::new(&run.name));
+        let plans = plans.filter(|name| name.extension().is_some());
+        let mut times = programs.chain(plans).map(time);
         times.all(|time| time.is_ok_and(|time| time < written))
     }
 
@@ -152,7 +156,7 @@ impl Programs {
     ///
     /// # Errors
     ///
-    /// If a program cannot be started.
+    /// If a program cannot be started, or the simulation says that it was not asked for what it can do.
     pub(super) fn run(&self, runs: &[&Run], how: &How) -> Result<Option<String>> {
         for (number, program) in self.programs.iter().enumerate() {
             let names = runs.iter().filter(|run| run.program == number);
@@ -182,7 +186,7 @@ impl Programs {
             }
             command.args(names).env("RUST_BACKTRACE", "0");
             let ended = process::run(&command, how.patience)?;
-            if let Some(failure) = failure(self.means, &ended) {
+            if let Some(failure) = failure(self.means, &ended)? {
                 return Ok(Some(failure));
             }
         }
@@ -209,30 +213,35 @@ fn is_scenario(name: &str) -> bool {
     name.starts_with("lessor::explore::")
 }
 
-fn failure(means: Means, ended: &Ended) -> Option<String> {
+// How it failed, if it has.
+fn failure(means: Means, ended: &Ended) -> Result<Option<String>> {
     if ended.is_late {
-        return Some("takes too long".to_owned());
+        return Ok(Some("takes too long".to_owned()));
     }
-    match (ended.code, means) {
-        (Some(0), _) => None,
+    let failure = match (ended.code, means) {
+        (Some(0), _) => return Ok(None),
         (Some(1), Means::Simulation) => {
             let line = ended.stdout.lines().last().unwrap_or_default();
             let line: Value = serde_json::from_str(line).unwrap_or_default();
+            let word = |it: &Value| it.as_str().unwrap_or_default().to_owned();
             let violation = &line["violation"];
-            let word = |name: &str| violation[name].as_str().unwrap_or_default().to_owned();
-            Some(format!("{}: {}", word("property"), word("message")))
+            let parts = [&line["plan"], &violation["property"], &violation["message"]];
+            parts.map(word).join(": ")
         }
+        // No mutant does that.
+        (Some(2), Means::Simulation) => bail!("the simulation is not run: {}", ended.stderr),
         (code, Means::Simulation) => {
             let last = ended.stderr.lines().last().unwrap_or_default();
-            Some(format!("died: {code:?}: {last}"))
+            format!("died: {code:?}: {last}")
         }
         (code, _) => {
             let mut lines = ended.stdout.lines();
             let failed = lines.find_map(|line| line.strip_suffix(" ... FAILED"));
             let failed = failed.map(str::to_owned);
-            Some(failed.unwrap_or_else(|| format!("died: {code:?}")))
+            failed.unwrap_or_else(|| format!("died: {code:?}"))
         }
-    }
+    };
+    Ok(Some(failure))
 }
 
 // What a message of cargo's says that was built, if it can be run.

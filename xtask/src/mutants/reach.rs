@@ -30,21 +30,25 @@ struct Line {
 
 impl Reach {
     /// Runs each of these by itself, without a mutant. What they reach is written to `file`, which is read again
-    /// as long as the programs are the same.
+    /// as long as the programs, the runs and their plans are the same.
     ///
     /// # Errors
     ///
     /// If something is wrong without a mutant.
     pub(super) fn of(programs: &Programs, runs: Vec<Run>, file: &Path) -> Result<Self> {
-        if !programs.are_older_than(file) {
-            let lines = run_all(programs, runs, file)?;
-            let lines = lines.iter().map(serde_json::to_string);
-            let text = lines.collect::<Result<Vec<_>, _>>()?.join("\n");
-            fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
+        if programs.are_older_than(file, &runs) {
+            let text = fs::read_to_string(file)?;
+            let lines = text.lines().map(serde_json::from_str);
+            let known = Self::from_lines(lines.collect::<Result<Vec<_>, _>>()?);
+            if known.runs == runs {
+                return Ok(known);
+            }
         }
-        let text = fs::read_to_string(file)?;
-        let lines = text.lines().map(serde_json::from_str);
-        Ok(Self::from_lines(lines.collect::<Result<Vec<_>, _>>()?))
+        let lines = run_all(programs, runs, file)?;
+        let text = lines.iter().map(serde_json::to_string);
+        let text = text.collect::<Result<Vec<_>, _>>()?.join("\n");
+        fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
+        Ok(Self::from_lines(lines))
     }
 
     fn from_lines(lines: Vec<Line>) -> Self {
