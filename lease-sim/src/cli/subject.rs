@@ -1,4 +1,5 @@
 use std::convert::Infallible;
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -49,6 +50,15 @@ impl FromStr for Subject {
     fn from_str(text: &str) -> Result<Self, Infallible> {
         let seed = text.parse().map(Self::Seed);
         Ok(seed.unwrap_or_else(|_| Self::File(text.into())))
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Seed(seed) => write!(f, "{seed}"),
+            Self::File(path) => write!(f, "{}", path.display()),
+        }
     }
 }
 

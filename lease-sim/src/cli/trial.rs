@@ -31,42 +31,48 @@ pub(super) struct Args {
 ///
 /// If a file is of no use, or worlds cannot be run.
 pub(super) fn run(args: &Args) -> Result<ExitCode> {
-    let jobs = args.plans.iter().map(|subject| subject.job(&args.with));
-    let mut trial = Trial {
-        jobs: jobs.collect::<Result<_>>()?,
-        violation: None,
-    };
+    let mut trial = Trial::default();
+    for (place, subject) in args.plans.iter().enumerate() {
+        let id = place as u64;
+        let job = subject.job(&args.with)?;
+        trial.jobs.push_back(Job { id, ..job });
+    }
     Pool::new(&args.pool)?.run(&mut trial)?;
-    let is_well = trial.violation.is_none();
+    let found = trial.found.as_ref();
     let outcome = Outcome {
-        violation: trial.violation,
+        plan: found.map(|(place, _)| args.plans[*place].to_string()),
+        violation: found.map(|(_, violation)| violation),
     };
     say(serde_json::to_string(&outcome)?);
-    Ok(status(is_well))
+    Ok(status(found.is_none()))
 }
 
+#[derive(Default)]
 struct Trial {
     jobs: VecDeque<Job>,
-    violation: Option<Violation>,
+    /// The first violation, with the place of its plan among the arguments.
+    found: Option<(usize, Violation)>,
 }
 
 /// What the line says.
 #[derive(Serialize)]
-struct Outcome {
-    violation: Option<Violation>,
+struct Outcome<'a> {
+    plan: Option<String>,
+    violation: Option<&'a Violation>,
 }
 
 impl Work for Trial {
     fn next(&mut self) -> Option<Job> {
-        match self.violation {
+        match self.found {
             Some(_) => None,
             None => self.jobs.pop_front(),
         }
     }
 
-    fn done(&mut self, _: Job, report: Report) {
+    fn done(&mut self, job: Job, report: Report) {
         let violation = report.violations.into_iter().next();
-        self.violation = self.violation.take().or(violation);
+        let found = violation.map(|violation| (job.id as usize, violation));
+        self.found = self.found.take().or(found);
     }
 }
 
@@ -83,9 +89,14 @@ mod tests {
             engine: Engines::Both,
             bug: None,
         };
+        let jobs = (0..).zip(seeds);
+        let jobs = jobs.map(|(id, seed)| Job {
+            id,
+            ..with.drawn(*seed)
+        });
         Trial {
-            jobs: seeds.iter().map(|seed| with.drawn(*seed)).collect(),
-            violation: None,
+            jobs: jobs.collect(),
+            found: None,
         }
     }
 
@@ -94,10 +105,10 @@ mod tests {
         let runner = Fake(|plan: &Plan| (plan.seed >= 30).then_some("late"));
         let mut bad = trial(&[2, 50, 3]);
         runner.run(&mut bad).expect("it runs");
-        assert!(bad.violation.is_some());
+        assert_eq!(bad.found.map(|(place, _)| place), Some(1));
         assert_eq!(bad.jobs.len(), 1);
         let mut good = trial(&[2, 3]);
         runner.run(&mut good).expect("it runs");
-        assert!(good.violation.is_none() && good.jobs.is_empty());
+        assert!(good.found.is_none() && good.jobs.is_empty());
     }
 }
