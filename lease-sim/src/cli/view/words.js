@@ -74,6 +74,7 @@ const FAULTS = {
   disk_full: () => "disk full",
   disk_slow: (it) => `disk slow, ${lasting(it.by_ms)}`,
   snapshot: () => "snapshot",
+  linger: () => "expired leases wait",
   suspend: () => "expiry suspended",
 };
 
@@ -123,6 +124,8 @@ const ACTION_SENTENCES = {
   disk_slow: (it) =>
     `node ${it.node} takes ${lasting(it.by_ms)} an entry for ${lasting(it.for_ms)}`,
   snapshot: (it) => `node ${it.node} gets a snapshot in the place of the log`,
+  linger: (it) =>
+    `the host of node ${it.node} takes no expired leases for ${lasting(it.for_ms)}`,
   suspend: (it) => `node ${it.node} suspends expiry for ${lasting(it.for_ms)}`,
   grant: (it) => `client asks for lease ${it.lease}, TTL ${it.ttl} s`,
   hold: (it) =>
@@ -287,7 +290,7 @@ const PARAMETERS = {
     perMille(it.meanwhile_per_mille),
     !it.meanwhile_per_mille,
   ],
-  engine: (it) => ["members are", engineWords[it.engine], it.engine === "host"],
+  engine: (it) => ["members are", engineWords[it.engine], it.engine === "log"],
   raft: (it) => ["openraft", raftWords(it.raft), it.engine !== "raft"],
   remembered: (it) => ["proposals remembered", it.remembered || "as in production", !it.remembered],
   dropped_per_mille: (it) => [
@@ -298,7 +301,7 @@ const PARAMETERS = {
   alone: (it) => ["stands alone", it.alone ? aloneWords(it.alone) : "no", !it.alone],
 };
 
-const engineWords = { host: "hosts", log: "replicas", raft: "replicas on openraft" };
+const engineWords = { log: "replicas over a hostile log", raft: "replicas on openraft" };
 
 const raftWords = ({ voters, snapshot_after, keep_entries, chunk_bytes }) =>
   [
