@@ -14,7 +14,6 @@ pub struct Recovery {
     core: usize,
     begin_ms: u64,
     call_ms: u64,
-    is_healed: bool,
     settled: Settled,
     stage: Stage,
     /// Since when there is no primary.
@@ -54,7 +53,6 @@ impl Recovery {
             begin_ms: 2 * parameters.latency_ms.1 + parameters.promotion_lag_ms + SLACK_MS,
             // A renewal may need two resets and a confirmation, each asked for by another member.
             call_ms: 4 * entry_ms + 6 * parameters.latency_ms.1 + 500,
-            is_healed: false,
             settled: Settled::default(),
             stage: Stage::Done,
             headless_ms: None,
@@ -64,7 +62,7 @@ impl Recovery {
     /// Notes whether there is a primary; who has one gets another one soon.
     fn note_head(&mut self, at_ms: u64) {
         self.headless_ms = match self.settled.primary() {
-            None if self.is_healed => self.headless_ms.or(Some(at_ms)),
+            None if self.settled.is_healed() => self.headless_ms.or(Some(at_ms)),
             _ => None,
         };
     }
@@ -104,14 +102,10 @@ impl Checker for Recovery {
         self.settled.hear(at_ms, event);
         self.note_head(at_ms);
         match (event, self.stage) {
-            (Event::Healed, _) => {
-                self.is_healed = true;
-                self.note_head(at_ms);
-            }
-            (Event::Elected { epoch: 0, .. }, _) if self.is_healed => {
+            (Event::Elected { epoch: 0, .. }, _) if self.settled.is_healed() => {
                 self.stage = Stage::Elected(at_ms);
             }
-            (Event::Elected { node, epoch }, _) if self.is_healed => {
+            (Event::Elected { node, epoch }, _) if self.settled.is_healed() => {
                 let (node, epoch) = (*node, *epoch);
                 self.stage = Stage::Begun { node, epoch };
             }

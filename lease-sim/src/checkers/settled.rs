@@ -8,8 +8,7 @@ use crate::event::Event;
 pub(super) struct Settled {
     is_healed: bool,
     elected: u64,
-    /// Which member became the primary last, also while there are faults.
-    promoted: Option<(usize, u64)>,
+    // Of the newest epoch, also while there are faults.
     primary: Option<Primary>,
     // When the clocks that were set back have come to where they were.
     still_until_ms: BTreeMap<usize, u64>,
@@ -29,18 +28,23 @@ impl Settled {
         match event {
             Event::Healed => {
                 self.is_healed = true;
-                self.settle(at_ms);
+                self.primary = self.primary.map(|primary| Primary {
+                    since_ms: self.counts_from(primary.node, at_ms),
+                    ..primary
+                });
             }
             Event::Elected { epoch, .. } => {
                 self.elected = *epoch;
-                (self.promoted, self.primary) = (None, None);
+                self.primary = None;
             }
             Event::Promoted { node, epoch } if *epoch == self.elected => {
-                self.promoted = Some((*node, *epoch));
-                self.settle(at_ms);
+                self.primary = Some(Primary {
+                    node: *node,
+                    epoch: *epoch,
+                    since_ms: self.counts_from(*node, at_ms),
+                });
             }
             Event::Demoted { node } | Event::Ended { node, .. } => {
-                self.promoted = self.promoted.filter(|(promoted, _)| promoted != node);
                 self.primary = self.primary.filter(|primary| primary.node != *node);
             }
             Event::ClockSetBack { node, by_ms } => {
@@ -51,26 +55,22 @@ impl Settled {
         }
     }
 
-    /// Nothing disturbs whoever is the primary from now on.
-    fn settle(&mut self, at_ms: u64) {
-        let promoted = self.promoted.filter(|_| self.is_healed);
-        self.primary = promoted.map(|(node, epoch)| Primary {
-            node,
-            epoch,
-            since_ms: self
-                .still_until_ms
-                .get(&node)
-                .map_or(at_ms, |still_until_ms| at_ms.max(*still_until_ms)),
-        });
+    fn counts_from(&self, node: usize, at_ms: u64) -> u64 {
+        let still_until_ms = self.still_until_ms.get(&node).copied();
+        still_until_ms.unwrap_or(0).max(at_ms)
     }
 
-    pub(super) const fn primary(&self) -> Option<Primary> {
-        self.primary
+    pub(super) const fn is_healed(&self) -> bool {
+        self.is_healed
+    }
+
+    pub(super) fn primary(&self) -> Option<Primary> {
+        self.primary.filter(|_| self.is_healed)
     }
 
     /// The primary, if it is this member.
     pub(super) fn is(&self, node: usize) -> Option<Primary> {
-        self.primary.filter(|primary| primary.node == node)
+        self.primary().filter(|primary| primary.node == node)
     }
 }
 

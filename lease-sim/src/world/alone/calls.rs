@@ -2,12 +2,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use lease_core::{
-    Epoch, LeaseError, LeaseItem, LeaseRow, Lessor, Lookup, RecvError, Table, Ttl, WriteBatch,
-    probe,
+    Epoch, LeaseError, LeaseItem, LeaseRow, Lessor, Lookup, RecvError, Ttl, WriteBatch, probe,
 };
 
 use super::Host;
 use super::clients::id_of;
+use super::rows::rows;
+use super::strange::stored_items;
 
 /// Calls that are seldom made.
 impl Host {
@@ -117,16 +118,12 @@ impl Host {
         probe::mark("alone: a host writes what is the lessor's");
         let (id, stranger) = (id_of(lease), id_of(lease.wrapping_add(1 << 40)));
         let mut writes = WriteBatch::default();
-        writes.put(Table::new("rows"), "reserved", "");
+        writes.put(rows(), "reserved", "");
         match self.steps / 6 % 3 {
             0 => writes.put_lease(LeaseRow::new(id, Ttl::MIN)),
             1 => writes.put_epoch(Epoch::MAX),
             _ if self.alone.replays_items => writes.delete_lease(id),
-            _ => writes.put(
-                Table::new("lease_items"),
-                "reserved",
-                stranger.get().to_be_bytes(),
-            ),
+            _ => writes.put(stored_items(), "reserved", stranger.get().to_be_bytes()),
         }
         let item = [LeaseItem::from("reserved")];
         let refused = [
@@ -143,7 +140,7 @@ impl Host {
                 self.object(format!("a write of reserved rows was answered {refused:?}"));
             }
         }
-        let stored = self.backend.get(&Table::new("rows"), b"reserved");
+        let stored = self.backend.get(&rows(), b"reserved");
         if stored.is_ok_and(|stored| stored.is_some()) {
             self.object("what was refused is written");
         }

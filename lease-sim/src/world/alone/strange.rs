@@ -41,6 +41,11 @@ const FIRST: i64 = 1 << 50;
 /// Where leases are in a store of redb's.
 const LEASES: TableDefinition<'static, [u8; 8], &'static [u8]> = TableDefinition::new("lease");
 
+/// Where the lessor stores items.
+pub(super) fn stored_items() -> Table {
+    Table::new("lease_items")
+}
+
 const LONGEST: i64 = lease_core::MAX_LEASE_TTL;
 
 impl Strange {
@@ -230,7 +235,7 @@ impl Host {
             &[0; 8]
         };
         let mut writes = WriteBatch::default();
-        writes.put(Table::new("lease_items"), item.as_bytes(), lease);
+        writes.put(stored_items(), item.as_bytes(), lease);
         if !probe::is_planted("alone-damage-not-seen") {
             self.commit_before_start(&writes);
         }
@@ -250,7 +255,7 @@ impl Host {
         drop(started);
         drop(self.watch.take());
         let mut writes = WriteBatch::default();
-        writes.delete(Table::new("lease_items"), item.as_bytes());
+        writes.delete(stored_items(), item.as_bytes());
         self.commit_before_start(&writes);
     }
 
