@@ -224,7 +224,8 @@ impl LessorCore {
             }
             if let Some(record) = self.table.records.get_mut(id) {
                 let remaining = self.table.remainders.get(id).remaining;
-                record.set_marks(record.marks().with_guard(remaining.is_some()));
+                let is_open = primary.checkpoints.is_open(id);
+                record.set_marks(record.marks().with_guard(remaining.is_some() || is_open));
                 if outcome == ProposalOutcome::Failed {
                     sometimes!("core: a failed checkpoint is scheduled again");
                     // What is due at once would be tried in the same call again and again.

@@ -17,10 +17,19 @@ pub(crate) struct CheckpointSchedule {
     entries: TimingWheel<LeaseId>,
     // Invariant: no entry is earlier; `MAX` if there is none.
     earliest: Timestamp,
-    // Leases with a proposal that may still be applied, and the batch that it went out in.
-    open: BTreeMap<LeaseId, u64>,
+    // Leases with proposals that may still be applied.
+    open: BTreeMap<LeaseId, Open>,
     pub(crate) rate: RateWindow,
     next_batch: u64,
+}
+
+/// The open proposals of a lease.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    /// The batch that the last one went out in.
+    batch: u64,
+    /// Whether there is an earlier one. A reset closes it, and nothing else.
+    has_earlier: bool,
 }
 
 /// What to do with a lease whose checkpoint is due.
@@ -126,7 +135,18 @@ impl CheckpointSchedule {
 
     /// Notes that a proposal for the lease is open, in the batch that is being made.
     pub(crate) fn open(&mut self, id: LeaseId) {
-        self.open.insert(id, self.next_batch);
+        let opened = Open {
+            batch: self.next_batch,
+            has_earlier: false,
+        };
+        let open = self.open.entry(id);
+        open.and_modify(|open| {
+            *open = Open {
+                has_earlier: !planted!("earlier-checkpoint-forgotten"),
+                ..opened
+            };
+        })
+        .or_insert(opened);
     }
 
     /// Whether a proposal for the lease is open.
@@ -139,13 +159,14 @@ impl CheckpointSchedule {
         self.open.remove(&id);
     }
 
-    /// Closes the proposal if it is the one of this batch.
+    /// Closes the last proposal if it is the one of this batch. Earlier ones stay open.
     pub(crate) fn close_batch(&mut self, id: LeaseId, batch: u64) -> bool {
-        let is_open = self.open.get(&id) == Some(&batch);
-        if is_open {
+        let open = self.open.get(&id).filter(|open| open.batch == batch);
+        let has_earlier = open.map(|open| open.has_earlier);
+        if has_earlier == Some(false) {
             self.close(id);
         }
-        is_open
+        has_earlier.is_some()
     }
 
     pub(crate) const fn interval_ms(&self) -> u64 {

@@ -36,7 +36,8 @@ pub(crate) struct RefLease {
     // When it was due, if the revoke rate has put it off.
     throttled_ms: Option<u64>,
     expiring: Option<Attempt>,
-    open_checkpoint: Option<u64>,
+    // The batch of the last checkpoint that may still be applied, and whether there is an earlier one.
+    open_checkpoint: Option<(u64, bool)>,
     checkpoint_ms: Option<u64>,
 }
 
@@ -316,9 +317,10 @@ impl Reference {
             let is_ours = checkpoint.fence.map(|fence| fence.epoch) == primary;
             if let Some(lease) = self.leases.get_mut(&checkpoint.id)
                 && is_ours
-                && lease.open_checkpoint == Some(number)
+                && let Some((open, has_earlier)) = lease.open_checkpoint
+                && open == number
             {
-                lease.open_checkpoint = None;
+                lease.open_checkpoint = has_earlier.then_some((open, true));
                 if failed {
                     lease.checkpoint_ms = Some(again_ms);
                 }
@@ -464,7 +466,7 @@ impl Reference {
         } else {
             self.checkpoint_permits.push(permit_ms);
             lease.checkpoint_ms = Some(now_ms + interval_ms);
-            lease.open_checkpoint = Some(number);
+            lease.open_checkpoint = Some((number, lease.open_checkpoint.is_some()));
             return Some(Checkpoint {
                 id,
                 remaining: Ttl::new(left_ms.div_ceil(1000) as i64).ok(),
