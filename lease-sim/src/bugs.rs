@@ -65,6 +65,10 @@ pub const BUGS: &[Bug] = &[
         "a renewal asks for another reset after each one",
     ),
     bug(
+        "earlier-checkpoint-forgotten",
+        "a checkpoint that fails makes the lessor forget an earlier one that may still be applied",
+    ),
+    bug(
         "lost-checkpoint-blocks",
         "a checkpoint whose proposal got lost keeps later ones away",
     ),
@@ -467,6 +471,10 @@ pub const BUGS: &[Bug] = &[
     bug(
         "openraft-confirms-alone",
         "a leader confirms by itself that it leads",
+    ),
+    bug(
+        "openraft-comes-back-empty",
+        "a member that has lost its disk comes back under its name",
     ),
 ];
 

@@ -176,7 +176,8 @@ pub enum Action {
         /// Until they start again from their disks.
         for_ms: u64,
     },
-    /// A member loses its disk, and comes back with an empty one.
+    /// A member loses its disk, and comes back with an empty one. On openraft it never comes back, and is
+    /// removed; if the others could not go on without it, it loses power only.
     LoseDisk {
         /// Which.
         node: usize,

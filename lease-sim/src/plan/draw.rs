@@ -265,10 +265,15 @@ fn put_on_openraft(rng: &mut ChaCha8Rng, parameters: &mut Parameters, actions: &
         chunk_bytes: one_of(rng, &[200, 1_000, 1 << 20]),
     };
     let changes = one_of(rng, &[0.0, 0.3, 1.0]);
+    let loses_disks = rng.random_bool(0.3);
     for timed in actions {
         timed.action = match timed.action {
-            // Who has acknowledged something must not forget it.
-            Action::LoseDisk { node, for_ms } => Action::Crash { node, for_ms },
+            // Seldom are all members settled, without which none is given up.
+            Action::Stop { node, for_ms } | Action::PowerCut { node, for_ms, .. }
+                if loses_disks && rng.random_bool(0.5) =>
+            {
+                Action::LoseDisk { node, for_ms }
+            }
             Action::Snapshot { node } | Action::Elect { node } if rng.random_bool(changes) => {
                 match rng.random_range(0..3) {
                     0 => Action::Learn { node },

@@ -145,12 +145,20 @@ impl World {
         self.crash(node, down_for.max(millis(100)));
     }
 
-    /// Takes a member's disk, and with it all that it knows.
+    /// Takes a member's disk, and with it all that it knows. On openraft it never comes back, since it would not
+    /// know what it has promised. If the others could not go on without it, it loses no more than its power.
     fn lose_disk(self: &Arc<Self>, node: usize, down_for: Duration) {
         if !lock(&self.members[node].status).is_up {
             return;
         }
         self.crash(node, down_for);
+        if self.parameters.engine == Engine::Raft {
+            if !self.give_up(node) {
+                return;
+            }
+            let comes_back = probe::is_planted("openraft-comes-back-empty");
+            lock(&self.members[node].status).is_lost = !comes_back;
+        }
         probe::mark("raft: a member loses its disk");
         *lock(&self.members[node].disk) = SimDisk::new(self.seed ^ self.now_ms());
         self.members[node].set_applied(0);
@@ -196,7 +204,7 @@ impl World {
     fn restart(&self, node: usize) {
         {
             let mut status = lock(&self.members[node].status);
-            if status.is_up {
+            if status.is_up || status.is_lost {
                 return;
             }
             status.is_up = true;

@@ -59,6 +59,8 @@ pub(super) enum Part {
 #[derive(Debug, Default)]
 pub(super) struct Status {
     pub(super) is_up: bool,
+    /// Whether it has lost its disk, and never comes back.
+    pub(super) is_lost: bool,
     /// How many processes it has had that have ended.
     pub(super) ended: u64,
     pub(super) pauses: u32,

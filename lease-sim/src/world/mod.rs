@@ -88,6 +88,8 @@ pub(crate) struct World {
     parts: Mutex<Vec<Part>>,
     // Which of them are not yet what they are to be, as the leader has found last.
     unchanged: Mutex<Vec<usize>>,
+    // Whether a leader has found that all of them are, and that nothing can take it back.
+    is_settled: AtomicBool,
     // Leases that the plan asks for and nobody waits for the end of.
     long_leases: Vec<i64>,
     // What is not of the network; apart from what madsim draws.
@@ -123,6 +125,7 @@ impl World {
             is_healed: AtomicBool::new(false),
             parts: Mutex::new(first_parts(&plan.parameters)),
             unchanged: Mutex::default(),
+            is_settled: AtomicBool::new(false),
             long_leases: long_leases(plan),
             noise: Mutex::new(ChaCha8Rng::seed_from_u64(!plan.noise)),
         }
@@ -227,7 +230,7 @@ impl World {
             + SLACK;
         let held_until_ms = self.held_until_ms();
         let end_ms = held_until_ms + bound.as_millis() as u64;
-        while self.now_ms() < end_ms && !(self.now_ms() >= held_until_ms && self.is_settled()) {
+        while self.now_ms() < end_ms && !(self.now_ms() >= held_until_ms && self.is_quiet()) {
             if self.now_ms() >= held_until_ms {
                 self.revoke_long_leases();
             }
@@ -245,7 +248,7 @@ impl World {
         }
     }
 
-    fn is_settled(&self) -> bool {
+    fn is_quiet(&self) -> bool {
         let (left, behind) = self.owed();
         left.is_empty() && behind.is_empty()
     }

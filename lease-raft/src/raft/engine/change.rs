@@ -75,9 +75,9 @@ impl OpenraftEngine {
     }
 
     /// Whether what this member knows of the others is committed and applied, and not a step on the way to
-    /// something else.
-    #[cfg(feature = "grpc")]
-    pub(crate) fn is_settled(&self) -> bool {
+    /// something else: a voter of the past is not needed any more. O(1).
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
         let metrics = self.raft().metrics();
         let metrics = metrics.borrow_watched();
         let stored = &metrics.membership_config;

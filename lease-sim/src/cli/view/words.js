@@ -141,7 +141,8 @@ const ACTION_SENTENCES = {
     `client puts ${it.count} keys with lease ${it.lease}, or takes them off again`,
   time_to_live: (it) => `client asks how long lease ${it.lease} has`,
   blackout: (it) => `all members lose power for ${lasting(it.for_ms)}`,
-  lose_disk: (it) => `node ${it.node} loses its disk, and is down for ${lasting(it.for_ms)}`,
+  lose_disk: (it) =>
+    `node ${it.node} loses its disk, and is down for ${lasting(it.for_ms)}, or for ever on openraft`,
   learn: (it) => `node ${it.node} is to get the log, and not to decide`,
   admit: (it) => `node ${it.node} is to decide`,
   remove: (it) => `node ${it.node} is to go, for ever`,

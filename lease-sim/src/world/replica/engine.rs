@@ -17,7 +17,21 @@ use super::{Around, lock, member_id};
 use crate::event::{Event, Name};
 use crate::plan::End;
 use crate::wire::{Entry, Message, Request};
+use crate::world::World;
 use crate::world::clock::Round;
+
+/// What becomes of a proposal of checkpoints.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Fate {
+    Sent,
+    Lost,
+    /// It comes in so much later, when nobody waits for it any more, or seems to have been lost.
+    Late(Duration),
+}
+
+/// How many of those that seem to be lost come in late, and how late.
+const LATE_PER_MILLE: u32 = 700;
+const MOST_LATE_MS: u64 = 6_000;
 
 /// What a member knows of the log.
 pub(super) struct LogEngine {
@@ -178,17 +192,23 @@ impl Engine for LogEngine {
             }
             let proposal = around.world.number_attempt(&entry);
             around.note_expiry(&entry);
-            if around.note_checkpoints(&entry) {
+            let message = Message::Propose {
+                proposal,
+                entry: bytes,
+            };
+            let fate = around.note_checkpoints(&entry);
+            if let Fate::Late(by) = fate {
+                let from = End::Node(around.node);
+                let late = move |world: &Arc<World>| world.send(from, End::Log, &message);
+                around.world.later(by, late);
                 sleep(PROPOSAL_TIMEOUT).await;
                 return Err(ProposeError::Unknown);
             }
             let (tell, told) = oneshot::channel();
             lock(&known).proposals.insert(proposal, tell);
-            let message = Message::Propose {
-                proposal,
-                entry: bytes,
-            };
-            around.send(End::Log, &message);
+            if fate == Fate::Sent {
+                around.send(End::Log, &message);
+            }
             match timeout(PROPOSAL_TIMEOUT, told).await {
                 Ok(Ok(true)) => Ok(()),
                 Ok(Ok(false)) => {
@@ -275,10 +295,10 @@ impl Around {
         }
     }
 
-    /// Tells the checkers of a proposal of checkpoints, and whether it gets lost.
-    pub(super) fn note_checkpoints(&self, entry: &Entry) -> bool {
+    /// Tells the checkers of a proposal of checkpoints, and what becomes of it.
+    pub(super) fn note_checkpoints(&self, entry: &Entry) -> Fate {
         let Request::Checkpoint(checkpoints) = &entry.request else {
-            return false;
+            return Fate::Sent;
         };
         let mut proposed = Vec::new();
         for checkpoint in checkpoints {
@@ -295,16 +315,24 @@ impl Around {
         }
         if proposed.is_empty() {
             probe::mark("raft: a renewal resets a checkpoint");
-            return false;
+            return Fate::Sent;
         }
-        let is_lost = self.world.loses_checkpoints();
-        if is_lost {
-            probe::mark("world: a proposal of checkpoints is lost");
-            for name in proposed {
-                self.world.hear(Event::CheckpointLost { name });
+        if !self.world.loses_checkpoints() {
+            return Fate::Sent;
+        }
+        for name in proposed {
+            self.world.hear(Event::CheckpointLost { name });
+        }
+        match self.world.happens(LATE_PER_MILLE) {
+            true => {
+                probe::mark("world: a proposal of checkpoints comes in late");
+                Fate::Late(self.world.span(0, MOST_LATE_MS))
+            }
+            false => {
+                probe::mark("world: a proposal of checkpoints is lost");
+                Fate::Lost
             }
         }
-        is_lost
     }
 
     /// Tells the checkers what the lessor takes for the time.

@@ -1,5 +1,6 @@
 //! openraft as the engine of a member.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use lease_raft::{
 };
 use madsim::time::sleep;
 
-use super::engine::told_late;
+use super::engine::{Fate, told_late};
 use super::ports::{Of, WorldRuntime};
 use super::{Around, Host, lock, member_id};
 use crate::plan::{Engine as Kind, Parameters};
@@ -44,9 +45,21 @@ impl Engine for RaftEngine {
             let entry = Entry::decode(&bytes);
             around.world.number_attempt(&entry);
             around.note_expiry(&entry);
-            if around.note_checkpoints(&entry) {
-                sleep(LOST_AFTER).await;
-                return Err(ProposeError::Unknown);
+            match around.note_checkpoints(&entry) {
+                Fate::Sent => {}
+                Fate::Lost => {
+                    sleep(LOST_AFTER).await;
+                    return Err(ProposeError::Unknown);
+                }
+                Fate::Late(by) => {
+                    madsim::task::spawn(async move {
+                        sleep(by).await;
+                        // Nobody waits for it.
+                        let _ = engine.propose(bytes).await;
+                    });
+                    sleep(LOST_AFTER).await;
+                    return Err(ProposeError::Unknown);
+                }
             }
             let proposed = engine.propose(bytes).await;
             match proposed {
@@ -173,7 +186,11 @@ impl Host {
         let missing = of(Part::Learner).filter(|node| !is_voter(*node) && !is_learner(*node));
         let missing = missing.chain(of(Part::Voter).filter(|node| !is_voter(*node)));
         let staying = of(Part::Gone).filter(|node| is_voter(*node) || is_learner(*node));
-        *lock(&self.world().unchanged) = missing.chain(staying).collect();
+        let unchanged: Vec<_> = missing.chain(staying).collect();
+        if unchanged.is_empty() && engine.is_settled() {
+            self.world().is_settled.store(true, Relaxed);
+        }
+        *lock(&self.world().unchanged) = unchanged;
         let strange = of(Part::Learner).chain(of(Part::Voter));
         let mut strange = strange.filter(|node| !is_voter(*node) && !is_learner(*node));
         let mut rising = of(Part::Voter).filter(|node| is_learner(*node));
@@ -238,9 +255,32 @@ impl World {
             _ => true,
         };
         if may {
-            parts[node] = part;
-            lock(&self.unchanged).push(node);
+            self.set_part(&mut parts, node, part);
         }
+    }
+
+    fn set_part(&self, parts: &mut [Part], node: usize, part: Part) {
+        parts[node] = part;
+        lock(&self.unchanged).push(node);
+        self.is_settled.store(false, Relaxed);
+    }
+
+    /// Gives a member up for ever, unless a majority of the voters could then be away: two have to be left, and
+    /// all members be what they are to be.
+    pub(in crate::world) fn give_up(&self, node: usize) -> bool {
+        let mut parts = lock(&self.parts);
+        let voters = parts.iter().filter(|it| **it == Part::Voter).count();
+        let may = match parts[node] {
+            Part::None | Part::Gone => false,
+            Part::Learner => true,
+            Part::Voter => voters >= 3,
+        };
+        let may = may && self.is_settled.load(Relaxed);
+        if may {
+            probe::mark("raft: a member is given up");
+            self.set_part(&mut parts, node, Part::Gone);
+        }
+        may
     }
 
     /// Whether a member is one of the cluster, as far as is known, and is to be one.
