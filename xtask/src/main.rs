@@ -25,6 +25,7 @@ mod interop;
 mod invocation;
 mod mutants;
 mod package;
+mod process;
 mod sim;
 mod threads;
 mod tidy;

@@ -1,3 +1,5 @@
+//! Programs that may hang, and what they write.
+
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -7,22 +9,21 @@ use anyhow::{Context, Result};
 
 /// How a program ended, and what it wrote.
 #[derive(Debug)]
-pub(super) struct Ended {
+pub(crate) struct Ended {
     /// With `None` it took too long, or died of a signal.
-    pub(super) code: Option<i32>,
-    pub(super) is_late: bool,
-    pub(super) stdout: String,
-    pub(super) stderr: String,
+    pub(crate) code: Option<i32>,
+    pub(crate) is_late: bool,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
-/// Runs a program with all that it starts, at most this long. Each of them has a limit of memory: a loop that a
-/// mutant does not end may also take more and more.
+/// Runs a program with all that it starts, at most this long.
 ///
 /// # Errors
 ///
 /// If it cannot be started.
-pub(super) fn run(command: &Command, limit: Duration) -> Result<Ended> {
-    let mut child = limited(command)
+pub(crate) fn run(command: &mut Command, limit: Duration) -> Result<Ended> {
+    let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -59,8 +60,9 @@ pub(super) fn run(command: &Command, limit: Duration) -> Result<Ended> {
 
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// The same, by a shell that sets the limit.
-fn limited(command: &Command) -> Command {
+/// The same with a limit of memory for each program that it starts, which a shell sets: a loop that does not end
+/// may also take more and more.
+pub(crate) fn limited(command: &Command) -> Command {
     let mut shell = Command::new("sh");
     shell.args(["-c", LIMITED]).arg(command.get_program());
     shell.args(command.get_args());
@@ -104,7 +106,7 @@ mod tests {
     fn sh(script: &str, limit: Duration) -> Ended {
         let mut command = Command::new("sh");
         command.args(["-c", script]).env("LEASE_WORD", "word");
-        run(&command, limit).expect("there is a shell")
+        run(&mut limited(&command), limit).expect("there is a shell")
     }
 
     #[test]

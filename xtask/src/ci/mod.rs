@@ -1,4 +1,5 @@
 mod features;
+mod programs;
 mod steps;
 
 use std::process::ExitCode;

@@ -4,6 +4,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use super::features::feature_sets;
+use super::programs;
 use crate::invocation::Invocation;
 use crate::workspace::Workspace;
 use crate::{api, codegen, deps, guide, package, sim, threads, tidy};
@@ -84,12 +85,10 @@ pub(super) const STEPS: &[Step] = &[
         name: "test",
         about: "unit and integration tests",
         tasks: |_| {
-            // Tests run some of them as programs, which a build for tests does not make. Those that have tests
-            // say so in their manifest.
-            let mut tasks = cargo("build --workspace --all-features --examples")?;
-            let test = "test --workspace --all-features --tests";
-            tasks.extend(cargo(test)?);
-            Ok(tasks)
+            own(
+                "cargo test --workspace --all-features --tests",
+                programs::run_tests,
+            )
         },
     },
     Step {

@@ -8,9 +8,9 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::process::{self, Ended};
 use super::tree::Tree;
 use crate::invocation::Invocation;
+use crate::process::{self, Ended};
 
 /// What may notice a mutant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
@@ -141,7 +141,7 @@ impl Programs {
         for (number, program) in self.programs.iter().enumerate() {
             let mut command = Command::new(&program.path);
             command.current_dir(&program.folder).args(LIST);
-            let listed = process::run(&command, Duration::from_secs(60))?;
+            let listed = process::run(&mut command, Duration::from_secs(60))?;
             ensure!(listed.code == Some(0), "{command:?} fails");
             let names = listed.stdout.lines();
             let names = names.filter_map(|line| line.strip_suffix(": test"));
@@ -185,7 +185,7 @@ impl Programs {
                 }
             }
             command.args(names).env("RUST_BACKTRACE", "0");
-            let ended = process::run(&command, how.patience)?;
+            let ended = process::run(&mut process::limited(&command), how.patience)?;
             if let Some(failure) = failure(self.means, &ended)? {
                 return Ok(Some(failure));
             }

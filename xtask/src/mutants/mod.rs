@@ -3,7 +3,6 @@
 pub(crate) mod coverage;
 mod means;
 mod operators;
-mod process;
 mod reach;
 mod results;
 mod rewrite;
