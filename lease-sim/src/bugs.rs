@@ -326,6 +326,14 @@ pub const BUGS: &[Bug] = &[
         "the rows of a lease's items stay when it goes",
     ),
     bug(
+        "alone-text-not-escaped",
+        "a backslash in an item is written once, and not twice",
+    ),
+    bug(
+        "alone-queue-not-told",
+        "a queue beside the lessor's is not told of a later time",
+    ),
+    bug(
         "reserved-rows-are-written",
         "a host may write the rows of the lessor",
     ),

@@ -8,9 +8,11 @@ mod clients;
 mod counts;
 mod deliveries;
 mod faults;
+mod forms;
 mod ids;
 mod many;
 mod office;
+mod queues;
 mod rows;
 mod start;
 mod strange;
@@ -31,6 +33,7 @@ use self::deliveries::Deliveries;
 use self::faults::Exit;
 use self::ids::Drawn;
 use self::office::Office;
+use self::queues::Queues;
 use self::rows::Rows;
 use self::start::start;
 use self::strange::Strange;
@@ -79,6 +82,7 @@ struct Host {
     backend: Arc<dyn Backend>,
     lessor: Arc<BackendLessor>,
     counts: Counts,
+    queues: Queues,
     watch: Arc<Watch>,
     // What the observer has to be told.
     owed: Vec<Told>,
@@ -155,6 +159,7 @@ impl Host {
             backend,
             lessor,
             counts: Counts::default(),
+            queues: Queues::default(),
             watch,
             owed: Vec::new(),
             holders: Vec::new(),
@@ -292,6 +297,8 @@ impl Host {
         self.look_at_waits();
         self.look_at_renewals();
         self.look_at_counts();
+        self.look_at_forms();
+        self.look_at_queues();
     }
 
     /// Compares what the lessor has told and shows with what must be.
