@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use tonic::{Code, Request};
 use tonic_prost::ProstCodec;
 
 use super::{MAX_LEN, PATH, Tls};
+use crate::error::with_causes;
 use crate::{MemberId, PeerAnswer, PeerError, Peers};
 
 /// How a member reaches the others over gRPC. Connections are made when they are needed and used again;
@@ -30,6 +32,8 @@ struct Link {
     // `None` until it is needed.
     channel: Option<Channel>,
     failures: u32,
+    /// What came of the last attempt that has failed.
+    why: String,
     not_before: Instant,
 }
 
@@ -71,6 +75,7 @@ impl GrpcPeers {
             address,
             channel: None,
             failures: 0,
+            why: String::new(),
             not_before: Instant::now(),
         };
         links.insert(member, link);
@@ -90,7 +95,7 @@ impl GrpcPeers {
         let mut links = lock(&self.links);
         let link = links.get_mut(&member).ok_or("nobody knows where it is")?;
         if Instant::now() < link.not_before {
-            return Err("it was not reached a moment ago".to_owned());
+            return Err(format!("it was not reached a moment ago: {}", link.why));
         }
         if let Some(channel) = &link.channel {
             return Ok((channel.clone(), link.failures));
@@ -114,7 +119,8 @@ fn connect(address: &str, tls: Option<&Tls>) -> Result<Channel, String> {
         Some(tls) => endpoint.tls_config(tls.client()),
         None => Ok(endpoint),
     };
-    let endpoint = endpoint.map_err(|error| format!("the certificates: {error}"))?;
+    let endpoint =
+        endpoint.map_err(|error| format!("the certificates: {}", with_causes(&error)))?;
     Ok(endpoint.connect_lazy())
 }
 
@@ -152,10 +158,11 @@ impl Peers for GrpcPeers {
                     })
                 }
                 Ok(Err(status)) => {
+                    let why = as_text(&status);
                     if status.code() == Code::Unavailable {
-                        note_failure(&links, from, member, failures);
+                        note_failure(&links, from, member, failures, &why);
                     }
-                    Err(format!("{:?}: {}", status.code(), status.message()))
+                    Err(why)
                 }
                 Err(_) => Err(format!("not within {timeout:?}")),
             }
@@ -170,7 +177,7 @@ async fn ask(channel: Channel, request: AskRequest) -> Result<PeerAnswer, tonic:
         .max_decoding_message_size(MAX_LEN)
         .max_encoding_message_size(MAX_LEN);
     let ready = grpc.ready().await;
-    ready.map_err(|error| tonic::Status::unavailable(error.to_string()))?;
+    ready.map_err(|error| tonic::Status::unavailable(with_causes(&error)))?;
     let path = PathAndQuery::from_static(PATH);
     let codec = ProstCodec::<AskRequest, AskResponse>::default();
     let answer = grpc.unary(Request::new(request), path, codec).await?;
@@ -178,6 +185,19 @@ async fn ask(channel: Channel, request: AskRequest) -> Result<PeerAnswer, tonic:
     let status = u16::try_from(status);
     let status = status.map_err(|_| tonic::Status::internal("its status is none of HTTP's"))?;
     Ok(PeerAnswer { status, body })
+}
+
+/// What it says, and the first of all causes: between them stands "transport error".
+fn as_text(status: &tonic::Status) -> String {
+    let (code, said) = (status.code(), status.message());
+    let mut first = status.source();
+    while let Some(cause) = first.and_then(Error::source) {
+        first = Some(cause);
+    }
+    match first.map(ToString::to_string) {
+        Some(cause) if !said.contains(&cause) => format!("{code:?}: {said}: {cause}"),
+        _ => format!("{code:?}: {said}"),
+    }
 }
 
 fn note_success(links: &Mutex<BTreeMap<MemberId, Link>>, member: MemberId) {
@@ -194,10 +214,12 @@ fn note_failure(
     from: MemberId,
     member: MemberId,
     failures: u32,
+    why: &str,
 ) {
     if let Some(link) = lock(links).get_mut(&member)
         && link.failures == failures
     {
+        link.why = why.to_owned();
         link.not_before = Instant::now() + pause(link.failures, from);
         link.failures = link.failures.saturating_add(1);
     }
