@@ -97,7 +97,8 @@ impl Recorder for Values {
 #[tokio::test]
 async fn a_member_tells_how_far_it_is() {
     let dir = tempfile::tempdir().expect("a folder");
-    let options = MemberOptions::new(dir.path(), "blue", 7, "127.0.0.1:0");
+    let options = MemberOptions::new(dir.path(), "blue", 7, "127.0.0.1:7351");
+    let options = options.listen("127.0.0.1:0");
     let member = Member::start(options).await.expect("it starts");
     let id = LeaseId::try_from(1).expect("not zero");
     let lessor = member.lessor();

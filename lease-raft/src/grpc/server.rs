@@ -47,6 +47,7 @@ pub async fn serve(
         .http2_keepalive_timeout(Some(Duration::from_secs(5)))
         .concurrency_limit_per_connection(MAX_CONCURRENT);
     if let Some(tls) = tls {
+        tls.check().map_err(io::Error::other)?;
         server = server.tls_config(tls.server()).map_err(io::Error::other)?;
     }
     let service = Peer {

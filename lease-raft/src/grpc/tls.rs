@@ -1,5 +1,7 @@
+use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity, Server, ServerTlsConfig};
+
 use super::connections::HANDSHAKE_TIMEOUT;
-use tonic::transport::{Certificate, ClientTlsConfig, Identity, ServerTlsConfig};
+use crate::error::with_causes;
 
 /// Certificates, in PEM: a member shows its own and takes those of one authority.
 #[derive(Clone)]
@@ -33,6 +35,17 @@ impl Tls {
             name: Some(name.into()),
             ..self
         }
+    }
+
+    /// # Errors
+    ///
+    /// Why a member cannot use them.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let text = |error: tonic::transport::Error| with_causes(&error);
+        let server = Server::builder().tls_config(self.server());
+        server.map_err(text)?;
+        let client = Endpoint::from_static("https://member").tls_config(self.client());
+        client.map(drop).map_err(text)
     }
 
     pub(super) fn client(&self) -> ClientTlsConfig {

@@ -73,13 +73,35 @@ impl Core {
         members.voters.contains(&own) || !decides && members.learners.contains(&own)
     }
 
+    /// Who has started a member where it should have joined has two clusters of one name.
+    pub(super) fn note_if_apart(&self, known: &[MemberId]) {
+        let (members, removed) = (self.engine.members().addresses, self.engine.removed());
+        let is_strange = |other| !members.contains_key(other) && !removed.contains(*other);
+        if members.len() == 1 && !known.is_empty() && known.iter().all(is_strange) {
+            tracing::warn!(
+                member = self.engine.member(),
+                ?known,
+                "the member goes on as a cluster of its own, to which none of those that it knows has ever belonged"
+            );
+        }
+    }
+
     /// Has itself admitted.
+    ///
+    /// # Errors
+    ///
+    /// [`MembershipError`].
     pub(super) async fn seek_admission(
         &self,
         decides: bool,
         known: &[MemberId],
         timeout: Duration,
     ) -> Result<(), MembershipError> {
+        if known.is_empty() && self.engine.members().addresses.is_empty() {
+            return Err(MembershipError::Refused(
+                "it knows no other member, whom it could ask".to_owned(),
+            ));
+        }
         let change = || {
             let is_new = !self.is_open.load(SeqCst);
             Change::admit(self.engine.member(), &self.address, decides, is_new)

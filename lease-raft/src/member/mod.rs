@@ -24,6 +24,7 @@ pub use options::{JoinAs, MemberOptions};
 pub use status::MemberStatus;
 
 use self::change::Change;
+use self::options::check_address;
 use self::run::Running;
 use crate::grpc::GrpcPeers;
 use crate::raft::blocking;
@@ -36,8 +37,11 @@ use crate::{
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
+    /// What it was told makes no sense.
+    #[error("the options of the member: {0}")]
+    Options(String),
     /// Its file is of another member or cluster, is damaged, or cannot be used.
-    #[error("the file of the member: {0}")]
+    #[error("the file of the member: {}", crate::error::with_causes(.0))]
     Store(#[from] BackendError),
     /// What its file holds cannot be gone on with.
     #[error("the state of the member: {}", crate::error::with_causes(.0))]
@@ -61,8 +65,8 @@ pub enum StartError {
 /// A running member of a replicated lessor: its file, its place in the consensus and its server for the
 /// others, on tokio. Its leases are those of [`lessor`](Self::lessor).
 ///
-/// [`start`](Self::start) makes a cluster of one, on a directory; others [`join`](Self::join) it. Each is
-/// started again in the same way, and goes on from its file.
+/// [`start`](Self::start) makes a cluster of one, on a directory; others [`join`](Self::join) it. Each goes on from
+/// its file when it is started again, in either way.
 ///
 /// A member stops when it is [told to](Self::stop), when it is dropped, and by itself if it cannot go on, or hears
 /// that it was removed: then
@@ -117,7 +121,8 @@ impl Member {
     /// one leads; while members move, a majority has to be where it was.
     ///
     /// A member whose disk was lost must not be started again: it would make another cluster of the same name.
-    /// [Remove](Self::remove) it from the other one, and have a new one, with another id, join it.
+    /// [Remove](Self::remove) it from the other one, and have a new one, with another id, join it. Who starts a member
+    /// automatically takes this for the first start of the first member alone, and [`join`](Self::join) ever after.
     ///
     /// # Errors
     ///
@@ -131,8 +136,8 @@ impl Member {
         Ok(member)
     }
 
-    /// Starts a member that joins a cluster, of which it knows some members and where they are. If its
-    /// directory says that it belongs to it already, it goes on and asks nobody.
+    /// Starts a member that joins a cluster, of which it knows some members and where they are: one that is there
+    /// is enough. If its directory says that it belongs to it already, it goes on and asks nobody.
     ///
     /// It first gets the log, and when it has it is let decide, unless it [joins as a
     /// learner](MemberOptions::join_as).
@@ -157,18 +162,24 @@ impl Member {
         known: &[(MemberId, &str)],
         timeout: Duration,
     ) -> Result<Self, StartError> {
+        for (_, address) in known {
+            check_address(address)?;
+        }
         let decides = options.join_as == JoinAs::Voter;
         let member = Self::open(options, false).await?;
         // It says so when it has seen what is stored.
         let is_known = member.core.engine.is_bootstrapped().await?;
         member.core.is_open.store(is_known, SeqCst);
+        let own = member.core.engine.member();
+        let others: Vec<_> = known.iter().filter(|(other, _)| *other != own).collect();
+        let known: Vec<_> = others.iter().map(|(other, _)| *other).collect();
         if member.core.belongs(decides) {
+            member.core.note_if_apart(&known);
             return Ok(member);
         }
-        for (other, address) in known {
+        for (other, address) in others {
             member.core.peers.set_address(*other, *address);
         }
-        let known: Vec<_> = known.iter().map(|(other, _)| *other).collect();
         let admitted = member.core.seek_admission(decides, &known, timeout).await;
         match admitted {
             Ok(()) => Ok(member),
@@ -363,8 +374,11 @@ fn open_files(
     options: MemberOptions,
     peers: Arc<GrpcPeers>,
 ) -> Result<(Arc<RedbStore>, Replica), StartError> {
-    let io_error = |error| BackendError::Io(lease_core::HostError::new(error));
-    std::fs::create_dir_all(&options.dir).map_err(io_error)?;
+    std::fs::create_dir_all(&options.dir).map_err(|error| {
+        let text = format!("{}: {error}", options.dir.display());
+        let error = std::io::Error::new(error.kind(), text);
+        BackendError::Io(lease_core::HostError::new(error))
+    })?;
     let store = RedbStore::open_with(options.redb, options.dir.join(FILE))?;
     store.identify(&options.cluster, options.member)?;
     let store = Arc::new(store);

@@ -1,12 +1,16 @@
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use http::uri::Authority;
 use lease_backend::RedbOptions;
 use lease_core::{Clock, Observer, SystemClock};
 
 use crate::grpc::{MAX_LEN, Tls};
 use crate::raft::check_id;
-use crate::{EngineError, MemberId, NoMachine, OpenraftOptions, ReplicaOptions, StateMachine};
+use crate::{
+    EngineError, MemberId, NoMachine, OpenraftOptions, ReplicaOptions, StartError, StateMachine,
+};
 
 /// What a member does in the cluster that it joins.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -142,15 +146,42 @@ impl MemberOptions {
 
     /// # Errors
     ///
-    /// [`EngineError::Options`] if they cannot work.
-    pub(super) fn check(&self) -> Result<(), EngineError> {
+    /// [`StartError::Options`] and [`EngineError::Options`] if they cannot work.
+    pub(super) fn check(&self) -> Result<(), StartError> {
         let (bytes, limit) = (self.replica.max_entry_bytes, MAX_LEN / 2);
         if bytes > limit {
             let text = format!("no message carries entries of {bytes} bytes, but {limit} at most");
-            return Err(EngineError::Options(text));
+            return Err(EngineError::Options(text).into());
+        }
+        if self.cluster.is_empty() {
+            return Err(StartError::Options("the cluster has no name".to_owned()));
         }
         check_id(self.member)?;
-        self.openraft.config(&self.cluster).map(drop)
+        check_address(&self.address)?;
+        if let Some(Err(why)) = self.tls.as_ref().map(Tls::check) {
+            return Err(StartError::Options(format!("the certificates: {why}")));
+        }
+        Ok(self.openraft.config(&self.cluster).map(drop)?)
+    }
+}
+
+/// # Errors
+///
+/// [`StartError::Options`] if no member is to be found there.
+pub(super) fn check_address(address: &str) -> Result<(), StartError> {
+    let refused = |why| StartError::Options(format!("the address {address:?} {why}"));
+    let is_anywhere = |host: &str| {
+        let host = host.trim_matches(['[', ']']).parse::<IpAddr>();
+        host.is_ok_and(|host| host.is_unspecified())
+    };
+    let authority = address.parse::<Authority>().ok();
+    let found = authority.as_ref().map(|it| (it.host(), it.port_u16()));
+    match found {
+        Some((host, Some(1..))) if is_anywhere(host) => Err(refused(
+            "is none at which others find a member, but one at which a member may listen",
+        )),
+        Some((host, Some(1..))) if !host.is_empty() => Ok(()),
+        _ => Err(refused("is no host and port, such as 10.0.0.1:7351")),
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use lease_backend::RedbBackend;
 use lease_core::{Backend, BackendError, BackendLessor, Lessor};
+use lease_raft::grpc::Tls;
 use lease_raft::{
     Decided, EngineError, Leases, Member, MemberOptions, MembershipError, OpenraftOptions,
     ReplicaError, ReplicaOptions, StartError, StateMachine,
@@ -88,7 +89,11 @@ async fn nobody_is_there_and_the_port_is_taken() {
         ),
         "{error:?}"
     );
-    assert!(error.to_string().contains("member 9"), "{error}");
+    let text = error.to_string();
+    assert!(
+        text.contains("member 9") && text.contains("tcp connect error"),
+        "{text}"
+    );
     let taken = cluster.address(1);
     let options = cluster.options(2).listen(taken);
     let refused = Member::start(options).await;
@@ -247,4 +252,61 @@ async fn options_that_cannot_work_are_refused() {
     // Nothing of them is in its folder.
     cluster.start(1).await;
     cluster.stop_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn options_that_make_no_sense_are_refused_and_it_is_said_which() {
+    let mut cluster = Cluster::new();
+    let folder = cluster.folder(1);
+    let at = |address: &str| MemberOptions::new(&folder, "blue", 1, address);
+    let nowhere = "is no host and port";
+    for (options, why) in [
+        (at("10.0.0.1"), nowhere),
+        (at("10.0.0.1:0"), nowhere),
+        (at(":7351"), nowhere),
+        (at("http://10.0.0.1:7351"), nowhere),
+        (at("0.0.0.0:7351"), "at which a member may listen"),
+        (at("[::]:7351"), "at which a member may listen"),
+        (
+            at("10.0.0.1:7351").tls(Tls::new("a", "b", "c")),
+            "the certificates",
+        ),
+        (
+            MemberOptions::new(&folder, "", 1, "10.0.0.1:7351"),
+            "no name",
+        ),
+    ] {
+        let error = Member::start(options).await.expect_err(why);
+        assert!(matches!(error, StartError::Options(_)), "{error:?}");
+        assert!(error.to_string().contains(why), "{why} is not in {error}");
+    }
+    assert!(!folder.exists(), "nothing of them is on the disk");
+
+    let options = cluster.options(1);
+    let refused = Member::join(options, &[(2, "10.0.0.2")], PATIENCE).await;
+    assert!(
+        matches!(refused, Err(StartError::Options(_))),
+        "{refused:?}"
+    );
+    let own = cluster.address(1);
+    for known in [&[][..], &[(1, &*own)]] {
+        let options = cluster.options(1);
+        let refused = Member::join(options, known, PATIENCE).await;
+        let error = refused.expect_err("there is nobody to ask");
+        assert!(error.to_string().contains("no other member"), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_folder_that_cannot_be_made_is_named_and_it_is_said_why() {
+    let mut cluster = Cluster::new();
+    let folder = cluster.folder(1);
+    fs::write(&folder, "a file").expect("there is room");
+    let refused = Member::start(cluster.options(1)).await;
+    let text = refused.expect_err("it is no folder").to_string();
+    let reason = fs::create_dir(&folder)
+        .expect_err("it is there")
+        .to_string();
+    assert!(text.contains(&*folder.to_string_lossy()), "{text}");
+    assert!(text.contains(&reason), "{text}");
 }
