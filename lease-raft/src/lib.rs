@@ -24,9 +24,9 @@
 //! # A member
 //!
 //! With the features `grpc` and `openraft`, both on by default, a `Member` is all of it on tokio: one file in a
-//! directory, openraft, and gRPC to the others. One starts, others join it; each is started again in the same
-//! way. Any member may be asked for leases, and for changes of the members: it goes to the leader by itself.
-//! Whoever builds on something else than tokio and gRPC puts the parts together himself:
+//! directory, openraft, and gRPC to the others. One starts, others join it; whenever one is started again it joins,
+//! and goes on from its file. Any member may be asked for leases, and for changes of the members: it goes to the leader
+//! by itself. Whoever builds on something else than tokio and gRPC puts the parts together himself:
 //!
 //! # The replica
 //!
@@ -86,6 +86,8 @@ mod watch;
 
 pub use engine::{Engine, Leadership, MemberId, ProposeError, Unconfirmed};
 pub use error::ReplicaError;
+#[doc(no_inline)]
+pub use lease_http::messages::{Keys, LeaseTimes};
 pub use lessor::{Consistency, Granted, ReplicatedLessor};
 pub use machine::{Decided, Leases, NoMachine, StateMachine};
 #[cfg(madsim)]
