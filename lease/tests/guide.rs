@@ -8,6 +8,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
@@ -62,6 +63,8 @@ fn says(example: &str, page: &str) {
 /// A program at a terminal.
 struct Session<'a> {
     folder: &'a Path,
+    /// What stands before each line of it.
+    name: &'static str,
     running: Option<(Child, BufReader<ChildStdout>)>,
     /// What the terminal shows.
     shown: String,
@@ -69,16 +72,22 @@ struct Session<'a> {
 
 impl<'a> Session<'a> {
     fn new(folder: &'a Path) -> Self {
+        Self::named(folder, "")
+    }
+
+    fn named(folder: &'a Path, name: &'static str) -> Self {
         Self {
             folder,
+            name,
             running: None,
             shown: String::new(),
         }
     }
 
     /// Starts it, and waits for so many lines.
-    fn start(&mut self, example: &str, lines: usize) {
+    fn start(&mut self, example: &str, args: &[&str], lines: usize) {
         let mut child = Command::new(path_of(example))
+            .args(args)
             .current_dir(self.folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -86,7 +95,9 @@ impl<'a> Session<'a> {
             .expect("it starts");
         let output = child.stdout.take().expect("it is piped");
         self.running = Some((child, BufReader::new(output)));
-        self.shown += "$ cargo run --quiet\n";
+        let behind = if args.is_empty() { "" } else { " -- " };
+        let (name, args) = (self.name, args.join(" "));
+        self.shown += &format!("{name}$ cargo run --quiet{behind}{args}\n");
         self.read(lines);
     }
 
@@ -95,7 +106,8 @@ impl<'a> Session<'a> {
         let (child, _) = self.running.as_mut().expect("it runs");
         let input = child.stdin.as_mut().expect("it is piped");
         writeln!(input, "{line}").expect("it reads");
-        self.shown += &format!("{line}\n");
+        let mark = if self.name.is_empty() { "" } else { "> " };
+        self.shown += &format!("{}{mark}{line}\n", self.name);
         self.read(lines);
     }
 
@@ -112,7 +124,13 @@ impl<'a> Session<'a> {
         let (mut child, _) = self.running.take().expect("it runs");
         child.kill().expect("it runs");
         child.wait().expect("it is gone");
-        self.shown += "Killed\n";
+        let mark = if self.name.is_empty() { "" } else { ": " };
+        self.shown += &format!("{}{mark}Killed\n", self.name);
+    }
+
+    /// What was shown since it was asked last.
+    fn take(&mut self) -> String {
+        std::mem::take(&mut self.shown)
     }
 }
 
@@ -120,12 +138,12 @@ impl<'a> Session<'a> {
 fn getting_started() {
     let folder = tempfile::tempdir().expect("there is room");
     let mut session = Session::new(folder.path());
-    session.start("getting_started", 1);
+    session.start("getting_started", &[], 1);
     session.types("add web/1", 1);
     session.types("add web/2", 1);
     session.types("renew web/1", 1);
     session.kill();
-    session.start("getting_started", 1);
+    session.start("getting_started", &[], 1);
     session.types("list", 2);
     session.types("renew web/2", 1);
     session.types("renew web/3", 1);
@@ -151,6 +169,45 @@ fn your_own_rows() {
 #[test]
 fn async_host() {
     says("async_host", "async-hosts.md");
+}
+
+#[test]
+fn three_machines() {
+    const EXAMPLE: &str = "three_machines";
+    let folder = tempfile::tempdir().expect("there is room");
+    let addresses = free_addresses();
+    let [one, two, three] = &addresses;
+    let names = ["one", "two", "three"];
+    let [mut first, mut second, mut third] = names.map(|name| Session::named(folder.path(), name));
+    let mut shown = String::new();
+    let knows_one = format!("1={one}");
+    first.start(EXAMPLE, &["1", one], 1);
+    shown += &first.take();
+    second.start(EXAMPLE, &["2", two, &knows_one], 1);
+    shown += &second.take();
+    third.start(EXAMPLE, &["3", three, &knows_one], 1);
+    third.types("grant 7 60", 1);
+    third.types("members", 1);
+    shown += &third.take();
+    first.kill();
+    shown += &first.take();
+    second.types("renew 7", 1);
+    shown += &second.take();
+    first.start(EXAMPLE, &["1", one, &format!("2={two}")], 1);
+    first.types("list", 1);
+    shown += &first.take();
+    for (number, address) in (1..).zip(&addresses) {
+        shown = shown.replace(address, &format!("10.0.0.{number}:7351"));
+    }
+    for session in [&mut first, &mut second, &mut third] {
+        session.kill();
+    }
+    shows("three-machines.md", EXAMPLE, &shown);
+}
+
+fn free_addresses() -> [String; 3] {
+    let listeners = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").expect("a port"));
+    listeners.map(|listener| listener.local_addr().expect("bound").to_string())
 }
 
 #[test]
