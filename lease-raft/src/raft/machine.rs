@@ -322,6 +322,11 @@ fn read_rows(store: &RedbStore) -> io::Result<(Option<LogId>, StoredMembership)>
     Ok((applied, membership.unwrap_or_default()))
 }
 
+/// The last entry that is in the state.
+pub(crate) fn last_applied(store: &RedbStore) -> io::Result<Option<LogId>> {
+    Ok(read_rows(store)?.0)
+}
+
 fn damaged(why: &dyn std::fmt::Display) -> io::Error {
     io::Error::other(BackendError::Damaged(why.to_string()))
 }

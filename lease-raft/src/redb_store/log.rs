@@ -114,8 +114,26 @@ impl RedbStore {
         }
     }
 
-    /// O(1), but that it counts the entries.
-    pub(crate) fn load_log(&self) -> Result<StoredLog, BackendError> {
+    /// Where the log stands, whose state is that of `applied`. O(1), but that it counts the entries.
+    ///
+    /// Entries are applied before they are durable in the log, and the state may be durable first. Then the file has
+    /// what was in their place before: entries of a leader whom nobody follows any more. They are dropped, and what
+    /// the state has is left out of the log.
+    pub(crate) fn load_log(&self, applied: Option<LogId>) -> Result<StoredLog, BackendError> {
+        let stored = self.read_log()?;
+        match (applied, stored.last) {
+            (Some(applied), Some(last)) if last < applied && last.index() >= applied.index() => {
+                tracing::info!(%applied, %last, "entries that were overruled are dropped");
+                let from = applied.index() + 1;
+                let changes = [LogChange::Truncate { from }, LogChange::Purge(applied)];
+                self.write_log(&changes, None)?;
+                self.read_log()
+            }
+            _ => Ok(stored),
+        }
+    }
+
+    fn read_log(&self) -> Result<StoredLog, BackendError> {
         self.backend.read(|transaction| {
             let vote = message::<pb::RaftVote>(transaction, VOTE)?;
             let purged = read_id(transaction, PURGED)?;

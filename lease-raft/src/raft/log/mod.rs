@@ -48,6 +48,8 @@ struct State {
     /// The last entry, or the last one that was purged.
     last: Option<LogId>,
     committed: Option<LogId>,
+    /// The number of the last job when that was told: the file has the entry when this job is done.
+    committed_after: u64,
     /// What of it is in the file.
     committed_in_file: Option<LogId>,
     /// Invariant: what is in the log and not in it is in the file.
@@ -68,7 +70,10 @@ impl RedbLog {
     /// If the store cannot be read, or its log is damaged.
     pub(crate) async fn open(store: Arc<RedbStore>, runtime: Arc<dyn Runtime>) -> io::Result<Self> {
         let loading = Arc::clone(&store);
-        let load = move || loading.load_log().map_err(|error| as_io(&error));
+        let load = move || {
+            let applied = super::machine::last_applied(&loading)?;
+            loading.load_log(applied).map_err(|error| as_io(&error))
+        };
         let stored = super::blocking::blocking(&*runtime, load).await??;
         let state = State {
             vote: stored.vote,
@@ -148,12 +153,13 @@ impl RaftLogStorage<Types> for RedbLog {
             .map_err(|_| io::Error::other("the task that writes the log has ended"))?
     }
 
-    /// It is written with the next change, because it is only a hint: after a crash an older one will
-    /// do.
+    /// It is written with the next change that follows the entry, because it is only a hint: after a crash an older
+    /// one will do, but none of an entry that is not there.
     async fn save_committed(&mut self, committed: Option<LogId>) -> io::Result<()> {
         let mut state = self.shared.state();
         state.check()?;
         state.committed = committed;
+        state.committed_after = state.asked;
         Ok(())
     }
 

@@ -38,8 +38,8 @@ pub(super) async fn write(shared: Arc<Shared>, mut queue: mpsc::UnboundedReceive
             .into_iter()
             .map(|job| (job.change, (job.number, job.done)))
             .unzip();
-        let written = commit(&shared, &changes).await;
         let last = waiting.last().map_or(0, |(number, _)| *number);
+        let written = commit(&shared, &changes, last).await;
         settle(&shared, &changes, last, &written);
         for (_, done) in waiting {
             done.tell(written.as_ref().map(|_| ()));
@@ -47,14 +47,19 @@ pub(super) async fn write(shared: Arc<Shared>, mut queue: mpsc::UnboundedReceive
     }
 }
 
-/// Returns the committed index that was written too.
-async fn commit(shared: &Arc<Shared>, changes: &[LogChange]) -> Result<Option<LogId>, String> {
+/// Makes the changes of the jobs up to `last` durable. Returns the committed index that was written too.
+async fn commit(
+    shared: &Arc<Shared>,
+    changes: &[LogChange],
+    last: u64,
+) -> Result<Option<LogId>, String> {
     let committed = {
         let state = shared.state();
         state.check().map_err(|error| error.to_string())?;
-        state
-            .committed
-            .filter(|committed| Some(*committed) != state.committed_in_file)
+        // That of an entry that is not in the file would keep the member from starting again.
+        state.committed.filter(|committed| {
+            state.committed_after <= last && Some(*committed) != state.committed_in_file
+        })
     };
     let (writing, changes) = (Arc::clone(shared), changes.to_vec());
     let work = move || writing.store.write_log(&changes, committed);

@@ -2,13 +2,16 @@ use std::sync::Arc;
 
 use lease_backend::RedbOptions;
 use lease_backend::testing::{Prng, SimDisk};
-use lease_core::{Backend, Epoch, WriteBatch};
+use lease_core::{Backend, Epoch, Table, WriteBatch};
+use lease_pb::Message;
 
 use super::log::{append, entry};
+use super::network::Cluster;
 use crate::TokioRuntime;
-use crate::raft::config::{Entry, LogId, Vote};
+use crate::raft::codec;
+use crate::raft::config::{Entry, LogId, Vote, position};
 use crate::raft::log::RedbLog;
-use crate::redb_store::{RedbStore, read_entries};
+use crate::redb_store::{LogChange, RedbStore, read_entries};
 use openraft::storage::RaftLogStorage;
 
 /// What was acknowledged before the power went.
@@ -101,7 +104,7 @@ fn check(disk: &SimDisk, known: &Acknowledged, seed: u64) {
     let store = RedbStore::create_with_storage(RedbOptions::new(), disk.clone());
     let store = store.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
     let log = store
-        .load_log()
+        .load_log(None)
         .unwrap_or_else(|error| panic!("seed {seed}: {error}"));
     assert!(log.vote >= known.vote, "seed {seed}: {log:?}");
     assert!(log.purged <= known.purged, "seed {seed}: {log:?}");
@@ -117,4 +120,41 @@ fn check(disk: &SimDisk, known: &Acknowledged, seed: u64) {
     );
     let epoch = store.load(&mut |_| {}).expect("it has power");
     assert!(epoch.get() >= known.epoch, "seed {seed}");
+}
+
+/// An entry is applied before it is durable in the log, and the state may be durable first. If the power goes then,
+/// the file has a state of one leader, and entries of the one before in its place.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_state_that_is_durable_before_its_log_is_gone_on_with() {
+    let mut cluster = Cluster::new();
+    cluster.start(1).await;
+    cluster.engine(1).bootstrap("one").await.expect("a new one");
+    for n in 0..10 {
+        cluster.propose(&n.to_string()).await;
+    }
+    cluster.agreed().await;
+    cluster.stop(1).await;
+    {
+        let store = cluster.open(1);
+        let stored = store.load_log(None).expect("sound");
+        let last = stored.last.expect("some");
+        // What member 2 has written in a later term, in the place of the last three but one.
+        let term = last.committed_leader_id().term + 1;
+        let applied = LogId::new_term_index(term, last.index() - 2);
+        let vote = LogChange::Vote(Vote::new_committed(term, 2));
+        store.write_log(&[vote], None).expect("a disk");
+        let mut batch = WriteBatch::default();
+        let row = codec::log_id(&applied).encode_to_vec();
+        batch.put(Table::new("lease_raft_openraft"), "applied", row);
+        let position = position(applied.index()).to_be_bytes();
+        batch.put(Table::new("tally_meta"), "applied", position);
+        store.commit(&batch).expect("a disk");
+    }
+    cluster.start(1).await;
+    cluster.propose("after").await;
+    let agreed = cluster.agreed().await;
+    assert_eq!(agreed.last().map(String::as_str), Some("after"));
+    cluster.stop(1).await;
+    let stored = cluster.open(1).load_log(None).expect("sound");
+    assert!(stored.purged.is_some(), "{stored:?}");
 }

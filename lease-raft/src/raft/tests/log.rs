@@ -1,7 +1,11 @@
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use lease_backend::testing::SimDisk;
 use lease_backend::{RedbBackend, RedbOptions};
 use lease_core::BackendError;
@@ -10,10 +14,10 @@ use openraft::type_config::TypeConfigExt;
 use openraft::{EntryPayload, RaftLogReader};
 use redb::TableDefinition;
 
-use crate::TokioRuntime;
 use crate::raft::config::{Entry, LogId, Proposal, Types, Vote};
 use crate::raft::log::RedbLog;
 use crate::redb_store::RedbStore;
+use crate::{Runtime, TokioRuntime};
 
 pub(super) fn id(term: u64, index: u64) -> LogId {
     LogId::new_term_index(term, index)
@@ -172,6 +176,63 @@ async fn after_a_failed_write_nothing_is_acknowledged_any_more() {
     assert!(append(&mut log, vec![entry(1, 2, "c")]).await.is_err());
 }
 
+/// Its disk does so much, and then no more.
+struct Stalls(AtomicUsize);
+
+impl Runtime for Stalls {
+    fn sleep(&self, span: Duration) -> BoxFuture<'static, ()> {
+        TokioRuntime.sleep(span)
+    }
+
+    fn spawn(&self, task: BoxFuture<'static, ()>) {
+        TokioRuntime.spawn(task);
+    }
+
+    fn block(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
+        let left = self.0.load(Ordering::Relaxed);
+        self.0.store(left.saturating_sub(1), Ordering::Relaxed);
+        async move {
+            match left {
+                0 => std::future::pending().await,
+                _ => work(),
+            }
+        }
+        .boxed()
+    }
+}
+
+/// Openraft cannot start where an entry is committed and not there.
+#[tokio::test]
+async fn no_entry_is_committed_in_the_file_that_is_not_there() {
+    // More than are written together.
+    const ENTRIES: u64 = 5000;
+    let (_dir, store) = store();
+    let runtime = Arc::new(Stalls(AtomicUsize::new(2)));
+    let log = RedbLog::open(Arc::clone(&store), runtime).await;
+    let mut log = log.expect("an empty log");
+    let mut first = None;
+    for n in 0..ENTRIES {
+        let appended = append(&mut log, vec![entry(1, n, "x")]).await;
+        first.get_or_insert(appended.expect("taken"));
+    }
+    let last = Some(id(1, ENTRIES - 1));
+    log.save_committed(last).await.expect("taken");
+    first.expect("one").await.expect("durable");
+    let stored = store.load_log(None).expect("sound");
+    assert!(stored.last.is_some() && stored.last < last, "{stored:?}");
+    assert!(stored.committed <= stored.last, "{stored:?}");
+
+    // What is committed is not left out for good.
+    drop(log);
+    let mut log = open(&store).await.expect("the log");
+    let next = stored.last.map_or(0, |last| last.index() + 1);
+    let appended = append(&mut log, vec![entry(1, next, "x")]).await;
+    log.save_committed(Some(id(1, next))).await.expect("taken");
+    appended.expect("taken").await.expect("durable");
+    let stored = store.load_log(None).expect("sound");
+    assert_eq!(stored.committed, Some(id(1, next)));
+}
+
 #[test]
 fn a_store_is_of_one_process_one_cluster_and_one_member() {
     let (dir, store) = store();
@@ -211,7 +272,7 @@ fn damage(table: &str, write: impl FnOnce(&redb::WriteTransaction)) -> String {
     });
     written.expect("it works");
     drop(backend);
-    let store = RedbStore::open(&path).and_then(|store| store.load_log());
+    let store = RedbStore::open(&path).and_then(|store| store.load_log(None));
     let error = store.expect_err(table).to_string();
     assert!(
         error.contains("damaged") || error.contains("newer"),

@@ -109,9 +109,14 @@ impl Cluster {
         cluster
     }
 
-    pub(super) async fn start(&mut self, member: MemberId) {
+    /// The store of a member that does not run.
+    pub(super) fn open(&self, member: MemberId) -> RedbStore {
         let path = self.dir.path().join(format!("{member}.redb"));
-        let store = Arc::new(RedbStore::open(path).expect("nobody has it"));
+        RedbStore::open(path).expect("nobody has it")
+    }
+
+    pub(super) async fn start(&mut self, member: MemberId) {
+        let store = Arc::new(self.open(member));
         let machine = Tally::open(&store);
         let identity = Identity {
             cluster: "blue".to_owned(),
