@@ -44,6 +44,14 @@ struct Waiting {
     tell: oneshot::Sender<Outcome>,
 }
 
+impl Waiting {
+    /// Lets go of whoever waits, who may make the entry anew: until he has, or has gone, its number is not settled.
+    fn let_go(&mut self) -> oneshot::Sender<Outcome> {
+        let (nobody, _) = oneshot::channel();
+        std::mem::replace(&mut self.tell, nobody)
+    }
+}
+
 impl Proposals {
     /// Gives a proposal its number.
     fn begin(&mut self, applied: u64) -> (u64, oneshot::Receiver<Outcome>) {
@@ -58,9 +66,15 @@ impl Proposals {
         told
     }
 
-    /// Lets go of those who wait for what was applied, and whose answer nobody here knows.
-    pub(super) fn end_known(&mut self, is_known: impl Fn(u64) -> bool) {
-        self.waiting.retain(|number, _| !is_known(*number));
+    /// Lets go of those who wait for what may have been applied where nobody here has seen it, by their number and
+    /// how far the log was applied when their entry was made. They go on when this is dropped.
+    pub(super) fn let_go(
+        &mut self,
+        may_be_applied: impl Fn(u64, u64) -> bool,
+    ) -> Vec<oneshot::Sender<Outcome>> {
+        let all = self.waiting.iter_mut();
+        let lost = all.filter(|(number, waiting)| may_be_applied(**number, waiting.applied));
+        lost.map(|(_, waiting)| waiting.let_go()).collect()
     }
 
     /// Nobody waits for it any more.
@@ -87,10 +101,11 @@ impl Proposals {
         entry: &Entry,
         outcome: &Outcome,
     ) -> Option<oneshot::Sender<Outcome>> {
-        let waiting = self.waiting.get(&entry.number)?;
+        let waiting = self.waiting.get_mut(&entry.number)?;
         match outcome {
             Outcome::Void => None,
             Outcome::TooOld if waiting.applied != entry.applied => None,
+            Outcome::TooOld => Some(waiting.let_go()),
             _ => self.waiting.remove(&entry.number).map(|it| it.tell),
         }
     }
@@ -112,6 +127,11 @@ impl Proposal<'_> {
     /// Makes its entry anew, since the old one is void, and all copies of it are.
     fn renew(&mut self) {
         let mut state = self.inner.state();
+        if state.is_stopped {
+            // Nobody tells it anything any more.
+            self.told = oneshot::channel().1;
+            return;
+        }
         self.entry.applied = state.applied;
         self.told = state.proposals.wait(self.entry.number, self.entry.applied);
     }
@@ -258,9 +278,16 @@ impl Inner {
                     *trace = Trace::None;
                     continue;
                 }
-                // A stop says nothing of what is in the log.
+                // Neither a stop nor a snapshot says what has come of it.
                 (Err(ReplicaError::Stopped), Trace::Possible) if is_told => {
                     return Err(ReplicaError::Unknown);
+                }
+                // A snapshot has come, and nothing was proposed before.
+                (Err(ReplicaError::Stopped), Trace::None)
+                    if is_told && self.check_running().is_ok() =>
+                {
+                    proposal.renew();
+                    continue;
                 }
                 (outcome, _) if is_told => return outcome,
                 _ => {}
@@ -381,6 +408,9 @@ mod tests {
         let (old, new) = (entry(number, 3), entry(number, 9));
         assert!(proposals.take(&old, &Outcome::Void).is_none());
         assert!(proposals.take(&old, &Outcome::TooOld).is_some());
+        // Meanwhile another proposal must not settle it.
+        let (later, _told) = proposals.begin(9);
+        assert!(proposals.settled() < number && number < later);
         let _told = proposals.wait(number, 9);
         assert!(proposals.take(&old, &Outcome::TooOld).is_none(), "a copy");
         let done = Outcome::Host(Vec::new());

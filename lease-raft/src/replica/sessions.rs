@@ -106,10 +106,18 @@ impl Sessions {
         })
     }
 
-    /// Whether a proposal was applied, or is settled.
-    pub(super) fn knows(&self, session: u64, number: u64) -> bool {
+    /// Whether a proposal may have been applied up to `index`, of which `made` was applied where it was made: it is
+    /// known, or its session may be forgotten since.
+    pub(super) fn may_have_applied(
+        &self,
+        session: u64,
+        number: u64,
+        made: u64,
+        index: u64,
+    ) -> bool {
         let session = self.of.get(&session);
         session.is_some_and(|session| session.contains(number))
+            || index.saturating_sub(made) > remembered()
     }
 
     /// Remembers an entry that was applied.

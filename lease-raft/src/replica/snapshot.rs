@@ -175,14 +175,18 @@ impl Inner {
             self.break_down(&with_causes(&error));
             error
         })?;
-        let waiters = {
+        let (lost, waiters) = {
             let mut state = self.state();
-            state.applied = applying.applied;
+            let (applied, sessions) = (applying.applied, &applying.sessions);
+            state.applied = applied;
             // What they have come to is not in the state.
-            let is_known = |number| applying.sessions.knows(self.session, number);
-            state.proposals.end_known(is_known);
-            state.waiters.take_through(applying.applied)
+            let may_be_applied =
+                |number, made| sessions.may_have_applied(self.session, number, made, applied);
+            let lost = state.proposals.let_go(may_be_applied);
+            (lost, state.waiters.take_through(applied))
         };
+        // Without the lock, since whoever waits may go on at once.
+        drop(lost);
         waiters.tell();
         if planted!("raft-install-leaves-the-primary") {
             let epoch = self.lessor.epoch();

@@ -115,6 +115,13 @@ impl Log {
         self.state().entries.len()
     }
 
+    /// Adds so many entries that say nothing, which whoever wants to applies himself.
+    pub(crate) fn put_behind(&self, count: u64) {
+        let entries = &mut self.state().entries;
+        let len = entries.len() + count as usize;
+        entries.resize(len, Vec::new());
+    }
+
     /// Makes so many entries that say nothing the first ones.
     pub(crate) fn put_before(&self, count: u64) {
         let mut state = self.state();

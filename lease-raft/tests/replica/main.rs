@@ -1,5 +1,6 @@
 //! Members of a replicated lessor around a log in memory.
 
+mod backlog;
 mod calls;
 mod cluster;
 mod failure;
