@@ -61,7 +61,7 @@ impl ReplicatedLessor {
                 incarnation,
             }),
             Answer::Granted(Err(error)) => Err(error.into()),
-            answer => unreachable!("a grant is answered {answer:?}"),
+            answer => Err(forged(&answer)),
         }
     }
 
@@ -98,7 +98,7 @@ impl ReplicatedLessor {
                 let answer = answer.unwrap_or(Err(LeaseError::LeaseNotFound));
                 answer.map(drop).map_err(Into::into)
             }
-            answer => unreachable!("a revoke is answered {answer:?}"),
+            answer => Err(forged(&answer)),
         }
     }
 
@@ -117,7 +117,7 @@ impl ReplicatedLessor {
         let request = Request::Attach { id, items };
         match self.propose_request(request, timeout).await? {
             Answer::Attached(answer) => answer.map_err(Into::into),
-            answer => unreachable!("an attach is answered {answer:?}"),
+            answer => Err(forged(&answer)),
         }
     }
 
@@ -135,7 +135,7 @@ impl ReplicatedLessor {
         let request = Request::Detach { id, items };
         match self.propose_request(request, timeout).await? {
             Answer::Detached(answer) => answer.map_err(Into::into),
-            answer => unreachable!("a detach is answered {answer:?}"),
+            answer => Err(forged(&answer)),
         }
     }
 
@@ -191,7 +191,8 @@ impl ReplicatedLessor {
     /// The leases in the order of their ids, after `after` and at most `limit` of them. Two pages are
     /// two reads; they may be of two members.
     ///
-    /// O(n log n) of all leases for each page, off the executor's threads: take large ones.
+    /// O(n log n) of all leases for each page, off the executor's threads: take large ones. That is not counted in the
+    /// timeout.
     ///
     /// # Errors
     ///
@@ -247,7 +248,7 @@ impl ReplicatedLessor {
         let request = Request::Host(command);
         match self.replica.inner.propose(request, timeout).await? {
             Outcome::Host(answer) => Ok(answer),
-            outcome => unreachable!("a host's command is answered {outcome:?}"),
+            outcome => Err(forged(&outcome)),
         }
     }
 
@@ -310,7 +311,7 @@ impl ReplicatedLessor {
     ) -> Result<Answer, ReplicaError> {
         match self.replica.inner.propose(request, timeout).await? {
             Outcome::Answer(answer) => Ok(answer),
-            outcome => unreachable!("a command is answered {outcome:?}"),
+            outcome => Err(forged(&outcome)),
         }
     }
 
@@ -320,6 +321,12 @@ impl ReplicatedLessor {
             Consistency::Local => Ok(()),
         }
     }
+}
+
+/// What comes of an entry that another member has made under the name of one of this member's, which is void then.
+fn forged(outcome: &dyn std::fmt::Debug) -> ReplicaError {
+    tracing::error!(?outcome, "another member has taken the name of a proposal");
+    ReplicaError::Unknown
 }
 
 /// A lease that was granted.

@@ -8,6 +8,7 @@ mod limits;
 mod many;
 mod own;
 mod store;
+mod strangers;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
