@@ -1,10 +1,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
 use futures::channel::{mpsc, oneshot};
 use futures::future::{Either, select};
 use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt};
 use lease_core::{Lessor, Timestamp};
 
 use super::{Inner, Replica};
@@ -19,6 +19,12 @@ enum News {
     EngineEnded,
     /// The lessor has something to do, or it is time to look.
     Time,
+}
+
+impl News {
+    fn of(leadership: Option<Leadership>) -> Self {
+        leadership.map_or(Self::EngineEnded, Self::Leadership)
+    }
 }
 
 impl Replica {
@@ -46,13 +52,18 @@ impl Inner {
     ) {
         while !self.state().is_stopped {
             let wakeup = self.tick().await;
-            if self.propose_due() {
-                continue;
-            }
-            match self
-                .wait_for_news(&mut leadership, &mut nudged, wakeup)
-                .await
-            {
+            let news = match self.propose_due() {
+                // A long backlog keeps nobody from hearing who leads.
+                true => leadership
+                    .next()
+                    .now_or_never()
+                    .map_or(News::Time, News::of),
+                false => {
+                    self.wait_for_news(&mut leadership, &mut nudged, wakeup)
+                        .await
+                }
+            };
+            match news {
                 News::Leadership(news) => self.hear_leadership(news),
                 News::EngineEnded => break,
                 News::Time => {}
@@ -102,7 +113,9 @@ impl Inner {
         nudged: &mut mpsc::Receiver<()>,
         wakeup: Option<Timestamp>,
     ) -> News {
-        // Nothing but this says when checkpoints are due.
+        // Nothing but this says when checkpoints are due. What changes from here on is looked at again, also if it is
+        // due later than what was planned before.
+        self.state().planned = None;
         let checkpoint = self.lessor.next_checkpoint();
         let checkpoint = checkpoint.filter(|_| !planted!("raft-checkpoints-not-planned"));
         self.state().planned = checkpoint;
@@ -111,8 +124,7 @@ impl Inner {
         let moved = Box::pin(self.lessor.wakeup_moved());
         let time = select(select(moved, nudged.next()), self.runtime.sleep(span));
         match select(leadership.next(), time).await {
-            Either::Left((Some(news), _)) => News::Leadership(news),
-            Either::Left((None, _)) => News::EngineEnded,
+            Either::Left((news, _)) => News::of(news),
             Either::Right(_) => News::Time,
         }
     }

@@ -1,12 +1,21 @@
 //! What a member does that has very much before it, or behind it.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use futures::channel::mpsc;
+use futures::future::{BoxFuture, ready};
+use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt};
 use lease_core::{Backend, BackendError, WriteBatch};
-use lease_raft::{Committed, Decided, Leases, NoMachine, Replica, ReplicaError, StateMachine};
+use lease_raft::{
+    Committed, Decided, Engine, Leadership, Leases, NoMachine, ProposeError, Replica, ReplicaError,
+    Runtime, StateMachine, Unconfirmed,
+};
 
-use crate::cluster::{Fate, Log, open, start, until};
+use crate::cluster::{Fate, Log, open, parts, start, until};
 use crate::store::MemoryStore;
 use crate::{LONG, id};
 
@@ -103,4 +112,101 @@ async fn who_waits_for_a_leader_goes_on_after_a_snapshot() {
     install(&first, &second);
     log.lead(2);
     granted.await.expect("no panic").expect("free");
+}
+
+/// An engine of one member, which leads until it is told that another one does.
+struct Alone {
+    replica: Replica,
+    leads: AtomicBool,
+    refused: AtomicUsize,
+    leaders: Mutex<Option<mpsc::UnboundedReceiver<Leadership>>>,
+}
+
+impl Engine for Alone {
+    fn leadership(&self) -> BoxStream<'static, Leadership> {
+        let leaders = self.leaders.lock().expect("no panic").take();
+        leaders.expect("it runs once").boxed()
+    }
+
+    fn propose(&self, entry: Vec<u8>) -> BoxFuture<'static, Result<(), ProposeError>> {
+        if !self.leads.load(SeqCst) {
+            self.refused.fetch_add(1, SeqCst);
+            return ready(Err(ProposeError::NotLeader)).boxed();
+        }
+        let committed = Committed {
+            index: self.replica.applied() + 1,
+            entry: Some(&entry),
+            writes: WriteBatch::default(),
+        };
+        self.replica.apply(committed).expect("it is the next one");
+        ready(Ok(())).boxed()
+    }
+
+    fn confirm(&self) -> BoxFuture<'static, Result<u64, Unconfirmed>> {
+        ready(Ok(self.replica.applied())).boxed()
+    }
+}
+
+/// Whatever waits for a disk comes after all that does not.
+struct Polite;
+
+impl Runtime for Polite {
+    fn sleep(&self, span: Duration) -> BoxFuture<'static, ()> {
+        tokio::time::sleep(span).boxed()
+    }
+
+    fn spawn(&self, task: BoxFuture<'static, ()>) {
+        tokio::spawn(task);
+    }
+
+    fn block(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
+        async move {
+            tokio::task::yield_now().await;
+            work();
+        }
+        .boxed()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_leads_is_heard_however_much_has_expired() {
+    const LEASES: i64 = 5000;
+    let (log, store) = (Arc::new(Log::default()), Arc::new(MemoryStore::default()));
+    let mut parts = parts(1, &log, &store, Arc::new(NoMachine), 1);
+    parts.runtime = Arc::new(Polite);
+    parts.options.suspend_expiry = true;
+    parts.options.config.revoke_rate_per_sec = None;
+    parts.options.config.max_expired_batch_size = NonZeroU32::MIN;
+    let replica = Replica::open(parts).expect("the store is sound");
+    let (leaders, heard) = mpsc::unbounded();
+    let engine = Arc::new(Alone {
+        replica: replica.clone(),
+        leads: AtomicBool::new(true),
+        refused: AtomicUsize::new(0),
+        leaders: Mutex::new(Some(heard)),
+    });
+    let (runs, own) = (replica.clone(), engine.clone());
+    tokio::spawn(async move { runs.run(own).await });
+    let lead = |term, leader| {
+        let leader = Some(leader);
+        let news = Leadership { term, leader };
+        leaders.unbounded_send(news).expect("it runs");
+    };
+    lead(1, 1);
+    until(|| replica.lessor().is_primary()).await;
+    for number in 1..=LEASES {
+        let granted = replica.lessor().grant(id(number), 1, LONG).await;
+        granted.expect("free");
+    }
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    replica.lessor().resume_expiry();
+    while replica.lessor().stats().lessor.leases as i64 == LEASES {
+        tokio::task::yield_now().await;
+    }
+    engine.leads.store(false, SeqCst);
+    lead(2, 2);
+    until(|| !replica.lessor().is_primary()).await;
+    let refused = engine.refused.load(SeqCst);
+    assert!(refused < 100, "{refused} batches before it has heard");
+    assert_eq!(replica.lessor().leader(), Some(2));
 }
