@@ -17,7 +17,7 @@ mod traced;
 mod waiters;
 
 use std::future::Future;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -66,7 +66,8 @@ pub struct ReplicaOptions {
     /// How many bytes an entry of this member's callers may have: a command of the host's, or the items of one
     /// call, and some bytes around them. A message has to carry it to each member before it is given up, so that
     /// a long entry holds up all others. 1.5 MiB by default, as etcd's `--max-request-bytes`;
-    /// gRPC carries 32 MiB at most.
+    /// gRPC carries 32 MiB at most. Batches of expired leases and of checkpoints are no longer either, whatever
+    /// [`config`](Self::config) allows.
     pub max_entry_bytes: usize,
     /// How many batches of expired leases may be under way, and as many more may wait for that. 16 by
     /// default, as in etcd.
@@ -188,7 +189,7 @@ impl Replica {
             options,
         } = parts;
         let mut builder = BackendLessor::builder(as_backend(&store))
-            .config(options.config.clone())
+            .config(fitting(&options))
             .clock(Arc::clone(&clock))
             .driver(Driver::Manual)
             .checkpoints(CheckpointMode::Polled)
@@ -405,6 +406,20 @@ impl Applying {
         }
     }
 }
+
+/// What the lessor has revoked or checkpointed together is one entry, which has to be carried as any other.
+fn fitting(options: &ReplicaOptions) -> LessorConfig {
+    let most = u32::try_from(options.max_entry_bytes / RECORD_BYTES).unwrap_or(u32::MAX);
+    let most = NonZeroU32::new(most).unwrap_or(NonZeroU32::MIN);
+    let mut config = options.config.clone();
+    config.max_expired_batch_size = config.max_expired_batch_size.min(most);
+    config.max_checkpoint_batch_size = config.max_checkpoint_batch_size.min(most);
+    config
+}
+
+/// How many bytes of an entry a lease takes at most that is revoked or checkpointed: five numbers, and what is around
+/// them.
+const RECORD_BYTES: usize = 64;
 
 /// The ids of leases that this life of the member makes. They must not be counted in an epoch: the lessor
 /// would begin one of its own, outside of the log, and all members would make the same ones.

@@ -115,6 +115,12 @@ impl Log {
         self.state().entries.len()
     }
 
+    /// How long the longest entry is.
+    pub(crate) fn longest(&self) -> usize {
+        let state = self.state();
+        state.entries.iter().map(Vec::len).max().unwrap_or_default()
+    }
+
     /// Adds so many entries that say nothing, which whoever wants to applies himself.
     pub(crate) fn put_behind(&self, count: u64) {
         let entries = &mut self.state().entries;

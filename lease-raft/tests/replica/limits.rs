@@ -1,13 +1,15 @@
 //! What is too long, what may be long, and what is not the host's.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
+use futures::future::join_all;
 use lease_core::{Backend, BackendError, Epoch, LeaseError, LeaseItem, Table, WriteBatch};
 use lease_pb::Message;
 use lease_pb::leaseraftpb::{Entry, ProposeRequest, entry::Request};
-use lease_raft::{Decided, Leases, ReplicaError, StateMachine};
+use lease_raft::{Decided, Leases, NoMachine, Replica, ReplicaError, StateMachine};
 
-use crate::cluster::{Cluster, Log, open, options};
+use crate::cluster::{Cluster, Log, open, options, parts, start, until};
 use crate::store::MemoryStore;
 use crate::{LONG, id};
 
@@ -46,6 +48,28 @@ async fn a_long_entry_is_refused_before_it_is_in_the_log() {
     assert_eq!(lessor.stats().proposals_in_flight, 0);
     let shorter = lessor.propose(vec![7; limit - 100], LONG).await;
     assert_eq!(shorter, Ok(vec![]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_expires_together_is_no_longer_than_an_entry_may_be() {
+    const LEASES: i64 = 1000;
+    let (log, store) = (Arc::new(Log::default()), Arc::new(MemoryStore::default()));
+    let mut parts = parts(1, &log, &store, Arc::new(NoMachine), 1);
+    let limit = 4096;
+    parts.options.max_entry_bytes = limit;
+    parts.options.config.revoke_rate_per_sec = None;
+    parts.options.config.max_expired_batch_size = NonZeroU32::MAX;
+    let member = Replica::open(parts).expect("the store is sound");
+    start(&log, &member);
+    log.lead(1);
+    let lessor = member.lessor();
+    let granted = (1..=LEASES).map(|number| lessor.grant(id(i64::MAX - number), 2, LONG));
+    for granted in join_all(granted).await {
+        granted.expect("free");
+    }
+    until(|| lessor.stats().lessor.leases == 0).await;
+    let longest = log.longest();
+    assert!(longest > limit / 4 && longest <= limit, "{longest} bytes");
 }
 
 /// Makes a long row of a short command.
