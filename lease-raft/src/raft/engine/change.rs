@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use futures::channel::oneshot;
-use futures::lock::Mutex as Turns;
+use futures::lock::{Mutex as Turns, OwnedMutexGuard};
 use openraft::async_runtime::WatchReceiver;
 use openraft::impls::BasicNode;
 use openraft::metrics::RaftMetrics;
@@ -17,6 +17,9 @@ use super::members::membership_error;
 use super::{Inner, OpenraftEngine};
 use crate::raft::config::Types;
 use crate::{MemberId, MembershipError};
+
+/// The right to make a change.
+pub(super) type Turn = OwnedMutexGuard<()>;
 
 /// What a change needs to know.
 pub(super) struct Changing {
@@ -60,8 +63,21 @@ impl OpenraftEngine {
         &self,
         change: ChangeMembers<MemberId, BasicNode>,
     ) -> Result<(), MembershipError> {
+        let turn = self.take_turn()?;
+        self.change_in(turn, change).await
+    }
+
+    /// Before it is looked at what is there: nobody else changes that meanwhile.
+    pub(super) fn take_turn(&self) -> Result<Turn, MembershipError> {
         let turn = self.inner.changing.turn.try_lock_owned();
-        let turn = turn.ok_or(MembershipError::InProgress)?;
+        turn.ok_or(MembershipError::InProgress)
+    }
+
+    pub(super) async fn change_in(
+        &self,
+        turn: Turn,
+        change: ChangeMembers<MemberId, BasicNode>,
+    ) -> Result<(), MembershipError> {
         let raft = self.raft().clone();
         let (tell, told) = oneshot::channel();
         let changes = async move {

@@ -10,7 +10,7 @@ use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{ChangeMembershipError, ClientWriteError, InitializeError, RaftError};
 use openraft::impls::BasicNode;
 
-use super::OpenraftEngine;
+use super::{OpenraftEngine, check_id};
 use crate::MemberId;
 use crate::raft::config::{Membership, Types, position};
 
@@ -71,6 +71,12 @@ pub enum MembershipError {
 impl MembershipError {
     pub(crate) fn no_member(member: MemberId) -> Self {
         Self::Refused(format!("member {member} does not belong to the cluster"))
+    }
+
+    fn was_removed(member: MemberId) -> Self {
+        Self::Refused(format!(
+            "member {member} was removed, and its id is not used again"
+        ))
     }
 }
 
@@ -147,12 +153,13 @@ impl OpenraftEngine {
     ///
     /// # Errors
     ///
-    /// [`MembershipError`].
+    /// [`MembershipError`]; [`MembershipError::Refused`] if its id is 0, or that of a member that was removed.
     pub async fn add_learner(
         &self,
         member: MemberId,
         address: &str,
     ) -> Result<(), MembershipError> {
+        self.check_name(member)?;
         let nodes = BTreeMap::from([(member, BasicNode::new(address))]);
         self.change(ChangeMembers::AddNodes(nodes)).await
     }
@@ -195,13 +202,15 @@ impl OpenraftEngine {
     /// [`MembershipError::Lagging`] if it has not got the log yet, because the cluster would wait for
     /// it; and the other [`MembershipError`]s.
     pub async fn promote(&self, member: MemberId) -> Result<(), MembershipError> {
+        let turn = self.take_turn()?;
         self.check_settling()?;
         self.check_lag(member)?;
         let mut voters = self.members().voters;
         voters.insert(member);
         self.check_alive(&voters)?;
         let added = BTreeSet::from([member]);
-        self.change(ChangeMembers::AddVoterIds(added)).await
+        self.change_in(turn, ChangeMembers::AddVoterIds(added))
+            .await
     }
 
     /// Removes a member. A leader that removes itself leads on until the others know.
@@ -210,15 +219,18 @@ impl OpenraftEngine {
     ///
     /// [`MembershipError`].
     pub async fn remove(&self, member: MemberId) -> Result<(), MembershipError> {
+        let turn = self.take_turn()?;
         self.check_leads()?;
         self.check_settling()?;
         let mut voters = self.members().voters;
         let removed = BTreeSet::from([member]);
         if !voters.remove(&member) {
-            return self.change(ChangeMembers::RemoveNodes(removed)).await;
+            let change = ChangeMembers::RemoveNodes(removed);
+            return self.change_in(turn, change).await;
         }
         self.check_alive(&voters)?;
-        self.change(ChangeMembers::RemoveVoters(removed)).await
+        self.change_in(turn, ChangeMembers::RemoveVoters(removed))
+            .await
     }
 
     /// Removes a voter and lets a learner decide in its place, in one change.
@@ -227,6 +239,7 @@ impl OpenraftEngine {
     ///
     /// As [`promote`](Self::promote); [`MembershipError::Refused`] if `old` is no voter.
     pub async fn replace(&self, old: MemberId, new: MemberId) -> Result<(), MembershipError> {
+        let turn = self.take_turn()?;
         self.check_settling()?;
         let mut voters = self.members().voters;
         if !voters.remove(&old) {
@@ -237,7 +250,8 @@ impl OpenraftEngine {
         self.check_lag(new)?;
         voters.insert(new);
         self.check_alive(&voters)?;
-        self.change(ChangeMembers::ReplaceAllVoters(voters)).await
+        self.change_in(turn, ChangeMembers::ReplaceAllVoters(voters))
+            .await
     }
 
     /// Asks a voter to take over. Who leads then is to be seen in
@@ -303,6 +317,16 @@ impl OpenraftEngine {
         let others =
             voters.filter(|voter| *voter != metrics.id && self.has_heard(&metrics, *voter));
         others.max_by_key(|voter| matched.get(voter).copied().flatten())
+    }
+
+    fn check_name(&self, member: MemberId) -> Result<(), MembershipError> {
+        if check_id(member).is_err() {
+            return Err(MembershipError::Refused("0 is no member's id".to_owned()));
+        }
+        match self.inner.answerer.removed.contains(member) {
+            true => Err(MembershipError::was_removed(member)),
+            false => Ok(()),
+        }
     }
 
     fn check_leads(&self) -> Result<(), MembershipError> {

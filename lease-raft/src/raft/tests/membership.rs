@@ -49,6 +49,15 @@ async fn members_are_replaced_removed_and_told() {
     assert_eq!(cluster.agreed().await, ["of three", "without the old one"]);
     engine.remove(4).await.expect("two are left");
     assert_eq!(engine.members().voters.len(), 2);
+    // One that is nobody's, and those that are used up.
+    for member in [0, old, 4] {
+        let refused = engine.add_learner(member, "there").await;
+        assert!(
+            matches!(refused, Err(MembershipError::Refused(_))),
+            "{member}: {refused:?}"
+        );
+    }
+    assert_eq!(engine.members().addresses.len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
