@@ -242,7 +242,9 @@ async fn options_that_cannot_work_are_refused() {
     let none = cluster
         .options(1)
         .openraft(OpenraftOptions::new().chunk_bytes(0));
-    for options in [nobody, long, chunks, none] {
+    let ages = OpenraftOptions::new().election_timeout(PATIENCE, Duration::MAX);
+    let ages = cluster.options(1).openraft(ages);
+    for options in [nobody, long, chunks, none, ages] {
         let refused = Member::start(options).await;
         assert!(
             matches!(refused, Err(StartError::Engine(EngineError::Options(_)))),

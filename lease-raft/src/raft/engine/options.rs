@@ -67,8 +67,8 @@ impl OpenraftOptions {
         self
     }
 
-    /// The bounds of the election time-out, in whole milliseconds; a member draws its own anew for each
-    /// election.
+    /// The bounds of the election time-out, in whole milliseconds and a day at most; a member draws its own anew for
+    /// each election.
     ///
     /// A leader that hears of no quorum for `max` no longer says that it leads. A follower waits for
     /// `max` and its own time-out since it heard of the leader before it wants to be elected.
@@ -156,6 +156,11 @@ impl OpenraftOptions {
 
     pub(crate) fn config(&self, cluster: &str) -> Result<Config, EngineError> {
         let (min, max) = self.election_timeout;
+        if max > MAX_ELECTION_TIMEOUT {
+            return Err(EngineError::Options(format!(
+                "an election time-out of {max:?}, and not of {MAX_ELECTION_TIMEOUT:?} at most"
+            )));
+        }
         if !(1..=MAX_CHUNK_BYTES).contains(&self.chunk_bytes) {
             return Err(EngineError::Options(format!(
                 "chunks of {} bytes, and not of 1 to {MAX_CHUNK_BYTES}",
@@ -200,6 +205,7 @@ fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
+const MAX_ELECTION_TIMEOUT: Duration = Duration::from_hours(24);
 const MAX_CHUNK_BYTES: u64 = 32 << 20;
 const CHUNK_TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_PAYLOAD_ENTRIES: u64 = 1024;
