@@ -1,11 +1,12 @@
 //! What a member tells a recorder of the facade `metrics`.
 
 use std::collections::BTreeMap;
+use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lease_core::LeaseId;
-use lease_raft::{Member, MemberMetrics, MemberOptions};
+use lease_raft::{Member, MemberMetrics, MemberOptions, Role};
 use metrics::{
     Counter, CounterFn, Gauge, GaugeFn, Histogram, Key, KeyName, Metadata, Recorder, SharedString,
     Unit, with_local_recorder,
@@ -132,5 +133,40 @@ async fn a_member_tells_how_far_it_is() {
     }
     let lag = values.get("lease_raft_expiry_lag_seconds");
     assert!(lag > 0.0 && lag < 1.0, "{lag}");
+    member.stop().await.expect("the disk works");
+}
+
+fn free_address() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("bound").to_string()
+}
+
+/// To its engine it leads for ever.
+#[tokio::test]
+async fn a_leader_that_nobody_hears_does_not_tell_that_it_leads() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let options = |member: u64, address: &str| {
+        MemberOptions::new(dir.path().join(member.to_string()), "blue", member, address)
+    };
+    let address = free_address();
+    let member = Member::start(options(7, &address)).await;
+    let member = member.expect("it starts");
+    let other = options(8, &free_address());
+    let other = Member::join(other, &[(7, &address)], LONG).await;
+    let other = other.expect("it is admitted");
+    member
+        .transfer_leadership(7, LONG)
+        .await
+        .expect("it is there");
+    other.stop().await.expect("the disk works");
+    while member.lessor().is_leader() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let values = Values::default();
+    let metrics = with_local_recorder(&values, || MemberMetrics::new(7));
+    let status = member.status();
+    assert_eq!(status.engine.role, Role::Leader);
+    metrics.record(&status);
+    assert_eq!(values.get("lease_raft_is_leader"), 0.0);
     member.stop().await.expect("the disk works");
 }

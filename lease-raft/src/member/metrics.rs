@@ -1,7 +1,7 @@
 use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
 
 use super::MemberStatus;
-use crate::{MemberId, Role};
+use crate::MemberId;
 
 /// What a member tells the recorder of the facade `metrics` that is installed, under the label `member`. A
 /// [`Member`](crate::Member) tells it each second.
@@ -33,6 +33,7 @@ use crate::{MemberId, Role};
 /// ```
 #[derive(Clone)]
 pub struct MemberMetrics {
+    member: MemberId,
     term: Gauge,
     is_leader: Gauge,
     is_primary: Gauge,
@@ -59,6 +60,7 @@ impl MemberMetrics {
             counter!(name, "member" => member.to_string())
         };
         Self {
+            member,
             term: gauge(
                 "lease_raft_term",
                 "The newest term that the member has heard of.",
@@ -104,7 +106,9 @@ impl MemberMetrics {
     pub fn record(&self, status: &MemberStatus) {
         let replica = &status.replica;
         self.term.set(replica.term as f64);
-        self.is_leader.set(flag(status.engine.role == Role::Leader));
+        // Not that of the engine, to which a leader that nobody hears is one for ever.
+        let leads = replica.leader == Some(self.member);
+        self.is_leader.set(flag(leads));
         self.is_primary.set(flag(replica.epoch.is_some()));
         self.commit_lag.set(status.commit_lag() as f64);
         self.apply_lag.set(status.apply_lag() as f64);
