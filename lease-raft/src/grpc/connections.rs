@@ -18,6 +18,9 @@ pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How many connections there are at a time: a member has one to each other one. Whoever comes beyond waits.
 const MAX_CONNECTIONS: usize = 256;
 
+/// The pause after a connection that could not be taken.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
 /// How many bytes say that somebody speaks HTTP/2. A TLS hello is longer.
 const PREFACE: usize = 24;
 
@@ -25,12 +28,25 @@ const PREFACE: usize = 24;
 pub(super) fn connections(
     listener: TcpListener,
 ) -> impl Stream<Item = io::Result<Connection>> + Send {
+    taken(TcpIncoming::from(listener).with_nodelay(Some(true)))
+}
+
+fn taken(
+    accepted: impl Stream<Item = io::Result<TcpStream>> + Send,
+) -> impl Stream<Item = io::Result<Connection>> + Send {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let accepted = TcpIncoming::from(listener).with_nodelay(Some(true));
     accepted.then(move |accepted| {
         let places = Arc::clone(&places);
         async move {
-            let stream = accepted?;
+            let stream = match accepted {
+                Ok(stream) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "a connection is not taken");
+                    // As when the process has too many files open: the next attempt would fail at once.
+                    sleep(ACCEPT_PAUSE).await;
+                    return Err(error);
+                }
+            };
             let place = places.acquire_owned().await.map_err(io::Error::other)?;
             Ok(Connection {
                 stream,
@@ -116,6 +132,17 @@ mod tests {
     use futures::FutureExt;
 
     use super::*;
+
+    #[tokio::test]
+    async fn a_process_with_too_many_files_open_tries_again_after_a_pause() {
+        let full = || Err(io::Error::other("too many open files"));
+        let accepted = futures::stream::repeat_with(full);
+        let mut connections = std::pin::pin!(taken(accepted));
+        for _ in 0..2 {
+            assert!(connections.next().now_or_never().is_none(), "it waits");
+            assert!(connections.next().await.is_some_and(|next| next.is_err()));
+        }
+    }
 
     #[tokio::test]
     async fn there_are_only_so_many_connections() {
