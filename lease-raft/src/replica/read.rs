@@ -30,9 +30,8 @@ impl Inner {
     ) -> Result<LeaseTimes, ReplicaError> {
         let question = TimeToLive { id, keys };
         let here = || async move {
-            let reply = self.time_to_live_here(id, keys).await?;
-            let read = question.read(reply.status(), reply.body());
-            read.map_err(|_| LeaseError::LeaseNotFound)
+            let lease = self.lookup_here(id).await?;
+            as_times(&lease.ok_or(LeaseError::LeaseNotFound)?, keys)
         };
         let span = call_span!("time_to_live", self.member, Some(id));
         traced(span, self.at_primary(timeout, here, question)).await
@@ -43,13 +42,19 @@ impl Inner {
         id: LeaseId,
         keys: Keys,
     ) -> Result<Reply, LeaseError> {
+        let lease = self.lookup_here(id).await?;
+        Ok(Reply::time_to_live(lease.as_ref(), keys))
+    }
+
+    /// A lease as the primary has it, if this is it.
+    async fn lookup_here(self: &Arc<Self>, id: LeaseId) -> Result<Option<Lease>, LeaseError> {
         let epoch = self.lessor.primary_epoch().ok_or(LeaseError::NotPrimary)?;
         self.confirm().await.map_err(|_| LeaseError::NotPrimary)?;
         let lease = self.lessor.lookup(id);
         if self.lessor.primary_epoch() != Some(epoch) {
             return Err(LeaseError::NotPrimary);
         }
-        Ok(Reply::time_to_live(lease.as_ref(), keys))
+        Ok(lease)
     }
 
     /// Does something that only the primary does: here if this is it, or there; again and again until
@@ -181,4 +186,19 @@ impl Inner {
         let index = confirmed.ok().map(|()| self.state().applied);
         ReadIndexResponse { index }.encode_to_vec()
     }
+}
+
+/// What another member would be answered, whatever the length of that would be.
+fn as_times(lease: &Lease, keys: Keys) -> Result<LeaseTimes, LeaseError> {
+    let left = lease.time_to_live();
+    let remaining = left.remaining().ok_or(LeaseError::NotPrimary)?;
+    Ok(LeaseTimes {
+        id: lease.id(),
+        remaining_secs: i64::try_from(remaining.as_secs()).unwrap_or(i64::MAX),
+        granted: left.ttl(),
+        keys: match keys {
+            Keys::Omit => Vec::new(),
+            Keys::List => lease.keys().to_vec(),
+        },
+    })
 }

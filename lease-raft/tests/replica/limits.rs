@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 use lease_core::{Backend, BackendError, Epoch, LeaseError, LeaseItem, Table, WriteBatch};
+use lease_http::messages::Keys;
 use lease_pb::Message;
 use lease_pb::leaseraftpb::{Entry, ProposeRequest, entry::Request};
 use lease_raft::{Decided, Leases, NoMachine, Replica, ReplicaError, StateMachine};
@@ -70,6 +71,31 @@ async fn what_expires_together_is_no_longer_than_an_entry_may_be() {
     until(|| lessor.stats().lessor.leases == 0).await;
     let longest = log.longest();
     assert!(longest > limit / 4 && longest <= limit, "{longest} bytes");
+}
+
+/// A lease is there, whatever no message would carry.
+#[tokio::test(start_paused = true)]
+async fn a_lease_with_very_long_items_is_found_at_the_primary() {
+    const ITEMS: u32 = 101;
+    let (log, store) = (Arc::new(Log::default()), Arc::new(MemoryStore::default()));
+    let member = open(1, &log, &store, Arc::new(NoMachine), 1);
+    start(&log, &member);
+    log.lead(1);
+    let lessor = member.lessor();
+    lessor.grant(id(1), 60, LONG).await.expect("free");
+    for number in 0..ITEMS {
+        let mut item = number.to_be_bytes().to_vec();
+        item.resize(1 << 20, 0);
+        let items = vec![LeaseItem::new(item)];
+        lessor.attach(id(1), items, LONG).await.expect("there");
+    }
+    let times = lessor.time_to_live(id(1), Keys::List, LONG).await;
+    let times = times.expect("there");
+    assert_eq!((times.id, times.granted.get()), (id(1), 60));
+    assert_eq!(times.keys.len(), ITEMS as usize);
+    assert!(times.remaining_secs >= 58);
+    let times = lessor.time_to_live(id(1), Keys::Omit, LONG).await;
+    assert!(times.expect("there").keys.is_empty());
 }
 
 /// Makes a long row of a short command.
