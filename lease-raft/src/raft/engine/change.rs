@@ -15,7 +15,7 @@ use openraft::{ChangeMembers, ServerState};
 
 use super::members::membership_error;
 use super::{Inner, OpenraftEngine};
-use crate::raft::config::Types;
+use crate::raft::config::{LogId, Raft, Types};
 use crate::{MemberId, MembershipError};
 
 /// The right to make a change.
@@ -81,10 +81,18 @@ impl OpenraftEngine {
         let raft = self.raft().clone();
         let (tell, told) = oneshot::channel();
         let changes = async move {
+            let before = effective(&raft);
             let changed = raft.change_membership(change, false).await;
+            let changed = match changed.map(drop).map_err(membership_error) {
+                // Another one leads, and one of two steps is made: it may make the other one.
+                Err(MembershipError::NotLeader { .. }) if effective(&raft) != before => {
+                    Err(MembershipError::Unknown)
+                }
+                changed => changed,
+            };
             drop(turn);
             // Nobody may wait any more.
-            let _ = tell.send(changed.map(drop).map_err(membership_error));
+            let _ = tell.send(changed);
         };
         self.inner.answerer.runtime.spawn(Box::pin(changes));
         told.await.unwrap_or(Err(MembershipError::Unknown))
@@ -160,6 +168,11 @@ impl OpenraftEngine {
             && stored.membership().get_joint_config().len() > 1
             && *stored.log_id() <= metrics.local_committed
     }
+}
+
+/// The entry of the members that there are, which need not be committed.
+fn effective(raft: &Raft) -> Option<LogId> {
+    *raft.metrics().borrow_watched().membership_config.log_id()
 }
 
 /// Finishes what other leaders have begun, until the engine ends.
