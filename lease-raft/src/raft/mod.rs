@@ -1,6 +1,7 @@
 //! The engine of openraft, and what it stands on.
 
 mod blocking;
+mod calls;
 pub(crate) mod codec;
 pub(crate) mod config;
 mod engine;

@@ -12,7 +12,7 @@ use openraft::impls::BasicNode;
 
 use super::{OpenraftEngine, check_id};
 use crate::MemberId;
-use crate::raft::config::{Membership, Types, position};
+use crate::raft::config::{Membership, Raft, Types, position};
 
 /// Who belongs to a cluster, as far as a member knows.
 ///
@@ -98,15 +98,14 @@ impl OpenraftEngine {
     pub async fn bootstrap(&self, address: &str) -> Result<(), MembershipError> {
         let member = self.member();
         let nodes = BTreeMap::from([(member, BasicNode::new(address))]);
-        self.raft()
-            .initialize(nodes)
-            .await
-            .map_err(|error| match error {
-                RaftError::APIError(InitializeError::NotAllowed(_)) => {
-                    MembershipError::Refused("the member belongs to a cluster already".to_owned())
-                }
-                error => MembershipError::Stopped(error.to_string()),
-            })
+        let begins = |raft: Raft| async move { raft.initialize(nodes).await };
+        let begun = self.calls().call(begins).await;
+        begun.map_err(|error| match error {
+            RaftError::APIError(InitializeError::NotAllowed(_)) => {
+                MembershipError::Refused("the member belongs to a cluster already".to_owned())
+            }
+            error => MembershipError::Stopped(error.to_string()),
+        })
     }
 
     /// Whether the member has been of a cluster.
@@ -115,7 +114,8 @@ impl OpenraftEngine {
     ///
     /// [`MembershipError::Stopped`].
     pub async fn is_bootstrapped(&self) -> Result<bool, MembershipError> {
-        let initialized = self.raft().is_initialized().await;
+        let asks = |raft: Raft| async move { raft.is_initialized().await };
+        let initialized = self.calls().call(asks).await;
         initialized.map_err(|error| MembershipError::Stopped(error.to_string()))
     }
 
@@ -269,7 +269,8 @@ impl OpenraftEngine {
         }
         self.check_leads()?;
         self.check_heir(to)?;
-        let asked = self.raft().trigger().transfer_leader(to).await;
+        let asks = |raft: Raft| async move { raft.trigger().transfer_leader(to).await };
+        let asked = self.calls().call(asks).await;
         asked.map_err(|error| MembershipError::Stopped(error.to_string()))
     }
 

@@ -25,6 +25,7 @@ pub use status::{EngineStatus, Role};
 use self::change::Changing;
 use self::confirm::Waiting;
 use super::blocking::blocking;
+use super::calls::Calls;
 use super::config::{Proposal, Raft};
 use super::log::RedbLog;
 use super::machine::{Machine, StateMachine};
@@ -216,6 +217,7 @@ impl OpenraftEngine {
         runtime.spawn(Box::pin(confirm::confirm(raft.clone(), waiting, timeout)));
         let answerer = Answerer {
             identity,
+            calls: Calls::new(raft.clone(), &runtime),
             raft,
             machine: checking,
             removed,
@@ -275,9 +277,10 @@ impl OpenraftEngine {
         })
     }
 
-    /// Stops, and waits until the engine has. It proposes, votes and answers no more.
+    /// Stops, and waits until the engine has. It proposes, votes and answers no more. It stops also if nobody waits.
     pub async fn shutdown(&self) {
-        if let Err(error) = self.raft().shutdown().await {
+        let stops = |raft: Raft| async move { raft.shutdown().await };
+        if let Err(error) = self.calls().stop(stops).await {
             tracing::error!(%error, "the engine has not stopped as it should");
         }
     }
@@ -291,6 +294,10 @@ impl OpenraftEngine {
     pub(super) fn raft(&self) -> &Raft {
         &self.inner.answerer.raft
     }
+
+    fn calls(&self) -> &Calls {
+        &self.inner.answerer.calls
+    }
 }
 
 impl Engine for OpenraftEngine {
@@ -299,9 +306,11 @@ impl Engine for OpenraftEngine {
     }
 
     fn propose(&self, entry: Vec<u8>) -> BoxFuture<'static, Result<(), ProposeError>> {
-        let raft = self.raft().clone();
+        let proposal = Proposal(Bytes::from(entry));
+        let proposes = |raft: Raft| async move { raft.client_write(proposal).await };
+        let call = self.calls().call(proposes);
         Box::pin(async move {
-            match raft.client_write(Proposal(Bytes::from(entry))).await {
+            match call.await {
                 Ok(_) => Ok(()),
                 Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_))) => {
                     Err(ProposeError::NotLeader)

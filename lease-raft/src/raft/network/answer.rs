@@ -12,6 +12,7 @@ use super::incoming::Incoming;
 use super::{APPEND, GONE, Identity, PRE_VOTE, SNAPSHOT, TRANSFER, VOTE, messages};
 use crate::error::with_causes;
 use crate::raft::blocking::blocking;
+use crate::raft::calls::Calls;
 use crate::raft::codec::{self, CodecError};
 use crate::raft::config::{LogId, Raft, Snapshot, SnapshotMeta, Vote, position};
 use crate::raft::machine::Machine;
@@ -23,6 +24,7 @@ use crate::{InstallError, MemberId, PeerAnswer, Runtime};
 pub(crate) struct Answerer {
     pub(crate) identity: Identity,
     pub(crate) raft: Raft,
+    pub(crate) calls: Calls,
     /// It is the engine's: an engine that has stopped has let go of the store.
     pub(crate) machine: Weak<dyn Machine>,
     pub(crate) runtime: Arc<dyn Runtime>,
@@ -67,7 +69,8 @@ impl Answerer {
         let request: pb::AppendRequest = codec::decode(body)?;
         self.check(from, request.header.as_ref())?;
         let request = messages::read_append(self.known_term(), from, request)?;
-        let response = self.raft.append_entries(request).await;
+        let appends = |raft: Raft| async move { raft.append_entries(request).await };
+        let response = self.calls.call(appends).await;
         let response = response.map_err(Refusal::stopped)?;
         Ok(messages::appended(&response).encode_to_vec())
     }
@@ -77,10 +80,13 @@ impl Answerer {
         self.check(from, request.header.as_ref())?;
         let request = messages::read_vote(self.known_term(), from, request)?;
         self.check_candidate(from, request.leadership_transfer)?;
-        let response = match is_pre {
-            true => self.raft.pre_vote(request).await,
-            false => self.raft.vote(request).await,
+        let votes = |raft: Raft| async move {
+            match is_pre {
+                true => raft.pre_vote(request).await,
+                false => raft.vote(request).await,
+            }
         };
+        let response = self.calls.call(votes).await;
         let response = response.map_err(Refusal::stopped)?;
         Ok(messages::voted(&response).encode_to_vec())
     }
@@ -89,7 +95,8 @@ impl Answerer {
         let request: pb::TransferRequest = codec::decode(body)?;
         self.check(from, request.header.as_ref())?;
         let request = messages::read_transfer(self.known_term(), from, request)?;
-        let response = self.raft.handle_transfer_leader(request).await;
+        let transfers = |raft: Raft| async move { raft.handle_transfer_leader(request).await };
+        let response = self.calls.call(transfers).await;
         let response = response.map_err(Refusal::stopped)?;
         Ok(messages::transferred(&response).encode_to_vec())
     }
@@ -138,7 +145,8 @@ impl Answerer {
             meta,
             snapshot: SnapshotData::Received(spool),
         };
-        let installed = self.raft.install_full_snapshot(vote, snapshot).await;
+        let installs = |raft: Raft| async move { raft.install_full_snapshot(vote, snapshot).await };
+        let installed = self.calls.call(installs).await;
         installed.map_err(Refusal::stopped)
     }
 

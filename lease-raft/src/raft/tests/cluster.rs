@@ -203,6 +203,28 @@ async fn an_engine_that_is_dropped_stops_and_lets_go_of_its_store() {
     assert_eq!(cluster.agreed().await, ["after"]);
 }
 
+/// The first one that waits for the end of openraft waits for all others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_gives_up_while_an_engine_stops_leaves_it_stopped() {
+    let mut cluster = Cluster::new();
+    cluster.start(1).await;
+    let engine = cluster.engine(1);
+    engine.bootstrap("one").await.expect("a new one");
+    cluster.propose("before").await;
+    assert_eq!(engine.shutdown().now_or_never(), None, "it takes a while");
+    let refused = loop {
+        match engine.propose(b"after".to_vec()).await {
+            Ok(()) => {}
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(refused, ProposeError::Unknown);
+    assert!(engine.is_bootstrapped().await.is_err());
+    engine.shutdown().await;
+    drop(engine);
+    cluster.forget(1).await;
+}
+
 fn newest_term(engine: &OpenraftEngine) -> u64 {
     let now = engine.leadership().next().now_or_never();
     now.flatten().expect("it is known at once").term
