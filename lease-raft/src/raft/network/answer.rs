@@ -69,6 +69,11 @@ impl Answerer {
         let request: pb::AppendRequest = codec::decode(body)?;
         self.check(from, request.header.as_ref())?;
         let request = messages::read_append(self.known_term(), from, request)?;
+        let (vote, committed) = self.known();
+        // Whoever has led before is told so.
+        if request.vote >= vote {
+            messages::check_append(committed, &request)?;
+        }
         let appends = |raft: Raft| async move { raft.append_entries(request).await };
         let response = self.calls.call(appends).await;
         let response = response.map_err(Refusal::stopped)?;
@@ -205,7 +210,14 @@ impl Answerer {
     }
 
     fn known_vote(&self) -> Vote {
-        self.raft.metrics().borrow_watched().vote
+        self.known().0
+    }
+
+    /// Who was voted for, and the last entry that is committed, of one moment.
+    fn known(&self) -> (Vote, Option<LogId>) {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        (metrics.vote, metrics.local_committed)
     }
 
     fn check(&self, from: MemberId, header: Option<&pb::RaftHeader>) -> Result<(), Refusal> {

@@ -88,6 +88,32 @@ pub(super) fn read_append(
     })
 }
 
+/// Refuses what contradicts itself or `known`, an entry that is committed: terms do not fall in a log. Whoever leads
+/// after it was committed has it.
+pub(super) fn check_append(known: Option<LogId>, request: &Append) -> Result<(), CodecError> {
+    let entries = request.entries.iter().map(|entry| entry.log_id);
+    let sent = || request.prev_log_id.into_iter().chain(entries.clone());
+    let fits = |committed: LogId| sent().all(|id| is_one_log(committed, id));
+    let committed = request.leader_commit;
+    let is_strange = |id: &LogId| !fits(*id);
+    if let Some(id) = known.filter(is_strange).or(committed.filter(is_strange)) {
+        return Err(strange(&format!("a log in which {id} is not committed")));
+    }
+    match (known, committed) {
+        (Some(known), Some(committed)) if !is_one_log(known, committed) => Err(strange(&format!(
+            "a log in which {committed} is committed, and not {known}"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Whether two entries can be of one log.
+fn is_one_log(a: LogId, b: LogId) -> bool {
+    let terms = codec::term_of(&a).cmp(&codec::term_of(&b));
+    let indices = a.index().cmp(&b.index());
+    terms == indices || (terms.is_eq() && indices.is_ne())
+}
+
 pub(super) fn appended(response: &Appended) -> pb::AppendResponse {
     use pb::AppendOutcome as Outcome;
 

@@ -127,6 +127,49 @@ async fn entries_that_no_leader_sends_are_refused() {
     cluster.propose("it still works").await;
 }
 
+/// openraft takes entries before what is committed for those that are there, and what is committed for what is to be
+/// applied.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn entries_that_contradict_what_is_committed_are_refused() {
+    let cluster = alone().await;
+    for n in 0..5 {
+        cluster.propose(&format!("{n}")).await;
+    }
+    let engine = cluster.engine(1);
+    let entry = |term, index| pb::RaftEntry {
+        id: id(term, index),
+        payload: None,
+    };
+    let cases = [
+        // Of a later term, where something is committed and before.
+        (id(8, 6), vec![], None),
+        (id(8, 2), vec![], None),
+        (id(1, 2), vec![entry(8, 3)], None),
+        (None, vec![], id(8, 3)),
+        // Of an earlier one behind it.
+        (id(1, 6), vec![entry(1, 7)], id(0, 9)),
+        // One of them cannot be.
+        (id(1, 6), vec![entry(3, 7)], id(2, 9)),
+        (id(1, 6), vec![entry(3, 7)], id(4, 7)),
+    ];
+    for (previous, entries, committed) in cases {
+        let request = pb::AppendRequest {
+            header: header("blue", 2, 1),
+            vote: vote(9, 2, true),
+            previous,
+            entries,
+            committed,
+        };
+        let (status, text) = refused(&engine, "/raft/append", request).await;
+        assert!(
+            status == 400 && text.contains("committed"),
+            "{status} {text}"
+        );
+    }
+    assert_eq!(engine.failure(), None);
+    cluster.propose("it still works").await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_snapshot_that_is_damaged_cut_or_impossible_is_refused() {
     let cluster = alone().await;
