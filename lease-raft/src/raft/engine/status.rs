@@ -36,9 +36,11 @@ impl OpenraftEngine {
     /// How far it is. O(1).
     #[must_use]
     pub fn status(&self) -> EngineStatus {
+        let has_panicked = self.has_panicked();
         let metrics = self.raft().metrics();
         let metrics = metrics.borrow_watched();
         let role = match (&metrics.running_state, metrics.state) {
+            _ if has_panicked => Role::Stopped,
             (Err(_), _) | (Ok(()), ServerState::Shutdown) => Role::Stopped,
             (Ok(()), ServerState::Leader) => Role::Leader,
             (Ok(()), ServerState::Follower) => Role::Follower,

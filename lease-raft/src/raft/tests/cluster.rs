@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::{FutureExt, StreamExt};
 
 use super::network::{Cluster, PATIENCE, eventually, known};
-use crate::{Engine, OpenraftEngine, ProposeError, Unconfirmed};
+use crate::{Engine, OpenraftEngine, ProposeError, Role, Unconfirmed};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_member_alone_commits_confirms_and_comes_back() {
@@ -201,6 +201,26 @@ async fn an_engine_that_is_dropped_stops_and_lets_go_of_its_store() {
     cluster.start(2).await;
     cluster.propose("after").await;
     assert_eq!(cluster.agreed().await, ["after"]);
+}
+
+/// What it says of itself is what it said before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_engine_that_has_panicked_says_that_it_has_stopped() {
+    let mut cluster = Cluster::new();
+    cluster.start(1).await;
+    let engine = cluster.engine(1);
+    engine.bootstrap("one").await.expect("a new one");
+    cluster.propose("before").await;
+    assert_eq!(engine.failure(), None);
+    assert_eq!(engine.status().role, Role::Leader);
+    let panics = |_: &_| panic!("a mistake");
+    let _ = engine.raft().with_raft_state::<_, ()>(panics).await;
+    eventually("it says so", || engine.failure().is_some()).await;
+    let failure = engine.failure().expect("it has stopped");
+    assert!(failure.contains("panicked"), "{failure}");
+    assert_eq!(engine.status().role, Role::Stopped);
+    eventually("nobody leads", || known(&engine).is_none()).await;
+    engine.shutdown().await;
 }
 
 /// The first one that waits for the end of openraft waits for all others.
