@@ -149,7 +149,7 @@ mod tests {
         let message = |kind: &str, is_test: bool| {
             serde_json::json!({
                 "reason": "compiler-artifact",
-                "manifest_path": "/home/lease-pb/Cargo.toml",
+                "manifest_path": "/lease-pb/Cargo.toml",
                 "executable": "/target/debug/deps/golden-1",
                 "profile": { "test": is_test },
                 "target": { "kind": [kind], "name": "golden" },
