@@ -329,6 +329,7 @@ pub const BUGS: &[Bug] = &[
         "alone-text-not-escaped",
         "a backslash in an item is written once, and not twice",
     ),
+    bug("alone-metrics-not-told", "the metrics are told of nothing"),
     bug(
         "alone-queue-not-told",
         "a queue beside the lessor's is not told of a later time",

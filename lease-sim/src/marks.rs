@@ -39,6 +39,7 @@ pub const MARKS: &[&str] = &[
     "alone: many leases are revoked at once",
     "alone: memory is dumped",
     "alone: more is written than a store keeps up with",
+    "alone: metrics are scraped",
     "alone: queues beside the lessor's are emptied",
     "alone: the lessor draws an id",
     "alone: the power goes in the middle of an operation",

@@ -11,6 +11,7 @@ mod faults;
 mod forms;
 mod ids;
 mod many;
+mod metrics;
 mod office;
 mod queues;
 mod rows;
@@ -299,6 +300,7 @@ impl Host {
         self.look_at_counts();
         self.look_at_forms();
         self.look_at_queues();
+        self.look_at_metrics();
     }
 
     /// Compares what the lessor has told and shows with what must be.

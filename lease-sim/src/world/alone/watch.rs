@@ -6,11 +6,14 @@ use lease_core::{
     StrangeRow, Ttl, probe,
 };
 
+use super::metrics::Metrics;
+
 /// What the observer of the lessor is told, until somebody asks.
 pub(super) struct Watch {
     /// Whether it wants to be told of items too.
     tells_items: bool,
     told: Mutex<Heard>,
+    metrics: Metrics,
 }
 
 /// All that the observer was told, of each kind in its order.
@@ -61,11 +64,16 @@ impl Watch {
         Self {
             tells_items,
             told: Mutex::default(),
+            metrics: Metrics::default(),
         }
     }
 
     pub(super) const fn tells_items(&self) -> bool {
         self.tells_items
+    }
+
+    pub(super) const fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     pub(super) fn take(&self) -> Heard {
@@ -144,6 +152,7 @@ fn notice(event: &LessorEvent<'_>) -> Option<Notice> {
 
 impl Observer for Watch {
     fn observe(&self, event: &LessorEvent<'_>) {
+        self.metrics.observe(event);
         let lease = |id: &LeaseId| id.get();
         let ms = |ttl: &Ttl| ttl.as_secs() * 1000;
         let set = |items: &[LeaseItem]| items.iter().cloned().collect();
