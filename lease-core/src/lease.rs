@@ -105,9 +105,13 @@ impl Remaining {
     }
 
     /// Stands for the time to a deadline until it is [counted](Self::counted_from); these are in the
-    /// order of the deadlines.
+    /// order of the deadlines. That of a lease which is delivered says when it is tried again: its time is up, and it
+    /// comes before all others.
     pub(crate) const fn until(deadline_ms: u64, is_expiring: bool) -> Self {
-        Self(deadline_ms << 1 | is_expiring as u64)
+        match is_expiring {
+            true => Self(1),
+            false => Self(deadline_ms << 1),
+        }
     }
 
     /// The time to expiry of a lease whose deadline this has stood for.
@@ -376,7 +380,7 @@ mod tests {
     #[test]
     fn what_stands_for_a_deadline_is_in_its_order_until_it_is_counted() {
         let due = |ms| Remaining::until(ms, false);
-        assert!(due(7) < Remaining::until(7, true) && Remaining::until(7, true) < due(8));
+        assert!(due(7) < due(8) && Remaining::until(9, true) < due(7));
         assert!(due(crate::table::record::FAR_FUTURE_MS) < Remaining::NOT_COUNTED);
         assert_eq!(due(8).counted_from(3), Remaining::millis(5));
         assert_eq!(due(3).counted_from(8), Remaining::millis(0));
