@@ -331,6 +331,10 @@ pub const BUGS: &[Bug] = &[
     ),
     bug("alone-metrics-not-told", "the metrics are told of nothing"),
     bug(
+        "alone-renewals-not-streamed",
+        "a stream of events leaves renewals out",
+    ),
+    bug(
         "alone-queue-not-told",
         "a queue beside the lessor's is not told of a later time",
     ),

@@ -49,6 +49,11 @@ impl Host {
             self.object(format!("in the place of {id:?} is granted {granted:?}"));
         }
         let ttl_ms = ttl.max(self.parameters.min_ttl[0]).unsigned_abs() * 1000;
+        let left_ms = granted.remaining().map(|left| left.as_millis() as u64);
+        let is_counted = self.office.is_primary().then_some(ttl_ms);
+        if left_ms != is_counted || !granted.keys().is_empty() {
+            self.object(format!("a grant of {ttl} s was answered {granted:?}"));
+        }
         self.grants += 1;
         self.counts.granted += 1;
         self.note_grant();
@@ -365,7 +370,9 @@ impl Host {
             after = Some(last.id());
             for lease in &page {
                 let is_new = seen.insert(lease.id().get());
-                if !is_new || page.len() > limit {
+                let held = self.held.get(&lease.id().get());
+                let has_its = held.is_some_and(|held| held.items.iter().eq(lease.keys()));
+                if !is_new || !has_its || page.len() > limit {
                     return self.object(format!("a page of {limit} has {page:?}"));
                 }
             }

@@ -147,8 +147,12 @@ impl Host {
             .alone
             .keeps_rows
             .then(|| Arc::new(TableDeleter::new(kept())) as _);
+        let was_primary = self.lessor.primary_epoch().is_some();
         let recovered = self.lessor.recover(Arc::clone(&self.backend), deleter);
         if self.expect("a recovery", &recovered, None) {
+            if self.watch.has_told(&Notice::Demoted) != was_primary {
+                self.object("the observer was not told that the lessor is no primary any more");
+            }
             self.deliveries.drop_all();
             self.look_at_strange();
             self.look_at_checkpoints();

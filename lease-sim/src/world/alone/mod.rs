@@ -17,6 +17,7 @@ mod queues;
 mod rows;
 mod start;
 mod strange;
+mod stream;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -318,6 +319,11 @@ impl Host {
             let told = &heard.told;
             self.object(format!("the observer was told {told:?}, and not {owed:?}"));
         }
+        if let Some((streamed, must)) = heard.streamed {
+            self.object(format!(
+                "a stream of events has {streamed:?}, and not {must:?}"
+            ));
+        }
         heard.notices.into_iter().for_each(|it| self.note(it));
         let mut told = BTreeSet::new();
         for Gone { lease, items } in heard.gone {
@@ -348,6 +354,15 @@ impl Host {
             .map(|lease| (lease.id().get(), lease))
             .collect();
         let (mut wrong, mut gone) = (None, 0);
+        // Those whose time is up are in the order in which it was.
+        let in_order = |lease: &Lease| {
+            let left = lease.remaining();
+            let id = (left != Some(Duration::ZERO)).then(|| lease.id());
+            (left.is_none(), left, id)
+        };
+        if !leases.is_sorted_by_key(in_order) {
+            wrong = Some(format!("the leases are listed in the order {leases:?}"));
+        }
         let mut gone_items = BTreeSet::new();
         let suspended_at_ms = self.suspended_until_ms.map(|_| self.suspended_at_ms);
         let is_primary = self.office.is_primary();

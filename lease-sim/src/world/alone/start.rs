@@ -89,6 +89,8 @@ pub(super) fn start(
         lessor.set_checkpointer(Arc::clone(&pusher) as _);
     }
     pusher.set_lessor(&lessor);
+    // The observer is told of items also if nobody else is.
+    watch.follow(&lessor, parameters.hash_seed % 4 == 1);
     Ok((backend, lessor))
 }
 

@@ -2,11 +2,12 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use lease_core::{
-    Epoch, ExpiredBatch, LeaseId, LeaseItem, LessorEvent, Observer, Oversight, RevokeReason,
-    StrangeRow, Ttl, probe,
+    BackendLessor, Epoch, ExpiredBatch, LeaseId, LeaseItem, LessorEvent, Observer, Oversight,
+    RevokeReason, StrangeRow, Ttl, probe,
 };
 
 use super::metrics::Metrics;
+use super::stream::Followed;
 
 /// What the observer of the lessor is told, until somebody asks.
 pub(super) struct Watch {
@@ -14,6 +15,7 @@ pub(super) struct Watch {
     tells_items: bool,
     told: Mutex<Heard>,
     metrics: Metrics,
+    followed: Mutex<Option<Followed>>,
 }
 
 /// All that the observer was told, of each kind in its order.
@@ -22,6 +24,8 @@ pub(super) struct Heard {
     pub(super) gone: Vec<Gone>,
     pub(super) told: Vec<Told>,
     pub(super) notices: Vec<Notice>,
+    /// What a stream of events says otherwise, and what it should say.
+    pub(super) streamed: Option<(Vec<Told>, Vec<Told>)>,
 }
 
 /// What no client has done.
@@ -65,6 +69,7 @@ impl Watch {
             tells_items,
             told: Mutex::default(),
             metrics: Metrics::default(),
+            followed: Mutex::default(),
         }
     }
 
@@ -76,8 +81,28 @@ impl Watch {
         &self.metrics
     }
 
+    /// Follows a lessor that has just started.
+    pub(super) fn follow(&self, lessor: &BackendLessor, wants_items: bool) {
+        let followed = Followed::of(lessor, wants_items && self.tells_items);
+        *self.followed() = Some(followed);
+    }
+
     pub(super) fn take(&self) -> Heard {
-        std::mem::take(&mut self.lock())
+        let mut heard = std::mem::take(&mut *self.lock());
+        if let Some(followed) = &mut *self.followed() {
+            let (streamed, must) = (followed.take(), followed.part_of(&heard.told));
+            heard.streamed = (streamed != must).then_some((streamed, must));
+        }
+        heard
+    }
+
+    fn followed(&self) -> MutexGuard<'_, Option<Followed>> {
+        self.followed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it has been told since it was asked last.
+    pub(super) fn has_told(&self, notice: &Notice) -> bool {
+        self.lock().notices.contains(notice)
     }
 
     /// What no client has done, without the rest.
@@ -109,6 +134,12 @@ impl Told {
 
     pub(super) fn detached(lease: i64, items: BTreeSet<LeaseItem>) -> Self {
         Self::of(Deed::Detach, lease, 0).with(items)
+    }
+
+    /// The same for who wants no items, if he is told of it.
+    pub(super) fn without_items(&self) -> Option<Self> {
+        let is_told = !matches!(self.deed, Deed::Attach | Deed::Detach);
+        is_told.then(|| Self::of(self.deed, self.lease, self.ttl_ms))
     }
 
     pub(super) fn is_of_nothing(&self) -> bool {
