@@ -43,17 +43,19 @@ impl Calls {
         Call {
             call: Some(Box::pin(call(self.raft.clone()))),
             calls: self.clone(),
-            stops: false,
+            is_kept: false,
+            has_begun: false,
         }
     }
 
-    /// The call that stops openraft, which is never given up.
-    pub(crate) fn stop<F>(&self, call: impl FnOnce(Raft) -> F) -> Call<F>
+    /// A call that is brought to its end once it has begun, also if nobody waits for it: one that stops openraft, or
+    /// that openraft warns of when it is given up.
+    pub(crate) fn keep<F>(&self, call: impl FnOnce(Raft) -> F) -> Call<F>
     where
         F: Future + Send + 'static,
     {
         let mut call = self.call(call);
-        call.stops = true;
+        call.is_kept = true;
         call
     }
 }
@@ -62,13 +64,16 @@ pub(crate) struct Call<F: Future + Send + 'static> {
     /// `None` when it has ended.
     call: Option<Pin<Box<F>>>,
     calls: Calls,
-    stops: bool,
+    is_kept: bool,
+    /// Else nothing has happened, and nothing will.
+    has_begun: bool,
 }
 
 impl<F: Future + Send + 'static> Future for Call<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        self.has_begun = true;
         let Some(call) = &mut self.call else {
             return Poll::Pending;
         };
@@ -82,13 +87,13 @@ impl<F: Future + Send + 'static> Future for Call<F> {
 
 impl<F: Future + Send + 'static> Drop for Call<F> {
     fn drop(&mut self) {
-        let Some(call) = self.call.take() else {
+        let Some(call) = self.call.take().filter(|_| self.has_begun) else {
             return;
         };
         // It says so before anybody can notice.
         let metrics = self.calls.raft.metrics();
-        let stops = self.stops || metrics.borrow_watched().running_state.is_err();
-        if stops {
+        let is_kept = self.is_kept || metrics.borrow_watched().running_state.is_err();
+        if is_kept {
             let ends = Box::pin(async move { drop(call.await) });
             // Without an engine there is nobody who could call it again.
             let _ = self.calls.given_up.unbounded_send(ends);

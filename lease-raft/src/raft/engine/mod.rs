@@ -295,7 +295,7 @@ impl OpenraftEngine {
     /// Stops, and waits until the engine has. It proposes, votes and answers no more. It stops also if nobody waits.
     pub async fn shutdown(&self) {
         let stops = |raft: Raft| async move { raft.shutdown().await };
-        if let Err(error) = self.calls().stop(stops).await {
+        if let Err(error) = self.calls().keep(stops).await {
             tracing::error!(%error, "the engine has not stopped as it should");
         }
     }
@@ -323,7 +323,8 @@ impl Engine for OpenraftEngine {
     fn propose(&self, entry: Vec<u8>) -> BoxFuture<'static, Result<(), ProposeError>> {
         let proposal = Proposal(Bytes::from(entry));
         let proposes = |raft: Raft| async move { raft.client_write(proposal).await };
-        let call = self.calls().call(proposes);
+        // Nobody waits any more once the entry is applied, which is before openraft has told so.
+        let call = self.calls().keep(proposes);
         Box::pin(async move {
             match call.await {
                 Ok(_) => Ok(()),
