@@ -486,6 +486,10 @@ pub const BUGS: &[Bug] = &[
         "a leader confirms by itself that it leads",
     ),
     bug(
+        "openraft-overruled-stay",
+        "entries that were overruled keep a member from starting whose state was written first",
+    ),
+    bug(
         "openraft-comes-back-empty",
         "a member that has lost its disk comes back under its name",
     ),

@@ -11,6 +11,7 @@ use redb::{
 };
 
 use super::RedbStore;
+use crate::probe::planted;
 use crate::raft::codec;
 use crate::raft::config::{Entry, LogId, Vote};
 
@@ -122,7 +123,11 @@ impl RedbStore {
     pub(crate) fn load_log(&self, applied: Option<LogId>) -> Result<StoredLog, BackendError> {
         let stored = self.read_log()?;
         match (applied, stored.last) {
-            (Some(applied), Some(last)) if last < applied && last.index() >= applied.index() => {
+            (Some(applied), Some(last))
+                if last < applied
+                    && last.index() >= applied.index()
+                    && !planted!("openraft-overruled-stay") =>
+            {
                 tracing::info!(%applied, %last, "entries that were overruled are dropped");
                 let from = applied.index() + 1;
                 let changes = [LogChange::Truncate { from }, LogChange::Purge(applied)];

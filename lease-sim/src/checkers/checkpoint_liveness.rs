@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use super::Checker;
 use super::settled::Settled;
 use crate::event::{Event, Glance, Name};
-use crate::plan::Parameters;
+use crate::plan::{Engine, Parameters};
 
 /// INV-28: if nothing disturbs the primary, a lease that is longer than the checkpoint interval and
 /// was not renewed for two of them has a checkpoint that was applied; one that got lost keeps no later
@@ -27,9 +27,14 @@ impl CheckpointLiveness {
     pub fn new(parameters: &Parameters) -> Self {
         let span_ms = 2 * parameters.checkpoint_interval_ms;
         let error_ms = parameters.clock_error_ms(span_ms);
+        // A leader on openraft that hands over is told late that it leads no more, and until then is refused.
+        let told_ms = match parameters.engine {
+            Engine::Raft => parameters.promotion_lag_ms,
+            Engine::Log => 0,
+        };
         Self {
             interval_ms: parameters.checkpoint_interval_ms,
-            bound_ms: span_ms + error_ms + parameters.healed_entry_ms() + SLACK_MS,
+            bound_ms: span_ms + error_ms + parameters.healed_entry_ms() + told_ms + SLACK_MS,
             extend_ms: parameters.extend_ms + parameters.clock_error_ms(parameters.extend_ms),
             settled: Settled::default(),
             quiet_since_ms: BTreeMap::new(),

@@ -263,6 +263,7 @@ fn put_on_openraft(rng: &mut ChaCha8Rng, parameters: &mut Parameters, actions: &
         snapshot_after: one_of(rng, &[10, 40, 200]),
         keep_entries: one_of(rng, &[0, 5, 40]),
         chunk_bytes: one_of(rng, &[200, 1_000, 1 << 20]),
+        uneven_ms: one_of(rng, &[0, 0, 100, 800]),
     };
     let changes = one_of(rng, &[0.0, 0.3, 1.0]);
     let loses_disks = rng.random_bool(0.3);

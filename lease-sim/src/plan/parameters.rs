@@ -111,6 +111,10 @@ pub struct Raft {
     pub keep_entries: u64,
     /// How many bytes of a snapshot are sent at a time.
     pub chunk_bytes: u64,
+    /// How long at most what a disk is asked for takes until the faults are over, so that its log and its state are
+    /// written in just any order.
+    #[serde(default)]
+    pub uneven_ms: u64,
 }
 
 /// What a lessor that stands alone is like.

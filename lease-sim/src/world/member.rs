@@ -110,6 +110,10 @@ impl Member {
         *lock(&self.mailbox) = Some(mailbox);
     }
 
+    pub(super) fn has_mailbox(&self) -> bool {
+        lock(&self.mailbox).is_some()
+    }
+
     pub(super) fn close_mailbox(&self) {
         *lock(&self.mailbox) = None;
     }

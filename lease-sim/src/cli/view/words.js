@@ -304,11 +304,12 @@ const PARAMETERS = {
 
 const engineWords = { log: "replicas over a hostile log", raft: "replicas on openraft" };
 
-const raftWords = ({ voters, snapshot_after, keep_entries, chunk_bytes }) =>
+const raftWords = ({ voters, snapshot_after, keep_entries, chunk_bytes, uneven_ms }) =>
   [
     `${counted(voters, "voter")} at first`,
     `purged each ${snapshot_after} entries, of which ${keep_entries} stay`,
     `chunks of ${counted(chunk_bytes, "byte")}`,
+    uneven_ms ? `disks that take up to ${lasting(uneven_ms)}` : "even disks",
   ].join(", ");
 
 const aloneWords = ({

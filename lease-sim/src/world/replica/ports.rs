@@ -43,6 +43,14 @@ impl Runtime for WorldRuntime {
         let (around, of) = (Arc::clone(&self.around), self.of);
         Box::pin(async move {
             around.wait_for_disk().await;
+            let uneven_ms = around.world.parameters.raft.uneven_ms;
+            // What is applied again at a start is in the log: nobody drives the lessor yet to write it.
+            let has_started = around.member().has_mailbox();
+            if of == Of::Openraft && uneven_ms > 0 && has_started && !around.world.is_healed() {
+                let span = around.world.span(0, uneven_ms);
+                around.note_held_up(span);
+                sleep(span).await;
+            }
             if of == Of::Replica {
                 around.ticks.fetch_add(1, Ordering::Relaxed);
             }
