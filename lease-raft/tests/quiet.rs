@@ -1,28 +1,18 @@
 //! A member with nothing wrong warns of nothing.
 #![cfg(not(madsim))]
 
-use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
+#[path = "support/text.rs"]
+mod text;
+
 use std::time::Duration;
 
 use lease_raft::{Member, MemberOptions};
 use tracing::Level;
 use tracing_subscriber::fmt;
 
+use text::Text;
+
 const LONG: Duration = Duration::from_secs(30);
-
-#[derive(Clone, Default)]
-struct Text(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Text {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().expect("no panic").write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 /// openraft warns of who does not wait for what it says of a proposal.
 #[tokio::test(flavor = "multi_thread")]
@@ -46,7 +36,7 @@ async fn grants_warn_of_nothing() {
             .expect("it is there");
     }
     member.stop().await.expect("it stops");
-    let text = String::from_utf8(text.0.lock().expect("no panic").clone()).expect("text");
+    let text = text.read();
     let of_proposals = text.lines().filter(|line| line.contains("is_ok: false"));
     assert_eq!(of_proposals.collect::<Vec<_>>(), Vec::<&str>::new());
 }

@@ -1,7 +1,7 @@
 //! What a call tells, and how long it takes while a leader is new.
 
-use std::io::{self, Write};
-use std::sync::{Arc, Mutex, Once};
+use std::io;
+use std::sync::Once;
 use std::time::Duration;
 
 use lease_core::{LeaseError, LeaseItem};
@@ -14,20 +14,8 @@ use tracing_subscriber::fmt;
 use tracing_subscriber::fmt::format::FmtSpan;
 
 use crate::cluster::Cluster;
+use crate::text::Text;
 use crate::{LONG, id};
-
-#[derive(Clone, Default)]
-struct Text(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Text {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().expect("no panic").write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 static EVERYTHING: Once = Once::new();
 
@@ -68,7 +56,7 @@ async fn each_call_is_a_span_with_its_outcome() {
     let late = lessor.revoke(id(7), Duration::from_millis(300)).await;
     assert_eq!(late, Err(ReplicaError::Unknown));
     drop(logging);
-    let text = String::from_utf8(text.0.lock().expect("no panic").clone()).expect("text");
+    let text = text.read();
     let spans = text.lines().filter_map(|line| {
         let (_, span) = line.split_once("call{")?;
         Some(span.split_once('}')?.0)

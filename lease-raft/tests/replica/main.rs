@@ -9,6 +9,8 @@ mod many;
 mod own;
 mod store;
 mod strangers;
+#[path = "../support/text.rs"]
+mod text;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
