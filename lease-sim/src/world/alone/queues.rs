@@ -110,7 +110,7 @@ impl Queues {
         let mut sorted: Vec<_> = self.times.values().copied().collect();
         sorted.sort_unstable();
         let (mut keyed, mut heap) = (self.keyed.clone(), self.heap.clone());
-        let before = first.and_then(|first| keyed.pop_due(before(first)));
+        let too_early = first.and_then(|first| keyed.pop_due(before(first)));
         let keyed = std::iter::from_fn(|| keyed.pop_due(Timestamp::MAX));
         let heap = std::iter::from_fn(|| heap.pop());
         let is_right = |popped: Vec<LeaseWithTime<i64>>| {
@@ -120,7 +120,8 @@ impl Queues {
                     .iter()
                     .all(|it| self.times.get(&it.key) == Some(&it.time))
         };
-        let all_right = before.is_none() && is_right(keyed.collect()) && is_right(heap.collect());
+        let all_right =
+            too_early.is_none() && is_right(keyed.collect()) && is_right(heap.collect());
         (!all_right).then(|| format!("the queues do not give back {:?} in order", self.times))
     }
 }
