@@ -120,6 +120,7 @@ impl Carrier {
         }
         self.pools.close(&self.shared);
         self.answers.stop(&self.shared);
+        self.pools.join(deadline);
     }
 
     fn close_teller(&self) {

@@ -374,6 +374,7 @@ impl AsyncLessor {
     /// Stops the lessor, for all who share it, and waits until that is over: see [`Lessor::stop`]. Takes at
     /// most twice the stop timeout, if a store hangs. It may be called more than once. Once it has begun
     /// it goes to its end; every command answers [`LeaseError::Stopped`] from then on, and streams end.
+    /// Then no thread of this handle's has the lessor or its store any more, unless it hangs in the host's code.
     ///
     /// Where the last handle is dropped without it, a thread stops the lessor, and nobody waits for that:
     /// with batched writes a program that ends at once then loses the last ones.

@@ -2,7 +2,7 @@ use super::super::Shared;
 use super::super::isolate::isolate;
 use super::queue::{Awaitable, Queue};
 use super::reply::Reply;
-use crate::sync::{Arc, Mutex, MutexGuard, lock, thread};
+use crate::sync::{Arc, Deadline, Mutex, MutexGuard, Signal, lock, thread};
 use crate::{HostError, LeaseError};
 
 /// Threads for what may take long, or wait for the host's code. What is of one kind holds up no other.
@@ -22,18 +22,28 @@ impl Pools {
         self.deletions.close(shared);
         self.commits.close(shared);
     }
+
+    /// Waits for the threads that are there.
+    pub(super) fn join(&self, deadline: &Deadline) {
+        for pool in [&self.deletions, &self.commits, &self.looks] {
+            pool.join(deadline);
+        }
+    }
 }
 
 /// A few threads, which are there while there is work. It is begun in the order in which it came.
 #[derive(Default)]
 pub(super) struct Pool {
     work: Mutex<Works>,
+    ended: Signal,
 }
 
 #[derive(Default)]
 struct Works {
     waiting: Queue<Box<dyn Work>>,
     running: usize,
+    // Those that run, and those that have nothing to do any more and still have the lessor.
+    threads: usize,
     is_closed: bool,
 }
 
@@ -86,11 +96,18 @@ impl Pool {
         let given_up = works.waiting.push(work);
         let has_room = works.running < THREADS;
         works.running += usize::from(has_room);
+        works.threads += usize::from(has_room);
         drop(works);
         drop(given_up);
         if has_room {
             let (pool, its) = (Arc::clone(self), Arc::clone(shared));
-            let spawned = thread::spawn("lease-pool", move || pool.work_off(&its));
+            let run = move || {
+                pool.work_off(&its);
+                // Who waits for the end is to have the last of the lessor.
+                drop(its);
+                pool.note_end();
+            };
+            let spawned = thread::spawn("lease-pool", run);
             if let Err(error) = spawned {
                 self.spawn_failed(shared, &LeaseError::Spawn(HostError::new(error)));
             }
@@ -114,10 +131,25 @@ impl Pool {
         next
     }
 
+    fn note_end(&self) {
+        self.lock().threads -= 1;
+        self.ended.notify_all();
+    }
+
+    fn join(&self, deadline: &Deadline) {
+        loop {
+            let since = self.ended.listen();
+            if self.lock().threads == 0 || !self.ended.wait(since, deadline.left()) {
+                return;
+            }
+        }
+    }
+
     /// There is no room for another thread: those that run do it, if any does.
     fn spawn_failed(&self, shared: &Shared, error: &LeaseError) {
         let mut works = self.lock();
         works.running -= 1;
+        works.threads -= 1;
         if works.running == 0 {
             let left = works.waiting.take(usize::MAX);
             drop(works);
