@@ -45,6 +45,7 @@ fn aside_observer() {
         let setting = Setting {
             driver,
             expiry: ExpiryMode::AutoRevoke,
+            has_witness: false,
             ..Setting::default()
         };
         let place = Arc::<OnceLock<Weak<World>>>::default();

@@ -1,8 +1,8 @@
 //! Grants, revokes, attaches and detaches of the same few leases and items.
 
-use super::explore;
 use super::world::{SLOWLY, Setting, TIGHTLY, World, join};
-use crate::Lessor;
+use super::{explore, one_of};
+use crate::{Durability, Lessor};
 
 #[test]
 fn commands_durable() {
@@ -14,6 +14,19 @@ fn commands_batched() {
     explore(|| {
         run(Setting {
             durability: SLOWLY,
+            ..Setting::default()
+        });
+    });
+}
+
+#[test]
+fn commands_stored_items() {
+    explore(|| {
+        let durability = one_of(&[Durability::EveryCommand, SLOWLY]);
+        run(Setting {
+            durability,
+            stores_items: true,
+            fails_one_in: one_of(&[0, 4]),
             ..Setting::default()
         });
     });

@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::model::Model;
 use super::op::Op;
+use crate::LeaseError;
 
 /// Not of `crate::sync`: who takes notes is no part of the schedule.
 #[derive(Default)]
@@ -25,10 +26,36 @@ impl History {
         ops.push(op);
     }
 
+    pub(super) fn ops(&self) -> Vec<Op> {
+        self.ops
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Checks that no command has failed for a reason that lies in the host.
+    pub(super) fn check_no_failure(&self) {
+        let ops = self.ops();
+        let failed = ops.iter().find(|op| {
+            let is_hosts = |error: &LeaseError| {
+                !matches!(
+                    error,
+                    LeaseError::LeaseNotFound
+                        | LeaseError::LeaseExists
+                        | LeaseError::NotPrimary
+                        | LeaseError::DeadlineExceeded
+                        | LeaseError::Reentrant
+                        | LeaseError::Stopped
+                )
+            };
+            op.what.error().is_some_and(is_hosts)
+        });
+        assert!(failed.is_none(), "nothing fails here: {failed:?}");
+    }
+
     /// Checks that a model that does one thing after the other could have answered the same.
     pub(super) fn check(&self, start: Model) {
-        let ops = self.ops.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut ops = ops.clone();
+        let mut ops = self.ops();
         assert!(ops.len() <= 128, "a short history");
         ops.sort_by_key(|op| op.began);
         let mut search = Search {

@@ -134,6 +134,7 @@ fn hosts_wild_deleter_batched() {
 fn wild_deleter(durability: Durability) {
     let world = wild_world(Setting {
         durability,
+        has_wild_host: true,
         ..Setting::default()
     });
     for id in 1..=2 {
@@ -324,6 +325,7 @@ fn hosts_nosy_observer() {
         };
         let setting = Setting {
             durability,
+            has_witness: false,
             ..Setting::default()
         };
         let world = World::with(setting, |builder| builder.observer(nosy(&place)));
@@ -359,7 +361,7 @@ fn hosts_nosy_wakers() {
         let _ = expired.poll_recv(cx);
         drop(moved);
         join(world.spawn_many(2, 3));
-        drop(wait);
+        drop((wait, expired));
         world.finish();
     });
 }

@@ -23,6 +23,7 @@ mod roles;
 mod stops;
 mod store;
 mod tasks;
+mod witness;
 mod world;
 
 use shuttle::rand::{Rng, thread_rng};

@@ -9,6 +9,8 @@ pub(super) struct Model {
     leases: [Option<Known>; IDS],
     owners: [i64; ITEMS],
     is_primary: bool,
+    // Whether the items survive a recovery.
+    keeps_items: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -24,9 +26,10 @@ pub(super) const IDS: usize = 3;
 pub(super) const ITEMS: usize = 4;
 
 impl Model {
-    pub(super) fn new(is_primary: bool) -> Self {
+    pub(super) fn new(is_primary: bool, keeps_items: bool) -> Self {
         Self {
             is_primary,
+            keeps_items,
             ..Self::default()
         }
     }
@@ -114,13 +117,15 @@ impl Model {
             What::Recover(answer) => {
                 if answer.is_ok() {
                     self.changes_role(false);
-                    self.owners = Default::default();
+                    if !self.keeps_items {
+                        self.owners = Default::default();
+                    }
                 }
                 answer.as_ref().map_or_else(is_harmless, |()| true)
             }
             What::Replace(answer) => {
                 if answer.is_ok() {
-                    *self = Self::default();
+                    *self = Self::new(false, self.keeps_items);
                 }
                 answer.as_ref().map_or_else(is_harmless, |()| true)
             }

@@ -28,3 +28,21 @@ pub(super) enum What {
     /// To an empty store.
     Replace(Result<(), LeaseError>),
 }
+
+impl What {
+    /// Why it was refused or has failed.
+    pub(super) fn error(&self) -> Option<&LeaseError> {
+        match self {
+            Self::Grant(_, _, answer) => answer.as_ref().err(),
+            Self::RevokeExpired(_, _, answer) => answer.as_ref().err(),
+            Self::Renew(_, answer) => answer.as_ref().err(),
+            Self::Promote(answer) => answer.as_ref().err(),
+            Self::Revoke(_, answer)
+            | Self::Attach(_, _, answer)
+            | Self::Detach(_, _, answer)
+            | Self::Recover(answer)
+            | Self::Replace(answer) => answer.as_ref().err(),
+            Self::Lookup(..) | Self::Owner(..) | Self::Expire(..) | Self::Demote => None,
+        }
+    }
+}

@@ -1,9 +1,8 @@
 //! A recovery beside everything else.
 
-use super::explore;
 use super::store::Store;
 use super::world::{SLOWLY, Setting, World, join};
-use super::{draw, op::What};
+use super::{draw, explore, one_of, op::What};
 use crate::sync::Arc;
 use crate::{Durability, Lessor};
 
@@ -20,6 +19,23 @@ fn recoveries_same_batched() {
 #[test]
 fn recoveries_same_failing() {
     explore(|| same(Durability::EveryCommand, 3));
+}
+
+/// The items come back too.
+#[test]
+fn recoveries_stored_items() {
+    explore(|| {
+        let world = World::new(Setting {
+            durability: one_of(&[Durability::EveryCommand, SLOWLY]),
+            stores_items: true,
+            fails_one_in: one_of(&[0, 4]),
+            ..Setting::default()
+        });
+        let mut threads = world.spawn_many(2, 3);
+        threads.push(world.spawn(|world| (0..2).for_each(|_| world.recover_same())));
+        join(threads);
+        world.finish();
+    });
 }
 
 #[test]

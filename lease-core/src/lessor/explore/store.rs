@@ -22,6 +22,8 @@ pub(super) struct Contents {
     /// Each item and the lease that it was attached to. To put the negative of a lease's id deletes
     /// the row if it is that lease's.
     pub(super) items: BTreeMap<Vec<u8>, i64>,
+    /// What a lessor that stores the items has stored: each item, and its lease.
+    pub(super) stored: BTreeMap<Vec<u8>, i64>,
     pub(super) epoch: Epoch,
     /// What was committed, oldest first.
     pub(super) log: Vec<WriteBatch>,
@@ -40,6 +42,11 @@ pub(super) struct Contents {
 /// Where the items are.
 pub(super) fn items_table() -> Table {
     Table::new("items")
+}
+
+/// Where a lessor that stores the items has them.
+fn lessors_table() -> Table {
+    Table::new("lease_items")
 }
 
 impl Store {
@@ -104,6 +111,10 @@ impl Contents {
             }
         }
         for write in batch.host() {
+            if write.table() == &lessors_table() {
+                self.write_stored(write);
+                continue;
+            }
             match write.clone() {
                 HostWrite::Put { key, value, .. } => {
                     let id = i64::from_be_bytes(value.try_into().expect("an id"));
@@ -122,12 +133,23 @@ impl Contents {
             self.epoch = epoch;
         }
         self.log.push(batch.clone());
-        for (item, id) in &self.items {
+        for (item, id) in self.items.iter().chain(&self.stored) {
             let id = LeaseId::new(*id).expect("not zero");
             assert!(
                 self.rows.contains_key(&id),
                 "INV-22: item {item:?} outlives lease {id}"
             );
+        }
+    }
+
+    fn write_stored(&mut self, write: &HostWrite) {
+        match write.clone() {
+            HostWrite::Put { key, value, .. } => {
+                let id = i64::from_be_bytes(value.try_into().expect("an id"));
+                self.stored.insert(key, id);
+            }
+            HostWrite::Delete { key, .. } => drop(self.stored.remove(&key)),
+            HostWrite::DeleteRange { .. } => unreachable!("a lessor deletes no range"),
         }
     }
 }
@@ -164,7 +186,12 @@ impl Backend for Store {
         Ok(None)
     }
 
-    fn scan(&self, _: &Table, _: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), BackendError> {
+    fn scan(&self, table: &Table, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), BackendError> {
+        assert_eq!(*table, lessors_table(), "nobody reads the host's");
+        let stored = self.contents().stored.clone();
+        for (item, id) in &stored {
+            visit(item, &id.to_be_bytes());
+        }
         Ok(())
     }
 }

@@ -8,7 +8,7 @@ use std::task::Poll;
 use shuttle::future::block_on;
 
 use super::world::{SLOWLY, Setting, TIGHTLY, World, join};
-use super::{draw, explore};
+use super::{draw, explore, one_of};
 use crate::sync::Arc;
 use crate::{AsyncLessor, Driver, Durability, ExpiryMode, LeaseError, LeaseId, Lessor};
 
@@ -35,6 +35,46 @@ fn tasks_failing() {
             fails_one_in: 4,
             ..Setting::default()
         });
+    });
+}
+
+#[test]
+fn tasks_stored_items() {
+    explore(|| {
+        run(Setting {
+            durability: one_of(&[Durability::EveryCommand, SLOWLY]),
+            stores_items: true,
+            ..Setting::default()
+        });
+    });
+}
+
+/// What an epoch or a recovery has come between is given again.
+#[test]
+fn tasks_beside_roles() {
+    explore(|| {
+        let world = World::with_tasks(
+            Setting {
+                durability: one_of(&[Durability::EveryCommand, SLOWLY]),
+                stores_items: true,
+                ..Setting::default()
+            },
+            |builder| builder,
+        );
+        world.grant(1).expect("free");
+        let mut threads = world.spawn_many(2, 3);
+        threads.push(world.spawn(|world| {
+            for _ in 0..2 {
+                match draw(3) {
+                    0 => world.demote(),
+                    1 => drop(world.promote()),
+                    _ => world.recover_same(),
+                }
+                world.renew(1);
+            }
+        }));
+        join(threads);
+        world.finish();
     });
 }
 

@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
@@ -9,14 +8,14 @@ use super::history::History;
 use super::model::{IDS, ITEMS, Model};
 use super::op::{Op, What};
 use super::store::{Store, items_table};
+use super::witness::Witness;
 use super::{draw, one_of};
 use crate::sync::thread::{self, JoinHandle};
 use crate::sync::{Arc, atomic::AtomicBool};
 use crate::{
     AsyncLessor, BackendLessor, BackendLessorBuilder, Clock, Driver, Durability, Epoch,
-    ExpiredBatch, Incarnation, LeaseError, LeaseId, LeaseItem, LeaseRow, LeaseWrite, Lessor,
-    LessorConfig, LessorEvent, ManualClock, Observer, RangeDeleter, Renewal, RevokeReason, Revoked,
-    TableDeleter, WriteBatch,
+    ExpiredBatch, ItemMode, LeaseError, LeaseId, LeaseItem, LeaseRow, LeaseWrite, Lessor,
+    LessorConfig, ManualClock, RangeDeleter, Renewal, TableDeleter, WriteBatch,
 };
 
 /// A lessor, what is around it, and what was seen of it.
@@ -27,9 +26,13 @@ pub(super) struct World {
     pub(super) store: Arc<Store>,
     pub(super) clock: Arc<ManualClock>,
     pub(super) history: Arc<History>,
+    // Unless nobody, or somebody else, is told.
+    witness: Option<Arc<Witness>>,
+    may_fail: bool,
     pub(super) is_durable: bool,
     /// Whether the store is the same all the time.
     pub(super) has_one_store: bool,
+    stores_items: bool,
     pub(super) start: Model,
     next_ttl: AtomicUsize,
 }
@@ -44,6 +47,12 @@ pub(super) struct Setting {
     /// One commit in so many fails; 0 is none.
     pub(super) fails_one_in: usize,
     pub(super) has_one_store: bool,
+    /// Whether the items are stored by the lessor, too.
+    pub(super) stores_items: bool,
+    /// Whether a [`Witness`] may be the observer.
+    pub(super) has_witness: bool,
+    /// Whether the host's code may fail, the store aside.
+    pub(super) has_wild_host: bool,
 }
 
 /// Batched so that only a flush commits.
@@ -70,60 +79,10 @@ impl Default for Setting {
             is_primary: true,
             fails_one_in: 0,
             has_one_store: true,
+            stores_items: false,
+            has_witness: true,
+            has_wild_host: false,
         }
-    }
-}
-
-/// Writes down what the lessor does by itself.
-pub(super) struct Notes {
-    history: Arc<History>,
-    clock: Arc<ManualClock>,
-    incarnations: std::sync::Mutex<BTreeMap<LeaseId, Incarnation>>,
-}
-
-impl Observer for Notes {
-    fn observe(&self, event: &LessorEvent<'_>) {
-        match event {
-            LessorEvent::Expired { batch, .. } => {
-                for lease in batch.leases.iter().filter(|lease| lease.attempt == 0) {
-                    self.incarnations().insert(lease.id, lease.incarnation);
-                    self.note(What::Expire(lease.id.get(), lease.incarnation));
-                }
-            }
-            LessorEvent::Revoked {
-                id,
-                reason: RevokeReason::Expired,
-                ..
-            } => {
-                let incarnation = self.incarnations().get(id).copied();
-                let incarnation = incarnation.expect("it was delivered");
-                self.note(What::RevokeExpired(
-                    id.get(),
-                    incarnation,
-                    Ok(Revoked::Done),
-                ));
-            }
-            _ => {}
-        }
-    }
-}
-
-impl Notes {
-    fn incarnations(&self) -> std::sync::MutexGuard<'_, BTreeMap<LeaseId, Incarnation>> {
-        let incarnations = self.incarnations.lock();
-        incarnations.unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
-    // It happened at some time before: nobody knows when.
-    fn note(&self, what: What) {
-        let at = secs(&self.clock);
-        self.history.note(Op {
-            began: 0,
-            ended: self.history.step(),
-            began_at: at,
-            ended_at: at,
-            what,
-        });
     }
 }
 
@@ -138,11 +97,10 @@ impl World {
     ) -> Arc<Self> {
         let (store, clock) = (Store::new(), Arc::new(ManualClock::default()));
         let history = Arc::<History>::default();
-        let notes = Notes {
-            history: Arc::clone(&history),
-            clock: Arc::clone(&clock),
-            incarnations: std::sync::Mutex::default(),
-        };
+        // It takes revokes of the lessor's own down; those of the host's are noted by the host.
+        let revokes = setting.expiry == crate::ExpiryMode::AutoRevoke;
+        let has_witness = setting.has_witness && (revokes || draw(2) == 0);
+        let witness = has_witness.then(|| Arc::new(Witness::new(&history, &clock, revokes)));
         let mut builder = BackendLessor::builder(store.clone())
             .config(config())
             .clock(clock.clone())
@@ -151,9 +109,11 @@ impl World {
             .expiry(setting.expiry)
             .range_deleter(deleter())
             .stop_timeout(NEVER);
-        // It takes revokes of the lessor's own down; those of the host's are noted by the host.
-        if setting.expiry == crate::ExpiryMode::AutoRevoke {
-            builder = builder.observer(Arc::new(notes));
+        if let Some(witness) = &witness {
+            builder = builder.observer(witness.clone());
+        }
+        if setting.stores_items {
+            builder = builder.items(ItemMode::Stored);
         }
         let lessor = build(builder).build().expect("an empty store is read");
         if setting.is_primary {
@@ -166,9 +126,12 @@ impl World {
             store,
             clock,
             history,
+            witness,
+            may_fail: setting.fails_one_in > 0 || setting.has_wild_host,
             is_durable: setting.durability == Durability::EveryCommand,
             has_one_store: setting.has_one_store,
-            start: Model::new(setting.is_primary),
+            stores_items: setting.stores_items,
+            start: Model::new(setting.is_primary, setting.stores_items),
             next_ttl: AtomicUsize::new(0),
         })
     }
@@ -315,7 +278,10 @@ impl World {
 
     pub(super) fn owner(&self, item: usize) {
         self.note(|| {
-            let owner = self.lessor.get_lease(name(item).as_bytes());
+            let owner = match self.by_task() {
+                Some(tasks) => tasks.get_lease(name(item).as_bytes()),
+                None => self.lessor.get_lease(name(item).as_bytes()),
+            };
             What::Owner(item, owner.map_or(0, LeaseId::get))
         });
     }
@@ -422,17 +388,64 @@ impl World {
         self.lessor.check_invariants();
     }
 
-    /// Checks what must hold when nobody does anything any more, stops, and checks again.
-    pub(super) fn finish(&self) {
+    /// Checks what must hold when nobody does anything any more, stops, and checks again; then it drops
+    /// everything, and nobody has the store any more.
+    pub(super) fn finish(self: Arc<Self>) {
         self.look_at_all();
         self.history.check(self.start.clone());
+        if !self.may_fail {
+            self.history.check_no_failure();
+        }
         self.store.change(|contents| contents.fails_one_in = 0);
         if !self.is_durable {
-            self.lessor.flush().expect("the store works again");
+            let flushed = match self.by_task() {
+                Some(tasks) => block_on(tasks.flush()),
+                None => self.lessor.flush().map_err(LeaseError::Backend),
+            };
+            flushed.expect("the store works again");
         }
         self.check_store();
+        self.check_listing();
         self.stop();
         self.check_store();
+        if let Some(witness) = &self.witness {
+            witness.check(|item| self.lessor.get_lease(item.as_bytes()));
+        }
+        let store = Arc::clone(&self.store);
+        drop(Arc::into_inner(self).expect("its threads have ended"));
+        assert_eq!(Arc::strong_count(&store), 1, "somebody is left");
+    }
+
+    // The pages are the rows, with the items.
+    fn check_listing(&self) {
+        let rows = self.lessor.rows();
+        let pages = self.pages(1 + draw(IDS));
+        if self.lessor.rows() != rows {
+            // The clock of one world gives commands, a few times.
+            return self.check_listing();
+        }
+        let rows = rows.iter().map(|row| row.id);
+        let listed = pages.iter().map(crate::Lease::id);
+        assert!(listed.eq(rows), "the pages are {pages:?}");
+        for lease in pages {
+            let whole = self.lessor.lookup(lease.id()).expect("there");
+            assert_eq!(lease.keys(), whole.keys(), "the items of {}", lease.id());
+        }
+    }
+
+    fn pages(&self, limit: usize) -> Vec<crate::Lease> {
+        let mut all: Vec<crate::Lease> = Vec::new();
+        loop {
+            let after = all.last().map(crate::Lease::id);
+            let page = match self.by_task() {
+                Some(tasks) => block_on(tasks.page(after, limit)).expect("there is room"),
+                None => self.lessor.page(after, limit),
+            };
+            if page.is_empty() {
+                return all;
+            }
+            all.extend(page);
+        }
     }
 
     pub(super) fn stop(&self) {
@@ -448,7 +461,7 @@ impl World {
     pub(super) fn check_store(&self) {
         let contents = self.store.contents();
         let rows: Vec<LeaseRow> = contents.rows.values().copied().collect();
-        let stored = contents.items.clone();
+        let (items, stored) = (contents.items.clone(), contents.stored.clone());
         drop(contents);
         assert_eq!(
             self.lessor.rows(),
@@ -457,17 +470,18 @@ impl World {
         );
         for item in 0..ITEMS {
             let owner = self.lessor.get_lease(name(item).as_bytes());
-            let row = stored.get(name(item).as_bytes()).copied();
-            assert_eq!(
-                owner.map(LeaseId::get),
-                row,
-                "INV-22: item {item} and its row"
-            );
+            let owner = owner.map(LeaseId::get);
+            let row = items.get(name(item).as_bytes()).copied();
+            assert_eq!(owner, row, "INV-22: item {item} and its row");
+            if self.stores_items {
+                let row = stored.get(name(item).as_bytes()).copied();
+                assert_eq!(owner, row, "INV-22: item {item} and what is stored");
+            }
         }
     }
 }
 
-fn secs(clock: &ManualClock) -> u64 {
+pub(super) fn secs(clock: &ManualClock) -> u64 {
     clock.now().as_nanos() / 1_000_000_000
 }
 
