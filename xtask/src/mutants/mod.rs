@@ -227,8 +227,8 @@ fn chosen(sites: &[Site], args: &Args) -> Vec<Site> {
     let mut chosen: Vec<_> = mutants.filter(is_wanted).collect();
     if let Some(size) = args.sample {
         chosen.sort_by_key(|site| drawn(args.seed, &site.to_string()));
+        // They are tried in the order in which they were drawn: so is a part of them, if the run is stopped.
         chosen.truncate(size);
-        chosen.sort_by_key(|site| site.number);
     }
     chosen.into_iter().cloned().collect()
 }
@@ -252,6 +252,7 @@ fn report(lab: &Lab, chosen: &[Site], results: &Results) {
             None => alive.push(outcome),
         }
     }
+    alive.sort_by(|one, other| one.mutant.cmp(&other.mutant));
     for outcome in &alive {
         println!("{}\n             {}", outcome.mutant, told(outcome));
     }
