@@ -91,6 +91,8 @@ pub mod probe;
 #[cfg(not(all(madsim, feature = "std")))]
 mod probe;
 mod row;
+#[cfg(all(test, shuttle, feature = "std"))]
+mod schedules;
 #[cfg(feature = "std")]
 mod sync;
 mod table;

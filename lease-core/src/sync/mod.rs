@@ -8,6 +8,7 @@ mod bell;
 mod gate;
 pub(crate) mod leaf;
 mod monitor;
+mod occupants;
 mod queue;
 mod shared_lock;
 mod signal;

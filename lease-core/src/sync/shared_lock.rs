@@ -11,6 +11,7 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 
 use super::gate::Gate;
 use super::leaf;
+use super::occupants::Occupants;
 use super::stripe::Stripe;
 use super::thread::panicking;
 
@@ -26,6 +27,7 @@ use super::thread::panicking;
 /// not take it again.
 pub(crate) struct SharedLock<T, S = ()> {
     gate: Gate<S>,
+    occupants: Occupants,
     // Invariant: looked at only between `Gate::enter` and `leave`, changed only between
     // `Gate::shut` and `open`.
     value: UnsafeCell<T>,
@@ -68,6 +70,7 @@ impl<T, S: Default> SharedLock<T, S> {
     pub(crate) fn new(value: T) -> Self {
         Self {
             gate: Gate::new(),
+            occupants: Occupants::default(),
             value: UnsafeCell::new(value),
         }
     }
@@ -83,6 +86,7 @@ impl<T, S> SharedLock<T, S> {
     pub(crate) fn read(&self) -> ReadGuard<'_, T, S> {
         leaf::check("it is taken again");
         let stripe = self.gate.enter();
+        self.occupants.enter();
         leaf::enter();
         ReadGuard {
             stripe,
@@ -100,6 +104,7 @@ impl<T, S> SharedLock<T, S> {
     pub(crate) fn write(&self) -> WriteGuard<'_, T, S> {
         leaf::check("it is taken again");
         self.gate.shut();
+        self.occupants.shut();
         leaf::enter();
         WriteGuard {
             lock: self,
@@ -167,6 +172,7 @@ impl<T, S> Drop for ReadGuard<'_, T, S> {
     #[inline]
     fn drop(&mut self) {
         leaf::leave();
+        self.lock.occupants.leave();
         self.lock.gate.leave(self.stripe);
     }
 }
@@ -195,6 +201,7 @@ impl<T, S> Drop for WriteGuard<'_, T, S> {
     #[inline]
     fn drop(&mut self) {
         leaf::leave();
+        self.lock.occupants.open();
         if !self.was_panicking && panicking() {
             self.lock.gate.poison();
         }

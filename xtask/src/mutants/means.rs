@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::tree::Tree;
 use crate::invocation::Invocation;
 use crate::process::{self, Ended};
+use crate::threads;
 
 /// What may notice a mutant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
@@ -145,7 +146,8 @@ impl Programs {
             ensure!(listed.code == Some(0), "{command:?} fails");
             let names = listed.stdout.lines();
             let names = names.filter_map(|line| line.strip_suffix(": test"));
-            let wanted = names.filter(|name| self.means == Means::Tests || is_scenario(name));
+            let wanted =
+                names.filter(|name| self.means == Means::Tests || threads::is_scenario(name));
             runs.extend(wanted.map(|name| run(number, name.to_owned())));
         }
         Ok(runs)
@@ -208,10 +210,6 @@ const LIST: [&str; 3] = ["--list", "--format", "terse"];
 
 /// How long a world may take in real time.
 const WORLD_SECONDS: &str = "10";
-
-fn is_scenario(name: &str) -> bool {
-    name.starts_with("lessor::explore::")
-}
 
 // How it failed, if it has.
 fn failure(means: Means, ended: &Ended) -> Result<Option<String>> {

@@ -14,6 +14,7 @@ use anyhow::{Result, ensure};
 
 use crate::invocation::Invocation;
 use crate::workspace::Workspace;
+pub(crate) use scenario::is_scenario;
 use scenario::{Build, Plan, Speed};
 
 /// Run the handle of lease-core under many schedules of its threads.

@@ -72,10 +72,11 @@ impl Build {
         let listed = String::from_utf8(listed.stdout)?;
         let names = listed.lines().filter_map(|line| {
             let name = line.strip_suffix(": test")?;
-            name.strip_prefix(MODULE)
+            scenario_name(name)
         });
-        let wanted = names.filter(|name| only.is_none_or(|only| name.contains(only)));
-        Ok(wanted.map(str::to_owned).collect())
+        Ok(names
+            .filter(|name| only.is_none_or(|only| name.contains(only)))
+            .collect())
     }
 
     /// The scenario of this name, without its file.
@@ -89,7 +90,7 @@ impl Build {
         let start = Instant::now();
         let mut command = Command::new(&self.binary);
         command
-            .args(["--exact", &format!("{MODULE}{name}"), "--nocapture"])
+            .args(["--exact", &test_name(name), "--nocapture"])
             .env("LEASE_SCHEDULES", plan.schedules.to_string())
             .env("LEASE_SEED", plan.seed.to_string())
             .env("SHUTTLE_SILENCE_WARNINGS", "1")
@@ -181,10 +182,29 @@ const BUILD_LINE: &str =
 const OPTIMIZED: &str = "--config profile.dev.package.lease-core.opt-level=1 \
     --config profile.dev.package.lease-queue.opt-level=1";
 
-const MODULE: &str = "lessor::explore::";
+/// Where the scenarios are, and what their names begin with.
+const MODULES: [(&str, &str); 2] = [("lessor::explore::", ""), ("sync::tests::", "sync::")];
 
 /// A longer schedule is only in its file.
 const LONGEST_SHOWN: usize = 2000;
+
+/// Whether a test is a scenario.
+pub(crate) fn is_scenario(test: &str) -> bool {
+    scenario_name(test).is_some()
+}
+
+fn scenario_name(test: &str) -> Option<String> {
+    let name =
+        |(module, start): (&str, &str)| Some(format!("{start}{}", test.strip_prefix(module)?));
+    MODULES.into_iter().find_map(name)
+}
+
+fn test_name(scenario: &str) -> String {
+    // The one that is found for each name is the last.
+    let is_its = |(_, start): &&(&str, &str)| scenario.starts_with(start);
+    let (module, start) = MODULES.iter().rev().find(is_its).expect("one is for all");
+    format!("{module}{}", &scenario[start.len()..])
+}
 
 // The test program that a message of cargo's names.
 fn executable(line: &str) -> Option<PathBuf> {

@@ -27,45 +27,8 @@ mod witness;
 mod world;
 
 use shuttle::rand::{Rng, thread_rng};
-use shuttle::scheduler::{PctScheduler, RandomScheduler, ReplayScheduler, Scheduler};
-use shuttle::{Config, MaxSteps, Runner};
 
-/// Runs a scenario under as many schedules as the environment says: half of them random throughout,
-/// and half such in which threads change seldom, but where it matters.
-fn explore(scenario: fn()) {
-    if let Some(file) = variable("LEASE_REPLAY") {
-        let replay = ReplayScheduler::new_from_file(file).expect("a file with a schedule");
-        run(replay, scenario);
-        return;
-    }
-    let number = |name, default| variable(name).map_or(default, |n| n.parse().expect("a number"));
-    let schedules = number("LEASE_SCHEDULES", 200_usize);
-    let seed = number("LEASE_SEED", 1_usize) as u64;
-    let random = schedules.div_ceil(2);
-    run(RandomScheduler::new_from_seed(seed, random), scenario);
-    run(
-        PctScheduler::new_from_seed(seed, CHANGES, schedules - random),
-        scenario,
-    );
-}
-
-fn run(scheduler: impl Scheduler + 'static, scenario: fn()) {
-    let mut config = Config::new();
-    config.stack_size = STACK;
-    config.max_steps = MaxSteps::FailAfter(MOST_STEPS);
-    config
-        .ungraceful_shutdown_config
-        .immediately_return_on_panic = true;
-    Runner::new(scheduler, config).run(scenario);
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "how `cargo xtask threads` tells a test what to do"
-)]
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok()
-}
+use crate::schedules::explore;
 
 /// A number below `end`, drawn from the schedule.
 fn draw(end: usize) -> usize {
@@ -82,12 +45,3 @@ fn one_of<T: Copy>(choices: &[T]) -> T {
 fn panic_silently() -> ! {
     std::panic::resume_unwind(Box::new("the host panics"))
 }
-
-/// Bugs are of a small depth: most need the order of two or three things.
-const CHANGES: usize = 3;
-
-/// Of an unoptimized build.
-const STACK: usize = 1 << 18;
-
-/// More than any scenario needs; with so many something goes round in circles.
-const MOST_STEPS: usize = 100_000;
