@@ -69,7 +69,7 @@ pub(crate) struct Args {
 }
 
 /// With how many scenarios a mutant is tried, of those that come by.
-const SCENARIOS: usize = 8;
+const SCENARIOS: usize = 16;
 
 /// How long a program may take with a mutant.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -196,7 +196,7 @@ impl Lab {
             outcome.reached.push(means);
             let how = How {
                 variable: ("LEASE_MUTANT", site.number.to_string()),
-                schedules: 200,
+                schedules: 400,
                 patience: PATIENCE,
             };
             if let Some(failure) = programs.run(&runs, &how)? {

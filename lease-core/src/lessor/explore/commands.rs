@@ -19,6 +19,19 @@ fn commands_batched() {
     });
 }
 
+/// A grant is refused for want of room only if there is none: not because of one that comes to nothing.
+#[test]
+fn commands_limited() {
+    explore(|| {
+        run(Setting {
+            durability: one_of(&[Durability::EveryCommand, SLOWLY]),
+            max_leases: Some(2),
+            fails_one_in: one_of(&[0, 3]),
+            ..Setting::default()
+        });
+    });
+}
+
 #[test]
 fn commands_stored_items() {
     explore(|| {

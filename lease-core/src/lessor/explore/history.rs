@@ -43,6 +43,7 @@ impl History {
                     LeaseError::LeaseNotFound
                         | LeaseError::LeaseExists
                         | LeaseError::NotPrimary
+                        | LeaseError::TooManyLeases
                         | LeaseError::DeadlineExceeded
                         | LeaseError::Reentrant
                         | LeaseError::Stopped

@@ -1,6 +1,7 @@
 //! What a lessor is to those who use it one after the other.
 
 use super::op::{Op, What};
+use super::world::Setting;
 use crate::{Incarnation, LeaseError, Renewal, Revoked};
 
 /// The leases 1 to 3 and the items a to c, whose leases are numbers too, or 0.
@@ -11,6 +12,7 @@ pub(super) struct Model {
     is_primary: bool,
     // Whether the items survive a recovery.
     keeps_items: bool,
+    max_leases: Option<usize>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -26,10 +28,11 @@ pub(super) const IDS: usize = 3;
 pub(super) const ITEMS: usize = 4;
 
 impl Model {
-    pub(super) fn new(is_primary: bool, keeps_items: bool) -> Self {
+    pub(super) fn new(setting: &Setting) -> Self {
         Self {
-            is_primary,
-            keeps_items,
+            is_primary: setting.is_primary,
+            keeps_items: setting.stores_items,
+            max_leases: setting.max_leases,
             ..Self::default()
         }
     }
@@ -49,7 +52,7 @@ impl Model {
         match &op.what {
             What::Grant(id, ttl, answer) => match answer {
                 Ok(incarnation) => {
-                    let was_free = self.lease(*id).is_none();
+                    let was_free = self.lease(*id).is_none() && !self.is_full();
                     *self.lease_mut(*id) = Some(Known {
                         ttl: *ttl as u64,
                         incarnation: *incarnation,
@@ -59,6 +62,7 @@ impl Model {
                     was_free
                 }
                 Err(LeaseError::LeaseExists) => self.lease(*id).is_some(),
+                Err(LeaseError::TooManyLeases) => self.is_full(),
                 Err(error) => is_harmless(error),
             },
             What::Revoke(id, answer) => match answer {
@@ -125,7 +129,11 @@ impl Model {
             }
             What::Replace(answer) => {
                 if answer.is_ok() {
-                    *self = Self::new(false, self.keeps_items);
+                    *self = Self {
+                        keeps_items: self.keeps_items,
+                        max_leases: self.max_leases,
+                        ..Self::default()
+                    };
                 }
                 answer.as_ref().map_or_else(is_harmless, |()| true)
             }
@@ -183,6 +191,11 @@ impl Model {
             known.is_expiring = false;
             known.lives_until = 0;
         }
+    }
+
+    fn is_full(&self) -> bool {
+        let count = self.leases.iter().flatten().count();
+        self.max_leases.is_some_and(|most| count >= most)
     }
 
     fn lease(&self, id: i64) -> Option<Known> {

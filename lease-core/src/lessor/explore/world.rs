@@ -47,6 +47,8 @@ pub(super) struct Setting {
     /// One commit in so many fails; 0 is none.
     pub(super) fails_one_in: usize,
     pub(super) has_one_store: bool,
+    /// The most leases that there may be.
+    pub(super) max_leases: Option<usize>,
     /// Whether the items are stored by the lessor, too.
     pub(super) stores_items: bool,
     /// Whether a [`Witness`] may be the observer.
@@ -79,6 +81,7 @@ impl Default for Setting {
             is_primary: true,
             fails_one_in: 0,
             has_one_store: true,
+            max_leases: None,
             stores_items: false,
             has_witness: true,
             has_wild_host: false,
@@ -102,7 +105,10 @@ impl World {
         let has_witness = setting.has_witness && (revokes || draw(2) == 0);
         let witness = has_witness.then(|| Arc::new(Witness::new(&history, &clock, revokes)));
         let mut builder = BackendLessor::builder(store.clone())
-            .config(config())
+            .config(LessorConfig {
+                max_leases: setting.max_leases,
+                ..config()
+            })
             .clock(clock.clone())
             .durability(setting.durability)
             .driver(setting.driver)
@@ -131,7 +137,7 @@ impl World {
             is_durable: setting.durability == Durability::EveryCommand,
             has_one_store: setting.has_one_store,
             stores_items: setting.stores_items,
-            start: Model::new(setting.is_primary, setting.stores_items),
+            start: Model::new(&setting),
             next_ttl: AtomicUsize::new(0),
         })
     }
