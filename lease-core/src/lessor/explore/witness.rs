@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::heard::Heard;
 use super::history::History;
 use super::op::{Op, What};
 use super::world::secs;
@@ -19,15 +20,6 @@ pub(super) struct Witness {
     wants_attachments: bool,
     incarnations: Mutex<BTreeMap<LeaseId, Incarnation>>,
     heard: Mutex<Heard>,
-}
-
-/// What was told.
-#[derive(Default)]
-struct Heard {
-    grants: BTreeMap<(i64, u64), usize>,
-    revokes: BTreeMap<i64, usize>,
-    /// Of each lease and item how often it came less how often it went.
-    attached: BTreeMap<(LeaseId, LeaseItem), i64>,
 }
 
 impl Observer for Witness {
@@ -85,56 +77,19 @@ impl Witness {
         }
     }
 
-    /// Checks that each grant and each revoke that was done was told once, and nothing else was; and that the
-    /// items which are left, by what was told, are those that `has` knows: unless a recovery has taken some
-    /// without a word.
+    /// Checks that what was told is what was done; `has` is who has an item.
     pub(super) fn check(&self, has: impl Fn(&LeaseItem) -> Option<LeaseId>) {
-        let heard = self.heard();
-        let (mut grants, mut revokes) = (BTreeMap::new(), BTreeMap::new());
-        let mut recovers = false;
-        for op in self.history.ops() {
-            match op.what {
-                What::Grant(id, ttl, Ok(_)) => {
-                    *grants.entry((id, ttl as u64)).or_default() += 1;
-                }
-                What::Revoke(id, Ok(())) | What::RevokeExpired(id, _, Ok(Revoked::Done)) => {
-                    *revokes.entry(id).or_default() += 1;
-                }
-                What::Recover(_) | What::Replace(_) => recovers = true,
-                _ => {}
-            }
-        }
-        assert_eq!(heard.grants, grants, "the grants that were told");
-        assert_eq!(heard.revokes, revokes, "the revokes that were told");
-        if self.wants_attachments && !recovers {
-            for ((id, item), count) in &heard.attached {
-                let is_there = has(item) == Some(*id);
-                assert_eq!(
-                    *count,
-                    i64::from(is_there),
-                    "what was told of {item} at {id}"
-                );
-            }
-        }
+        let has = self.wants_attachments.then_some(has);
+        self.heard().check(&self.history, has);
     }
 
     fn hear(&self, event: &LessorEvent<'_>) {
         let mut heard = self.heard();
-        let mut count = |id: LeaseId, items: &[LeaseItem], by: i64| {
-            for item in items {
-                *heard.attached.entry((id, item.clone())).or_default() += by;
-            }
-        };
         match event {
-            LessorEvent::Granted { id, ttl } => {
-                *heard.grants.entry((id.get(), ttl.as_secs())).or_default() += 1;
-            }
-            LessorEvent::Revoked { id, items, .. } => {
-                count(*id, items, -1);
-                *heard.revokes.entry(id.get()).or_default() += 1;
-            }
-            LessorEvent::Attached { id, items } => count(*id, items, 1),
-            LessorEvent::Detached { id, items } => count(*id, items, -1),
+            LessorEvent::Granted { id, ttl } => heard.granted(*id, ttl.as_secs()),
+            LessorEvent::Revoked { id, items, .. } => heard.revoked(*id, items),
+            LessorEvent::Attached { id, items } => heard.attached(*id, items),
+            LessorEvent::Detached { id, items } => heard.detached(*id, items),
             _ => {}
         }
     }
