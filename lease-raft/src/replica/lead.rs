@@ -13,6 +13,7 @@ impl Inner {
     pub(super) fn hear_leadership(self: &Arc<Self>, leadership: Leadership) {
         let before = {
             let mut state = self.state();
+            state.forwarded.begin_term(leadership.term);
             std::mem::replace(&mut state.leadership, leadership)
         };
         let is_led = leadership.is_led_by(self.member);

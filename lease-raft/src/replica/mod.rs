@@ -4,6 +4,7 @@ mod answer;
 mod apply;
 mod confirm;
 mod expiry;
+mod forwarded;
 mod lead;
 mod pauses;
 mod proposals;
@@ -35,6 +36,7 @@ pub use self::stats::ReplicaStats;
 
 use self::confirm::Confirmations;
 use self::expiry::Flights;
+use self::forwarded::Forwarded;
 use self::pauses::Pauses;
 use self::proposals::Proposals;
 use self::sessions::Sessions;
@@ -57,7 +59,8 @@ pub struct ReplicaOptions {
     /// How often the state is written behind the log. What is lost by a crash before is applied again. With
     /// zero each entry is written before it is applied, as one transaction of the disk.
     pub commit_interval: Duration,
-    /// How long one question to another member is waited for.
+    /// How long one question to another member is waited for. A leader that does not say what has come of a proposal
+    /// is waited for twice as long each time, up to eight times as long, unless another one leads.
     pub ask_timeout: Duration,
     /// The pause before a proposal or a question is made again.
     pub retry_interval: Duration,
@@ -148,6 +151,7 @@ struct State {
     // Why it cannot go on; then it is stopped, too.
     failure: Option<String>,
     proposals: Proposals,
+    forwarded: Forwarded,
     waiters: Waiters,
     confirmations: Confirmations,
     flights: Flights,
@@ -370,6 +374,7 @@ impl State {
             is_stopped: false,
             failure: None,
             proposals: Proposals::default(),
+            forwarded: Forwarded::default(),
             waiters: Waiters::default(),
             confirmations: Confirmations::default(),
             flights: Flights::default(),

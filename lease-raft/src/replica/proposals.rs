@@ -9,6 +9,7 @@ use lease_pb::Message;
 use lease_pb::leaseraftpb::{ProposeOutcome, ProposeRequest, ProposeResponse};
 
 use super::Inner;
+use super::forwarded::Name;
 use super::traced::{call_span, traced};
 use crate::entry::{Entry, Request};
 use crate::probe::planted;
@@ -161,11 +162,37 @@ enum Trace {
 }
 
 /// What an attempt to propose has come to.
-enum Attempt {
+#[derive(Clone, Copy)]
+pub(super) enum Attempt {
     Committed,
     /// Nothing was done.
     NotLeader,
     Unknown,
+}
+
+/// How long a leader is waited for, which may have much before it: what is sent again adds to that.
+struct Patience {
+    shortest: Duration,
+    last: Option<(MemberId, Duration)>,
+}
+
+impl Patience {
+    const fn new(shortest: Duration) -> Self {
+        Self {
+            shortest,
+            last: None,
+        }
+    }
+
+    /// Each time twice as long, until another one leads.
+    fn next(&mut self, leader: MemberId) -> Duration {
+        let span = match self.last {
+            Some((last, span)) if last == leader => (span * 2).min(self.shortest * 8),
+            _ => self.shortest,
+        };
+        self.last = Some((leader, span));
+        span
+    }
 }
 
 impl Inner {
@@ -253,11 +280,12 @@ impl Inner {
         proposal: &mut Proposal<'_>,
         trace: &mut Trace,
     ) -> Result<Outcome, ReplicaError> {
+        let mut patience = Patience::new(self.options.ask_timeout);
         loop {
             let pause = self.pause();
             let bytes = proposal.entry.encode();
             self.check_len(&bytes)?;
-            let attempt = Box::pin(self.attempt(bytes, trace));
+            let attempt = Box::pin(self.attempt(bytes, trace, &mut patience));
             let (outcome, is_told) = match select(&mut proposal.told, attempt).await {
                 Either::Left((told, _)) => (told.map_err(|_| ReplicaError::Stopped), true),
                 Either::Right((attempt, _)) if is_taken_for_done(&attempt, &proposal.entry) => {
@@ -296,8 +324,16 @@ impl Inner {
         }
     }
 
-    async fn attempt(self: &Arc<Self>, bytes: Vec<u8>, trace: &mut Trace) -> Attempt {
-        let leader = self.state().leadership.leader;
+    async fn attempt(
+        self: &Arc<Self>,
+        bytes: Vec<u8>,
+        trace: &mut Trace,
+        patience: &mut Patience,
+    ) -> Attempt {
+        let (leader, changed) = {
+            let mut state = self.state();
+            (state.leadership.leader, state.pauses.over())
+        };
         let Some(leader) = leader else {
             return Attempt::NotLeader;
         };
@@ -305,7 +341,13 @@ impl Inner {
         let attempt = if leader == self.member {
             self.propose_here(bytes).await
         } else {
-            self.propose_there(leader, bytes).await
+            let timeout = patience.next(leader);
+            let asks = Box::pin(self.propose_there(leader, bytes, timeout));
+            // One that leads no more may never answer.
+            match select(asks, changed).await {
+                Either::Left((attempt, _)) => attempt,
+                Either::Right(_) => Attempt::Unknown,
+            }
         };
         if matches!(attempt, Attempt::NotLeader) {
             *trace = before;
@@ -313,7 +355,7 @@ impl Inner {
         attempt
     }
 
-    async fn propose_here(&self, bytes: Vec<u8>) -> Attempt {
+    pub(super) async fn propose_here(&self, bytes: Vec<u8>) -> Attempt {
         let Some(engine) = self.engine() else {
             return Attempt::NotLeader;
         };
@@ -324,9 +366,8 @@ impl Inner {
         }
     }
 
-    async fn propose_there(&self, leader: MemberId, entry: Vec<u8>) -> Attempt {
+    async fn propose_there(&self, leader: MemberId, entry: Vec<u8>, timeout: Duration) -> Attempt {
         let body = ProposeRequest { entry }.encode_to_vec();
-        let timeout = self.options.ask_timeout;
         let answer = self.peers.ask(leader, PROPOSE_PATH, body, timeout).await;
         let outcome = match answer {
             Ok(answer) if answer.status == 200 => {
@@ -367,13 +408,13 @@ impl Inner {
     /// # Errors
     ///
     /// Why it is not proposed, whoever leads.
-    pub(super) async fn propose_for(&self, body: &[u8]) -> Result<Vec<u8>, String> {
+    pub(super) async fn propose_for(self: &Arc<Self>, body: &[u8]) -> Result<Vec<u8>, String> {
         let request = ProposeRequest::decode(body);
         let ProposeRequest { entry } = request.map_err(|error| error.to_string())?;
         // What nobody can read must not get into the log.
-        Entry::decode(&entry)?;
+        let name = Name::of(&Entry::decode(&entry)?);
         self.check_len(&entry).map_err(|error| error.to_string())?;
-        let outcome = match self.propose_here(entry).await {
+        let outcome = match self.propose_forwarded(name, entry).await {
             Attempt::Committed => ProposeOutcome::Committed,
             Attempt::NotLeader => ProposeOutcome::NotLeader,
             Attempt::Unknown => ProposeOutcome::Unknown,
@@ -390,6 +431,14 @@ pub(super) const PROPOSE_PATH: &str = "/raft/propose";
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_leads_on_is_waited_for_longer_each_time() {
+        let mut patience = Patience::new(Duration::from_secs(1));
+        let spans: Vec<_> = (0..5).map(|_| patience.next(1).as_secs()).collect();
+        assert_eq!(spans, [1, 2, 4, 8, 8]);
+        assert_eq!(patience.next(2).as_secs(), 1, "another one leads");
+    }
 
     fn entry(number: u64, applied: u64) -> Entry {
         Entry {

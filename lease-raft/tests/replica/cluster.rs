@@ -32,6 +32,7 @@ pub(crate) struct LogState {
     members: BTreeMap<MemberId, Link>,
     // What happens to the next proposals.
     fates: Vec<Fate>,
+    is_let_go: bool,
     pub(crate) confirmations: usize,
     // What members have asked each other.
     pub(crate) questions: usize,
@@ -48,6 +49,8 @@ pub(crate) enum Fate {
     Lost,
     /// It gets there after [`LATE`].
     Late,
+    /// It waits until the log is [let go of](Log::let_go).
+    Held,
 }
 
 struct Link {
@@ -104,11 +107,15 @@ impl Log {
         self.state().fates = fates.to_vec();
     }
 
-    fn is_next_late(&self) -> bool {
+    /// Has all proposals go on that wait.
+    pub(crate) fn let_go(&self) {
+        self.state().is_let_go = true;
+    }
+
+    /// Takes the next fate if it is to wait.
+    fn take_wait(&self) -> Option<Fate> {
         let fates = &mut self.state().fates;
-        let is_late = matches!(fates.last(), Some(Fate::Late));
-        fates.pop_if(|_| is_late);
-        is_late
+        fates.pop_if(|fate| matches!(fate, Fate::Late | Fate::Held))
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -186,10 +193,14 @@ impl Engine for MemberLog {
         let (member, log) = (self.member, Arc::clone(&self.log));
         async move {
             tokio::time::sleep(ROUND).await;
-            if log.is_next_late() {
-                tokio::time::sleep(LATE).await;
-                log.state().append(entry);
-                return Ok(());
+            match log.take_wait() {
+                Some(Fate::Late) => {
+                    tokio::time::sleep(LATE).await;
+                    log.state().append(entry);
+                    return Ok(());
+                }
+                Some(_) => until(|| log.state().is_let_go).await,
+                None => {}
             }
             let mut state = log.state();
             if state.is_cut(member) {
@@ -208,7 +219,7 @@ impl Engine for MemberLog {
                     state.append(entry.clone());
                     state.append(entry);
                 }
-                Some(Fate::Lost | Fate::Late) => {}
+                Some(Fate::Lost | Fate::Late | Fate::Held) => {}
             }
             Err(ProposeError::Unknown)
         }

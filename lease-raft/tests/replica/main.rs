@@ -4,6 +4,7 @@ mod backlog;
 mod calls;
 mod cluster;
 mod failure;
+mod forwarded;
 mod limits;
 mod many;
 mod own;
