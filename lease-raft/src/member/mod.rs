@@ -111,7 +111,7 @@ struct Core {
     ask_timeout: Duration,
     failure: OnceLock<String>,
     /// Whether others may bring it entries and ask for its vote: not before it is certain that it is no member
-    /// that has lost its disk.
+    /// that has lost its disk, and it has seen who decides.
     is_open: AtomicBool,
 }
 
@@ -128,11 +128,12 @@ impl Member {
     ///
     /// [`StartError`].
     pub async fn start(options: MemberOptions) -> Result<Self, StartError> {
-        let member = Self::open(options, true).await?;
+        let member = Self::open(options).await?;
         let engine = &member.core.engine;
         if !engine.is_bootstrapped().await? {
             engine.bootstrap(&member.core.address).await?;
         }
+        member.core.is_open.store(true, SeqCst);
         Ok(member)
     }
 
@@ -166,7 +167,7 @@ impl Member {
             check_address(address)?;
         }
         let decides = options.join_as == JoinAs::Voter;
-        let member = Self::open(options, false).await?;
+        let member = Self::open(options).await?;
         // It says so when it has seen what is stored.
         let is_known = member.core.engine.is_bootstrapped().await?;
         member.core.is_open.store(is_known, SeqCst);
@@ -191,7 +192,7 @@ impl Member {
         }
     }
 
-    async fn open(options: MemberOptions, is_open: bool) -> Result<Self, StartError> {
+    async fn open(options: MemberOptions) -> Result<Self, StartError> {
         options.check()?;
         let listener = listen(&options).await?;
         let runtime = Arc::new(TokioRuntime);
@@ -224,7 +225,7 @@ impl Member {
             address: options.address.clone(),
             ask_timeout: options.replica.ask_timeout,
             failure: OnceLock::new(),
-            is_open: AtomicBool::new(is_open),
+            is_open: AtomicBool::new(false),
         });
         let running = Running {
             core: Arc::clone(&core),

@@ -73,6 +73,64 @@ async fn the_last_term_of_all_is_nobodys() {
     cluster.stop_all().await;
 }
 
+/// Nobody else can lead where there is only one to decide.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stranger_does_not_lead_a_cluster_of_one() {
+    let mut cluster = Cluster::of(1).await;
+    let granted = cluster.lessor(1).grant(id(1), 60, PATIENCE).await;
+    granted.expect("it leads");
+    let led = cluster.lessor(1).stats();
+    let vote = Some(pb::RaftVote {
+        term: 50,
+        member: STRANGER,
+        committed: true,
+    });
+    let append = pb::AppendRequest {
+        header: header(1),
+        vote,
+        ..pb::AppendRequest::default()
+    };
+    let membership = pb::RaftMembership {
+        voters: vec![pb::RaftVoters {
+            members: vec![STRANGER],
+        }],
+        nodes: vec![pb::RaftNode {
+            member: STRANGER,
+            address: "nowhere:1".to_owned(),
+        }],
+    };
+    let at = |term, index| Some(pb::RaftLogId { term, index });
+    let snapshot = pb::ChunkRequest {
+        header: header(1),
+        vote,
+        meta: Some(pb::SnapshotMeta {
+            last: at(49, 1000),
+            membership: Some(pb::RaftStoredMembership {
+                id: at(48, 999),
+                membership: Some(membership),
+            }),
+            len: 2,
+            checksum: 0,
+        }),
+        transfer: 1,
+        offset: 0,
+        data: vec![0],
+    };
+    let appended = answered(&mut cluster, "/raft/append", append).await;
+    let sent = answered(&mut cluster, "/raft/snapshot", snapshot).await;
+    for (status, text) in [appended, sent] {
+        assert!(
+            status == 403 && text.contains("no voter"),
+            "{status} {text}"
+        );
+    }
+    let granted = cluster.lessor(1).grant(id(2), 60, PATIENCE).await;
+    granted.expect("it leads");
+    let now = cluster.lessor(1).stats();
+    assert_eq!((now.term, now.leader), (led.term, led.leader));
+    cluster.stop_all().await;
+}
+
 /// A part of a snapshot, with its length and its checksum.
 fn part(part: Part) -> Vec<u8> {
     let bytes = pb::SnapshotPart { part: Some(part) }.encode_to_vec();
@@ -82,7 +140,7 @@ fn part(part: Part) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_snapshot_that_cannot_be_installed_is_refused() {
-    let mut cluster = Cluster::of(1).await;
+    let mut cluster = Cluster::of(2).await;
     let granted = cluster.lessor(1).grant(id(1), 60, PATIENCE).await;
     granted.expect("it leads");
     let begin = |format, cluster: &str, index| {

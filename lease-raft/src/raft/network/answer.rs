@@ -74,6 +74,7 @@ impl Answerer {
         if request.vote >= vote {
             messages::check_append(committed, &request)?;
         }
+        self.check_voter(from, &request.vote, false)?;
         let appends = |raft: Raft| async move { raft.append_entries(request).await };
         let response = self.calls.call(appends).await;
         let response = response.map_err(Refusal::stopped)?;
@@ -84,7 +85,7 @@ impl Answerer {
         let request: pb::VoteRequest = codec::decode(body)?;
         self.check(from, request.header.as_ref())?;
         let request = messages::read_vote(self.known_term(), from, request)?;
-        self.check_candidate(from, request.leadership_transfer)?;
+        self.check_voter(from, &request.vote, request.leadership_transfer)?;
         let votes = |raft: Raft| async move {
             match is_pre {
                 true => raft.pre_vote(request).await,
@@ -117,6 +118,7 @@ impl Answerer {
             return Ok(chunk_response(0, Some(&known)));
         }
         self.check_snapshot(&vote, &meta)?;
+        self.check_voter(from, &vote, false)?;
 
         let mut slot = self.incoming.lock().await;
         let mut incoming = Incoming::take(&mut slot, from, vote, &request, self.path.as_deref())
@@ -194,15 +196,18 @@ impl Answerer {
         self.known_vote().leader_id().term
     }
 
-    /// Any candidate may have become a voter by entries that are not here yet, and the only one whom this member
-    /// could help to lead: raft has it vote for strangers. Not where that cannot be: a leader that wants another one
-    /// to lead asks a voter, and nothing depends on it; and who is the only voter has every entry that adds one.
-    fn check_candidate(&self, from: MemberId, is_asked: bool) -> Result<(), Refusal> {
+    /// Who leads, or wants to, with a vote that is new here, has to be a voter where it can be known. It cannot in
+    /// general: whoever asks may have become one by entries that are not here yet, and be the only one whom this
+    /// member could help to lead: raft has it follow strangers, and vote for them. But a leader that wants another
+    /// one to lead asks a voter, and nothing depends on it; and who is the only voter has every entry that adds one.
+    /// A leader that has removed itself leads on with the vote that is known.
+    fn check_voter(&self, from: MemberId, vote: &Vote, is_asked: bool) -> Result<(), Refusal> {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
         let voters: Vec<_> = metrics.membership_config.membership().voter_ids().collect();
-        let needs_no_other = is_asked || voters == [self.identity.member];
-        if needs_no_other && !voters.contains(&from) {
+        let is_known = *vote <= metrics.vote;
+        let is_alone = voters == [self.identity.member];
+        if (is_asked || is_alone) && !is_known && !voters.contains(&from) {
             let text = format!("member {from} is no voter, and wants to lead");
             return Err(Refusal::new(403, &text));
         }

@@ -4,7 +4,7 @@ use lease_backend::testing::Prng;
 use lease_pb::Message;
 use lease_pb::leaseraftpb as pb;
 
-use super::network::Cluster;
+use super::network::{Cluster, eventually};
 use crate::OpenraftEngine;
 use crate::raft::network::PATHS;
 
@@ -172,7 +172,7 @@ async fn entries_that_contradict_what_is_committed_are_refused() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_snapshot_that_is_damaged_cut_or_impossible_is_refused() {
-    let cluster = alone().await;
+    let cluster = of_two().await;
     for n in 0..20 {
         cluster.propose(&format!("{n}")).await;
     }
@@ -221,6 +221,41 @@ async fn a_snapshot_that_is_damaged_cut_or_impossible_is_refused() {
     cluster.propose("it still works").await;
 }
 
+/// It is no stranger: it leads until the last entry is committed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_leaves_the_last_member_alone_is_heard() {
+    let mut cluster = Cluster::new();
+    cluster.start(1).await;
+    let engine = cluster.engine(1);
+    let alone = pb::RaftMembership {
+        voters: vec![pb::RaftVoters { members: vec![1] }],
+        nodes: vec![pb::RaftNode {
+            member: 1,
+            address: "one".to_owned(),
+        }],
+    };
+    let heard = async |term, entries, committed| {
+        let request = pb::AppendRequest {
+            header: header("blue", 2, 1),
+            vote: vote(term, 2, true),
+            previous: None,
+            entries,
+            committed,
+        };
+        let body = request.encode_to_vec();
+        engine.answer(2, "/raft/append", &body).await.status
+    };
+    let entry = pb::RaftEntry {
+        id: id(9, 0),
+        payload: Some(pb::raft_entry::Payload::Membership(alone)),
+    };
+    assert_eq!(heard(9, vec![entry], None).await, 200, "it knows nobody");
+    eventually("it knows itself", || engine.members().voters.len() == 1).await;
+    assert_eq!(heard(9, vec![], id(9, 0)).await, 200);
+    assert_eq!(heard(99, vec![], None).await, 403, "a later term");
+    cluster.propose("it leads").await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn noise_is_refused_and_nothing_panics() {
     let cluster = alone().await;
@@ -251,6 +286,14 @@ async fn noise_is_refused_and_nothing_panics() {
 
 /// Makes a good chunk a bad one.
 type Make<'m> = &'m dyn Fn(&mut pb::ChunkRequest);
+
+/// Member 2 decides, so that it could lead.
+async fn of_two() -> Cluster {
+    let mut cluster = alone().await;
+    cluster.start(2).await;
+    cluster.admit(2).await;
+    cluster
+}
 
 async fn alone() -> Cluster {
     let mut cluster = Cluster::new();

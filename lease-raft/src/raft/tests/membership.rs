@@ -60,6 +60,30 @@ async fn members_are_replaced_removed_and_told() {
     assert_eq!(engine.members().addresses.len(), 2);
 }
 
+/// The leader is no voter any more when it tells the last one so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_of_two_removes_itself() {
+    let mut cluster = Cluster::new();
+    for member in [1, 2] {
+        cluster.start(member).await;
+    }
+    cluster.engine(1).bootstrap("one").await.expect("a new one");
+    cluster.admit(2).await;
+    cluster.propose("of two").await;
+    let old = cluster.leader().await;
+    let last = 3 - old;
+    let leader = cluster.engine(old);
+    leader.remove(old).await.expect("the other one is there");
+    let engine = cluster.engine(last);
+    eventually("it is the only one", || {
+        engine.members().voters == BTreeSet::from([last])
+    })
+    .await;
+    cluster.stop(old).await;
+    cluster.propose("alone").await;
+    assert_eq!(cluster.agreed().await, ["of two", "alone"]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn leadership_is_handed_over() {
     let cluster = Cluster::of_three().await;
