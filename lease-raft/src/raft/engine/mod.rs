@@ -223,7 +223,7 @@ impl OpenraftEngine {
             removed,
             runtime,
             path,
-            incoming: futures::lock::Mutex::new(None),
+            incoming: Arc::default(),
         };
         let inner = Arc::new(Inner {
             answerer,

@@ -2,13 +2,12 @@ use std::fmt::Display;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
-use futures::lock::Mutex;
 use lease_pb::Message;
 use lease_pb::leaseraftpb as pb;
 use openraft::async_runtime::WatchReceiver;
 use openraft::raft::SnapshotResponse;
 
-use super::incoming::Incoming;
+use super::incoming::{Incoming, Slot, give_up};
 use super::{APPEND, GONE, Identity, PRE_VOTE, SNAPSHOT, TRANSFER, VOTE, messages};
 use crate::error::with_causes;
 use crate::raft::blocking::blocking;
@@ -32,7 +31,7 @@ pub(crate) struct Answerer {
     /// Where the store's file is: snapshots arrive beside it.
     pub(crate) path: Option<PathBuf>,
     /// The snapshot that is on its way here.
-    pub(crate) incoming: Mutex<Option<Incoming>>,
+    pub(crate) incoming: Arc<Slot>,
 }
 
 /// Why a member is not answered.
@@ -132,6 +131,11 @@ impl Answerer {
         if !incoming.is_complete() {
             let received = incoming.received();
             *slot = Some(incoming);
+            if request.offset == 0 {
+                let (slot, runtime) = (Arc::downgrade(&self.incoming), Arc::clone(&self.runtime));
+                let gives_up = give_up(slot, runtime, from, request.transfer);
+                self.runtime.spawn(Box::pin(gives_up));
+            }
             return Ok(chunk_response(received, None));
         }
         let spool = incoming.finish().map_err(|text| Refusal::new(400, &text))?;

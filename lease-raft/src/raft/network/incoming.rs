@@ -1,10 +1,20 @@
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
+use futures::lock::Mutex;
 use lease_pb::leaseraftpb as pb;
 
+use crate::Runtime;
 use crate::raft::config::Vote;
 use crate::raft::snapshot::Spool;
+
+/// Where the snapshot is that is on its way here.
+pub(crate) type Slot = Mutex<Option<Incoming>>;
+
+/// How long the next chunk is waited for. Whoever sends one waits for its answer less long, and begins anew then.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// A snapshot of which not all has arrived.
 pub(crate) struct Incoming {
@@ -49,7 +59,7 @@ impl Incoming {
             });
         }
         let follows = |other: &mut Self| {
-            let is_same = (other.from, other.transfer) == (from, request.transfer);
+            let is_same = other.is_of(from, request.transfer);
             is_same && other.meta == meta && other.spool.len() == request.offset
         };
         slot.take_if(follows)
@@ -62,6 +72,10 @@ impl Incoming {
 
     pub(super) const fn received(&self) -> u64 {
         self.spool.len()
+    }
+
+    fn is_of(&self, from: u64, transfer: u64) -> bool {
+        (self.from, self.transfer) == (from, transfer)
     }
 
     pub(super) const fn is_complete(&self) -> bool {
@@ -80,4 +94,33 @@ impl Incoming {
             "the checksum of a snapshot is {found:08x}, not {expected:08x}"
         ))
     }
+}
+
+/// Gives a transfer up of which nothing more comes, and deletes what has come. Without that it would stay on the disk
+/// until there is another one. Ends with the transfer.
+pub(super) async fn give_up(slot: Weak<Slot>, runtime: Arc<dyn Runtime>, from: u64, transfer: u64) {
+    let mut seen = 0;
+    let given_up = loop {
+        runtime.sleep(LONGEST_PAUSE).await;
+        let Some(slot) = slot.upgrade() else {
+            return;
+        };
+        let mut slot = slot.lock().await;
+        match slot.take_if(|incoming| incoming.is_of(from, transfer)) {
+            None => return,
+            Some(incoming) if incoming.received() == seen => break incoming,
+            Some(incoming) => {
+                seen = incoming.received();
+                *slot = Some(incoming);
+            }
+        }
+    };
+    let (received, len) = (given_up.received(), given_up.meta.len);
+    tracing::warn!(
+        from,
+        received,
+        len,
+        "a snapshot is given up: no more of it comes"
+    );
+    runtime.block(Box::new(move || drop(given_up))).await;
 }

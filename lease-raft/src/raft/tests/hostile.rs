@@ -1,4 +1,5 @@
 use std::fmt::Debug;
+use std::time::Duration;
 
 use lease_backend::testing::Prng;
 use lease_pb::Message;
@@ -254,6 +255,49 @@ async fn a_leader_that_leaves_the_last_member_alone_is_heard() {
     assert_eq!(heard(9, vec![], id(9, 0)).await, 200);
     assert_eq!(heard(99, vec![], None).await, 403, "a later term");
     cluster.propose("it leads").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_of_which_no_more_comes_does_not_stay_on_the_disk() {
+    let mut cluster = Cluster::new();
+    cluster.start(1).await;
+    let engine = cluster.engine(1);
+    let chunk = async |transfer, offset| {
+        let request = pb::ChunkRequest {
+            header: header("blue", 2, 1),
+            vote: vote(9, 2, true),
+            meta: Some(pb::SnapshotMeta {
+                last: id(8, 1000),
+                membership: Some(pb::RaftStoredMembership {
+                    id: id(1, 0),
+                    membership: Some(pb::RaftMembership::default()),
+                }),
+                len: 3,
+                checksum: 7,
+            }),
+            transfer,
+            offset,
+            data: vec![7],
+        };
+        let body = request.encode_to_vec();
+        let answer = engine.answer(2, "/raft/snapshot", &body).await;
+        assert_eq!(
+            answer.status,
+            200,
+            "{:?}",
+            String::from_utf8_lossy(&answer.body)
+        );
+    };
+    let secs = |secs| tokio::time::sleep(Duration::from_secs(secs));
+    for transfer in [1, 2] {
+        chunk(transfer, 0).await;
+        secs(50).await;
+        chunk(transfer, 1).await;
+        secs(50).await;
+        assert_eq!(cluster.spooled(), 1, "the next one may come");
+    }
+    secs(200).await;
+    assert_eq!(cluster.spooled(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

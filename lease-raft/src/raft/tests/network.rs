@@ -115,6 +115,15 @@ impl Cluster {
         RedbStore::open(path).expect("nobody has it")
     }
 
+    /// How many snapshots lie beside the stores.
+    pub(super) fn spooled(&self) -> usize {
+        let files = std::fs::read_dir(self.dir.path()).expect("it is there");
+        let names = files.map(|file| file.expect("it is there").file_name());
+        names
+            .filter(|name| name.to_string_lossy().contains(".snapshot-"))
+            .count()
+    }
+
     pub(super) async fn start(&mut self, member: MemberId) {
         let store = Arc::new(self.open(member));
         let machine = Tally::open(&store);
