@@ -39,6 +39,15 @@ pub enum ReplicaError {
         /// How long it may be.
         limit: usize,
     },
+    /// The answer of another member would be longer than a message may be. What was asked for is at this member too:
+    /// [`lookup`](crate::ReplicatedLessor::lookup) has the items of a lease without a message.
+    #[error(
+        "the answer of the primary would be longer than {limit} bytes: look the lease up at this member"
+    )]
+    AnswerTooLong {
+        /// How long it may be.
+        limit: usize,
+    },
     /// The member was stopped.
     #[error("the member was stopped")]
     Stopped,

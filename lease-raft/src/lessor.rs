@@ -163,7 +163,9 @@ impl ReplicatedLessor {
     ///
     /// # Errors
     ///
-    /// [`ReplicaError`]; refused is a lease that is not there.
+    /// [`ReplicaError`]; refused is a lease that is not there. [`ReplicaError::AnswerTooLong`] if its items are asked
+    /// for at another member than the primary, and are longer than 32 MiB: [`lookup`](Self::lookup) has them at every
+    /// member.
     pub async fn time_to_live(
         &self,
         id: LeaseId,

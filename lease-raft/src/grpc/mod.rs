@@ -19,4 +19,4 @@ pub use tls::Tls;
 const PATH: &str = "/leaseraftpb.Peers/Ask";
 
 /// The longest message: a part of a snapshot, or of the log.
-pub(crate) const MAX_LEN: usize = 64 << 20;
+pub(crate) const MAX_LEN: usize = 2 * crate::peers::MAX_BODY_LEN;

@@ -6,7 +6,8 @@ use http::uri::Authority;
 use lease_backend::RedbOptions;
 use lease_core::{Clock, Observer, SystemClock};
 
-use crate::grpc::{MAX_LEN, Tls};
+use crate::grpc::Tls;
+use crate::peers::MAX_BODY_LEN;
 use crate::raft::check_id;
 use crate::{
     EngineError, MemberId, NoMachine, OpenraftOptions, ReplicaOptions, StartError, StateMachine,
@@ -148,7 +149,7 @@ impl MemberOptions {
     ///
     /// [`StartError::Options`] and [`EngineError::Options`] if they cannot work.
     pub(super) fn check(&self) -> Result<(), StartError> {
-        let (bytes, limit) = (self.replica.max_entry_bytes, MAX_LEN / 2);
+        let (bytes, limit) = (self.replica.max_entry_bytes, MAX_BODY_LEN);
         if bytes > limit {
             let text = format!("no message carries entries of {bytes} bytes, but {limit} at most");
             return Err(EngineError::Options(text).into());

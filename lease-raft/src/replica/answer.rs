@@ -8,7 +8,7 @@ use lease_http::messages::{
 };
 
 use super::proposals::PROPOSE_PATH;
-use super::read::READ_INDEX_PATH;
+use super::read::{READ_INDEX_PATH, TOO_LONG};
 use super::{Inner, Replica};
 use crate::PeerAnswer;
 
@@ -32,11 +32,17 @@ impl Replica {
             LEASE_PREFIX | LEASE_INTERNAL_PREFIX | LEASE_BATCH_PREFIX => {
                 let reply = match Request::decode(path, body) {
                     Ok(request) => inner.reply(request).await,
-                    Err(refusal) => refusal,
+                    Err(refusal) => Some(refusal),
                 };
-                PeerAnswer {
-                    status: reply.status(),
-                    body: reply.into_body(),
+                match reply {
+                    Some(reply) => PeerAnswer {
+                        status: reply.status(),
+                        body: reply.into_body(),
+                    },
+                    None => PeerAnswer {
+                        status: TOO_LONG,
+                        body: b"the answer is too long for a message".to_vec(),
+                    },
                 }
             }
             _ => PeerAnswer {
@@ -48,9 +54,9 @@ impl Replica {
 }
 
 impl Inner {
-    /// The reply to a message of leasehttp.
-    async fn reply(self: &Arc<Self>, request: Request) -> Reply {
-        match request {
+    /// The reply to a message of leasehttp; `None` if it would be too long.
+    async fn reply(self: &Arc<Self>, request: Request) -> Option<Reply> {
+        Some(match request {
             Request::Renew(id) => match check_lease(Kind::Renew, id) {
                 Ok(id) => {
                     let renewed = self.in_time(self.renew_here(id)).await;
@@ -60,7 +66,7 @@ impl Inner {
             },
             Request::TimeToLive { id, keys } => match check_lease(Kind::TimeToLive, id) {
                 Ok(id) => match self.in_time(self.time_to_live_here(id, keys)).await {
-                    Some(Ok(reply)) => reply,
+                    Some(Ok(reply)) => return reply,
                     Some(Err(error)) => Reply::refused(Kind::TimeToLive, &error),
                     None => Reply::not_caught_up(),
                 },
@@ -72,7 +78,7 @@ impl Inner {
                 None => Reply::not_caught_up(),
             },
             _ => Reply::refused(Kind::Renew, &LeaseError::NotPrimary),
-        }
+        })
     }
 
     async fn in_time<F: Future>(self: &Arc<Self>, answers: F) -> Option<F::Output> {

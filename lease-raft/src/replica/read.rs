@@ -11,6 +11,7 @@ use lease_pb::leaseraftpb::{ReadIndexRequest, ReadIndexResponse};
 
 use super::Inner;
 use super::traced::{call_span, traced};
+use crate::peers::MAX_BODY_LEN;
 use crate::probe::planted;
 use crate::{MemberId, ReplicaError, Unconfirmed};
 
@@ -37,13 +38,16 @@ impl Inner {
         traced(span, self.at_primary(timeout, here, question)).await
     }
 
+    /// `None` if the reply would be too long for a message.
     pub(super) async fn time_to_live_here(
         self: &Arc<Self>,
         id: LeaseId,
         keys: Keys,
-    ) -> Result<Reply, LeaseError> {
+    ) -> Result<Option<Reply>, LeaseError> {
         let lease = self.lookup_here(id).await?;
-        Ok(Reply::time_to_live(lease.as_ref(), keys))
+        let has_keys = keys == Keys::List;
+        let is_long = has_keys && lease.as_ref().is_some_and(is_too_long);
+        Ok((!is_long).then(|| Reply::time_to_live(lease.as_ref(), keys)))
     }
 
     /// A lease as the primary has it, if this is it.
@@ -103,6 +107,10 @@ impl Inner {
         let (path, body) = (C::PATH, question.encode());
         let timeout = self.options.ask_timeout;
         let answer = self.peers.ask(leader, path, body, timeout).await.ok()?;
+        if answer.status == TOO_LONG {
+            let limit = MAX_BODY_LEN;
+            return Some(Err(ReplicaError::AnswerTooLong { limit }));
+        }
         match question.read(answer.status, &answer.body) {
             Ok(answer) => Some(Ok(answer)),
             Err(ClientError::NotFound) => Some(Err(LeaseError::LeaseNotFound.into())),
@@ -187,6 +195,15 @@ impl Inner {
         ReadIndexResponse { index }.encode_to_vec()
     }
 }
+
+/// Whether no message carries its items. A little of each is not the item itself.
+fn is_too_long(lease: &Lease) -> bool {
+    let lens = lease.keys().iter().map(|key| key.as_bytes().len() + 6);
+    lens.sum::<usize>() > MAX_BODY_LEN
+}
+
+/// The status of an answer that no message carries.
+pub(super) const TOO_LONG: u16 = 413;
 
 /// What another member would be answered, whatever the length of that would be.
 fn as_times(lease: &Lease, keys: Keys) -> Result<LeaseTimes, LeaseError> {

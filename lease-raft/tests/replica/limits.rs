@@ -8,7 +8,7 @@ use lease_core::{Backend, BackendError, Epoch, LeaseError, LeaseItem, Table, Wri
 use lease_http::messages::Keys;
 use lease_pb::Message;
 use lease_pb::leaseraftpb::{Entry, ProposeRequest, entry::Request};
-use lease_raft::{Decided, Leases, NoMachine, Replica, ReplicaError, StateMachine};
+use lease_raft::{Consistency, Decided, Leases, NoMachine, Replica, ReplicaError, StateMachine};
 
 use crate::cluster::{Cluster, Log, open, options, parts, start, until};
 use crate::store::MemoryStore;
@@ -96,6 +96,38 @@ async fn a_lease_with_very_long_items_is_found_at_the_primary() {
     assert!(times.remaining_secs >= 58);
     let times = lessor.time_to_live(id(1), Keys::Omit, LONG).await;
     assert!(times.expect("there").keys.is_empty());
+}
+
+/// Another member is told so, once, and has the items itself.
+#[tokio::test(start_paused = true)]
+async fn a_lease_with_very_long_items_is_not_sent() {
+    const ITEMS: u32 = 33;
+    let cluster = Cluster::new().await;
+    let lessor = cluster.lessor(2);
+    lessor.grant(id(1), 60, LONG).await.expect("free");
+    for number in 0..ITEMS {
+        let mut item = number.to_be_bytes().to_vec();
+        item.resize(1 << 20, 0);
+        let items = vec![LeaseItem::new(item)];
+        lessor.attach(id(1), items, LONG).await.expect("there");
+    }
+    let asked = cluster.log.state().questions;
+    let times = lessor.time_to_live(id(1), Keys::List, LONG).await;
+    let limit = 32 << 20;
+    assert_eq!(times, Err(ReplicaError::AnswerTooLong { limit }));
+    assert_eq!(cluster.log.state().questions, asked + 1);
+    let times = lessor.time_to_live(id(1), Keys::Omit, LONG).await;
+    assert!(times.expect("there").keys.is_empty());
+    let lease = lessor.lookup(id(1), Consistency::Linearizable, LONG).await;
+    let lease = lease.expect("a leader answers").expect("there");
+    assert_eq!(lease.keys().len(), ITEMS as usize);
+
+    for item in &lease.keys()[..2] {
+        let items = vec![item.clone()];
+        lessor.detach(id(1), items, LONG).await.expect("there");
+    }
+    let times = lessor.time_to_live(id(1), Keys::List, LONG).await;
+    assert_eq!(times.expect("there").keys.len(), ITEMS as usize - 2);
 }
 
 /// Makes a long row of a short command.
