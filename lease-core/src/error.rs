@@ -161,8 +161,8 @@ pub enum BackendError {
     /// The store or a row in it does not decode.
     #[error("the store is damaged: {0}")]
     Damaged(String),
-    /// The file is not a store of this backend, or of a newer format.
-    #[error("not a store of this kind: {0}")]
+    /// The store is none of this backend, is of a newer format, or belongs to somebody else.
+    #[error("the store does not fit: {0}")]
     Foreign(String),
     /// Reading or writing failed.
     #[error("input or output failed")]

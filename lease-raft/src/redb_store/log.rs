@@ -108,7 +108,8 @@ impl RedbStore {
             }),
             (Some(found), Some(owner)) if found == cluster.as_bytes() && owner == member => Ok(()),
             (found, owner) => Err(BackendError::Foreign(format!(
-                "it belongs to member {} of cluster {:?}, not to member {member} of {cluster:?}",
+                "it belongs to member {} of cluster {:?}, and is opened as that of member {member} of cluster \
+                 {cluster:?}",
                 owner.unwrap_or_default(),
                 String::from_utf8_lossy(&found.unwrap_or_default()),
             ))),

@@ -393,8 +393,11 @@ impl Applying {
             Ok::<_, BackendError>(u64::from_be_bytes(bytes))
         })?;
         let stored = store.get(&meta(), CLUSTER)?;
-        if stored.is_some_and(|stored| stored != cluster.as_bytes()) {
-            return Err(strange("it is of another cluster"));
+        if let Some(stored) = stored.filter(|stored| stored != cluster.as_bytes()) {
+            let stored = String::from_utf8_lossy(&stored);
+            return Err(BackendError::Foreign(format!(
+                "it belongs to a member of cluster {stored:?}, and is opened as that of one of cluster {cluster:?}"
+            )));
         }
         let (mut known, mut complaint) = (Sessions::default(), None);
         store.scan(&sessions(), &mut |key, value| {

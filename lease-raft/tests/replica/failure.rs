@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-use lease_core::{Backend, BackendError, WriteBatch};
+use lease_core::{Backend, BackendError, LeaseError, WriteBatch};
 use lease_raft::{ApplyError, Committed, Consistency, Decided, InstallError, Leases, StateMachine};
-use lease_raft::{NoMachine, ReplicaError};
+use lease_raft::{NoMachine, Replica, ReplicaError};
 
-use crate::cluster::{Cluster, Log, open};
+use crate::cluster::{Cluster, Log, open, parts};
 use crate::store::MemoryStore;
 use crate::{LONG, id};
 
@@ -75,4 +75,28 @@ async fn a_member_that_cannot_go_on_from_a_snapshot_stops_and_says_why() {
     let lessor = member.lessor();
     let found = lessor.lookup(id(1), Consistency::Local, LONG);
     assert!(found.await.expect("local").is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_of_another_cluster_says_which() {
+    let (log, store) = (Arc::new(Log::default()), Arc::new(MemoryStore::default()));
+    let member = open(1, &log, &store, Arc::new(NoMachine), 1);
+    let first = Committed {
+        index: 1,
+        entry: None,
+        writes: WriteBatch::default(),
+    };
+    member.apply(first).expect("it is the next one");
+    member.stop().expect("a buffer");
+    let mut parts = parts(1, &log, &store, Arc::new(NoMachine), 2);
+    parts.options.cluster = "green".to_owned();
+    let Err(LeaseError::Backend(error)) = Replica::open(parts) else {
+        panic!("it was opened");
+    };
+    assert!(matches!(error, BackendError::Foreign(_)), "{error:?}");
+    let text = error.to_string();
+    assert!(
+        text.contains("\"test\"") && text.contains("\"green\""),
+        "{text}"
+    );
 }
