@@ -1,5 +1,8 @@
 //! Members that reach each other over gRPC, on loopback.
 
+#[path = "support/text.rs"]
+mod text;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
@@ -12,6 +15,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tracing::Level;
+use tracing_subscriber::fmt;
+
+use text::Text;
 
 const LONG: Duration = Duration::from_secs(10);
 
@@ -220,6 +227,47 @@ async fn with_certificates_only_members_are_answered() {
         "it is not whom it trusts"
     );
     assert_eq!(member.echo.asked.load(SeqCst), 1);
+}
+
+/// The lines of a log that are of handshakes, when there is one.
+async fn of_handshakes(log: &Text) -> Vec<String> {
+    for _ in 0..1_000 {
+        let text = log.read();
+        let lines = text.lines().filter(|line| line.contains("TLS handshake"));
+        let lines: Vec<_> = lines.map(ToOwned::to_owned).collect();
+        if !lines.is_empty() {
+            return lines;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("nothing is said");
+}
+
+#[tokio::test]
+async fn who_is_refused_for_its_certificate_is_said_once() {
+    let log = Text::default();
+    let writer = log.clone();
+    let subscriber = fmt().with_max_level(Level::WARN).with_ansi(false);
+    let subscriber = subscriber.with_writer(move || writer.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let (ours, theirs) = (Authority::new(), Authority::new());
+    let member = member(Some(ours.tls(&ours)), "127.0.0.1:0").await;
+    let good = peers("ours", &member.address, Some(ours.tls(&ours)));
+    let answer = good.ask(2, "/path", vec![], LONG).await;
+    assert!(answer.is_ok(), "{answer:?}");
+    // Whoever looks whether the port is open.
+    drop(TcpStream::connect(&member.address).await);
+    for _ in 0..3 {
+        let stranger = peers("ours", &member.address, Some(theirs.tls(&ours)));
+        let refused = stranger.ask(2, "/path", vec![], LONG).await;
+        assert!(refused.is_err(), "{refused:?}");
+    }
+    let lines = of_handshakes(&log).await;
+    let [line] = &lines[..] else {
+        panic!("{lines:?}");
+    };
+    assert!(line.contains("peer=127.0.0.1:"), "{line}");
+    assert!(line.contains("others=0"), "{line}");
 }
 
 #[tokio::test(start_paused = true)]

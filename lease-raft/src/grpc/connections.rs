@@ -1,7 +1,9 @@
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -9,7 +11,7 @@ use futures::{Stream, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 use tonic::transport::server::{Connected, TcpConnectInfo, TcpIncoming};
 
 /// How long whoever connects has to say that it speaks the protocol, and as long again for its certificate.
@@ -21,22 +23,31 @@ const MAX_CONNECTIONS: usize = 256;
 /// The pause after a connection that could not be taken.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// The pause between two lines in the log about handshakes that have failed.
+const COMPLAINT_PAUSE: Duration = Duration::from_secs(10);
+
 /// How many bytes say that somebody speaks HTTP/2. A TLS hello is longer.
 const PREFACE: usize = 24;
 
-/// The connections of a listener.
+/// The connections of a listener, on which there is TLS or not.
 pub(super) fn connections(
     listener: TcpListener,
+    has_tls: bool,
 ) -> impl Stream<Item = io::Result<Connection>> + Send {
-    taken(TcpIncoming::from(listener).with_nodelay(Some(true)))
+    taken(
+        TcpIncoming::from(listener).with_nodelay(Some(true)),
+        has_tls,
+    )
 }
 
 fn taken(
     accepted: impl Stream<Item = io::Result<TcpStream>> + Send,
+    has_tls: bool,
 ) -> impl Stream<Item = io::Result<Connection>> + Send {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let complaints = has_tls.then(Arc::<Complaints>::default);
     accepted.then(move |accepted| {
-        let places = Arc::clone(&places);
+        let (places, complaints) = (Arc::clone(&places), complaints.clone());
         async move {
             let stream = match accepted {
                 Ok(stream) => stream,
@@ -49,9 +60,12 @@ fn taken(
             };
             let place = places.acquire_owned().await.map_err(io::Error::other)?;
             Ok(Connection {
+                peer: stream.peer_addr().ok(),
                 stream,
                 silence: Some(Box::pin(sleep(HANDSHAKE_TIMEOUT))),
                 heard: 0,
+                is_open: AtomicBool::new(false),
+                complaints,
                 _place: place,
             })
         }
@@ -60,11 +74,57 @@ fn taken(
 
 /// A connection of which nothing is heard does not stay.
 pub(super) struct Connection {
+    peer: Option<SocketAddr>,
     stream: TcpStream,
     // `None` when enough was heard.
     silence: Option<Pin<Box<Sleep>>>,
     heard: usize,
+    /// Whether its handshake is over, if there is one.
+    is_open: AtomicBool,
+    /// With TLS.
+    complaints: Option<Arc<Complaints>>,
     _place: OwnedSemaphorePermit,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // Who looks whether the port is open says nothing.
+        let has_failed = self.heard > 0 && !self.is_open.load(Relaxed);
+        let complaints = self.complaints.as_ref().filter(|_| has_failed);
+        let left_out = complaints.and_then(|complaints| complaints.admit(Instant::now()));
+        if let (Some(others), Some(peer)) = (left_out, self.peer) {
+            tracing::warn!(
+                %peer,
+                others,
+                "a connection has ended in its TLS handshake: either side shows no certificate that the other takes, \
+                 or there is no TLS at the other end; tonic says more, at the level DEBUG"
+            );
+        }
+    }
+}
+
+/// Handshakes that have failed, of which not each one is told.
+#[derive(Default)]
+struct Complaints(Mutex<Told>);
+
+#[derive(Default)]
+struct Told {
+    last: Option<Instant>,
+    /// How many were not, since then.
+    left_out: u64,
+}
+
+impl Complaints {
+    /// Whether one is told now: then how many others were left out before it.
+    fn admit(&self, now: Instant) -> Option<u64> {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.last.is_some_and(|last| now < last + COMPLAINT_PAUSE) {
+            told.left_out += 1;
+            return None;
+        }
+        told.last = Some(now);
+        Some(std::mem::take(&mut told.left_out))
+    }
 }
 
 impl AsyncRead for Connection {
@@ -122,7 +182,9 @@ impl AsyncWrite for Connection {
 impl Connected for Connection {
     type ConnectInfo = TcpConnectInfo;
 
+    /// It is asked for when the handshake is over.
     fn connect_info(&self) -> TcpConnectInfo {
+        self.is_open.store(true, Relaxed);
         self.stream.connect_info()
     }
 }
@@ -137,18 +199,29 @@ mod tests {
     async fn a_process_with_too_many_files_open_tries_again_after_a_pause() {
         let full = || Err(io::Error::other("too many open files"));
         let accepted = futures::stream::repeat_with(full);
-        let mut connections = std::pin::pin!(taken(accepted));
+        let mut connections = std::pin::pin!(taken(accepted, false));
         for _ in 0..2 {
             assert!(connections.next().now_or_never().is_none(), "it waits");
             assert!(connections.next().await.is_some_and(|next| next.is_err()));
         }
     }
 
+    #[test]
+    fn not_each_handshake_that_has_failed_is_told() {
+        let (complaints, begun) = (Complaints::default(), Instant::now());
+        assert_eq!(complaints.admit(begun), Some(0));
+        for _ in 0..3 {
+            assert_eq!(complaints.admit(begun + COMPLAINT_PAUSE / 2), None);
+        }
+        assert_eq!(complaints.admit(begun + COMPLAINT_PAUSE), Some(3));
+        assert_eq!(complaints.admit(begun + 3 * COMPLAINT_PAUSE), Some(0));
+    }
+
     #[tokio::test]
     async fn there_are_only_so_many_connections() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
-        let mut connections = std::pin::pin!(connections(listener));
+        let mut connections = std::pin::pin!(connections(listener, false));
         let (mut clients, mut all) = (Vec::new(), Vec::new());
         for _ in 0..MAX_CONNECTIONS {
             clients.push(TcpStream::connect(address).await.expect("it listens"));

@@ -29,7 +29,8 @@ pub trait Answers: Send + Sync + 'static {
 
 /// Answers other members at a listener until `stop` ends; then what is under way has its answer, and
 /// connections are closed. There are 256 connections at most, and one of which nothing is heard for ten seconds,
-/// or that has no certificate to show after ten more, is closed.
+/// or that has no certificate to show after ten more, is closed. A handshake that fails is a warning in the log, with
+/// the address of the other end; of many, one in ten seconds.
 ///
 /// # Errors
 ///
@@ -46,6 +47,7 @@ pub async fn serve(
         .http2_keepalive_interval(Some(Duration::from_secs(5)))
         .http2_keepalive_timeout(Some(Duration::from_secs(5)))
         .concurrency_limit_per_connection(MAX_CONCURRENT);
+    let has_tls = tls.is_some();
     if let Some(tls) = tls {
         tls.check().map_err(io::Error::other)?;
         server = server.tls_config(tls.server()).map_err(io::Error::other)?;
@@ -55,7 +57,7 @@ pub async fn serve(
         member,
         answers,
     };
-    let incoming = connections(listener);
+    let incoming = connections(listener, has_tls);
     let served = server.serve_with_incoming_shutdown(service, incoming, stop);
     served.await.map_err(io::Error::other)
 }
