@@ -1,7 +1,8 @@
 //! The example that a person can watch, run as a program.
 
+use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 #[test]
 fn the_example_shows_what_it_promises() {
@@ -33,6 +34,24 @@ fn the_example_finds_leases_that_are_lost() {
     );
     let strange = Command::new(path()).arg("strange").output();
     assert!(!strange.expect("it starts").status.success());
+}
+
+/// As when its output goes to `head`.
+#[test]
+fn the_example_ends_quietly_when_nobody_reads_on() {
+    let mut command = Command::new(path());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("it starts");
+    let mut output = BufReader::new(child.stdout.take().expect("piped"));
+    let mut line = String::new();
+    output.read_line(&mut line).expect("it talks");
+    assert!(line.starts_with("Three members"), "{line}");
+    drop(output);
+    let mut complained = String::new();
+    let mut errors = child.stderr.take().expect("piped");
+    errors.read_to_string(&mut complained).expect("text");
+    assert!(child.wait().expect("it ends").success(), "{complained}");
+    assert_eq!(complained, "");
 }
 
 fn path() -> PathBuf {

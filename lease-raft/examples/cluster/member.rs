@@ -1,6 +1,5 @@
 //! A member, which does what it reads from its input, a line each, and prints what comes of it.
 
-use std::io::Write;
 use std::time::Duration;
 
 use futures::future::try_join_all;
@@ -8,7 +7,7 @@ use lease_core::LeaseId;
 use lease_raft::{Consistency, Member, MemberOptions};
 use tokio::io::{AsyncBufReadExt, BufReader, stdin};
 
-use crate::Anyhow;
+use crate::{Anyhow, show};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -19,13 +18,13 @@ pub(crate) async fn run(dir: &str, id: &str, address: &str, known: Option<&str>)
         None => Member::start(options).await?,
         Some(known) => Member::join(options, &[(1, known)], TIMEOUT).await?,
     };
-    say("ready")?;
+    show("ready")?;
     let mut lines = BufReader::new(stdin()).lines();
     // The input ends when who has started it does: nothing is left over.
     while let Some(line) = lines.next_line().await? {
         match obey(&member, &line).await {
-            Ok(answer) => say(&answer)?,
-            Err(error) => say(&format!("failed: {error}"))?,
+            Ok(answer) => show(&answer)?,
+            Err(error) => show(&format!("failed: {error}"))?,
         }
     }
     Ok(member.stop().await?)
@@ -61,10 +60,4 @@ async fn obey(member: &Member, line: &str) -> Anyhow<String> {
 fn ids(first: &str, last: &str) -> Anyhow<Vec<LeaseId>> {
     let numbers = first.parse::<i64>()?..=last.parse()?;
     Ok(numbers.map(LeaseId::try_from).collect::<Result<_, _>>()?)
-}
-
-fn say(line: &str) -> std::io::Result<()> {
-    let mut out = std::io::stdout();
-    writeln!(out, "{line}")?;
-    out.flush()
 }

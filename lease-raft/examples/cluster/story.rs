@@ -8,8 +8,8 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
-use crate::Anyhow;
 use crate::process::Process;
+use crate::{Anyhow, show};
 
 const TTL: Duration = Duration::from_secs(5);
 const KEPT: RangeInclusive<i64> = 1..=15;
@@ -46,9 +46,9 @@ struct Cluster {
 
 impl Cluster {
     async fn start() -> Anyhow<Self> {
-        println!(
-            "Three members of a replicated lessor, each a process of its own, on this machine.\n"
-        );
+        show(
+            "Three members of a replicated lessor, each a process of its own, on this machine.\n",
+        )?;
         let mut cluster = Self {
             begun: Instant::now(),
             dir: tempfile::tempdir()?,
@@ -62,8 +62,8 @@ impl Cluster {
             let started = Process::start(cluster.dir.path(), id, &address, known.as_deref());
             cluster.members.insert(id, started.await?);
             match known {
-                None => cluster.say(&format!("member {id} starts a cluster at {address}")),
-                Some(_) => cluster.say(&format!("member {id} joins it at {address}")),
+                None => cluster.say(&format!("member {id} starts a cluster at {address}"))?,
+                Some(_) => cluster.say(&format!("member {id} joins it at {address}"))?,
             }
             cluster.addresses.insert(id, address);
         }
@@ -85,7 +85,7 @@ impl Cluster {
             last - first + 1,
             KEPT.count(),
             ABANDONED.count()
-        ));
+        ))?;
         Ok(before)
     }
 
@@ -97,7 +97,7 @@ impl Cluster {
         }
         let process = self.members.remove(&leader);
         process.ok_or("the leader is unknown")?.kill().await?;
-        self.say(&format!("member {leader} leads, and is killed"));
+        self.say(&format!("member {leader} leads, and is killed"))?;
         Ok(leader)
     }
 
@@ -122,10 +122,10 @@ impl Cluster {
                 let (after, secs) = ((now - killed).as_secs_f64(), TTL.as_secs());
                 self.say(&format!(
                     "member {leader} leads: an answer {after:.1} s after the death"
-                ));
+                ))?;
                 self.say(&format!(
                     "what nobody keeps alive has its {secs} s again, and 1 s more"
-                ));
+                ))?;
             }
             let led = *led.get_or_insert(now);
 
@@ -138,7 +138,7 @@ impl Cluster {
                 left = abandoned;
                 self.say(&format!(
                     "{kept} are kept alive, {abandoned} of the abandoned are left"
-                ));
+                ))?;
                 if now - granted < TTL {
                     return Err("a lease has gone before its time".into());
                 }
@@ -163,7 +163,7 @@ impl Cluster {
         self.say(&format!(
             "member {killed} starts again from its file, and has {} leases",
             leases.len()
-        ));
+        ))?;
         self.members.insert(killed, member);
         if leases.len() != KEPT.count() {
             return Err("the one that was killed has other leases".into());
@@ -176,20 +176,19 @@ impl Cluster {
         for member in self.members.into_values() {
             member.stop().await?;
         }
-        say(begun, "all have stopped");
-        println!(
-            "\nEvery lease that was kept alive has survived, every abandoned one has gone in time."
-        );
-        Ok(())
+        say(begun, "all have stopped")?;
+        show(
+            "\nEvery lease that was kept alive has survived, every abandoned one has gone in time.",
+        )
     }
 
-    fn say(&self, text: &str) {
-        say(self.begun, text);
+    fn say(&self, text: &str) -> Anyhow<()> {
+        say(self.begun, text)
     }
 }
 
-fn say(begun: Instant, text: &str) {
-    println!("{:6.1} s  {text}", begun.elapsed().as_secs_f64());
+fn say(begun: Instant, text: &str) -> Anyhow<()> {
+    show(&format!("{:6.1} s  {text}", begun.elapsed().as_secs_f64()))
 }
 
 /// Ids in the form of `[1, 2]`.
