@@ -64,7 +64,8 @@ pub struct ReplicaOptions {
     pub ask_timeout: Duration,
     /// The pause before a proposal or a question is made again.
     pub retry_interval: Duration,
-    /// How many proposals of this member's callers may be under way.
+    /// How many proposals of this member's callers may be under way. What the member proposes by itself, such as the
+    /// revokes of what has expired, is not counted.
     pub max_proposals: usize,
     /// How many bytes an entry of this member's callers may have: a command of the host's, or the items of one
     /// call, and some bytes around them. A message has to carry it to each member before it is given up, so that

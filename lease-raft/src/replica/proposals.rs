@@ -37,9 +37,20 @@ pub(crate) enum Outcome {
 pub(super) struct Proposals {
     waiting: BTreeMap<u64, Waiting>,
     last: u64,
+    /// How many of those who wait are callers.
+    callers: usize,
+}
+
+/// Who wants something proposed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Whose {
+    Callers,
+    /// The member itself does, as when leases have expired.
+    Own,
 }
 
 struct Waiting {
+    whose: Whose,
     /// How far the log was applied when the entry was made: another one is an older copy, which is void.
     applied: u64,
     tell: oneshot::Sender<Outcome>,
@@ -55,15 +66,21 @@ impl Waiting {
 
 impl Proposals {
     /// Gives a proposal its number.
-    fn begin(&mut self, applied: u64) -> (u64, oneshot::Receiver<Outcome>) {
+    fn begin(&mut self, applied: u64, whose: Whose) -> (u64, oneshot::Receiver<Outcome>) {
         self.last += 1;
-        (self.last, self.wait(self.last, applied))
+        (self.last, self.wait(self.last, applied, whose))
     }
 
     /// Has the proposer of an entry wait for it.
-    fn wait(&mut self, number: u64, applied: u64) -> oneshot::Receiver<Outcome> {
+    fn wait(&mut self, number: u64, applied: u64, whose: Whose) -> oneshot::Receiver<Outcome> {
         let (tell, told) = oneshot::channel();
-        self.waiting.insert(number, Waiting { applied, tell });
+        let waiting = Waiting {
+            whose,
+            applied,
+            tell,
+        };
+        let is_new = self.waiting.insert(number, waiting).is_none();
+        self.callers += usize::from(is_new && whose == Whose::Callers);
         told
     }
 
@@ -79,8 +96,10 @@ impl Proposals {
     }
 
     /// Nobody waits for it any more.
-    fn end(&mut self, number: u64) {
-        self.waiting.remove(&number);
+    fn end(&mut self, number: u64) -> Option<Waiting> {
+        let ended = self.waiting.remove(&number)?;
+        self.callers -= usize::from(ended.whose == Whose::Callers);
+        Some(ended)
     }
 
     /// How many there are, and how many there have been.
@@ -107,12 +126,13 @@ impl Proposals {
             Outcome::Void => None,
             Outcome::TooOld if waiting.applied != entry.applied => None,
             Outcome::TooOld => Some(waiting.let_go()),
-            _ => self.waiting.remove(&entry.number).map(|it| it.tell),
+            _ => self.end(entry.number).map(|it| it.tell),
         }
     }
 
     /// Ends all waits.
     pub(super) fn end_all(&mut self) -> impl Sized + use<> {
+        self.callers = 0;
         std::mem::take(&mut self.waiting)
     }
 }
@@ -120,6 +140,7 @@ impl Proposals {
 /// A proposal that is under way; when it is dropped, nobody waits for it.
 struct Proposal<'a> {
     inner: &'a Inner,
+    whose: Whose,
     entry: Entry,
     told: oneshot::Receiver<Outcome>,
 }
@@ -134,7 +155,10 @@ impl Proposal<'_> {
             return;
         }
         self.entry.applied = state.applied;
-        self.told = state.proposals.wait(self.entry.number, self.entry.applied);
+        let Entry {
+            number, applied, ..
+        } = self.entry;
+        self.told = state.proposals.wait(number, applied, self.whose);
     }
 }
 
@@ -217,7 +241,7 @@ impl Inner {
         request: Request,
         timeout: Duration,
     ) -> Result<Outcome, ReplicaError> {
-        let mut proposal = self.begin_callers_proposal(request)?;
+        let mut proposal = self.begin_proposal(request, Whose::Callers)?;
         let mut trace = Trace::None;
         let outcome = {
             let proposes = Box::pin(self.pursue(&mut proposal, &mut trace));
@@ -243,22 +267,18 @@ impl Inner {
         }
     }
 
-    fn begin_callers_proposal(&self, request: Request) -> Result<Proposal<'_>, ReplicaError> {
-        if self.state().proposals.waiting.len() >= self.options.max_proposals {
-            return Err(ReplicaError::Busy);
-        }
-        self.begin_proposal(request)
-    }
-
-    /// What the member proposes by itself is not counted against its callers' limit: nothing would expire
-    /// while they are many.
-    fn begin_proposal(&self, request: Request) -> Result<Proposal<'_>, ReplicaError> {
+    /// What the member proposes by itself is not counted against its callers' limit, nor refused for it: nothing
+    /// would expire while they are many.
+    fn begin_proposal(&self, request: Request, whose: Whose) -> Result<Proposal<'_>, ReplicaError> {
         let mut state = self.state();
         if state.is_stopped {
             return Err(ReplicaError::Stopped);
         }
+        if whose == Whose::Callers && state.proposals.callers >= self.options.max_proposals {
+            return Err(ReplicaError::Busy);
+        }
         let applied = state.applied;
-        let (number, told) = state.proposals.begin(applied);
+        let (number, told) = state.proposals.begin(applied, whose);
         let entry = Entry {
             session: self.session,
             number,
@@ -269,6 +289,7 @@ impl Inner {
         drop(state);
         Ok(Proposal {
             inner: self,
+            whose,
             entry,
             told,
         })
@@ -391,7 +412,7 @@ impl Inner {
         self: &Arc<Self>,
         request: Request,
     ) -> Result<Outcome, ProposeError> {
-        let proposal = self.begin_proposal(request);
+        let proposal = self.begin_proposal(request, Whose::Own);
         let mut proposal = proposal.map_err(|_| ProposeError::NotLeader)?;
         match self.propose_here(proposal.entry.encode()).await {
             Attempt::NotLeader => Err(ProposeError::NotLeader),
@@ -453,17 +474,19 @@ mod tests {
     #[test]
     fn what_is_told_of_an_older_copy_is_not_taken_for_the_new_one() {
         let mut proposals = Proposals::default();
-        let (number, _told) = proposals.begin(3);
+        let (number, _told) = proposals.begin(3, Whose::Callers);
         let (old, new) = (entry(number, 3), entry(number, 9));
         assert!(proposals.take(&old, &Outcome::Void).is_none());
         assert!(proposals.take(&old, &Outcome::TooOld).is_some());
         // Meanwhile another proposal must not settle it.
-        let (later, _told) = proposals.begin(9);
+        let (later, _told) = proposals.begin(9, Whose::Own);
         assert!(proposals.settled() < number && number < later);
-        let _told = proposals.wait(number, 9);
+        let _told = proposals.wait(number, 9, Whose::Callers);
         assert!(proposals.take(&old, &Outcome::TooOld).is_none(), "a copy");
         let done = Outcome::Host(Vec::new());
+        assert_eq!(proposals.callers, 1);
         assert!(proposals.take(&new, &done).is_some());
+        assert_eq!(proposals.callers, 0);
         assert!(proposals.take(&new, &done).is_none(), "nobody waits");
     }
 }

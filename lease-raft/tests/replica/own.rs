@@ -1,5 +1,6 @@
 //! What a member proposes by itself, and what it is told then.
 
+use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -139,6 +140,37 @@ async fn callers_do_not_keep_the_members_own_proposals_away() {
     for granted in join_all(callers).await {
         granted.expect("no panic").expect("free");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_members_own_proposals_do_not_keep_callers_away() {
+    let (log, store) = (Arc::new(Log::default()), Arc::new(MemoryStore::default()));
+    let mut parts = parts(1, &log, &store, Arc::new(NoMachine), 1);
+    parts.options.max_proposals = 2;
+    parts.options.config.max_expired_batch_size = NonZeroU32::MIN;
+    let member = Replica::open(parts).expect("the store is sound");
+    start(&log, &member);
+    log.lead(1);
+    let lessor = member.lessor();
+    for number in [1, 2] {
+        lessor.grant(id(number), 2, LONG).await.expect("free");
+    }
+    log.next(&[Fate::Held; 4]);
+    until(|| lessor.stats().proposals_in_flight == 2).await;
+    assert_eq!(lessor.stats().expired_in_flight, 2);
+    let callers = [3, 4].map(|number| {
+        let lessor = lessor.clone();
+        tokio::spawn(async move { lessor.grant(id(number), 60, LONG).await })
+    });
+    until(|| lessor.stats().proposals_in_flight == 4).await;
+    let refused = lessor.grant(id(5), 60, LONG).await;
+    assert_eq!(refused, Err(ReplicaError::Busy));
+    log.let_go();
+    for granted in join_all(callers).await {
+        granted.expect("no panic").expect("free");
+    }
+    lessor.grant(id(5), 60, LONG).await.expect("free");
+    until(|| lessor.stats().lessor.leases == 3).await;
 }
 
 #[tokio::test(start_paused = true)]
