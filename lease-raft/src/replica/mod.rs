@@ -22,7 +22,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use futures::channel::mpsc;
+use futures::channel::oneshot;
 use futures::future::{Either, select};
 use lease_core::{
     Backend, BackendError, BackendLessor, CheckpointMode, Clock, Driver, Durability, ItemMode,
@@ -159,7 +159,8 @@ struct State {
     pauses: Pauses,
     // When checkpoints were due when the member looked last.
     planned: Option<Timestamp>,
-    nudge: Option<mpsc::Sender<()>>,
+    // Dropped, it has the member look what there is to do.
+    nudge: Option<oneshot::Sender<()>>,
 }
 
 /// What only the one who applies needs.

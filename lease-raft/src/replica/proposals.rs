@@ -164,7 +164,9 @@ impl Proposal<'_> {
 
 impl Drop for Proposal<'_> {
     fn drop(&mut self) {
-        self.inner.state().proposals.end(self.entry.number);
+        let ended = self.inner.state().proposals.end(self.entry.number);
+        // Without the lock, since this wakes whoever has waited.
+        drop(ended);
     }
 }
 
