@@ -95,7 +95,7 @@ pub use madsim_runtime::MadsimRuntime;
 #[cfg(all(feature = "grpc", feature = "metrics", feature = "openraft"))]
 pub use member::MemberMetrics;
 #[cfg(all(feature = "grpc", feature = "openraft"))]
-pub use member::{JoinAs, Member, MemberOptions, MemberStatus, StartError};
+pub use member::{JoinAs, Member, MemberOptions, MemberStatus, StartError, StopError};
 pub use peers::{PeerAnswer, PeerError, Peers};
 #[cfg(feature = "openraft")]
 pub use raft::{

@@ -62,6 +62,24 @@ pub enum StartError {
     Membership(#[from] MembershipError),
 }
 
+/// Why a member has not stopped as it should.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StopError {
+    /// Its state could not be written: it is applied again from the log.
+    #[error("the state of the member: {}", crate::error::with_causes(.0))]
+    State(#[from] LeaseError),
+    /// Something of it has not ended in time, as when a disk does not answer or the host's machine hangs. Its file is
+    /// not free. What has not ended is not waited for any more, and goes on when it can.
+    #[error("the member has not stopped within {timeout:?}: {what} has not ended")]
+    Late {
+        /// What has not ended.
+        what: String,
+        /// The [stop timeout](MemberOptions::stop_timeout).
+        timeout: Duration,
+    },
+}
+
 /// A running member of a replicated lessor: its file, its place in the consensus and its server for the
 /// others, on tokio. Its leases are those of [`lessor`](Self::lessor).
 ///
@@ -97,7 +115,7 @@ pub struct Member {
     core: Arc<Core>,
     // Dropped, it stops the member.
     stop: oneshot::Sender<()>,
-    ended: Shared<BoxFuture<'static, Result<(), LeaseError>>>,
+    ended: Shared<BoxFuture<'static, Result<(), StopError>>>,
     file: Weak<RedbStore>,
 }
 
@@ -238,7 +256,7 @@ impl Member {
             // Nobody may wait any more.
             let _ = tell.send(running.run(listener, &options, stopped).await);
         });
-        let ended = told.map(|ended| ended.unwrap_or(Err(LeaseError::Stopped)));
+        let ended = told.map(|ended| ended.unwrap_or(Err(LeaseError::Stopped.into())));
         Ok(Self {
             core,
             stop,
@@ -328,10 +346,15 @@ impl Member {
     /// While somebody has a clone of its lessor its file is not free, and this takes half a second longer. The
     /// others go on if they are enough.
     ///
+    /// What waits for a disk cannot be ended: it is waited for until the [stop
+    /// timeout](MemberOptions::stop_timeout) has passed, and some seconds more are for the rest. Calls of the lessor
+    /// have ended by then, whatever hangs. Threads that wait for a disk also hold up the end of a tokio runtime,
+    /// unless it is ended by `Runtime::shutdown_timeout`.
+    ///
     /// # Errors
     ///
-    /// If the state could not be written: then it is applied again from the log.
-    pub async fn stop(self) -> Result<(), LeaseError> {
+    /// [`StopError`], which the log has, too.
+    pub async fn stop(self) -> Result<(), StopError> {
         let Self {
             core,
             stop,
@@ -340,6 +363,9 @@ impl Member {
         } = self;
         drop((core, stop));
         let stopped = ended.await;
+        if matches!(stopped, Err(StopError::Late { .. })) {
+            return stopped;
+        }
         // Tasks that have just ended, such as those of connections, let go of it in a moment.
         for _ in 0..FILE_TRIES {
             if file.strong_count() == 0 {

@@ -1,6 +1,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::uri::Authority;
 use lease_backend::RedbOptions;
@@ -49,7 +50,11 @@ pub struct MemberOptions {
     pub(super) machine: Arc<dyn StateMachine>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) observer: Option<Arc<dyn Observer>>,
+    pub(super) stop_timeout: Duration,
 }
+
+/// As that of a lessor.
+const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl MemberOptions {
     /// Member `member` of cluster `cluster`, whose files are in `dir`, and which the others find at `address`,
@@ -78,6 +83,7 @@ impl MemberOptions {
             machine: Arc::new(NoMachine),
             clock: Arc::new(SystemClock::default()),
             observer: None,
+            stop_timeout: STOP_TIMEOUT,
         }
     }
 
@@ -145,6 +151,14 @@ impl MemberOptions {
         self
     }
 
+    /// How long the member's disk and the host's machine are waited for when the member [stops](crate::Member::stop),
+    /// 30 seconds by default. What has not ended by then is said, and left alone.
+    #[must_use]
+    pub const fn stop_timeout(mut self, timeout: Duration) -> Self {
+        self.stop_timeout = timeout;
+        self
+    }
+
     /// # Errors
     ///
     /// [`StartError::Options`] and [`EngineError::Options`] if they cannot work.
@@ -199,6 +213,7 @@ impl std::fmt::Debug for MemberOptions {
             .field("redb", &self.redb)
             .field("openraft", &self.openraft)
             .field("replica", &self.replica)
+            .field("stop_timeout", &self.stop_timeout)
             .finish_non_exhaustive()
     }
 }

@@ -7,10 +7,10 @@ use futures::{FutureExt, StreamExt};
 use lease_core::LeaseError;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tokio::time;
+use tokio::time::{self, Instant};
 
 use super::answers::Dispatch;
-use super::{Core, MemberOptions};
+use super::{Core, MemberOptions, StopError};
 use crate::grpc::serve;
 use crate::raft::blocking;
 use crate::{RedbStore, TokioRuntime};
@@ -28,13 +28,13 @@ impl Running {
     ///
     /// # Errors
     ///
-    /// If its state could not be written in the end.
+    /// [`StopError`].
     pub(super) async fn run(
         self,
         listener: TcpListener,
         options: &MemberOptions,
         stop: oneshot::Receiver<()>,
-    ) -> Result<(), LeaseError> {
+    ) -> Result<(), StopError> {
         let (closes, closed) = oneshot::channel::<()>();
         let server = self.serve(listener, options, closed);
         let tasks = [
@@ -63,16 +63,38 @@ impl Running {
                 self.note_end("it was removed from the cluster");
             }
         }
-        self.core.engine.shutdown().await;
+        let deadline = Instant::now() + options.stop_timeout;
+        let engine = time::timeout_at(deadline, self.core.engine.shutdown()).await;
         for task in tasks {
             end_now(task).await;
         }
         drop(closes);
         end(server).await;
+        // Also when the engine has had all the time.
+        let deadline = deadline.max(Instant::now() + LEAST_TIMEOUT);
         let replica = self.core.replica.clone();
-        let stopped = blocking(&TokioRuntime, move || replica.stop()).await;
-        self.free_file().await;
-        stopped.unwrap_or(Err(LeaseError::Stopped))
+        let stops = blocking(&TokioRuntime, move || replica.stop());
+        let state = time::timeout_at(deadline, stops).await;
+        if state.is_err() {
+            // They would end when it is written.
+            self.core.replica.inner.end_calls();
+        }
+        let file = time::timeout_at(deadline, self.free_file()).await;
+        let what = match (engine, state, file) {
+            (Ok(()), Ok(Ok(stopped)), Ok(())) => return stopped.map_err(StopError::State),
+            (Ok(()), Ok(Err(_)), Ok(())) => return Err(LeaseError::Stopped.into()),
+            (Ok(()), Err(_), _) => "the writing of its state",
+            (Err(_), Ok(_), _) => "its engine",
+            (Err(_), Err(_), _) => "its engine, and the writing of its state,",
+            (Ok(()), Ok(_), Err(_)) => "what its engine applies, or writes to its file,",
+        };
+        let late = StopError::Late {
+            what: what.to_owned(),
+            timeout: options.stop_timeout,
+        };
+        let member = self.core.engine.member();
+        tracing::error!(member, error = %late, "the member has not stopped as it should");
+        Err(late)
     }
 
     fn serve(
@@ -118,13 +140,9 @@ impl Running {
 
     /// Waits until the engine has let go of the file.
     async fn free_file(&self) {
-        for _ in 0..FREE_TRIES {
-            if Arc::strong_count(&self.store) <= self.owners {
-                return;
-            }
+        while Arc::strong_count(&self.store) > self.owners {
             time::sleep(FREE_PAUSE).await;
         }
-        tracing::warn!("the engine still has the file of the member open");
     }
 }
 
@@ -201,6 +219,7 @@ const ASK_INTERVAL: Duration = Duration::from_secs(5);
 const TELL_TIMEOUT: Duration = Duration::from_secs(10);
 const TELL_PAUSE: Duration = Duration::from_millis(100);
 const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(1);
+/// The time that the writing of the state has at least.
+const LEAST_TIMEOUT: Duration = Duration::from_secs(1);
 const SERVER_TIMEOUT: Duration = Duration::from_millis(200);
-const FREE_TRIES: u32 = 500;
 const FREE_PAUSE: Duration = Duration::from_millis(10);

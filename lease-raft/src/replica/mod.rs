@@ -315,6 +315,12 @@ impl Inner {
     }
 
     fn end(&self) {
+        self.end_calls();
+        self.lessor.stop();
+    }
+
+    /// Ends every call that waits, and takes no more. It waits for nothing.
+    pub(crate) fn end_calls(&self) {
         let ended = {
             let mut state = self.state();
             state.is_stopped = true;
@@ -326,7 +332,6 @@ impl Inner {
         };
         drop(ended);
         self.nudge();
-        self.lessor.stop();
     }
 
     pub(crate) fn leader(&self) -> Option<MemberId> {

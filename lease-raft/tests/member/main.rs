@@ -4,6 +4,7 @@ mod changes;
 mod cluster;
 mod hostile;
 mod refusals;
+mod stops;
 
 use std::time::Duration;
 
