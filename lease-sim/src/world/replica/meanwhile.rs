@@ -139,6 +139,8 @@ impl Around {
             }
             Ok(Renewal::Reset(_)) => Came::Reset,
             Ok(_) => Came::Expiring,
+            // It stops, and writes what is pending before it is no primary any more.
+            Err(LeaseError::Stopped) => return,
             Err(_) => Came::Refused,
         };
         self.world.hear(Event::RenewalTried {
