@@ -243,6 +243,8 @@ impl Primary {
             scheduled.push(record);
         }
         self.attempts.check_invariants(&scheduled);
+        self.revoke_rate.check_invariants();
+        self.checkpoints.rate.check_invariants();
         assert_eq!(scheduled.len(), self.entries(), "no entry is dead");
         assert_eq!(
             throttled,

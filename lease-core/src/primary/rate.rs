@@ -54,6 +54,23 @@ impl RateWindow {
             .map_or(wanted_ms, |rate| self.earliest(wanted_ms, rate))
     }
 
+    /// Checks that nothing is kept that matters no more.
+    ///
+    /// # Panics
+    ///
+    /// If something is.
+    pub(crate) fn check_invariants(&self) {
+        let times = self.permits.iter().map(|(at, _)| at);
+        let counts = self.permits.iter().map(|(_, count)| count);
+        let span = self.permits.front().zip(self.permits.back());
+        assert!(times.is_sorted(), "permits are given in the order of time");
+        assert_eq!(self.total, counts.sum::<u32>(), "every permit is counted");
+        assert!(
+            span.is_none_or(|((first, _), (last, _))| last - first < WINDOW_MS),
+            "no permit is kept for longer than it counts"
+        );
+    }
+
     fn earliest(&self, wanted_ms: u64, rate: NonZeroU32) -> u64 {
         let latest = self.permits.back().map_or(0, |(at, _)| *at);
         let wanted_ms = wanted_ms.max(latest);
