@@ -2,6 +2,7 @@ use core::fmt;
 use core::num::NonZeroU32;
 use core::time::Duration;
 
+use crate::probe::planted;
 use crate::{LeaseError, MAX_LEASE_TTL, RequestedTtl, Ttl};
 
 /// How a lessor behaves. The defaults are etcd's.
@@ -86,7 +87,8 @@ impl LessorConfig {
     /// ```
     pub fn admit_ttl(&self, ttl: impl Into<RequestedTtl>) -> Result<Ttl, LeaseError> {
         let secs = ttl.into().as_secs();
-        if secs > MAX_LEASE_TTL {
+        let is_refused = planted!("alone-longest-ttl-refused") && secs == MAX_LEASE_TTL;
+        if secs > MAX_LEASE_TTL || is_refused {
             return Err(LeaseError::LeaseTtlTooLarge);
         }
         Ok(Ttl::new(secs).map_or(self.min_ttl, |ttl| ttl.max(self.min_ttl)))

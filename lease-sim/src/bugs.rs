@@ -153,6 +153,33 @@ pub const BUGS: &[Bug] = &[
         "detach-by-anyone",
         "a lease detaches the items of another one",
     ),
+    bug(
+        "alone-grant-tells-no-time",
+        "a grant does not say what remains of its lease",
+    ),
+    bug("alone-listed-in-no-order", "a listing has no order"),
+    bug(
+        "alone-long-lists-lack-items",
+        "a page that takes several looks has leases without their items",
+    ),
+    bug(
+        "alone-recovery-not-told",
+        "nobody is told that a recovery ends the promotion",
+    ),
+    bug(
+        "alone-checkpoints-not-announced",
+        "the lessor does not say when it has to be driven for a checkpoint",
+    ),
+    bug(
+        "alone-earlier-reports-count",
+        "what became of a checkpoint of an earlier promotion is taken for one of this",
+    ),
+    bug(
+        "alone-resets-of-tasks-forgotten",
+        "nobody takes the checkpoint back that the renewal of a task waits for",
+    ),
+    bug("alone-longest-ttl-refused", "the longest TTL is refused"),
+    bug("old-permits-stay", "permits that are over are kept"),
     // In the member's store.
     bug(
         "far-ids-lost",
@@ -194,6 +221,7 @@ pub const BUGS: &[Bug] = &[
     ),
     // In what the host tells the lessor.
     bug("rate-ignored", "the revoke rate is not kept"),
+    bug("batches-without-a-limit", "batches are too large"),
     bug(
         "checkpoints-multiply",
         "checkpoints are proposed more often than the interval says",
@@ -333,6 +361,27 @@ pub const BUGS: &[Bug] = &[
     bug(
         "alone-renewals-not-streamed",
         "a stream of events leaves renewals out",
+    ),
+    bug(
+        "alone-writes-wait-longer",
+        "a lessor that stands alone writes later than it may",
+    ),
+    bug("alone-failures-not-told", "nobody is told of a failure"),
+    bug(
+        "alone-checkpoints-answered-wrongly",
+        "a checkpoint that takes effect is answered as if it had none",
+    ),
+    bug(
+        "alone-failed-is-unknown",
+        "a host tells of a checkpoint that has failed that it does not know",
+    ),
+    bug(
+        "alone-dropped-streams-stay",
+        "something is left of a stream of events that was dropped",
+    ),
+    bug(
+        "alone-renewals-always-streamed",
+        "a stream of events tells renewals that nobody wants",
     ),
     bug(
         "alone-queue-not-told",

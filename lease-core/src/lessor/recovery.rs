@@ -6,7 +6,7 @@ use super::own::OwnCommands;
 use super::state::State;
 use super::stored_items::{refuse_items, restore_items};
 use super::turn::Writer;
-use crate::probe::sized;
+use crate::probe::{planted, sized};
 use crate::sync::Arc;
 use crate::{
     Backend, BackendError, Epoch, ExpiredBatch, LeaseError, LeaseRow, LessorEvent, RangeDeleter,
@@ -48,7 +48,7 @@ impl Shared {
             strange,
             ..
         } = replaced?;
-        if was_primary {
+        if was_primary && !planted!("alone-recovery-not-told") {
             self.observe(|| LessorEvent::Demoted);
         }
         for row in &strange {

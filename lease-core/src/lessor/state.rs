@@ -150,7 +150,8 @@ impl State {
     /// When a checkpoint is to be proposed by the lessor itself.
     #[inline]
     pub(super) fn next_checkpoint(&self) -> Option<Timestamp> {
-        if self.is_stopped || matches!(self.checkpoints, CheckpointMode::Polled) {
+        let is_theirs = matches!(self.checkpoints, CheckpointMode::Polled);
+        if self.is_stopped || is_theirs || planted!("alone-checkpoints-not-announced") {
             None
         } else if self.resets.is_wanted() || self.has_own(Kind::Checkpoints) {
             Some(Timestamp::ZERO)

@@ -71,7 +71,9 @@ impl Listing {
     #[must_use]
     pub(crate) fn into_sorted(self) -> Vec<Lease> {
         let mut leases = self.found.leases;
-        leases.sort_unstable_by_key(|lease| (lease.remaining, lease.id));
+        if !planted!("alone-listed-in-no-order") {
+            leases.sort_unstable_by_key(|lease| (lease.remaining, lease.id));
+        }
         for lease in &mut leases {
             lease.remaining = lease.remaining.counted_from(self.now_ms);
         }
@@ -104,7 +106,9 @@ impl Found {
         match looked {
             Some(looked) if looked.incarnation == lease.incarnation => {
                 assert_eq!(looked.id, lease.id, "the lease lacks its items");
-                lease.set_keys(looked.into_keys());
+                if !planted!("alone-long-lists-lack-items") {
+                    lease.set_keys(looked.into_keys());
+                }
             }
             _ => drop(self.leases.remove(at)),
         }

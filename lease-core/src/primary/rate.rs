@@ -1,6 +1,8 @@
 use alloc::collections::VecDeque;
 use core::num::NonZeroU32;
 
+use crate::probe::planted;
+
 /// Gives out permits so that no window of one second holds more than the rate.
 ///
 /// Exact at the resolution of a millisecond. Permits are given out in the order of asking; each is
@@ -33,7 +35,9 @@ impl RateWindow {
             return wanted_ms;
         };
         let permit = self.earliest(wanted_ms, rate);
-        self.forget_before(permit);
+        if !planted!("old-permits-stay") {
+            self.forget_before(permit);
+        }
         match self.permits.back_mut() {
             Some((latest, count)) if *latest == permit => *count += 1,
             _ => self.permits.push_back((permit, 1)),

@@ -188,6 +188,8 @@ fn leave_alone(rng: &mut ChaCha8Rng, parameters: &mut Parameters, actions: &mut 
         ids_of_member: false,
         max_writes: 0,
         max_items: 0,
+        polls_checkpoints: false,
+        loses_checkpoints: false,
     });
     (parameters.nodes, parameters.core) = (1, 1);
     parameters.drift_ppm.truncate(1);
@@ -219,6 +221,16 @@ fn leave_alone(rng: &mut ChaCha8Rng, parameters: &mut Parameters, actions: &mut 
                 let at_ms = rng.random_range(0..parameters.faulty_ms);
                 let (node, for_ms) = (0, span(rng));
                 let action = Action::Linger { node, for_ms };
+                actions.push(Timed { at_ms, action });
+            }
+            actions.sort_by_key(|timed| timed.at_ms);
+        }
+        alone.polls_checkpoints = !alone.pushes_checkpoints && rng.random_bool(0.4);
+        alone.loses_checkpoints = rng.random_bool(0.5);
+        if alone.polls_checkpoints && alone.loses_checkpoints {
+            for _ in 0..rng.random_range(0..4) {
+                let at_ms = rng.random_range(0..parameters.faulty_ms);
+                let action = Action::Elect { node: 0 };
                 actions.push(Timed { at_ms, action });
             }
             actions.sort_by_key(|timed| timed.at_ms);

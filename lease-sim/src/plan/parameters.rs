@@ -156,6 +156,21 @@ pub struct Alone {
     /// How many items a lease may have; 0 is without a limit.
     #[serde(default)]
     pub max_items: usize,
+    /// Whether the host asks for checkpoints and brings them into the state, and not the lessor by itself.
+    #[serde(default)]
+    pub polls_checkpoints: bool,
+    /// Whether some of the checkpoints that the host is to bring into the state are refused, come in late, or get
+    /// lost.
+    #[serde(default)]
+    pub loses_checkpoints: bool,
+}
+
+impl Alone {
+    /// Whether checkpoints are refused or get lost.
+    #[must_use]
+    pub const fn may_lose_checkpoints(&self) -> bool {
+        self.loses_checkpoints && (self.pushes_checkpoints || self.polls_checkpoints)
+    }
 }
 
 const fn always() -> bool {

@@ -69,6 +69,17 @@ impl SimClock {
         }
     }
 
+    /// What it shows who asks for the exact time.
+    pub(super) fn exact(&self) -> Timestamp {
+        Timestamp::from_nanos(self.reading())
+    }
+
+    /// The latest that a lessor takes for the time, if it asks for the exact one.
+    pub(super) fn latest(&self) -> Timestamp {
+        let read = self.read_ns.load(Ordering::Relaxed);
+        Timestamp::from_nanos(self.reading().max(read))
+    }
+
     pub(super) fn set_back(&self, by: Duration) {
         self.back_ns
             .fetch_add(by.as_nanos() as u64, Ordering::Relaxed);

@@ -86,6 +86,16 @@ const SIMPLIFICATIONS: &[fn(&mut Parameters)] = &[
     |it| it.alone.iter_mut().for_each(|it| it.ids_of_member = false),
     |it| it.alone.iter_mut().for_each(|it| it.max_writes = 0),
     |it| it.alone.iter_mut().for_each(|it| it.max_items = 0),
+    |it| {
+        if let Some(alone) = &mut it.alone {
+            alone.polls_checkpoints = false;
+        }
+    },
+    |it| {
+        if let Some(alone) = &mut it.alone {
+            alone.loses_checkpoints = false;
+        }
+    },
 ];
 
 /// Gives the faults less time, of that of the last action and what they had.

@@ -1,27 +1,41 @@
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lease_core::{
-    Epoch, LeaseError, LeaseItem, LeaseRow, Lessor, Lookup, RecvError, Ttl, WriteBatch, probe,
+    Backend, Epoch, LeaseError, LeaseItem, LeaseRow, Lessor, Lookup, RecvError, Ttl, WriteBatch,
+    probe,
 };
 
 use super::Host;
 use super::clients::id_of;
 use super::rows::rows;
 use super::strange::stored_items;
+use super::stream::is_forgotten;
+use super::watch::Notice;
 
 /// Calls that are seldom made.
 impl Host {
     /// The lessor is stopped. It commits what was acknowledged, and refuses every command from then on.
     pub(super) fn stop(&mut self) {
         self.settle();
+        if self.steps.is_multiple_of(5) && !self.alone.in_memory {
+            // The last commit of the stop fails, if there is one, and cannot be made again.
+            self.write();
+            self.cut_power(1);
+        }
         if !probe::is_planted("alone-not-stopped") {
             self.lessor.stop();
         }
         self.look_for_waits("after a stop");
         self.end_renewals();
         probe::mark("alone: a lessor that is stopped is asked");
-        let lessor = std::sync::Arc::clone(&self.lessor);
+        let told = self.watch.take();
+        let is_failure = |notice: &Notice| matches!(notice, Notice::Failed(_));
+        let has_failed = told.notices.iter().any(is_failure);
+        self.look_at_last_commit(has_failed);
+        let operations = self.disk.operations();
+        let lessor = Arc::clone(&self.lessor);
         let id = self
             .held
             .keys()
@@ -51,6 +65,10 @@ impl Host {
             ),
             ("a renewal of many", many.collect()),
             ("a promotion", lessor.promote(Duration::ZERO).map(drop)),
+            (
+                "a recovery",
+                lessor.recover(Arc::clone(&self.backend) as _, None),
+            ),
         ];
         for (what, answer) in answers {
             if answer != Err(LeaseError::Stopped) {
@@ -74,21 +92,50 @@ impl Host {
         if !shown.iter().eq(self.held.keys()) {
             self.object(format!("stopped, the lessor shows the leases {shown:?}"));
         }
-        let told = self.watch.take();
-        if !told.told.is_empty() || !told.gone.is_empty() {
-            self.object(format!("stopped, the observer was told {:?}", told.told));
+        let again = self.watch.take();
+        if [told.told, again.told] != [[], []] || !told.gone.is_empty() || !again.gone.is_empty() {
+            self.object("stopped, the observer was told of something");
+        }
+        // What is left to be written may be written again and again.
+        let is_idle = has_failed || self.disk.operations() == operations;
+        if !again.notices.is_empty() || !is_idle {
+            self.object(format!(
+                "stopped, the lessor does something, and tells {:?}",
+                again.notices
+            ));
         }
     }
 
     /// A client asks for what clients seldom ask for.
     pub(super) fn ask_seldom(&mut self, lease: i64) {
         self.look_up_in_parts(lease);
-        match self.steps % 5 {
+        match self.steps % 7 {
             1 => self.write_what_is_reserved(lease),
             2 => self.set_checkpoint(lease),
             3 => self.write(),
             4 => self.apply_refused(lease),
+            5 => self.grant_at_the_ends(lease),
+            6 => self.look_at_a_dropped_stream(),
             _ => self.renew_in_time(lease),
+        }
+    }
+
+    /// The longest TTL that there is is granted, and none beyond; the shortest ones are raised.
+    fn grant_at_the_ends(&mut self, lease: i64) {
+        probe::mark("alone: the longest lease is granted");
+        let longest = lease_core::MAX_LEASE_TTL;
+        for (at, ttl) in (42..).zip([longest, longest + 1, i64::MAX, longest - 1, 0, i64::MIN]) {
+            let id = lease.wrapping_add(1 << at);
+            if self.grant_as(Some(id), ttl).is_some() {
+                self.revoke(id);
+            }
+        }
+    }
+
+    fn look_at_a_dropped_stream(&mut self) {
+        probe::mark("alone: a stream of events is dropped");
+        if !is_forgotten(&self.lessor) {
+            self.object("a stream that was dropped is not forgotten");
         }
     }
 
@@ -171,6 +218,9 @@ impl Host {
             // The lessor's next one comes in its time.
             held.since_ms = own_ms;
         }
+        if left == 0 {
+            self.note_reset(lease);
+        }
         probe::mark("alone: a host sets a checkpoint");
         let must = ttl
             .filter(|_| left > 0)
@@ -188,7 +238,9 @@ impl Host {
     fn renew_in_time(&mut self, lease: i64) {
         let now = self.between();
         let held = self.held.get(&lease);
-        if held.is_some_and(|held| held.until.from_ms <= now.to_ms) {
+        let is_over = held.is_some_and(|held| held.until.from_ms <= now.to_ms);
+        // Who waits for a reset that the host has to bring waits in vain.
+        if is_over || self.alone.polls_checkpoints {
             return;
         }
         let want = match held {

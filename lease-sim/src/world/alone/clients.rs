@@ -56,6 +56,7 @@ impl Host {
         }
         self.grants += 1;
         self.counts.granted += 1;
+        self.polled.forget(lease);
         self.note_grant();
         self.owed.push(Told::granted(lease, ttl_ms));
         let held = Held {
@@ -129,6 +130,12 @@ impl Host {
             }
             Some(_) => {}
         }
+        if self.alone.polls_checkpoints {
+            return match self.steps.is_multiple_of(4) {
+                true => self.renew_waiting(lease),
+                false => self.renew_with_resets(lease),
+            };
+        }
         if self.steps.is_multiple_of(2) {
             probe::mark("alone: many leases are renewed at once");
             let alive = self.held.iter().filter(|(_, held)| is_alive(held));
@@ -142,6 +149,8 @@ impl Host {
                     self.object(format!("a renewal of lease {id} was answered {answer:?}"));
                 }
             }
+        } else if self.steps % 3 == 1 {
+            self.renew_in_task(lease);
         } else {
             probe::mark("alone: a renewal waits for its reset, if it needs one");
             let renewed = self.lessor.renew(id);

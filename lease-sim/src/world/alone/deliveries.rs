@@ -73,10 +73,7 @@ impl Host {
     /// The lessor says that leases have expired. They must be due, and this must be their turn.
     pub(super) fn delivered(&mut self, batch: ExpiredBatch, items: &[BTreeSet<LeaseItem>]) {
         let now = self.between();
-        let most = match self.alone.delivers {
-            true => self.parameters.expired_batch,
-            false => 500,
-        };
+        let most = self.parameters.expired_batch;
         if batch.leases.len() > most as usize || Some(batch.epoch) != self.lessor.primary_epoch() {
             return self.object(format!("a batch of at most {most} is {batch:?}"));
         }

@@ -3,12 +3,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lease_core::{
-    Backend, BackendLessor, LeaseError, LeaseId, LeaseItem, LeaseRow, Lessor, TableDeleter, probe,
+    BackendLessor, LeaseError, LeaseId, LeaseItem, LeaseRow, Lessor, TableDeleter, probe,
 };
 
+use super::ledger::Ledger;
 use super::office::Office;
 use super::rows::kept;
-use super::start::start;
+use super::start::{Ports, start};
 use super::watch::Notice;
 use super::{DISTURBED_MS, Held, Host};
 use crate::plan::Plan;
@@ -85,6 +86,8 @@ impl Host {
         self.clock.forget_readings();
         // Each of them keeps the lessor.
         self.renewals.clear();
+        self.resetting.clear();
+        self.polled.drop_all();
         let is_quiet = self.now_ms() >= self.disturbed_until_ms;
         if exit == Exit::InOrder && is_quiet {
             self.spoil_store();
@@ -95,16 +98,22 @@ impl Host {
         };
         (self.backend, self.lessor) = (backend, lessor);
         probe::mark("alone: a lessor starts again");
+        self.told = None;
         self.office = Office::default();
         self.deliveries.told = 0;
         self.deliveries.drop_all();
         self.drawn = self.drawn_anew();
         self.look_at_strange();
         self.look_at_checkpoints();
-        self.attach_again();
         // Of writes that were held back some may be lost, and of a commit that failed nobody knows.
-        let is_exact = exit == Exit::InOrder || self.parameters.durable;
-        self.come_back(match is_exact && self.now_ms() >= self.disturbed_until_ms {
+        let is_quiet = self.now_ms() >= self.disturbed_until_ms;
+        let is_exact = match exit {
+            Exit::InOrder => is_quiet || !self.parameters.durable && !self.undone.is_lost(),
+            Exit::PowerLost => is_quiet && self.parameters.durable,
+        };
+        self.begin_ledger();
+        self.attach_again();
+        self.come_back(match is_exact {
             true => Known::Whole,
             false => Known::Partly,
         });
@@ -148,14 +157,16 @@ impl Host {
             .keeps_rows
             .then(|| Arc::new(TableDeleter::new(kept())) as _);
         let was_primary = self.lessor.primary_epoch().is_some();
-        let recovered = self.lessor.recover(Arc::clone(&self.backend), deleter);
+        let recovered = self.lessor.recover(Arc::clone(&self.backend) as _, deleter);
         if self.expect("a recovery", &recovered, None) {
             if self.watch.has_told(&Notice::Demoted) != was_primary {
                 self.object("the observer was not told that the lessor is no primary any more");
             }
             self.deliveries.drop_all();
+            self.polled.drop_all();
             self.look_at_strange();
             self.look_at_checkpoints();
+            self.begin_ledger();
             self.attach_again();
             self.come_back(Known::Whole);
             self.count_anew();
@@ -237,6 +248,7 @@ impl Host {
         self.waits.clear();
         self.renewals.clear();
         self.deliveries.end_promotion();
+        self.polled.end_promotion();
         // What was due may have gone.
         let is_same = found.iter().eq(self.held.keys());
         if is_exact && !is_same {
@@ -327,7 +339,7 @@ impl Host {
     }
 
     /// A lessor on what is stored, and its backend.
-    pub(super) fn start(&self) -> Result<(Arc<dyn Backend>, Arc<BackendLessor>), LeaseError> {
+    pub(super) fn start(&self) -> Result<(Arc<Ledger>, Arc<BackendLessor>), LeaseError> {
         let (parameters, alone) = (&self.parameters, self.alone);
         start(
             parameters,
@@ -335,7 +347,10 @@ impl Host {
             &self.clock,
             &self.disk,
             &self.memory,
-            &self.watch,
+            Ports {
+                watch: &self.watch,
+                pusher: &self.pusher,
+            },
             self.suspended_until_ms.is_some(),
         )
     }

@@ -10,14 +10,18 @@ mod deliveries;
 mod faults;
 mod forms;
 mod ids;
+mod ledger;
 mod many;
 mod metrics;
 mod office;
+mod polled;
 mod queues;
+mod resets;
 mod rows;
 mod start;
 mod strange;
 mod stream;
+mod wakeups;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,17 +31,23 @@ use std::time::Duration;
 
 use lease_backend::MemoryBackend;
 use lease_backend::testing::SimDisk;
-use lease_core::{Backend, BackendLessor, Lease, LeaseError, LeaseItem, Lessor, Ttl, Wait, probe};
+use lease_core::{
+    BackendLessor, Lease, LeaseError, LeaseItem, Lessor, Timestamp, Ttl, Wait, probe,
+};
 use madsim::time::{TimeHandle, sleep};
 
+use self::checkpointer::Pusher;
 use self::counts::Counts;
 use self::deliveries::Deliveries;
 use self::faults::Exit;
 use self::ids::Drawn;
+use self::ledger::{Ledger, Undone};
 use self::office::Office;
+use self::polled::Polled;
 use self::queues::Queues;
+use self::resets::Resetting;
 use self::rows::Rows;
-use self::start::start;
+use self::start::{Ports, start};
 use self::strange::Strange;
 use self::watch::{Gone, Told, Watch};
 use super::clock::{Round, SimClock};
@@ -81,7 +91,7 @@ struct Host {
     clock: SimClock,
     disk: SimDisk,
     memory: Arc<MemoryBackend>,
-    backend: Arc<dyn Backend>,
+    backend: Arc<Ledger>,
     lessor: Arc<BackendLessor>,
     counts: Counts,
     queues: Queues,
@@ -92,11 +102,20 @@ struct Host {
     // Each with the grant that it is for, and the lease.
     waits: Vec<(u64, i64, Wait)>,
     renewals: Vec<Renewal>,
+    // How often it was told that a checkpoint was refused.
+    told_refused: u64,
+    // What waits for the reset of a checkpoint.
+    resetting: Vec<Resetting>,
+    pusher: Arc<Pusher>,
+    polled: Polled,
     office: Office,
     deliveries: Deliveries,
     drawn: Drawn,
     grants: u64,
     rows: Rows,
+    undone: Undone,
+    // When the lessor wanted to be driven again, when that was last done.
+    told: Option<Timestamp>,
     strange: Strange,
     held: BTreeMap<i64, Held>,
     recorder: Recorder,
@@ -154,7 +173,19 @@ impl Host {
         let disk = SimDisk::new(plan.noise);
         let memory = Arc::new(MemoryBackend::new());
         let watch = Arc::new(Watch::new(alone.tells_items));
-        let started = start(&parameters, alone, &clock, &disk, &memory, &watch, false);
+        let pusher = Arc::new(Pusher::new(alone.loses_checkpoints));
+        let started = start(
+            &parameters,
+            alone,
+            &clock,
+            &disk,
+            &memory,
+            Ports {
+                watch: &watch,
+                pusher: &pusher,
+            },
+            false,
+        );
         let (backend, lessor) = started.expect("a new disk is sound");
         let mut host = Self {
             recorder: Recorder::new(&parameters, options.trace),
@@ -167,11 +198,17 @@ impl Host {
             holders: Vec::new(),
             waits: Vec::new(),
             renewals: Vec::new(),
+            told_refused: 0,
+            resetting: Vec::new(),
+            pusher,
+            polled: Polled::default(),
             office: Office::default(),
             deliveries: Deliveries::default(),
             drawn: Drawn::default(),
             grants: 0,
             rows: Rows::new(),
+            undone: Undone::default(),
+            told: None,
             strange: Strange::default(),
             parameters,
             alone,
@@ -220,6 +257,7 @@ impl Host {
         match (got, want) {
             (Ok(_), None) => return true,
             (Err(LeaseError::Backend(_) | LeaseError::Checkpointer(_)), _) if is_disturbed => {}
+            (Err(LeaseError::Checkpointer(_)), _) if self.pusher.take_refused_resets() > 0 => {}
             (Err(got), Some(want)) if *got == want => {}
             (got, want) => {
                 self.object(format!("{what} was answered {got:?}, and not {want:?}"));
@@ -286,7 +324,9 @@ impl Host {
         self.look_at_office();
         self.look_at_disk();
         self.renew_held();
-        self.lessor.tick();
+        self.look_at_undone();
+        self.drive();
+        self.look_at_resetting();
         self.lessor.check_invariants();
         self.settle();
         if self.alone.delivers {
@@ -295,6 +335,7 @@ impl Host {
             self.look_at_done();
             self.look_at_deliveries();
         }
+        self.poll_checkpoints();
         self.look_at_oversight();
         self.look_at_waits();
         self.look_at_renewals();
@@ -302,6 +343,7 @@ impl Host {
         self.look_at_forms();
         self.look_at_queues();
         self.look_at_metrics();
+        self.note_undone();
     }
 
     /// Compares what the lessor has told and shows with what must be.
@@ -324,7 +366,15 @@ impl Host {
                 "a stream of events has {streamed:?}, and not {must:?}"
             ));
         }
+        self.told_refused = 0;
         heard.notices.into_iter().for_each(|it| self.note(it));
+        let refused = self.pusher.take_refused();
+        if self.told_refused != refused && self.now_ms() >= self.disturbed_until_ms {
+            let told = self.told_refused;
+            self.object(format!(
+                "{refused} checkpoints were refused, and {told} of them told"
+            ));
+        }
         let mut told = BTreeSet::new();
         for Gone { lease, items } in heard.gone {
             told.insert(lease);
@@ -426,8 +476,11 @@ impl Host {
         let interval_ms = self.parameters.checkpoint_interval_ms;
         let is_old = now_ms.saturating_sub(held.since_ms) > 2 * interval_ms + LOOK_MS;
         let is_long = held.until.from_ms.saturating_sub(now_ms) > interval_ms;
-        let is_due =
-            is_old && is_long && self.is_calm() && lease.checkpointed_remaining().is_none();
+        let is_due = is_old
+            && is_long
+            && self.is_calm()
+            && !self.alone.may_lose_checkpoints()
+            && lease.checkpointed_remaining().is_none();
         is_due.then(|| {
             format!(
                 "lease {} has no checkpoint at {now_ms} ms: {held:?}",
@@ -473,6 +526,7 @@ impl Host {
     async fn sleep(&mut self, until_ms: u64) {
         let now_ms = self.now_ms();
         let renewals = self.holders.iter().map(|holder| holder.next_ms);
+        let until_ms = until_ms.min(self.next_poll_ms());
         let until_ms = renewals.chain(self.full_until_ms).fold(until_ms, u64::min);
         let mut span = Duration::from_millis(until_ms.saturating_sub(now_ms).min(LOOK_MS));
         if let Some(due) = self.lessor.next_wakeup() {

@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use lease_core::{LeaseError, LeaseItem, Table, WriteBatch, probe};
+use lease_core::{Backend, LeaseError, LeaseItem, Table, WriteBatch, probe};
 
 use super::Host;
 
@@ -22,6 +22,12 @@ impl Rows {
             kept: Some(BTreeSet::new()),
         }
     }
+
+    /// The number that was written last, if that is known and there is one.
+    pub(super) fn number(&self) -> Option<[u8; 8]> {
+        let written = self.written.filter(|written| *written > 0);
+        written.map(u64::to_be_bytes)
+    }
 }
 
 /// A table that counts the writes, and holds what they do.
@@ -34,7 +40,7 @@ pub(super) fn kept() -> Table {
     Table::new("kept")
 }
 
-const NUMBER: &[u8] = b"number";
+pub(super) const NUMBER: &[u8] = b"number";
 
 /// How many rows there are beside the number.
 const PLACES: u8 = 16;

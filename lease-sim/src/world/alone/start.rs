@@ -5,16 +5,23 @@ use std::time::Duration;
 use lease_backend::testing::SimDisk;
 use lease_backend::{MemoryBackend, RedbBackend};
 use lease_core::{
-    Backend, BackendLessor, Driver, Durability, ExpiryMode, ItemMode, LeaseError, Lessor,
-    LessorConfig, TableDeleter, Ttl, probe,
+    Backend, BackendLessor, CheckpointMode, Driver, Durability, ExpiryMode, ItemMode, LeaseError,
+    Lessor, LessorConfig, TableDeleter, Ttl, probe,
 };
 
 use super::checkpointer::Pusher;
 use super::ids::ids_of_member;
+use super::ledger::Ledger;
 use super::rows::kept;
-use super::watch::Watch;
+use super::watch::{Plain, Watch};
 use crate::plan::{Alone, Parameters};
 use crate::world::clock::SimClock;
+
+/// What the lessor calls of its host.
+pub(super) struct Ports<'a> {
+    pub(super) watch: &'a Arc<Watch>,
+    pub(super) pusher: &'a Arc<Pusher>,
+}
 
 /// A lessor on what is stored, and its backend.
 pub(super) fn start(
@@ -23,15 +30,16 @@ pub(super) fn start(
     clock: &SimClock,
     disk: &SimDisk,
     memory: &Arc<MemoryBackend>,
-    watch: &Arc<Watch>,
+    Ports { watch, pusher }: Ports<'_>,
     is_suspended: bool,
-) -> Result<(Arc<dyn Backend>, Arc<BackendLessor>), LeaseError> {
+) -> Result<(Arc<Ledger>, Arc<BackendLessor>), LeaseError> {
     let backend: Arc<dyn Backend> = if alone.in_memory {
         Arc::clone(memory) as _
     } else {
         let redb = RedbBackend::create_with_storage(disk.clone());
         Arc::new(redb.map_err(LeaseError::Backend)?)
     };
+    let backend = Arc::new(Ledger::of(backend));
     let config = LessorConfig {
         min_ttl: Ttl::new(parameters.min_ttl[0]).expect("the plan is sound"),
         checkpoint_interval: Duration::from_millis(parameters.checkpoint_interval_ms),
@@ -48,11 +56,14 @@ pub(super) fn start(
         Durability::EveryCommand
     } else {
         Durability::Batched {
-            interval: Duration::from_millis(parameters.commit_interval_ms),
+            interval: match probe::is_planted("alone-writes-wait-longer") {
+                true => Duration::from_millis(3 * parameters.commit_interval_ms),
+                false => Duration::from_millis(parameters.commit_interval_ms),
+            },
             max_writes: NonZeroUsize::new(alone.max_writes).unwrap_or(MAX_WRITES),
         }
     };
-    let mut builder = BackendLessor::builder(Arc::clone(&backend))
+    let mut builder = BackendLessor::builder(Arc::clone(&backend) as _)
         .config(config)
         .clock(Arc::new(clock.clone()))
         .driver(Driver::Manual)
@@ -65,7 +76,10 @@ pub(super) fn start(
             true => ItemMode::Replayed,
             false => ItemMode::Stored,
         })
-        .observer(Arc::clone(watch) as _)
+        .observer(match watch.tells_items() {
+            true => Arc::clone(watch) as _,
+            false => Arc::new(Plain(Arc::clone(watch))) as _,
+        })
         .durability(durability);
     if is_suspended && !probe::is_planted("alone-expires-while-suspended") {
         builder = builder.suspend_expiry();
@@ -73,12 +87,14 @@ pub(super) fn start(
     if alone.ids_of_member {
         builder = builder.ids(ids_of_member(clock));
     }
-    let pusher = Arc::new(Pusher::default());
+    if alone.polls_checkpoints {
+        builder = builder.checkpoints(CheckpointMode::Polled);
+    }
     // In the one way or the other.
     let is_set_later = parameters.hash_seed.is_multiple_of(2);
     if alone.pushes_checkpoints && !is_set_later {
         builder = builder
-            .checkpointer(Arc::clone(&pusher) as _)
+            .checkpointer(Arc::clone(pusher) as _)
             .checkpoint_timeout(CHECKPOINT_TIMEOUT);
     }
     let lessor = Arc::new(builder.build()?);
@@ -86,7 +102,7 @@ pub(super) fn start(
         lessor.set_range_deleter(Arc::new(TableDeleter::new(kept())));
     }
     if alone.pushes_checkpoints && is_set_later {
-        lessor.set_checkpointer(Arc::clone(&pusher) as _);
+        lessor.set_checkpointer(Arc::clone(pusher) as _);
     }
     pusher.set_lessor(&lessor);
     // The observer is told of items also if nobody else is.
@@ -102,10 +118,12 @@ const MAX_WRITES: NonZeroUsize = NonZeroUsize::new(50).expect("not zero");
 
 /// How expired leases are delivered, where the host takes them.
 fn delivery_of(parameters: &Parameters, alone: Alone) -> LessorConfig {
-    let mut config = LessorConfig::default();
+    let batch = NonZeroU32::new(parameters.expired_batch);
+    let mut config = LessorConfig {
+        max_expired_batch_size: batch.expect("the plan is sound"),
+        ..LessorConfig::default()
+    };
     if alone.delivers {
-        let batch = NonZeroU32::new(parameters.expired_batch);
-        config.max_expired_batch_size = batch.expect("the plan is sound");
         let retry_ms = match probe::is_planted("alone-retries-too-soon") {
             true => parameters.retry_interval_ms / 2,
             false => parameters.retry_interval_ms,

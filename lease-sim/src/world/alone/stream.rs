@@ -2,30 +2,45 @@ use std::collections::BTreeSet;
 
 use futures::{FutureExt, StreamExt};
 use lease_core::{BackendLessor, LeaseEvent, LeaseEvents, LeaseItem, RevokeReason, Ttl, probe};
+use std::sync::Arc;
+use std::task::{Context, Wake, Waker};
 
 use super::watch::Told;
 
 /// A stream of the lessor's events, which tells what the observer is told.
 pub(super) struct Followed {
     events: LeaseEvents,
-    // Else it tells of no items, though there are some.
-    wants_items: bool,
+    wants: Wants,
+}
+
+/// What a stream has to tell beside the rest.
+#[derive(Clone, Copy)]
+pub(super) struct Wants {
+    pub(super) renewals: bool,
+    /// Else it tells of no items, though there are some.
+    pub(super) items: bool,
+}
+
+/// Whom a stream wakes that nobody asks any more: nobody.
+struct Nobody;
+
+impl Wake for Nobody {
+    fn wake(self: Arc<Self>) {}
 }
 
 /// More than happen between two looks.
 const CAPACITY: usize = 1 << 16;
 
 impl Followed {
-    pub(super) fn of(lessor: &BackendLessor, wants_items: bool) -> Self {
-        let events = lessor.events(CAPACITY).with_renewals();
-        let events = match wants_items {
-            true => events.with_items().with_attachments(),
-            false => events,
-        };
-        Self {
-            events,
-            wants_items,
+    pub(super) fn of(lessor: &BackendLessor, wants: Wants) -> Self {
+        let mut events = lessor.events(CAPACITY);
+        if wants.renewals || probe::is_planted("alone-renewals-always-streamed") {
+            events = events.with_renewals();
         }
+        if wants.items {
+            events = events.with_items().with_attachments();
+        }
+        Self { events, wants }
     }
 
     /// What clients have done since it was asked last.
@@ -36,12 +51,28 @@ impl Followed {
 
     /// What of this it has to tell.
     pub(super) fn part_of(&self, told: &[Told]) -> Vec<Told> {
-        let told = told.iter();
-        match self.wants_items {
+        let is_wanted = |told: &&Told| self.wants.renewals || !told.is_renewal();
+        let told = told.iter().filter(is_wanted);
+        match self.wants.items {
             true => told.cloned().collect(),
             false => told.filter_map(Told::without_items).collect(),
         }
     }
+}
+
+/// Whether nothing is left of a stream that somebody has asked and dropped.
+pub(super) fn is_forgotten(lessor: &BackendLessor) -> bool {
+    let nobody = Arc::new(Nobody);
+    let waker = Waker::from(Arc::clone(&nobody));
+    let mut events = lessor.events(1);
+    let polled = events.poll_next_unpin(&mut Context::from_waker(&waker));
+    drop(waker);
+    if probe::is_planted("alone-dropped-streams-stay") {
+        std::mem::forget(events);
+    } else {
+        drop(events);
+    }
+    polled.is_pending() && Arc::strong_count(&nobody) == 1
 }
 
 fn told(event: &LeaseEvent) -> Option<Told> {

@@ -1,5 +1,5 @@
 use std::collections::BTreeSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lease_core::{
     BackendLessor, Epoch, ExpiredBatch, LeaseId, LeaseItem, LessorEvent, Observer, Oversight,
@@ -7,7 +7,7 @@ use lease_core::{
 };
 
 use super::metrics::Metrics;
-use super::stream::Followed;
+use super::stream::{Followed, Wants};
 
 /// What the observer of the lessor is told, until somebody asks.
 pub(super) struct Watch {
@@ -15,7 +15,7 @@ pub(super) struct Watch {
     tells_items: bool,
     told: Mutex<Heard>,
     metrics: Metrics,
-    followed: Mutex<Option<Followed>>,
+    followed: Mutex<Vec<Followed>>,
 }
 
 /// All that the observer was told, of each kind in its order.
@@ -83,20 +83,31 @@ impl Watch {
 
     /// Follows a lessor that has just started.
     pub(super) fn follow(&self, lessor: &BackendLessor, wants_items: bool) {
-        let followed = Followed::of(lessor, wants_items && self.tells_items);
-        *self.followed() = Some(followed);
+        let wants = [
+            Wants {
+                renewals: true,
+                items: wants_items && self.tells_items,
+            },
+            Wants {
+                renewals: false,
+                items: false,
+            },
+        ];
+        *self.followed() = wants.map(|wants| Followed::of(lessor, wants)).into();
     }
 
     pub(super) fn take(&self) -> Heard {
         let mut heard = std::mem::take(&mut *self.lock());
-        if let Some(followed) = &mut *self.followed() {
+        for followed in &mut *self.followed() {
             let (streamed, must) = (followed.take(), followed.part_of(&heard.told));
-            heard.streamed = (streamed != must).then_some((streamed, must));
+            if streamed != must {
+                heard.streamed = Some((streamed, must));
+            }
         }
         heard
     }
 
-    fn followed(&self) -> MutexGuard<'_, Option<Followed>> {
+    fn followed(&self) -> MutexGuard<'_, Vec<Followed>> {
         self.followed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -142,6 +153,10 @@ impl Told {
         is_told.then(|| Self::of(self.deed, self.lease, self.ttl_ms))
     }
 
+    pub(super) fn is_renewal(&self) -> bool {
+        self.deed == Deed::Renewal
+    }
+
     pub(super) fn is_of_nothing(&self) -> bool {
         self.items.is_empty()
     }
@@ -176,9 +191,19 @@ fn notice(event: &LessorEvent<'_>) -> Option<Notice> {
             return None;
         }
         LessorEvent::Overlooked(oversight) => Notice::Overlooked(*oversight),
+        LessorEvent::Failed(_) if probe::is_planted("alone-failures-not-told") => return None,
         LessorEvent::Failed(error) => Notice::Failed(format!("{error:?}")),
         _ => return None,
     })
+}
+
+/// An observer that says nothing of what it wants, and is told of no items.
+pub(super) struct Plain(pub(super) Arc<Watch>);
+
+impl Observer for Plain {
+    fn observe(&self, event: &LessorEvent<'_>) {
+        self.0.observe(event);
+    }
 }
 
 impl Observer for Watch {

@@ -58,6 +58,9 @@ fn spoil(config: &mut LessorConfig) {
     if probe::is_planted("rate-ignored") {
         config.revoke_rate_per_sec = None;
     }
+    if probe::is_planted("batches-without-a-limit") {
+        config.max_expired_batch_size = LessorConfig::default().max_expired_batch_size;
+    }
     if probe::is_planted("checkpoints-multiply") {
         config.checkpoint_interval /= 4;
     }

@@ -84,6 +84,13 @@ impl Around {
         while batch.leases.len() > 1 && probe::is_planted("observer-hangs") {
             std::hint::spin_loop();
         }
+        let most = self.world.parameters.expired_batch as usize;
+        if batch.leases.len() > most {
+            let count = batch.leases.len();
+            self.object(format!(
+                "{count} leases are delivered at once, and not {most}"
+            ));
+        }
         self.tell_time();
         for lease in &batch.leases {
             self.note_change();
