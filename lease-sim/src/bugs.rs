@@ -383,6 +383,7 @@ pub const BUGS: &[Bug] = &[
         "alone-renewals-always-streamed",
         "a stream of events tells renewals that nobody wants",
     ),
+    bug("alone-facade-not-told", "the facade is told of nothing"),
     bug(
         "alone-queue-not-told",
         "a queue beside the lessor's is not told of a later time",

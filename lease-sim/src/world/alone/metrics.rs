@@ -7,11 +7,12 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 
 use super::Host;
+use super::facade::Facade;
 
-/// What is counted for Prometheus, and what was to be counted.
-#[derive(Default)]
+/// What is counted for Prometheus and through the facade, and what was to be counted.
 pub(super) struct Metrics {
     prometheus: PrometheusMetrics,
+    facade: Facade,
     seen: Mutex<Seen>,
 }
 
@@ -34,6 +35,15 @@ impl Host {
         probe::mark("alone: metrics are scraped");
         let shown = self.watch.metrics().scrape(&self.lessor);
         let must = self.watch.metrics().seen().samples();
+        let counted = self.watch.metrics().facade.samples();
+        let is_counted = |(name, value): &(String, f64)| {
+            let counted = counted.get(name).copied().unwrap_or(0.0);
+            name.contains("_bucket") || (counted - value).abs() <= 1e-6
+        };
+        if let Some((name, value)) = must.iter().find(|sample| !is_counted(sample)) {
+            let text = format!("{name} is {value}, and {counted:?} is counted");
+            return self.object(text);
+        }
         let wrong = must
             .into_iter()
             .chain(held(&self.lessor))
@@ -49,6 +59,14 @@ impl Host {
 }
 
 impl Metrics {
+    pub(super) fn new() -> Self {
+        Self {
+            prometheus: PrometheusMetrics::default(),
+            facade: Facade::new(),
+            seen: Mutex::default(),
+        }
+    }
+
     fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -72,6 +90,9 @@ impl Observer for Metrics {
     fn observe(&self, event: &LessorEvent<'_>) {
         if !probe::is_planted("alone-metrics-not-told") {
             self.prometheus.observe(event);
+        }
+        if !probe::is_planted("alone-facade-not-told") {
+            self.facade.metrics.observe(event);
         }
         let mut seen = self.seen();
         let name = match event {

@@ -7,6 +7,7 @@ mod checkpointer;
 mod clients;
 mod counts;
 mod deliveries;
+mod facade;
 mod faults;
 mod forms;
 mod ids;

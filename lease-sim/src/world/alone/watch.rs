@@ -68,7 +68,7 @@ impl Watch {
         Self {
             tells_items,
             told: Mutex::default(),
-            metrics: Metrics::default(),
+            metrics: Metrics::new(),
             followed: Mutex::default(),
         }
     }
