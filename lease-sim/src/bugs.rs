@@ -180,6 +180,7 @@ pub const BUGS: &[Bug] = &[
     ),
     bug("alone-longest-ttl-refused", "the longest TTL is refused"),
     bug("old-permits-stay", "permits that are over are kept"),
+    bug("alone-numbers-come-again", "two grants have one number"),
     // In the member's store.
     bug(
         "far-ids-lost",

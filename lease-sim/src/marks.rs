@@ -42,6 +42,7 @@ pub const MARKS: &[&str] = &[
     "alone: a task waits for the reset of a checkpoint",
     "alone: a wait ends with its lease",
     "alone: an id that will be drawn is in use",
+    "alone: commands are decided before others are applied",
     "alone: leases are listed page by page",
     "alone: many leases are renewed at once",
     "alone: many leases are revoked at once",

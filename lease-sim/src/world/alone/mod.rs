@@ -12,6 +12,7 @@ mod faults;
 mod forms;
 mod ids;
 mod ledger;
+mod machine;
 mod many;
 mod metrics;
 mod office;
@@ -43,6 +44,7 @@ use self::deliveries::Deliveries;
 use self::faults::Exit;
 use self::ids::Drawn;
 use self::ledger::{Ledger, Undone};
+use self::machine::Machine;
 use self::office::Office;
 use self::polled::Polled;
 use self::queues::Queues;
@@ -115,6 +117,7 @@ struct Host {
     grants: u64,
     rows: Rows,
     undone: Undone,
+    machine: Machine,
     // When the lessor wanted to be driven again, when that was last done.
     told: Option<Timestamp>,
     strange: Strange,
@@ -209,6 +212,7 @@ impl Host {
             grants: 0,
             rows: Rows::new(),
             undone: Undone::default(),
+            machine: Machine::new(parameters.hash_seed),
             told: None,
             strange: Strange::default(),
             parameters,
@@ -344,6 +348,7 @@ impl Host {
         self.look_at_forms();
         self.look_at_queues();
         self.look_at_metrics();
+        self.look_at_machine();
         self.note_undone();
     }
 

@@ -1,0 +1,290 @@
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use lease_core::{
+    Answer, Busy, Checkpoint, CheckpointFence, Command, Decision, Epoch, ExpiryFence, Grant,
+    Incarnation, Lease, LeaseId, LeaseItem, LeaseRow, LeaseWrite, LessorConfig, LessorCore,
+    Revocation, Revoked, Timestamp, Ttl, WriteBatch, probe,
+};
+
+use super::Host;
+use super::clients::id_of;
+
+/// A state machine by itself, of which several commands are decided before any of them is applied.
+pub(super) struct Machine {
+    core: LessorCore,
+    // What was written of the commands that were applied.
+    rows: BTreeMap<LeaseId, LeaseRow>,
+    // All that were ever granted.
+    granted: BTreeSet<Incarnation>,
+    drawn: u64,
+}
+
+/// A command that is decided, and what it keeps others from.
+struct Decided {
+    decision: Decision,
+    rows: WriteBatch,
+    leases: Vec<LeaseId>,
+    // Items that no lease has, and that it attaches.
+    items: Vec<LeaseItem>,
+    begins_epoch: bool,
+    // Whether it has an effect only because the epoch is what it is.
+    is_fenced: bool,
+}
+
+/// How many leases and items there are.
+const LEASES: u64 = 5;
+const ITEMS: u64 = 4;
+
+/// How often it is looked at.
+const LOOKED_AT_EVERY: u64 = 8;
+
+impl Host {
+    /// Some commands go through the state machine beside the lessor.
+    pub(super) fn look_at_machine(&mut self) {
+        if !self.steps.is_multiple_of(LOOKED_AT_EVERY) {
+            return;
+        }
+        probe::mark("alone: commands are decided before others are applied");
+        let at = self.clock.latest();
+        if let Some(wrong) = self.machine.go(at) {
+            self.object(wrong);
+        }
+    }
+}
+
+impl Machine {
+    pub(super) fn new(hash_seed: u64) -> Self {
+        let config = LessorConfig {
+            hash_seed: Some(hash_seed),
+            ..LessorConfig::default()
+        };
+        Self {
+            core: LessorCore::new(config),
+            rows: BTreeMap::new(),
+            granted: BTreeSet::new(),
+            drawn: hash_seed,
+        }
+    }
+
+    /// Decides some commands, and applies or abandons them in their order, the first ones before the last are
+    /// decided. Returns what was wrong.
+    fn go(&mut self, now: Timestamp) -> Option<String> {
+        let mut open = VecDeque::new();
+        let mut left = 2 + self.draw(5);
+        while left > 0 || !open.is_empty() {
+            let wrong = if left > 0 && self.draw(3) > 0 {
+                left -= 1;
+                self.decide(&mut open)
+            } else if let Some(first) = open.pop_front() {
+                self.end(now, first)
+            } else {
+                None
+            };
+            if wrong.is_some() {
+                return wrong;
+            }
+        }
+        let epoch = self.core.epoch();
+        if epoch != Epoch::ZERO {
+            drop(self.core.promote(now, epoch, Duration::ZERO));
+            self.core.handle_timeout(now);
+        }
+        self.core.check_invariants();
+        self.wrong_shown(now)
+    }
+
+    fn decide(&mut self, open: &mut VecDeque<Decided>) -> Option<String> {
+        let command = self.draw_command();
+        let must_wait = self.is_in_the_way(open, &command);
+        let claims = self.claims_of(&command);
+        let mut rows = WriteBatch::default();
+        match self.core.decide(command.clone(), &mut rows) {
+            Ok(decision) if !must_wait => {
+                let decided = Decided::of(&command, claims, decision);
+                open.push_back(Decided { rows, ..decided });
+                None
+            }
+            Err(Busy(back)) if must_wait && back == command && rows.is_empty() => None,
+            // An item of a lease that has just gone may count as its.
+            Err(_) if matches!(command, Command::Attach { .. }) && !open.is_empty() => None,
+            Ok(decision) => {
+                drop(self.core.abandon(decision));
+                Some(format!(
+                    "{command:?} is decided beside what it has to wait for"
+                ))
+            }
+            Err(busy) => Some(format!("{busy:?} waits for nothing")),
+        }
+    }
+
+    fn end(&mut self, now: Timestamp, first: Decided) -> Option<String> {
+        if self.draw(3) > 0 {
+            return self.apply(now, first);
+        }
+        let before = self.core.rows();
+        drop(self.core.abandon(first.decision));
+        let is_same = self.core.rows() == before;
+        (!is_same).then(|| format!("{before:?} was changed by what is abandoned"))
+    }
+
+    fn apply(&mut self, now: Timestamp, one: Decided) -> Option<String> {
+        let answer = one.decision.answer().clone();
+        let applied = self.core.apply(now, one.decision);
+        if applied != answer {
+            return Some(format!(
+                "what was decided as {answer:?} is applied as {applied:?}"
+            ));
+        }
+        for write in one.rows.leases() {
+            match write {
+                LeaseWrite::Put(row) => drop(self.rows.insert(row.id, *row)),
+                LeaseWrite::Delete(id) => drop(self.rows.remove(id)),
+            }
+        }
+        match applied {
+            Answer::Granted(Ok(incarnation)) if !self.granted.insert(incarnation) => {
+                Some(format!("a second grant is {incarnation:?}"))
+            }
+            _ => None,
+        }
+    }
+
+    /// What it shows is what was written, however it is asked.
+    fn wrong_shown(&self, now: Timestamp) -> Option<String> {
+        let shown = self.core.rows();
+        let written: Vec<_> = self.rows.values().copied().collect();
+        let mut listed = self.core.leases(now);
+        listed.sort_by_key(Lease::id);
+        let mut paged = Vec::new();
+        loop {
+            let page = self.core.page(now, paged.last().map(Lease::id), 2);
+            if page.is_empty() {
+                break;
+            }
+            paged.extend(page);
+        }
+        paged.sort_by_key(Lease::id);
+        let ids = written.iter().map(|row| row.id);
+        let looked_up: Vec<_> = ids.filter_map(|id| self.core.lookup(now, id)).collect();
+        let is_shown = looked_up.len() == written.len()
+            && looked_up.iter().zip(&written).all(|(lease, row)| {
+                lease.ttl() == row.ttl && lease.keys() == self.core.items(row.id)
+            });
+        let same = |it: &[Lease]| it.iter().map(Lease::id).eq(looked_up.iter().map(Lease::id));
+        if shown != written || !is_shown || !same(&listed) || !same(&paged) {
+            return Some(format!(
+                "of {written:?} is shown {shown:?}, {looked_up:?}, {listed:?} and {paged:?}"
+            ));
+        }
+        None
+    }
+
+    /// Whether what is decided keeps a command from being decided.
+    fn is_in_the_way(&self, open: &VecDeque<Decided>, command: &Command) -> bool {
+        let (leases, items) = self.claims_of(command);
+        let is_epoch = matches!(command, Command::BeginEpoch(_));
+        open.iter().any(|one| {
+            one.begins_epoch
+                || is_epoch && one.is_fenced
+                || leases.iter().any(|id| one.leases.contains(id))
+                || items.iter().any(|item| one.items.contains(item))
+        })
+    }
+
+    /// The leases that a command touches, and the items of no lease that it attaches.
+    fn claims_of(&self, command: &Command) -> (Vec<LeaseId>, Vec<LeaseItem>) {
+        match command {
+            Command::Grant(grant) => (vec![grant.id], Vec::new()),
+            Command::Revoke(all) => (all.iter().map(|one| one.id).collect(), Vec::new()),
+            Command::Checkpoint(all) => (all.iter().map(|one| one.id).collect(), Vec::new()),
+            Command::Attach { id, items } => {
+                let owner = |item: &LeaseItem| self.core.get_lease(item.as_bytes());
+                let owners = items.iter().filter_map(owner).chain([*id]).collect();
+                let is_free = |item: &&LeaseItem| owner(item).is_none();
+                (owners, items.iter().filter(is_free).cloned().collect())
+            }
+            Command::Detach { id, .. } => (vec![*id], Vec::new()),
+            _ => (Vec::new(), Vec::new()),
+        }
+    }
+
+    fn draw_command(&mut self) -> Command {
+        let id = id_of(1 + self.draw(LEASES).cast_signed());
+        let other = id_of(1 + self.draw(LEASES).cast_signed());
+        let row = self.rows.get(&id).copied();
+        let incarnation = self
+            .core
+            .lookup(Timestamp::ZERO, id)
+            .map(|it| it.incarnation());
+        let epoch = self.core.epoch();
+        let items = (0..1 + self.draw(2)).map(|_| [b'a' + self.draw(ITEMS) as u8]);
+        let items: Vec<_> = items.map(LeaseItem::new).collect();
+        match (self.draw(10), incarnation) {
+            (0, Some(incarnation)) => {
+                let fence = Some(ExpiryFence { incarnation, epoch });
+                Command::Revoke(vec![Revocation { id, fence }])
+            }
+            (1, _) => Command::Revoke([id, other].map(Revocation::by_user).into()),
+            (2 | 3, Some(_)) => Command::Attach { id, items },
+            (4, _) => Command::Detach { id, items },
+            (5, _) => Command::Checkpoint(vec![Checkpoint::new(id, Some(Ttl::MIN))]),
+            (6, Some(incarnation)) => {
+                let generation = row.map_or(0, |row| row.checkpoint_generation);
+                let fence = CheckpointFence {
+                    incarnation,
+                    epoch,
+                    generation,
+                };
+                let remaining = (self.draw(2) == 0).then_some(Ttl::MIN);
+                let fence = Some(fence);
+                Command::Checkpoint(vec![Checkpoint {
+                    id,
+                    remaining,
+                    fence,
+                }])
+            }
+            (7, _) => Command::BeginEpoch(self.core.next_epoch()),
+            _ => Grant::new(id, Ttl::new(1_000).expect("in range")).into(),
+        }
+    }
+
+    fn draw(&mut self, bound: u64) -> u64 {
+        // Numbers of a linear congruential generator, of which the highest bits are the best.
+        self.drawn = self
+            .drawn
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.drawn >> 33) % bound
+    }
+}
+
+impl Decided {
+    fn of(command: &Command, claims: (Vec<LeaseId>, Vec<LeaseItem>), decision: Decision) -> Self {
+        let (mut leases, mut items) = claims;
+        let answer = decision.answer();
+        let has_effect: Vec<_> = match answer {
+            Answer::Revoked(all) => all.iter().map(|one| *one == Ok(Revoked::Done)).collect(),
+            Answer::Checkpointed(all) => all.clone(),
+            answer => vec![!answer.is_refusal(); leases.len()],
+        };
+        let mut effects = has_effect.iter();
+        leases.retain(|_| effects.next() == Some(&true));
+        if answer.is_refusal() {
+            items.clear();
+        }
+        let has_fence = match command {
+            Command::Revoke(all) => all.iter().any(|one| one.fence.is_some()),
+            Command::Checkpoint(all) => all.iter().any(|one| one.fence.is_some()),
+            _ => false,
+        };
+        Self {
+            begins_epoch: matches!(command, Command::BeginEpoch(_)) && !answer.is_refusal(),
+            is_fenced: has_fence && !leases.is_empty(),
+            leases,
+            items,
+            decision,
+            rows: WriteBatch::default(),
+        }
+    }
+}
