@@ -351,6 +351,10 @@ pub const BUGS: &[Bug] = &[
         "a range of rows that a host deletes with a command stays",
     ),
     bug(
+        "failed-commit-not-undone",
+        "a commit of which the store does not know that it has failed is there later",
+    ),
+    bug(
         "alone-rows-outlive-their-lease",
         "the rows of a lease's items stay when it goes",
     ),

@@ -37,6 +37,7 @@ pub const MARKS: &[&str] = &[
     "alone: a row is written with a command",
     "alone: a store has a row that no lessor has written",
     "alone: a store is damaged",
+    "alone: a store is looked at after commits that failed",
     "alone: a strange row is told",
     "alone: a stream of events is dropped",
     "alone: a task waits for the reset of a checkpoint",

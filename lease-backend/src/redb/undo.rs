@@ -33,6 +33,10 @@ impl Undo {
 
     /// Puts everything back, the last write first.
     pub(super) fn apply(&self, transaction: &WriteTransaction) -> Result<(), Failure> {
+        #[cfg(madsim)]
+        if lease_core::probe::is_planted("failed-commit-not-undone") {
+            return Ok(());
+        }
         let mut leases = transaction.open_table(LEASE)?;
         for (key, old) in self.leases.iter().rev() {
             match old {

@@ -50,6 +50,7 @@ impl Host {
         let has_failed = self.fails_at.is_some_and(|at| at < self.disk.operations());
         if is_over || has_failed {
             self.mend();
+            self.look_at_store();
         }
     }
 

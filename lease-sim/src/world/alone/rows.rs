@@ -103,6 +103,8 @@ impl Host {
         probe::mark("alone: a row is written with a command");
         match done {
             Ok(()) => self.count(),
+            // Nothing of a commit that has failed is there. Others write later, and may have written this.
+            Err(_) if self.parameters.durable => {}
             Err(_) => self.rows.written = None,
         }
     }
@@ -142,6 +144,29 @@ impl Host {
             ));
         }
         self.rows.kept = Some(found);
+    }
+
+    /// After commits that have failed, and one that has not, the store has what the lessor has, and not what
+    /// was refused.
+    pub(super) fn look_at_store(&mut self) {
+        let before = self.rows.written;
+        self.write();
+        if !self.parameters.durable || self.rows.written == before {
+            return;
+        }
+        probe::mark("alone: a store is looked at after commits that failed");
+        let mut found = BTreeMap::new();
+        let loaded = self.backend.load(&mut |row| {
+            found.insert(row.id, row.ttl);
+        });
+        let rows = self.lessor.rows();
+        let must: BTreeMap<_, _> = rows.iter().map(|row| (row.id, row.ttl)).collect();
+        if loaded.is_ok() && found != must {
+            self.object(format!(
+                "after a commit that failed {found:?} is stored of {must:?}"
+            ));
+        }
+        self.look_at_rows();
     }
 
     /// What is stored is known again.
