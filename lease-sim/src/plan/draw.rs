@@ -225,10 +225,10 @@ fn leave_alone(rng: &mut ChaCha8Rng, parameters: &mut Parameters, actions: &mut 
             }
             actions.sort_by_key(|timed| timed.at_ms);
         }
-        alone.polls_checkpoints = !alone.pushes_checkpoints && rng.random_bool(0.4);
+        alone.polls_checkpoints = !alone.pushes_checkpoints && rng.random_bool(0.6);
         alone.loses_checkpoints = rng.random_bool(0.5);
         if alone.polls_checkpoints && alone.loses_checkpoints {
-            for _ in 0..rng.random_range(0..4) {
+            for _ in 0..rng.random_range(1..9) {
                 let at_ms = rng.random_range(0..parameters.faulty_ms);
                 let action = Action::Elect { node: 0 };
                 actions.push(Timed { at_ms, action });

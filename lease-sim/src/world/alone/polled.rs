@@ -236,9 +236,10 @@ impl Host {
             let lease = record.id.get();
             let reset = incarnation.is_some_and(|it| self.polled.resets_of(lease, it) == *resets);
             must.push(is_of_now && is_same && reset);
-            // The next one is an interval after what comes in.
+            // The next one is an interval after what comes in, unless that is of an earlier promotion.
             if let Some(known) = self.polled.leases.get_mut(&lease) {
-                (known.failed, known.applied_ms) = (None, own_ms);
+                known.failed = known.failed.filter(|_| !is_of_now);
+                known.applied_ms = own_ms;
             }
         }
         if must.contains(&false) {
@@ -344,9 +345,9 @@ impl Host {
             let known = self.polled.leases.get(lease);
             let taken_ms = known.map_or(0, |known| known.taken.to_ms);
             let applied_ms = known.map_or(0, |known| known.applied_ms);
-            let failed_ms = known
-                .and_then(|known| known.failed)
-                .map(|failed| failed.to_ms);
+            let failed = known.and_then(|known| known.failed);
+            let failed = failed.filter(|failed| applied_ms < failed.from_ms);
+            let failed_ms = failed.map(|failed| failed.to_ms);
             // Nothing has come between that makes it less worthwhile.
             let is_alone = known.is_some_and(|known| !known.is_tangled);
             let is_still = |_: &u64| is_alone && taken_ms > held.since_ms;
