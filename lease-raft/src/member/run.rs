@@ -63,7 +63,7 @@ impl Running {
                 self.note_end("it was removed from the cluster");
             }
         }
-        let deadline = Instant::now() + options.stop_timeout;
+        let deadline = Instant::now() + options.stop_timeout.min(LONGEST_STOP);
         let engine = time::timeout_at(deadline, self.core.engine.shutdown()).await;
         for task in tasks {
             end_now(task).await;
@@ -218,6 +218,8 @@ const REMOVED_GRACE: Duration = Duration::from_millis(500);
 const ASK_INTERVAL: Duration = Duration::from_secs(5);
 const TELL_TIMEOUT: Duration = Duration::from_secs(10);
 const TELL_PAUSE: Duration = Duration::from_millis(100);
+/// Somebody who wants no bound: no clock counts up to the last duration of all.
+const LONGEST_STOP: Duration = Duration::from_hours(24 * 365);
 const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(1);
 /// The time that the writing of the state has at least.
 const LEAST_TIMEOUT: Duration = Duration::from_secs(1);

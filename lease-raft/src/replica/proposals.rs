@@ -213,7 +213,9 @@ impl Patience {
     /// Each time twice as long, until another one leads.
     fn next(&mut self, leader: MemberId) -> Duration {
         let span = match self.last {
-            Some((last, span)) if last == leader => (span * 2).min(self.shortest * 8),
+            Some((last, span)) if last == leader => {
+                span.saturating_mul(2).min(self.shortest.saturating_mul(8))
+            }
             _ => self.shortest,
         };
         self.last = Some((leader, span));
@@ -461,6 +463,8 @@ mod tests {
         let spans: Vec<_> = (0..5).map(|_| patience.next(1).as_secs()).collect();
         assert_eq!(spans, [1, 2, 4, 8, 8]);
         assert_eq!(patience.next(2).as_secs(), 1, "another one leads");
+        let mut patience = Patience::new(Duration::MAX);
+        assert_eq!([0; 2].map(|_| patience.next(1)), [Duration::MAX; 2]);
     }
 
     fn entry(number: u64, applied: u64) -> Entry {

@@ -62,6 +62,16 @@ impl StateMachine for Hangs {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_may_take_any_time_to_stop() {
+    let mut cluster = Cluster::new();
+    let options = cluster.options(1).stop_timeout(Duration::MAX);
+    cluster.start_with(options, 1).await;
+    cluster.stop(1).await;
+    cluster.start(1).await;
+    cluster.stop(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_member_that_does_not_stop_says_what_hangs() {
     let mut cluster = Cluster::new();
     let machine = Arc::new(Hangs::default());
