@@ -228,6 +228,10 @@ impl OpenraftEngine {
             let change = ChangeMembers::RemoveNodes(removed);
             return self.change_in(turn, change).await;
         }
+        if voters.is_empty() {
+            let text = format!("member {member} is the only one that decides");
+            return Err(MembershipError::Refused(text));
+        }
         self.check_alive(&voters)?;
         self.change_in(turn, ChangeMembers::RemoveVoters(removed))
             .await

@@ -212,7 +212,11 @@ impl Answerer {
         let is_known = *vote <= metrics.vote;
         let is_alone = voters == [self.identity.member];
         if (is_asked || is_alone) && !is_known && !voters.contains(&from) {
-            let text = format!("member {from} is no voter, and wants to lead");
+            let alone = match is_alone {
+                true => "; this one decides alone, as after a start with an empty directory",
+                false => "",
+            };
+            let text = format!("member {from} is no voter, and wants to lead{alone}");
             return Err(Refusal::new(403, &text));
         }
         Ok(())

@@ -81,6 +81,9 @@ async fn a_leader_of_two_removes_itself() {
     .await;
     cluster.stop(old).await;
     cluster.propose("alone").await;
+    let refused = cluster.engine(last).remove(last).await;
+    let text = format!("member {last} is the only one that decides");
+    assert_eq!(refused, Err(MembershipError::Refused(text)));
     assert_eq!(cluster.agreed().await, ["of two", "alone"]);
 }
 
