@@ -86,6 +86,13 @@ impl GrpcPeers {
         lock(&self.links).remove(&member);
     }
 
+    /// Why a member was not reached, if it was not when it was asked last.
+    pub(crate) fn complaint(&self, member: MemberId) -> Option<String> {
+        let links = lock(&self.links);
+        let link = links.get(&member).filter(|link| link.failures > 0)?;
+        Some(link.why.clone())
+    }
+
     /// The connection to a member, and how often it was not reached before.
     ///
     /// # Errors

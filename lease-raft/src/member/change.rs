@@ -359,8 +359,23 @@ impl Core {
         if !admission.decides {
             return Ok(self.settled());
         }
-        self.engine.promote(member).await?;
-        Ok(Attempt::Changed)
+        match self.engine.promote(member).await {
+            // That it lags says nothing of why.
+            Err(MembershipError::Lagging { .. }) if self.engine.lag(member).is_none() => {
+                Ok(Attempt::Pending(self.unheard(member)))
+            }
+            promoted => promoted.map(|()| Attempt::Changed),
+        }
+    }
+
+    /// What there is to say of a member that has answered nothing yet.
+    fn unheard(&self, member: MemberId) -> String {
+        let addresses = self.engine.members().addresses;
+        let address = addresses.get(&member).map_or("nowhere", String::as_str);
+        match self.peers.complaint(member) {
+            Some(why) => format!("it is not reached at {address}: {why}"),
+            None => format!("it has not answered yet at {address}"),
+        }
     }
 
     async fn remove(&self, member: MemberId) -> Result<Attempt, MembershipError> {

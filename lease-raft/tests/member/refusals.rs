@@ -111,6 +111,23 @@ async fn nobody_is_there_and_the_port_is_taken() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_not_where_it_says_is_told_so() {
+    let mut cluster = Cluster::of(1).await;
+    let (first, second) = (cluster.address(1), cluster.address(2));
+    let elsewhere = cluster.address(3);
+    let options = cluster.options(2).listen(elsewhere);
+    let late = Member::join(options, &[(1, &first)], Duration::from_secs(2)).await;
+    let error = late.expect_err("the leader does not reach it").to_string();
+    assert!(
+        error.contains(&format!("it is not reached at {second}: ")),
+        "{error}"
+    );
+    // It is a learner by now, and may try again.
+    cluster.join(2).await;
+    cluster.stop_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_damaged_file_is_said_and_left_as_it_is() {
     let mut cluster = Cluster::of(1).await;
     for number in 1..=50 {
