@@ -168,6 +168,15 @@ impl MemberOptions {
             let text = format!("no message carries entries of {bytes} bytes, but {limit} at most");
             return Err(EngineError::Options(text).into());
         }
+        for (is_none, name) in [
+            (self.replica.max_expired_batches == 0, "max_expired_batches"),
+            (self.replica.max_proposals == 0, "max_proposals"),
+            (self.replica.ask_timeout.is_zero(), "ask_timeout"),
+        ] {
+            if is_none {
+                return Err(StartError::Options(format!("{name} is 0")));
+            }
+        }
         if self.cluster.is_empty() {
             return Err(StartError::Options("the cluster has no name".to_owned()));
         }

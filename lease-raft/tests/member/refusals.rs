@@ -282,6 +282,7 @@ async fn options_that_make_no_sense_are_refused_and_it_is_said_which() {
     let mut cluster = Cluster::new();
     let folder = cluster.folder(1);
     let at = |address: &str| MemberOptions::new(&folder, "blue", 1, address);
+    let with = |replica| at("10.0.0.1:7351").replica(replica);
     let nowhere = "is no host and port";
     for (options, why) in [
         (at("10.0.0.1"), nowhere),
@@ -297,6 +298,28 @@ async fn options_that_make_no_sense_are_refused_and_it_is_said_which() {
         (
             MemberOptions::new(&folder, "", 1, "10.0.0.1:7351"),
             "no name",
+        ),
+        // Nothing would expire, nobody could propose, and nobody be asked.
+        (
+            with(ReplicaOptions {
+                max_expired_batches: 0,
+                ..ReplicaOptions::default()
+            }),
+            "max_expired_batches is 0",
+        ),
+        (
+            with(ReplicaOptions {
+                max_proposals: 0,
+                ..ReplicaOptions::default()
+            }),
+            "max_proposals is 0",
+        ),
+        (
+            with(ReplicaOptions {
+                ask_timeout: Duration::ZERO,
+                ..ReplicaOptions::default()
+            }),
+            "ask_timeout is 0",
         ),
     ] {
         let error = Member::start(options).await.expect_err(why);
