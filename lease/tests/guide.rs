@@ -7,10 +7,11 @@
 )]
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
 /// Where cargo has built an example, beside this test.
 fn path_of(example: &str) -> PathBuf {
@@ -128,6 +129,22 @@ impl<'a> Session<'a> {
         self.shown += &format!("{}{mark}Killed\n", self.name);
     }
 
+    /// Waits until it has ended by itself, while its input stays open, and shows what it has said then.
+    fn ends(&mut self) {
+        let (mut child, mut output) = self.running.take().expect("it runs");
+        let has_ended = (0..6_000).any(|_| {
+            std::thread::sleep(Duration::from_millis(10));
+            child.try_wait().expect("it is a child").is_some()
+        });
+        if !has_ended {
+            child.kill().expect("it runs");
+            panic!("{} does not end by itself", self.name);
+        }
+        let mut said = String::new();
+        output.read_to_string(&mut said).expect("it is text");
+        self.shown += &format!("{}: {said}", self.name);
+    }
+
     /// What was shown since it was asked last.
     fn take(&mut self) -> String {
         std::mem::take(&mut self.shown)
@@ -195,11 +212,14 @@ fn three_machines() {
     shown += &second.take();
     first.start(EXAMPLE, &["1", one, &format!("2={two}")], 1);
     first.types("list", 1);
+    first.types("remove 3", 1);
     shown += &first.take();
+    third.ends();
+    shown += &third.take();
     for (number, address) in (1..).zip(&addresses) {
         shown = shown.replace(address, &format!("10.0.0.{number}:7351"));
     }
-    for session in [&mut first, &mut second, &mut third] {
+    for session in [&mut first, &mut second] {
         session.kill();
     }
     shows("three-machines.md", EXAMPLE, &shown);

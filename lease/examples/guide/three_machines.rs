@@ -53,12 +53,15 @@ async fn main() -> Anyhow<()> {
                 None => break,
             },
             // By itself: it was removed, or its disk is full.
-            () = member.ended() => break,
+            () = member.ended() => {
+                println!("member {id} has ended: {}", member.failure().unwrap_or_default());
+                // To return would wait for another line, which tokio reads in a thread.
+                std::process::exit(1);
+            }
         }
     }
-    let failure = member.failure();
     member.stop().await?; // if it leads, another one does before it ends
-    failure.map_or(Ok(()), |why| Err(why.into()))
+    Ok(())
 }
 
 /// Any member may be asked, whoever leads.
