@@ -288,6 +288,21 @@ async fn who_connects_and_says_nothing_does_not_stay() {
     }
 }
 
+/// Short requests that nobody has read yet are an attack to HTTP/2, which ends the connection of too many of them.
+#[tokio::test]
+async fn many_questions_may_wait() {
+    let member = member(None, "127.0.0.1:0").await;
+    let peers = peers("ours", &member.address, None);
+    let many = (0..20_000).map(|_| peers.ask(2, "/hang", vec![], LONG / 3));
+    for answer in futures::future::join_all(many).await {
+        let error = answer.expect_err("it hangs");
+        assert!(error.reason.starts_with("not within"), "{error}");
+    }
+    // The connection is there, and nobody waits any more.
+    let asked = peers.ask(2, "/path", vec![], LONG).await;
+    assert!(asked.is_ok(), "{asked:?}");
+}
+
 #[tokio::test]
 async fn many_failures_at_once_are_one() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");

@@ -13,7 +13,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request};
 use tonic_prost::ProstCodec;
 
-use super::{MAX_LEN, PATH, Tls};
+use super::{MAX_LEN, PATH, Tls, WINDOW};
 use crate::error::with_causes;
 use crate::{MemberId, PeerAnswer, PeerError, Peers};
 
@@ -119,6 +119,7 @@ fn connect(address: &str, tls: Option<&Tls>) -> Result<Channel, String> {
     let endpoint = endpoint
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
+        .initial_connection_window_size(WINDOW)
         .http2_keep_alive_interval(Duration::from_secs(5))
         .keep_alive_timeout(Duration::from_secs(5))
         .keep_alive_while_idle(true);

@@ -18,5 +18,10 @@ pub use tls::Tls;
 /// The path of the call.
 const PATH: &str = "/leaseraftpb.Peers/Ask";
 
+/// How many bytes may be on their way on a connection. Half of that is also how much HTTP/2 counts of short messages
+/// that nobody has read yet, 256 bytes for each, before it takes them for an attack and ends the connection. So many are
+/// the proposals of a member that may be under way by default.
+const WINDOW: u32 = 32 << 20;
+
 /// The longest message: a part of a snapshot, or of the log.
 pub(crate) const MAX_LEN: usize = 2 * crate::peers::MAX_BODY_LEN;

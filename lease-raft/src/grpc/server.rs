@@ -17,7 +17,7 @@ use tonic_prost::ProstCodec;
 use tower_service::Service;
 
 use super::connections::connections;
-use super::{MAX_LEN, PATH, Tls};
+use super::{MAX_LEN, PATH, Tls, WINDOW};
 use crate::{MemberId, PeerAnswer};
 
 /// Who answers what other members ask.
@@ -46,6 +46,7 @@ pub async fn serve(
     let mut server = Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(5)))
         .http2_keepalive_timeout(Some(Duration::from_secs(5)))
+        .initial_connection_window_size(WINDOW)
         .concurrency_limit_per_connection(MAX_CONCURRENT);
     let has_tls = tls.is_some();
     if let Some(tls) = tls {
