@@ -6,10 +6,8 @@ use shuttle::{Config, MaxSteps, Runner};
 /// Runs a scenario under as many schedules as the environment says: half of them random throughout,
 /// and half such in which threads change seldom, but where it matters.
 pub(crate) fn explore(scenario: fn()) {
-    if let Some(file) = variable("LEASE_REPLAY") {
-        let replay = ReplayScheduler::new_from_file(file).expect("a file with a schedule");
-        run(replay, scenario);
-        return;
+    if let Some(replay) = replay() {
+        return run(replay, scenario);
     }
     let (schedules, seed) = (schedules(), seed());
     let random = schedules.div_ceil(2);
@@ -22,8 +20,18 @@ pub(crate) fn explore(scenario: fn()) {
 
 /// The same with one thread, where only the ends of its timeouts are drawn.
 pub(crate) fn explore_alone(scenario: fn()) {
+    if let Some(replay) = replay() {
+        Runner::new(replay, Config::new()).run(scenario);
+        return;
+    }
     let random = RandomScheduler::new_from_seed(seed(), schedules());
     Runner::new(random, Config::new()).run(scenario);
+}
+
+/// The one schedule that is to be repeated, if one is.
+fn replay() -> Option<ReplayScheduler> {
+    let file = variable("LEASE_REPLAY")?;
+    Some(ReplayScheduler::new_from_file(file).expect("a file with a schedule"))
 }
 
 fn run(scheduler: impl Scheduler + 'static, scenario: fn()) {
