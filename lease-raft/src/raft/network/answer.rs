@@ -208,10 +208,13 @@ impl Answerer {
     fn check_voter(&self, from: MemberId, vote: &Vote, is_asked: bool) -> Result<(), Refusal> {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
+        // As with nearly all that a leader sends.
+        if *vote <= metrics.vote {
+            return Ok(());
+        }
         let voters: Vec<_> = metrics.membership_config.membership().voter_ids().collect();
-        let is_known = *vote <= metrics.vote;
         let is_alone = voters == [self.identity.member];
-        if (is_asked || is_alone) && !is_known && !voters.contains(&from) {
+        if (is_asked || is_alone) && !voters.contains(&from) {
             let alone = match is_alone {
                 true => "; this one decides alone, as after a start with an empty directory",
                 false => "",
