@@ -171,7 +171,8 @@ impl Programs {
             command.env(how.variable.0, &how.variable.1);
             match self.means {
                 Means::Simulation => {
-                    command.args(["trial", "--jobs", "1", "--timeout", WORLD_SECONDS]);
+                    let seconds = how.world.as_secs().to_string();
+                    command.args(["trial", "--jobs", "1", "--timeout", &seconds]);
                 }
                 Means::Threads => {
                     command.args(["--exact", "--test-threads", "1"]);
@@ -202,14 +203,13 @@ pub(super) struct How {
     pub(super) variable: (&'static str, String),
     /// How many schedules a scenario runs under.
     pub(super) schedules: usize,
+    /// How long a world may take, in real time.
+    pub(super) world: Duration,
     /// How long one program may take.
     pub(super) patience: Duration,
 }
 
 const LIST: [&str; 3] = ["--list", "--format", "terse"];
-
-/// How long a world may take in real time.
-const WORLD_SECONDS: &str = "10";
 
 // How it failed, if it has.
 fn failure(means: Means, ended: &Ended) -> Result<Option<String>> {

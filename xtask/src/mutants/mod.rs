@@ -74,6 +74,9 @@ const SCENARIOS: usize = 16;
 /// How long a program may take with a mutant.
 const PATIENCE: Duration = Duration::from_secs(300);
 
+/// How long a world may take with a mutant.
+const WORLD_PATIENCE: Duration = Duration::from_secs(10);
+
 /// Tries mutants.
 ///
 /// # Errors
@@ -197,6 +200,7 @@ impl Lab {
             let how = How {
                 variable: ("LEASE_MUTANT", site.number.to_string()),
                 schedules: 400,
+                world: WORLD_PATIENCE,
                 patience: PATIENCE,
             };
             if let Some(failure) = programs.run(&runs, &how)? {

@@ -6,13 +6,13 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
-use super::means::{How, Programs, Run};
-use super::processors;
+use super::means::{How, Means, Programs, Run};
+use super::{WORLD_PATIENCE, processors};
 
 /// What each run of a means reaches.
 pub(super) struct Reach {
@@ -109,14 +109,22 @@ fn run_one(programs: &Programs, run: &Run, fresh: &Path) -> Result<Vec<u32>> {
     let how = How {
         variable: ("LEASE_REACHED", fresh.to_string_lossy().into_owned()),
         schedules: 20,
+        world: Duration::from_secs(300),
         patience: Duration::from_secs(600),
     };
+    let start = Instant::now();
     if let Some(failure) = programs.run(&[run], &how)? {
         bail!("{run:?} fails without a mutant: {failure}");
     }
+    let elapsed = start.elapsed();
     // A test may reach nothing.
     let text = fs::read_to_string(fresh).unwrap_or_default();
     let _ = fs::remove_file(fresh);
+    // Of a world that takes so long without one nobody could tell whether a mutant has it hang.
+    if programs.means == Means::Simulation && elapsed > WORLD_PATIENCE / 4 {
+        println!("{run:?} takes {elapsed:?} without a mutant, and is left out");
+        return Ok(Vec::new());
+    }
     let places: BTreeSet<u32> = text.lines().map(str::parse).collect::<Result<_, _>>()?;
     Ok(places.into_iter().collect())
 }
