@@ -1,11 +1,15 @@
 //! How the members change: to the end, whoever waits for it, and not so that the cluster stands still.
 
 use std::collections::BTreeSet;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use futures::StreamExt;
 use futures::channel::oneshot;
+use futures::future::{Either, select};
 use futures::lock::{Mutex as Turns, OwnedMutexGuard};
+use futures::stream::BoxStream;
 use openraft::async_runtime::WatchReceiver;
 use openraft::impls::BasicNode;
 use openraft::metrics::RaftMetrics;
@@ -16,7 +20,7 @@ use openraft::{ChangeMembers, ServerState};
 use super::members::membership_error;
 use super::{Inner, OpenraftEngine};
 use crate::raft::config::{LogId, Raft, Types};
-use crate::{MemberId, MembershipError};
+use crate::{Engine, Leadership, MemberId, MembershipError, Runtime};
 
 /// The right to make a change.
 pub(super) type Turn = OwnedMutexGuard<()>;
@@ -78,12 +82,19 @@ impl OpenraftEngine {
         turn: Turn,
         change: ChangeMembers<MemberId, BasicNode>,
     ) -> Result<(), MembershipError> {
-        let raft = self.raft().clone();
+        let (raft, patience) = (self.raft().clone(), self.inner.changing.patience);
+        let (leaders, own) = (self.leadership(), self.member());
+        let runtime = Arc::clone(&self.inner.answerer.runtime);
         let (tell, told) = oneshot::channel();
         let changes = async move {
             let before = effective(&raft);
-            let changed = raft.change_membership(change, false).await;
-            let changed = match changed.map(drop).map_err(membership_error) {
+            let changing = pin!(raft.change_membership(change, false));
+            let deposed = pin!(deposed(leaders, own, &*runtime, patience));
+            let changed = match select(changing, deposed).await {
+                Either::Left((changed, _)) => changed.map(drop).map_err(membership_error),
+                Either::Right(_) => Err(MembershipError::Unknown),
+            };
+            let changed = match changed {
                 // Another one leads, and one of two steps is made: it may make the other one.
                 Err(MembershipError::NotLeader { .. }) if effective(&raft) != before => {
                     Err(MembershipError::Unknown)
@@ -173,6 +184,32 @@ impl OpenraftEngine {
 /// The entry of the members that there are, which need not be committed.
 fn effective(raft: &Raft) -> Option<LogId> {
     *raft.metrics().borrow_watched().membership_config.log_id()
+}
+
+/// Ends when this member has not led for a while. What it has begun may have no outcome then: whoever leads tells one
+/// that has removed itself nothing.
+async fn deposed(
+    mut leaders: BoxStream<'static, Leadership>,
+    own: MemberId,
+    runtime: &dyn Runtime,
+    patience: Duration,
+) {
+    loop {
+        // Ends when it is so; with `false` if that will not be.
+        let mut comes = async |leads| loop {
+            match leaders.next().await {
+                Some(now) if now.is_led_by(own) != leads => {}
+                next => break next.is_some(),
+            }
+        };
+        if !comes(false).await {
+            return;
+        }
+        let again = pin!(comes(true));
+        if let Either::Right(_) = select(again, runtime.sleep(patience)).await {
+            return;
+        }
+    }
 }
 
 /// Finishes what other leaders have begun, until the engine ends.

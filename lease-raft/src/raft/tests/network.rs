@@ -1,7 +1,7 @@
 //! A cluster in one process: its members ask each other through memory, as far as the test lets them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -23,6 +23,8 @@ pub(super) struct Wires {
     /// Each how many-th message is lost; none if 0.
     pub(super) loses: AtomicU64,
     sent: AtomicU64,
+    /// Whether nobody hears who decides alone before it leads.
+    pub(super) silences_the_last: AtomicBool,
 }
 
 struct From(MemberId, Arc<Wires>);
@@ -48,7 +50,10 @@ impl Wires {
             return std::future::pending().await;
         }
         let answer = engine.answer(from, path, body).await;
-        match self.delivers(to, from) {
+        let is_last = engine.members().voters == BTreeSet::from([to]);
+        let is_silenced =
+            self.silences_the_last.load(Ordering::Relaxed) && is_last && known(&engine) != Some(to);
+        match self.delivers(to, from) && !is_silenced {
             true => Some(answer),
             false => std::future::pending().await,
         }
