@@ -22,6 +22,11 @@ use text::Text;
 
 const LONG: Duration = Duration::from_secs(10);
 
+const PROPOSE: &str = "/raft/propose";
+
+/// After how long a late answer comes.
+const LATE: Duration = Duration::from_millis(100);
+
 /// Says what it was asked, and by whom.
 #[derive(Default)]
 struct Echo {
@@ -38,7 +43,11 @@ impl Answers for Echo {
         self.asked.fetch_add(1, SeqCst);
         async move {
             match &*path {
-                "/hang" => std::future::pending().await,
+                "/hang" | PROPOSE => std::future::pending().await,
+                "/late" => {
+                    tokio::time::sleep(LATE).await;
+                    PeerAnswer { status: 200, body }
+                }
                 "/long" => PeerAnswer {
                     status: 200,
                     body: vec![7; 10 << 20],
@@ -301,6 +310,90 @@ async fn many_questions_may_wait() {
     // The connection is there, and nobody waits any more.
     let asked = peers.ask(2, "/path", vec![], LONG).await;
     assert!(asked.is_ok(), "{asked:?}");
+}
+
+#[tokio::test]
+async fn nothing_waits_behind_proposals() {
+    let member = member(None, "127.0.0.1:0").await;
+    let peers = peers("ours", &member.address, None);
+    let proposed = (0..5_000).map(|_| peers.ask(2, PROPOSE, vec![], LONG));
+    let mut proposed = futures::future::join_all(proposed);
+    let answered = async {
+        // As many as there may be on a connection.
+        while member.echo.asked.load(SeqCst) < 1_000 {
+            tokio::time::sleep(LATE / 100).await;
+        }
+        for path in ["/leases", "/raft/vote", "/raft/read-index"] {
+            let answer = peers.ask(2, path, vec![], LONG / 2).await;
+            assert!(answer.is_ok(), "{path}: {answer:?}");
+        }
+    };
+    tokio::select! {
+        _ = &mut proposed => panic!("it hangs"),
+        () = answered => {}
+    }
+}
+
+/// Questions that are given up before the other end has seen them are an attack to HTTP/2.
+#[tokio::test]
+async fn many_questions_may_be_given_up_at_once() {
+    let member = member(None, "127.0.0.1:0").await;
+    let peers = peers("ours", &member.address, None);
+    let waits = tokio::spawn(peers.ask(2, "/late", vec![], LONG));
+    for _ in 0..10 {
+        let asked = (0..1_000).map(|_| peers.ask(2, "/hang", vec![], Duration::from_millis(1)));
+        let answers = futures::future::join_all(asked).await;
+        assert!(answers.iter().all(Result::is_err), "it hangs");
+    }
+    let answer = waits.await.expect("no panic");
+    assert!(answer.is_ok(), "the connection is there: {answer:?}");
+}
+
+/// An answer to a question that was given up is an error to HTTP/2, which ends the connection of too many of them.
+#[tokio::test]
+async fn many_answers_may_be_late() {
+    let member = member(None, "127.0.0.1:0").await;
+    let peers = peers("ours", &slow_way_back(&member.address).await, None);
+    assert!(peers.ask(2, "/path", vec![], LONG).await.is_ok());
+    let waits = tokio::spawn(peers.ask(2, "/hang", vec![], LONG / 3));
+    for _ in 0..20 {
+        let asked = (0..200).map(|_| peers.ask(2, "/path", vec![], LATE / 2));
+        let answers = futures::future::join_all(asked).await;
+        assert!(answers.iter().all(Result::is_err), "they come later");
+    }
+    assert!(member.echo.asked.load(SeqCst) > 2_000, "most have come");
+    let hangs = waits.await.expect("no panic").expect_err("it hangs");
+    assert!(hangs.reason.starts_with("not within"), "{hangs}");
+}
+
+/// An address by which a member is reached at once, and answers late.
+async fn slow_way_back(member: &str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("bound").to_string();
+    let member = member.to_owned();
+    tokio::spawn(async move {
+        loop {
+            let (near, _) = listener.accept().await?;
+            let (mut asked, mut answers) = near.into_split();
+            let far = TcpStream::connect(&member).await?;
+            let (mut answered, mut asks) = far.into_split();
+            tokio::spawn(async move { tokio::io::copy(&mut asked, &mut asks).await });
+            tokio::spawn(async move {
+                let mut part = vec![0; 1 << 20];
+                loop {
+                    let len = answered.read(&mut part).await?;
+                    tokio::time::sleep(LATE).await;
+                    answers.write_all(&part[..len]).await?;
+                    if len == 0 {
+                        return std::io::Result::Ok(());
+                    }
+                }
+            });
+        }
+        #[expect(unreachable_code, reason = "it says of which kind the errors are")]
+        std::io::Result::Ok(())
+    });
+    address
 }
 
 #[tokio::test]

@@ -15,10 +15,11 @@ use tonic_prost::ProstCodec;
 
 use super::{MAX_LEN, PATH, Tls, WINDOW};
 use crate::error::with_causes;
+use crate::replica::{PROPOSE_PATH, READ_INDEX_PATH};
 use crate::{MemberId, PeerAnswer, PeerError, Peers};
 
-/// How a member reaches the others over gRPC. Connections are made when they are needed and used again;
-/// who cannot be reached is left alone for a while, which grows.
+/// How a member reaches the others over gRPC, each over a few connections. They are made when they are needed and used
+/// again; who cannot be reached is left alone for a while, which grows.
 pub struct GrpcPeers {
     cluster: String,
     member: MemberId,
@@ -29,12 +30,35 @@ pub struct GrpcPeers {
 /// The way to one member.
 struct Link {
     address: String,
-    // `None` until it is needed.
-    channel: Option<Channel>,
+    // By purpose; there is none until one is needed.
+    channels: [Option<Channel>; Purpose::COUNT],
     failures: u32,
     /// What came of the last attempt that has failed.
     why: String,
     not_before: Instant,
+}
+
+/// What a connection is for. On each one only so many questions wait for their answers, and the others wait for
+/// these: there may be thousands of proposals, behind which no renewal and no vote is to wait.
+#[derive(Clone, Copy)]
+enum Purpose {
+    Consensus,
+    Questions,
+    Proposals,
+}
+
+impl Purpose {
+    const COUNT: usize = 3;
+
+    fn of(path: &str) -> Self {
+        match path {
+            PROPOSE_PATH => Self::Proposals,
+            READ_INDEX_PATH => Self::Questions,
+            _ if path.starts_with("/raft/") => Self::Consensus,
+            // Of lease-http.
+            _ => Self::Questions,
+        }
+    }
 }
 
 /// The status of HTTP for a request that has come to the wrong one.
@@ -61,7 +85,7 @@ impl GrpcPeers {
         }
     }
 
-    /// Says where a member is: a host and a port. A connection to where it was is closed.
+    /// Says where a member is: a host and a port. Connections to where it was are closed.
     pub fn set_address(&self, member: MemberId, address: impl Into<String>) {
         let address = address.into();
         let mut links = lock(&self.links);
@@ -73,7 +97,7 @@ impl GrpcPeers {
         }
         let link = Link {
             address,
-            channel: None,
+            channels: Default::default(),
             failures: 0,
             why: String::new(),
             not_before: Instant::now(),
@@ -81,7 +105,7 @@ impl GrpcPeers {
         links.insert(member, link);
     }
 
-    /// Forgets a member, and closes the connection to it.
+    /// Forgets a member, and closes the connections to it.
     pub fn forget(&self, member: MemberId) {
         lock(&self.links).remove(&member);
     }
@@ -93,22 +117,23 @@ impl GrpcPeers {
         Some(link.why.clone())
     }
 
-    /// The connection to a member, and how often it was not reached before.
+    /// A connection to a member, and how often it was not reached before.
     ///
     /// # Errors
     ///
     /// Why there is none.
-    fn channel(&self, member: MemberId) -> Result<(Channel, u32), String> {
+    fn channel(&self, member: MemberId, purpose: Purpose) -> Result<(Channel, u32), String> {
         let mut links = lock(&self.links);
         let link = links.get_mut(&member).ok_or("nobody knows where it is")?;
         if Instant::now() < link.not_before {
             return Err(format!("it was not reached a moment ago: {}", link.why));
         }
-        if let Some(channel) = &link.channel {
-            return Ok((channel.clone(), link.failures));
-        }
-        let channel = connect(&link.address, self.tls.as_ref())?;
-        Ok((link.channel.insert(channel).clone(), link.failures))
+        let channel = &mut link.channels[purpose as usize];
+        let channel = match channel {
+            Some(channel) => channel,
+            None => channel.insert(connect(&link.address, self.tls.as_ref())?),
+        };
+        Ok((channel.clone(), link.failures))
     }
 }
 
@@ -120,6 +145,8 @@ fn connect(address: &str, tls: Option<&Tls>) -> Result<Channel, String> {
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
         .initial_connection_window_size(WINDOW)
+        // An answer to a question that was given up is an error of the other end to HTTP/2.
+        .http2_max_local_error_reset_streams(None)
         .http2_keep_alive_interval(Duration::from_secs(5))
         .keep_alive_timeout(Duration::from_secs(5))
         .keep_alive_while_idle(true);
@@ -147,7 +174,7 @@ impl Peers for GrpcPeers {
             path: path.to_owned(),
             body,
         };
-        let channel = self.channel(member);
+        let channel = self.channel(member, Purpose::of(path));
         let (links, from) = (Arc::clone(&self.links), self.member);
         let asks = async move {
             let (channel, failures) = channel?;

@@ -2,8 +2,8 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -14,17 +14,16 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep};
 use tonic::transport::server::{Connected, TcpConnectInfo, TcpIncoming};
 
+use super::complaints::Complaints;
+
 /// How long whoever connects has to say that it speaks the protocol, and as long again for its certificate.
 pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How many connections there are at a time: a member has one to each other one. Whoever comes beyond waits.
+/// How many connections there are at a time: a member has three to each other one. Whoever comes beyond waits.
 const MAX_CONNECTIONS: usize = 256;
 
 /// The pause after a connection that could not be taken.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// The pause between two lines in the log about handshakes that have failed.
-const COMPLAINT_PAUSE: Duration = Duration::from_secs(10);
 
 /// How many bytes say that somebody speaks HTTP/2. A TLS hello is longer.
 const PREFACE: usize = 24;
@@ -100,30 +99,6 @@ impl Drop for Connection {
                  or there is no TLS at the other end; tonic says more, at the level DEBUG"
             );
         }
-    }
-}
-
-/// Handshakes that have failed, of which not each one is told.
-#[derive(Default)]
-struct Complaints(Mutex<Told>);
-
-#[derive(Default)]
-struct Told {
-    last: Option<Instant>,
-    /// How many were not, since then.
-    left_out: u64,
-}
-
-impl Complaints {
-    /// Whether one is told now: then how many others were left out before it.
-    fn admit(&self, now: Instant) -> Option<u64> {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.last.is_some_and(|last| now < last + COMPLAINT_PAUSE) {
-            told.left_out += 1;
-            return None;
-        }
-        told.last = Some(now);
-        Some(std::mem::take(&mut told.left_out))
     }
 }
 
@@ -204,17 +179,6 @@ mod tests {
             assert!(connections.next().now_or_never().is_none(), "it waits");
             assert!(connections.next().await.is_some_and(|next| next.is_err()));
         }
-    }
-
-    #[test]
-    fn not_each_handshake_that_has_failed_is_told() {
-        let (complaints, begun) = (Complaints::default(), Instant::now());
-        assert_eq!(complaints.admit(begun), Some(0));
-        for _ in 0..3 {
-            assert_eq!(complaints.admit(begun + COMPLAINT_PAUSE / 2), None);
-        }
-        assert_eq!(complaints.admit(begun + COMPLAINT_PAUSE), Some(3));
-        assert_eq!(complaints.admit(begun + 3 * COMPLAINT_PAUSE), Some(0));
     }
 
     #[tokio::test]

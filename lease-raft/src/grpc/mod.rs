@@ -7,6 +7,7 @@
 //! say anything, so that it must be a network of the members' own.
 
 mod client;
+mod complaints;
 mod connections;
 mod server;
 mod tls;

@@ -9,6 +9,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use lease_pb::leaseraftpb::{AskRequest, AskResponse};
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 use tonic::body::Body;
 use tonic::server::Grpc;
 use tonic::transport::Server;
@@ -16,6 +17,7 @@ use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
 use tower_service::Service;
 
+use super::complaints::Complaints;
 use super::connections::connections;
 use super::{MAX_LEN, PATH, Tls, WINDOW};
 use crate::{MemberId, PeerAnswer};
@@ -47,7 +49,9 @@ pub async fn serve(
         .http2_keepalive_interval(Some(Duration::from_secs(5)))
         .http2_keepalive_timeout(Some(Duration::from_secs(5)))
         .initial_connection_window_size(WINDOW)
-        .concurrency_limit_per_connection(MAX_CONCURRENT);
+        // Many questions may be given up at once, before this end has seen them.
+        .http2_max_pending_accept_reset_streams(Some(MAX_CONCURRENT as usize))
+        .max_concurrent_streams(Some(MAX_CONCURRENT));
     let has_tls = tls.is_some();
     if let Some(tls) = tls {
         tls.check().map_err(io::Error::other)?;
@@ -57,14 +61,16 @@ pub async fn serve(
         cluster: cluster.into().into(),
         member,
         answers,
+        complaints: Arc::default(),
     };
     let incoming = connections(listener, has_tls);
     let served = server.serve_with_incoming_shutdown(service, incoming, stop);
     served.await.map_err(io::Error::other)
 }
 
-/// How many requests of one connection are answered at a time.
-const MAX_CONCURRENT: usize = 10_000;
+/// How many requests of one connection are answered at a time. With more of them whoever comes late waits long; with
+/// fewer than some hundred a commit of the log carries less than it could.
+const MAX_CONCURRENT: u32 = 1_000;
 
 /// A member, for the others.
 #[derive(Clone)]
@@ -72,6 +78,7 @@ struct Peer {
     cluster: Arc<str>,
     member: MemberId,
     answers: Arc<dyn Answers>,
+    complaints: Arc<Complaints>,
 }
 
 impl Peer {
@@ -80,27 +87,39 @@ impl Peer {
     /// If the request is not for this member.
     fn check(&self, request: &AskRequest) -> Result<(), Status> {
         let (cluster, member) = (&*self.cluster, self.member);
-        if request.cluster != cluster {
+        let (text, is_ours) = if request.cluster != cluster {
+            (
+                format!("this is a member of the cluster {cluster:?}"),
+                false,
+            )
+        } else if request.to != member {
+            (format!("this is member {member}"), true)
+        } else {
+            return Ok(());
+        };
+        if let Some(others) = self.complaints.admit(Instant::now()) {
+            let AskRequest {
+                from,
+                to,
+                cluster: theirs,
+                ..
+            } = request;
             tracing::warn!(
-                from = request.from,
-                theirs = request.cluster,
-                ours = cluster,
-                "a member of another cluster is refused"
-            );
-            let text = format!("this is a member of the cluster {cluster:?}");
-            return Err(Status::failed_precondition(text));
-        }
-        if request.to != member {
-            tracing::warn!(
-                from = request.from,
-                to = request.to,
+                from,
+                to,
+                theirs,
                 member,
-                "a request for another member is refused"
+                ours = cluster,
+                others,
+                "a request for {} is refused",
+                if is_ours {
+                    "another member"
+                } else {
+                    "another cluster"
+                }
             );
-            let text = format!("this is member {member}");
-            return Err(Status::failed_precondition(text));
         }
-        Ok(())
+        Err(Status::failed_precondition(text))
     }
 }
 

@@ -31,6 +31,10 @@ use lease_core::{
 
 pub use self::apply::{ApplyError, Committed};
 pub(crate) use self::proposals::Outcome;
+#[cfg(feature = "grpc")]
+pub(crate) use self::proposals::PROPOSE_PATH;
+#[cfg(feature = "grpc")]
+pub(crate) use self::read::READ_INDEX_PATH;
 pub use self::snapshot::{InstallError, Snapshot};
 pub use self::stats::ReplicaStats;
 

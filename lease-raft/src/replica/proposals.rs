@@ -451,7 +451,7 @@ impl Inner {
     }
 }
 
-pub(super) const PROPOSE_PATH: &str = "/raft/propose";
+pub(crate) const PROPOSE_PATH: &str = "/raft/propose";
 
 #[cfg(test)]
 mod tests {

@@ -15,7 +15,7 @@ use crate::peers::MAX_BODY_LEN;
 use crate::probe::planted;
 use crate::{MemberId, ReplicaError, Unconfirmed};
 
-pub(super) const READ_INDEX_PATH: &str = "/raft/read-index";
+pub(crate) const READ_INDEX_PATH: &str = "/raft/read-index";
 
 impl Inner {
     /// How much time a lease has left, which the primary alone knows.
