@@ -253,7 +253,11 @@ impl Core {
             }
             MembersOutcome::MembersNotLeader if leader == 0 => Attempt::NotLeader(None),
             MembersOutcome::MembersNotLeader => {
-                self.peers.set_address(leader, address);
+                // Who answers may know of an earlier address than this member.
+                let is_known = self.engine.members().addresses.contains_key(&leader);
+                if !is_known || self.peers.complaint(leader).is_some() {
+                    self.peers.set_address(leader, address);
+                }
                 Attempt::NotLeader(Some(leader))
             }
         }

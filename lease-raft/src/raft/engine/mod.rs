@@ -253,7 +253,9 @@ impl OpenraftEngine {
     /// Answers what another member's engine asks. `from` is who it is, as the transport knows.
     ///
     /// A message that no member sends, or that is for another cluster or member, is refused with a
-    /// status other than 200, a text that says why, and a warning in the log. Nothing panics.
+    /// status other than 200, a text that says why, and a warning in the log. What a voter says of its own log
+    /// and vote cannot be checked, here as in any raft: openraft stops at what contradicts itself, and the member
+    /// says so and goes no further.
     pub async fn answer(&self, from: MemberId, path: &str, body: &[u8]) -> PeerAnswer {
         self.inner.answerer.answer(from, path, body).await
     }
