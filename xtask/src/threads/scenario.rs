@@ -182,8 +182,11 @@ const BUILD_LINE: &str =
 const OPTIMIZED: &str = "--config profile.dev.package.lease-core.opt-level=1 \
     --config profile.dev.package.lease-queue.opt-level=1";
 
-/// Where the scenarios are, and what their names begin with.
-const MODULES: [(&str, &str); 2] = [("lessor::explore::", ""), ("sync::tests::", "sync::")];
+/// Where the scenarios of the handle are.
+const HANDLE: &str = "lessor::explore::";
+
+/// Where those of the lock are, and what their names begin with.
+const LOCK: (&str, &str) = ("sync::tests::", "sync::");
 
 /// A longer schedule is only in its file.
 const LONGEST_SHOWN: usize = 2000;
@@ -194,16 +197,19 @@ pub(crate) fn is_scenario(test: &str) -> bool {
 }
 
 fn scenario_name(test: &str) -> Option<String> {
-    let name =
-        |(module, start): (&str, &str)| Some(format!("{start}{}", test.strip_prefix(module)?));
-    MODULES.into_iter().find_map(name)
+    if let Some(name) = test.strip_prefix(HANDLE) {
+        return Some(name.to_owned());
+    }
+    let (module, start) = LOCK;
+    Some(format!("{start}{}", test.strip_prefix(module)?))
 }
 
 fn test_name(scenario: &str) -> String {
-    // The one that is found for each name is the last.
-    let is_its = |(_, start): &&(&str, &str)| scenario.starts_with(start);
-    let (module, start) = MODULES.iter().rev().find(is_its).expect("one is for all");
-    format!("{module}{}", &scenario[start.len()..])
+    let (module, start) = LOCK;
+    match scenario.strip_prefix(start) {
+        Some(name) => format!("{module}{name}"),
+        None => format!("{HANDLE}{scenario}"),
+    }
 }
 
 // The test program that a message of cargo's names.
