@@ -169,8 +169,10 @@ impl Model {
         }
         if let (Some(known), Some(shown)) = (entry.known, entry.last_shown) {
             let promoted = self.promotions.iter().rev().find(|one| one.before < shown);
+            // Another member may have applied a grant, and answered, before the primary has applied the entry before
+            // it by which it is one.
             if let Some(promoted) = promoted
-                && known < promoted.after
+                && known + SLACK < promoted.after
                 && at < promoted.after + entry.ttl + EXTEND
             {
                 let text = format!(
