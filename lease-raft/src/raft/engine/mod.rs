@@ -312,7 +312,7 @@ impl OpenraftEngine {
         &self.inner.answerer.raft
     }
 
-    fn calls(&self) -> &Calls {
+    pub(super) fn calls(&self) -> &Calls {
         &self.inner.answerer.calls
     }
 }

@@ -97,6 +97,25 @@ async fn a_leader_of_two_removes_itself() {
     }
 }
 
+/// It leads on until the others know, and openraft panics over a change of its.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_was_removed_changes_nothing_more() {
+    let mut cluster = Cluster::of_three().await;
+    let leader = cluster.leader().await;
+    let other = 1 + leader % 3;
+    let engine = cluster.engine(leader);
+    engine.remove(leader).await.expect("two are left");
+    let refused = engine.set_address(other, "elsewhere").await;
+    assert!(
+        matches!(refused, Err(MembershipError::NotLeader { .. })),
+        "{refused:?}"
+    );
+    assert_eq!(engine.failure(), None);
+    cluster.stop(leader).await;
+    cluster.propose("of two").await;
+    assert_eq!(cluster.agreed().await, ["of two"]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn leadership_is_handed_over() {
     let cluster = Cluster::of_three().await;
