@@ -156,7 +156,10 @@ impl Core {
                     }
                 }
                 if let Some(failure) = self.failure.get() {
-                    return Err(MembershipError::Stopped(failure.clone()));
+                    return match self.engine.removed().is_own() && self.is_own_removal(&change()) {
+                        true => Ok(()),
+                        false => Err(MembershipError::Stopped(failure.clone())),
+                    };
                 }
                 time::sleep(PAUSE).await;
             }
@@ -164,6 +167,11 @@ impl Core {
         };
         let pursued = time::timeout(timeout, pursues).await;
         pursued.unwrap_or(Err(MembershipError::DeadlineExceeded { reason }))
+    }
+
+    /// Whether a change is made when this member was removed: it may have asked for that before, and not been answered.
+    fn is_own_removal(&self, change: &Change) -> bool {
+        matches!(change, Change::Remove(member) if *member == self.engine.member())
     }
 
     /// Waits for whoever leads after a term in which a member was asked to. Once is enough: a leader that has asked
@@ -209,7 +217,10 @@ impl Core {
             200 => {}
             GONE => {
                 self.engine.removed().hear();
-                return Attempt::Refused(text());
+                return match self.is_own_removal(change) {
+                    true => Attempt::Changed,
+                    false => Attempt::Refused(text()),
+                };
             }
             // It is of another cluster, or another member.
             421 => {

@@ -48,6 +48,12 @@ impl Removed {
         self.is_own.set(true);
     }
 
+    /// Whether this member was removed, as far as it knows.
+    #[cfg(feature = "grpc")]
+    pub(crate) fn is_own(&self) -> bool {
+        self.is_own.get()
+    }
+
     /// Waits until it is known that this member was removed.
     #[cfg(feature = "grpc")]
     pub(crate) async fn wait(&self) {

@@ -151,3 +151,21 @@ async fn a_member_that_was_removed_ends_says_so_and_does_not_come_back() {
     assert!(error.contains("was removed"), "{error}");
     cluster.stop_all().await;
 }
+
+/// It may not have heard that it was, and ask again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_was_removed_may_be_removed_once_more_by_itself() {
+    let mut cluster = Cluster::of(3).await;
+    let leader = cluster.leader(1);
+    for removed in [1 + leader % 3, leader] {
+        for _ in 0..2 {
+            let done = cluster.member(removed).remove(removed, PATIENCE).await;
+            done.expect("enough are left");
+        }
+        let ended = tokio::time::timeout(PATIENCE, cluster.member(removed).ended()).await;
+        ended.expect("it was removed");
+        let done = cluster.member(removed).remove(removed, PATIENCE).await;
+        done.expect("it knows that");
+    }
+    cluster.stop_all().await;
+}
