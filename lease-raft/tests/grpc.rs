@@ -107,7 +107,8 @@ async fn a_member_asks_another_one() {
         .expect("short enough");
     assert_eq!(long.body.len(), 10 << 20);
     let too_long = peers.ask(2, "/path", vec![1; (64 << 20) + 1], LONG).await;
-    assert!(too_long.is_err());
+    let too_long = too_long.expect_err("nothing carries it").reason;
+    assert!(too_long.starts_with("a message of"), "{too_long}");
     assert!(
         peers.ask(2, "/path", vec![], LONG).await.is_ok(),
         "the next one is answered"
@@ -394,6 +395,28 @@ async fn slow_way_back(member: &str) -> String {
         std::io::Result::Ok(())
     });
     address
+}
+
+/// As a server for something else does, at an address that is wrong.
+#[tokio::test]
+async fn who_answers_nonsense_is_left_alone_for_a_while() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("bound").to_string();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            // It may be closed while this is written.
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+        }
+    });
+    let peers = peers("ours", &address, None);
+    let first = peers.ask(2, "/path", vec![], LONG).await;
+    let first = first.expect_err("nonsense").reason;
+    let next = peers.ask(2, "/path", vec![], LONG).await;
+    let next = next.expect_err("nonsense").reason;
+    assert!(
+        next.starts_with("it was not reached a moment ago") && next.contains(&first),
+        "{first}, and then {next}"
+    );
 }
 
 #[tokio::test]

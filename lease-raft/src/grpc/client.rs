@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::uri::PathAndQuery;
+use lease_pb::Message;
 use lease_pb::leaseraftpb::{AskRequest, AskResponse};
 use tokio::time::Instant;
 use tonic::client::Grpc;
@@ -174,7 +175,13 @@ impl Peers for GrpcPeers {
             path: path.to_owned(),
             body,
         };
-        let channel = self.channel(member, Purpose::of(path));
+        // Half-way through it would end with an error as of the connection.
+        let channel = match request.encoded_len() {
+            len if len > MAX_LEN => Err(format!(
+                "a message of {len} bytes, and not of {MAX_LEN} at most"
+            )),
+            _ => self.channel(member, Purpose::of(path)),
+        };
         let (links, from) = (Arc::clone(&self.links), self.member);
         let asks = async move {
             let (channel, failures) = channel?;
@@ -194,7 +201,8 @@ impl Peers for GrpcPeers {
                 }
                 Ok(Err(status)) => {
                     let why = as_text(&status);
-                    if status.code() == Code::Unavailable {
+                    // What another member says has no cause here: who was asked is away, or speaks something else.
+                    if status.code() == Code::Unavailable || status.source().is_some() {
                         note_failure(&links, from, member, failures, &why);
                     }
                     Err(why)
