@@ -350,21 +350,63 @@ async fn many_questions_may_be_given_up_at_once() {
     assert!(answer.is_ok(), "the connection is there: {answer:?}");
 }
 
+/// The same when the other end has stood still, as a process that is paused, and sees them all at once.
+#[tokio::test]
+async fn many_questions_may_be_given_up_while_a_member_stands_still() {
+    let (tell, told) = oneshot::channel();
+    let (let_go, waits) = std::sync::mpsc::channel::<()>();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let runs = tokio::task::spawn_blocking(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        runtime.expect("it starts").block_on(async move {
+            let member = member(None, "127.0.0.1:0").await;
+            let echo = Arc::clone(&member.echo);
+            tell.send((member.address, echo)).ok();
+            while member.echo.asked.load(SeqCst) == 0 {
+                tokio::time::sleep(LATE / 100).await;
+            }
+            waits.recv().expect("it is let go");
+            // Until then it answers.
+            let _ = stopped.await;
+        });
+    });
+    let (address, echo) = told.await.expect("it listens");
+    let peers = peers("ours", &address, None);
+    let late = tokio::spawn(peers.ask(2, "/late", vec![], 3 * LONG));
+    while echo.asked.load(SeqCst) == 0 {
+        tokio::time::sleep(LATE / 100).await;
+    }
+    for _ in 0..4 {
+        let asked = (0..1_000).map(|_| peers.ask(2, "/hang", vec![], 5 * LATE));
+        let answers = futures::future::join_all(asked).await;
+        assert!(answers.iter().all(Result::is_err), "it stands still");
+    }
+    let_go.send(()).expect("it stands still");
+    let answer = late.await.expect("no panic");
+    assert!(answer.is_ok(), "the connection is there: {answer:?}");
+    stop.send(()).expect("it runs");
+    runs.await.expect("no panic");
+}
+
 /// An answer to a question that was given up is an error to HTTP/2, which ends the connection of too many of them.
 #[tokio::test]
 async fn many_answers_may_be_late() {
     let member = member(None, "127.0.0.1:0").await;
     let peers = peers("ours", &slow_way_back(&member.address).await, None);
     assert!(peers.ask(2, "/path", vec![], LONG).await.is_ok());
-    let waits = tokio::spawn(peers.ask(2, "/hang", vec![], LONG / 3));
-    for _ in 0..20 {
+    let waits = tokio::spawn(peers.ask(2, "/hang", vec![], 6 * LONG));
+    // On a busy machine not all of them come there.
+    while member.echo.asked.load(SeqCst) < 2_000 {
         let asked = (0..200).map(|_| peers.ask(2, "/path", vec![], LATE / 2));
         let answers = futures::future::join_all(asked).await;
         assert!(answers.iter().all(Result::is_err), "they come later");
     }
-    assert!(member.echo.asked.load(SeqCst) > 2_000, "most have come");
-    let hangs = waits.await.expect("no panic").expect_err("it hangs");
-    assert!(hangs.reason.starts_with("not within"), "{hangs}");
+    // Its answer comes behind all others.
+    let asked = peers.ask(2, "/path", vec![], LONG).await;
+    assert!(asked.is_ok(), "{asked:?}");
+    assert!(!waits.is_finished(), "the connection is there");
 }
 
 /// An address by which a member is reached at once, and answers late.

@@ -49,8 +49,7 @@ pub async fn serve(
         .http2_keepalive_interval(Some(Duration::from_secs(5)))
         .http2_keepalive_timeout(Some(Duration::from_secs(5)))
         .initial_connection_window_size(WINDOW)
-        // Many questions may be given up at once, before this end has seen them.
-        .http2_max_pending_accept_reset_streams(Some(MAX_CONCURRENT as usize))
+        .http2_max_pending_accept_reset_streams(Some(MAX_GIVEN_UP))
         .max_concurrent_streams(Some(MAX_CONCURRENT));
     let has_tls = tls.is_some();
     if let Some(tls) = tls {
@@ -71,6 +70,10 @@ pub async fn serve(
 /// How many requests of one connection are answered at a time. With more of them whoever comes late waits long; with
 /// fewer than some hundred a commit of the log carries less than it could.
 const MAX_CONCURRENT: u32 = 1_000;
+
+/// How many questions may have been given up when this end sees them: after a pause of this process, all those of as
+/// many rounds as whoever asks has begun meanwhile.
+const MAX_GIVEN_UP: usize = 16 * MAX_CONCURRENT as usize;
 
 /// A member, for the others.
 #[derive(Clone)]
