@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::sync::Weak;
 use std::sync::atomic::Ordering::SeqCst;
 
 use futures::future::BoxFuture;
@@ -9,8 +9,9 @@ use crate::grpc::Answers;
 use crate::raft::GONE;
 use crate::{MemberId, OpenraftEngine, PeerAnswer};
 
-/// Brings what other members ask to whoever answers it.
-pub(super) struct Dispatch(pub(super) Arc<Core>);
+/// Brings what other members ask to whoever answers it. Each connection has it, and may be there for longer than the
+/// member: one whose other end is paused ends seconds later.
+pub(super) struct Dispatch(pub(super) Weak<Core>);
 
 impl Answers for Dispatch {
     fn answer(
@@ -19,8 +20,14 @@ impl Answers for Dispatch {
         path: String,
         body: Vec<u8>,
     ) -> BoxFuture<'static, PeerAnswer> {
-        let core = Arc::clone(&self.0);
+        let core = self.0.upgrade();
         Box::pin(async move {
+            let Some(core) = core else {
+                return PeerAnswer {
+                    status: 503,
+                    body: b"the member has stopped".to_vec(),
+                };
+            };
             match &*path {
                 path if !OpenraftEngine::is_for_engine(path)
                     && core.engine.removed().contains(from) =>

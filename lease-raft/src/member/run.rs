@@ -103,7 +103,7 @@ impl Running {
         options: &MemberOptions,
         closed: oneshot::Receiver<()>,
     ) -> JoinHandle<()> {
-        let answers = Arc::new(Dispatch(Arc::clone(&self.core)));
+        let answers = Arc::new(Dispatch(Arc::downgrade(&self.core)));
         let (cluster, tls) = (options.cluster.clone(), options.tls.clone());
         let serves = serve(
             listener,

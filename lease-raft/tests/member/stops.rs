@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use lease_core::{Backend, BackendError};
 use lease_raft::{Decided, Leases, Member, ReplicaError, StateMachine, StopError};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::cluster::{Cluster, PATIENCE, until};
 
@@ -100,4 +102,21 @@ async fn a_member_that_does_not_stop_says_what_hangs() {
         }
     })
     .await;
+}
+
+/// As a member that is paused, which does not hear that the connection is to end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_whose_other_end_is_silent_keeps_no_file() {
+    let mut cluster = Cluster::of(1).await;
+    let mut stream = TcpStream::connect(cluster.address(1))
+        .await
+        .expect("it listens");
+    let begins = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    stream.write_all(begins).await.expect("it is open");
+    stream.read_u8().await.expect("it speaks HTTP/2");
+    for _ in 0..2 {
+        cluster.stop(1).await;
+        cluster.start(1).await;
+    }
+    cluster.stop_all().await;
 }
