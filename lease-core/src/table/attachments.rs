@@ -203,11 +203,12 @@ impl Attachments {
     pub(crate) fn check_invariants(&self, exists: impl Fn(LeaseId) -> bool) {
         let lists = self.lists.iter();
         let leases = lists.map(|first| node::lease(&self.arena, first.node()));
+        let leases: Vec<_> = leases.collect();
         let is_long = |lease: &LeaseId| self.count(*lease) > ITEMS_PER_STEP;
-        self.versions.check_invariants(leases.filter(is_long));
+        let long = leases.iter().copied().filter(is_long);
+        self.versions.check_invariants(long);
         let mut listed = 0;
-        for first in self.lists.iter() {
-            let lease = node::lease(&self.arena, first.node());
+        for lease in leases {
             assert!(
                 exists(lease),
                 "items are attached to {lease}, which is gone"

@@ -262,12 +262,13 @@ impl LeaseTable {
     pub(crate) fn check_invariants(&self) {
         self.attachments
             .check_invariants(|id| self.records.get(id).is_some());
-        let len = self.records.iter().count();
-        assert_eq!(len, self.records.len(), "leases are counted");
+        let mut len = 0;
         for record in self.records.iter() {
             let has_items = self.attachments.count(record.id()) > 0;
             assert_eq!(record.has_items(), has_items, "{}", record.id());
+            len += 1;
         }
+        assert_eq!(len, self.records.len(), "leases are counted");
         self.remainders.check_invariants(|id| {
             let record = self.records.get(id);
             record.map(Record::ttl)

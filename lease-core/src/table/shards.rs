@@ -169,9 +169,11 @@ impl<T> Shards<T> {
         self.moves.get(shard).copied()
     }
 
-    /// All entries, in an order that nothing may depend on.
+    /// All entries, in an order that nothing may depend on. An empty part costs a look, if there is
+    /// any other.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.tables.iter().flatten()
+        let parts = if self.len == 0 { &[] } else { self.tables() };
+        parts.iter().filter(|part| !part.is_empty()).flatten()
     }
 
     #[cfg(test)]
