@@ -1,6 +1,8 @@
 //! What tests of stores are made of: a seeded random source, random batches, a model to compare a
 //! store with, and a disk that fails.
 
+#[cfg(feature = "redb")]
+mod image;
 mod model;
 mod prng;
 #[cfg(feature = "redb")]

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use redb::StorageBackend;
 
 use super::Prng;
+use super::image::Image;
 
 /// A disk in memory that forgets, tears and fails, all from a seed.
 ///
@@ -40,9 +41,9 @@ pub struct SimDisk {
 #[derive(Debug)]
 struct Disk {
     /// What survives in any case.
-    durable: Vec<u8>,
+    durable: Image,
     /// What is read. Invariant: it is `durable` with all of `unsynced` applied.
-    current: Vec<u8>,
+    current: Image,
     unsynced: Vec<Change>,
     capacity: u64,
     operations: u64,
@@ -58,7 +59,7 @@ struct Disk {
 
 #[derive(Debug)]
 enum Change {
-    Write { offset: u64, data: Vec<u8> },
+    Write { offset: u64, data: Arc<[u8]> },
     SetLen(u64),
 }
 
@@ -91,6 +92,10 @@ impl SimDisk {
     /// ```
     #[must_use]
     pub fn with_image(image: Vec<u8>, seed: u64) -> Self {
+        Self::of(image.into(), seed)
+    }
+
+    fn of(image: Image, seed: u64) -> Self {
         let disk = Disk {
             durable: image.clone(),
             current: image,
@@ -271,7 +276,7 @@ impl SimDisk {
             };
             survivors.iter().for_each(|change| change.apply(&mut image));
         }
-        Self::with_image(image, disk.random.next_u64())
+        Self::of(image, disk.random.next_u64())
     }
 
     /// What is read from the disk.
@@ -292,7 +297,7 @@ impl SimDisk {
     /// ```
     #[must_use]
     pub fn image(&self) -> Vec<u8> {
-        self.lock().current.clone()
+        self.lock().current.to_vec()
     }
 
     fn lock(&self) -> MutexGuard<'_, Disk> {
@@ -320,10 +325,10 @@ impl StorageBackend for SimDisk {
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let mut disk = self.lock();
         disk.begin(None)?;
-        let start = offset as usize;
-        let bytes = disk.current.get(start..start.saturating_add(out.len()));
-        out.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
-        Ok(())
+        match disk.current.read(offset as usize, out) {
+            true => Ok(()),
+            false => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
@@ -334,16 +339,13 @@ impl StorageBackend for SimDisk {
     fn sync_data(&self) -> io::Result<()> {
         let mut disk = self.lock();
         disk.begin(None)?;
-        let unsynced = std::mem::take(&mut disk.unsynced);
-        for change in unsynced {
-            change.apply(&mut disk.durable);
-        }
+        disk.sync();
         Ok(())
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let mut disk = self.lock();
-        let data = data.to_vec();
+        let data = data.into();
         disk.begin(Some(Change::Write { offset, data }))
     }
 
@@ -404,6 +406,20 @@ impl Disk {
         Ok(())
     }
 
+    /// Makes durable what is read.
+    fn sync(&mut self) {
+        let unsynced = std::mem::take(&mut self.unsynced);
+        let mut written = Vec::new();
+        for change in &unsynced {
+            match change {
+                Change::Write { offset, data } => written.push((*offset as usize, data.len())),
+                // A page that was written may be gone by now.
+                Change::SetLen(_) => return self.durable.clone_from(&self.current),
+            }
+        }
+        self.durable.share(&self.current, &written);
+    }
+
     fn push(&mut self, change: Change) {
         change.apply(&mut self.current);
         self.unsynced.push(change);
@@ -418,10 +434,10 @@ impl Change {
         }
     }
 
-    fn apply(&self, image: &mut Vec<u8>) {
+    fn apply(&self, image: &mut Image) {
         match self {
-            Self::Write { offset, data } => write(image, *offset as usize, data),
-            Self::SetLen(len) => set_len(image, *len as usize),
+            Self::Write { offset, data } => image.write(*offset as usize, data),
+            Self::SetLen(len) => image.set_len(*len as usize),
         }
     }
 
@@ -435,26 +451,10 @@ impl Change {
                 .filter(|_| random.one_in(2))
                 .map(|(sector, offset)| Self::Write {
                     offset,
-                    data: sector.to_vec(),
+                    data: sector.into(),
                 })
                 .collect(),
             (change, _) => vec![change],
         }
     }
-}
-
-/// Writes past the end make the image longer, as with files.
-fn write(image: &mut Vec<u8>, offset: usize, data: &[u8]) {
-    let end = offset + data.len();
-    if image.len() < end {
-        set_len(image, end);
-    }
-    image[offset..end].copy_from_slice(data);
-}
-
-/// What `Vec::resize` does, but fast also where this crate is built without optimization.
-fn set_len(image: &mut Vec<u8>, len: usize) {
-    image.truncate(len);
-    let missing = vec![0; len - image.len()];
-    image.extend_from_slice(&missing);
 }
