@@ -10,10 +10,10 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::StreamExt;
 use futures::channel::{mpsc, oneshot};
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
-use futures::{FutureExt, StreamExt};
 use lease_core::BackendError;
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{ClientWriteError, RaftError};
@@ -24,6 +24,7 @@ pub use status::{EngineStatus, Role};
 
 use self::change::Changing;
 use self::confirm::Waiting;
+use self::status::has_panicked;
 use super::blocking::blocking;
 use super::calls::Calls;
 use super::config::{Proposal, Raft};
@@ -269,10 +270,11 @@ impl OpenraftEngine {
     /// Why the engine has stopped; `None` while it runs.
     #[must_use]
     pub fn failure(&self) -> Option<String> {
-        let running = self.raft().metrics().borrow_watched().running_state.clone();
+        let metrics = self.raft().metrics();
+        let running = metrics.borrow_watched().running_state.clone();
         let error = match running {
             Err(error) => error.to_string(),
-            Ok(()) if self.has_panicked() => "it has panicked".to_owned(),
+            Ok(()) if has_panicked(metrics) => "it has panicked".to_owned(),
             Ok(()) => return None,
         };
         // Of two writes that fail, the second one may have stopped it.
@@ -280,18 +282,6 @@ impl OpenraftEngine {
             Some(cause) if !error.contains(&**cause) => format!("{error}; at first: {cause}"),
             _ => error,
         })
-    }
-
-    /// One that has panicked does not say that it has stopped, but nothing more.
-    pub(super) fn has_panicked(&self) -> bool {
-        let mut metrics = self.raft().metrics();
-        loop {
-            match metrics.changed().now_or_never() {
-                None => return false,
-                Some(Ok(())) => {}
-                Some(Err(_)) => return metrics.borrow_watched().running_state.is_ok(),
-            }
-        }
     }
 
     /// Stops, and waits until the engine has. It proposes, votes and answers no more. It stops also if nobody waits.

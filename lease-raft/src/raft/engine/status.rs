@@ -1,8 +1,11 @@
+use futures::FutureExt;
 use openraft::ServerState;
 use openraft::async_runtime::WatchReceiver;
+use openraft::metrics::RaftMetrics;
+use openraft::type_config::alias::WatchReceiverOf;
 
 use super::OpenraftEngine;
-use crate::raft::config::position;
+use crate::raft::config::{Types, position};
 
 /// What a member is in its cluster.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -36,8 +39,8 @@ impl OpenraftEngine {
     /// How far it is. O(1).
     #[must_use]
     pub fn status(&self) -> EngineStatus {
-        let has_panicked = self.has_panicked();
         let metrics = self.raft().metrics();
+        let has_panicked = has_panicked(metrics.clone());
         let metrics = metrics.borrow_watched();
         let role = match (&metrics.running_state, metrics.state) {
             _ if has_panicked => Role::Stopped,
@@ -51,6 +54,18 @@ impl OpenraftEngine {
             role,
             logged: metrics.last_log_index.map_or(0, position),
             committed: metrics.local_committed.map_or(0, |id| position(id.index())),
+        }
+    }
+}
+
+/// One that has panicked does not say that it has stopped, but nothing more.
+pub(super) fn has_panicked(mut metrics: WatchReceiverOf<Types, RaftMetrics<Types>>) -> bool {
+    loop {
+        let is_running = metrics.borrow_and_update().running_state.is_ok();
+        match metrics.changed().now_or_never() {
+            None => return false,
+            Some(Ok(())) => {}
+            Some(Err(_)) => return is_running,
         }
     }
 }

@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
@@ -32,7 +31,8 @@ struct State {
     senders: usize,
     receivers: usize,
     next_id: u64,
-    wakers: BTreeMap<u64, Waker>,
+    /// Who waits, in the order in which they came to be: a few, again and again.
+    wakers: Vec<(u64, Waker)>,
 }
 
 impl Watch for OrderedWatch {
@@ -67,7 +67,7 @@ impl<T> Shared<T> {
             change(&mut state);
             std::mem::take(&mut state.wakers)
         };
-        wakers.into_values().for_each(Waker::wake);
+        wakers.into_iter().for_each(|(_, waker)| waker.wake());
     }
 }
 
@@ -117,6 +117,25 @@ impl<T> Drop for Sender<T> {
     }
 }
 
+impl State {
+    fn await_change(&mut self, id: u64, waker: &Waker) {
+        match self.place_of(id) {
+            Ok(at) => self.wakers[at].1.clone_from(waker),
+            Err(at) => self.wakers.insert(at, (id, waker.clone())),
+        }
+    }
+
+    fn forget(&mut self, id: u64) {
+        if let Ok(at) = self.place_of(id) {
+            self.wakers.remove(at);
+        }
+    }
+
+    fn place_of(&self, id: u64) -> Result<usize, usize> {
+        self.wakers.binary_search_by_key(&id, |(id, _)| *id)
+    }
+}
+
 impl<T> Receiver<T> {
     fn new(shared: &Arc<Shared<T>>, seen: u64) -> Self {
         let mut state = shared.state();
@@ -138,7 +157,7 @@ impl<T> Receiver<T> {
         if state.senders == 0 {
             return Poll::Ready(Err(RecvError(())));
         }
-        state.wakers.insert(self.id, context.waker().clone());
+        state.await_change(self.id, context.waker());
         Poll::Pending
     }
 }
@@ -168,7 +187,7 @@ impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
         let mut state = self.shared.state();
         state.receivers -= 1;
-        state.wakers.remove(&self.id);
+        state.forget(self.id);
     }
 }
 
