@@ -150,7 +150,7 @@ impl RedbBackend {
         let (transaction, done) = worked.map_err(|failure| self.note(failure, &database, None))?;
         match transaction.commit() {
             Ok(()) => Ok(done),
-            Err(error) => Err(self.lose(error.into())),
+            Err(failure) => Err(self.lose(failure)),
         }
     }
 }
