@@ -5,14 +5,14 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use futures::StreamExt;
 use futures::channel::oneshot;
 use futures::future::{Either, select};
 use futures::lock::{Mutex as Turns, OwnedMutexGuard};
 use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt};
 use openraft::async_runtime::WatchReceiver;
 use openraft::impls::BasicNode;
-use openraft::metrics::RaftMetrics;
+use openraft::metrics::{RaftMetrics, RaftServerMetrics};
 use openraft::type_config::TypeConfigExt;
 use openraft::type_config::alias::InstantOf;
 use openraft::{ChangeMembers, ServerState};
@@ -178,16 +178,14 @@ impl OpenraftEngine {
         let is_late = |at: InstantOf<Types>| Types::now() >= at + self.inner.changing.patience;
         member == metrics.id || heard.is_some_and(|at| !is_late(*at))
     }
+}
 
-    /// Whether this member leads, and the last one that did has left a change half done.
-    fn finds_half_a_change(&self) -> bool {
-        let metrics = self.raft().metrics();
-        let metrics = metrics.borrow_watched();
-        let stored = &metrics.membership_config;
-        metrics.state == ServerState::Leader
-            && stored.membership().get_joint_config().len() > 1
-            && *stored.log_id() <= metrics.local_committed
-    }
+/// Whether this member leads, and the last one that did has left a change half done.
+fn is_half_a_change(metrics: &RaftServerMetrics<Types>) -> bool {
+    let stored = &metrics.membership_config;
+    metrics.state == ServerState::Leader
+        && stored.membership().get_joint_config().len() > 1
+        && stored.log_id() == metrics.committed_membership_config.log_id()
 }
 
 /// The entry of the members that there are, which need not be committed.
@@ -221,32 +219,48 @@ async fn deposed(
     }
 }
 
-/// Finishes what other leaders have begun, until the engine ends.
+/// Finishes what other leaders have begun, until the engine ends. It follows who leads and who the members are:
+/// that changes seldom, and the rest of the metrics with each message.
 pub(super) async fn settle(inner: Weak<Inner>) {
-    let Some(mut metrics) = inner.upgrade().map(|inner| inner.answerer.raft.metrics()) else {
+    let metrics = inner.upgrade();
+    let Some(mut metrics) = metrics.map(|inner| inner.answerer.raft.server_metrics()) else {
         return;
     };
-    while metrics.changed().await.is_ok() {
-        let term = {
+    loop {
+        let (term, is_half) = {
             let metrics = metrics.borrow_and_update();
-            (metrics.state == ServerState::Leader).then_some(metrics.current_term)
+            let leads = metrics.state == ServerState::Leader;
+            (
+                leads.then(|| metrics.vote.leader_id.term),
+                is_half_a_change(&metrics),
+            )
         };
         let Some(inner) = inner.upgrade() else {
             break;
         };
         inner.changing.note(term);
-        let engine = OpenraftEngine { inner };
-        if engine.finds_half_a_change() {
-            // Nobody is added: the voters that were wanted are those from now on.
-            let nobody = ChangeMembers::AddVoterIds(BTreeSet::new());
-            match engine.change(nobody).await {
-                Ok(()) => tracing::info!("has finished a change of the members"),
-                Err(error) => tracing::debug!(%error, "a change of the members is half done"),
-            }
-            let runtime = Arc::clone(&engine.inner.answerer.runtime);
-            drop(engine);
+        let changed = if is_half {
+            let runtime = Arc::clone(&inner.answerer.runtime);
+            finish(OpenraftEngine { inner }).await;
             runtime.sleep(PAUSE).await;
+            // If it has failed nothing changes, and it is tried again.
+            metrics.changed().now_or_never().unwrap_or(Ok(()))
+        } else {
+            drop(inner);
+            metrics.changed().await
+        };
+        if changed.is_err() {
+            break;
         }
+    }
+}
+
+/// Nobody is added: the voters that were wanted are those from now on.
+async fn finish(engine: OpenraftEngine) {
+    let nobody = ChangeMembers::AddVoterIds(BTreeSet::new());
+    match engine.change(nobody).await {
+        Ok(()) => tracing::info!("has finished a change of the members"),
+        Err(error) => tracing::debug!(%error, "a change of the members is half done"),
     }
 }
 
