@@ -50,12 +50,11 @@ impl Running {
         match select(runs, select(stop, removed)).await {
             Either::Left(((), _)) => self.note_failure(),
             Either::Right((Either::Left(_), runs)) => {
-                // The member does all that a member does until another one leads.
-                select(
-                    runs,
-                    Box::pin(self.core.engine.hand_over(HAND_OVER_TIMEOUT)),
-                )
-                .await;
+                // The member does all that a member does until another one leads. An engine that hangs does not
+                // even ask one.
+                let hands_over = self.core.engine.hand_over(HAND_OVER_TIMEOUT);
+                let hands_over = time::timeout(2 * HAND_OVER_TIMEOUT, hands_over);
+                select(runs, Box::pin(hands_over)).await;
             }
             Either::Right((Either::Right(_), runs)) => {
                 // Whoever has asked it for that has its answer first.

@@ -20,7 +20,15 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 type Anyhow<T> = Result<T, Box<dyn Error>>;
 
 #[tokio::main]
-async fn main() -> Anyhow<()> {
+async fn main() {
+    if let Err(error) = run().await {
+        println!("error: {error}");
+        std::process::exit(1);
+    }
+}
+
+/// Runs a member until its input ends.
+async fn run() -> Anyhow<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [id, address, others @ ..] = &args[..] else {
         return Err("say the id and the address of this member, and ID=ADDRESS of others".into());
