@@ -154,7 +154,7 @@ impl World {
     }
 
     // The handle for tasks, for half of the commands.
-    fn by_task(&self) -> Option<&AsyncLessor> {
+    pub(super) fn by_task(&self) -> Option<&AsyncLessor> {
         self.tasks.as_ref().filter(|_| draw(2) == 0)
     }
 
