@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use super::explore;
+use super::store::Contents;
 use super::world::{SLOWLY, Setting, TIGHTLY, World, config, join, lease};
+use crate::sync::thread::yield_now;
 use crate::{Driver, Durability, ExpiryMode, Lessor, LessorConfig, RecvError};
 
 fn threads(durability: Durability) -> Setting {
@@ -135,12 +137,44 @@ fn alarms_checkpoint() {
             world.lessor.grant(lease(1), 1000).expect("free");
             world.advance(2);
         });
-        world.store.wait_until(|contents| {
-            let row = contents.rows.get(&lease(1));
-            row.is_some_and(|row| row.remaining.is_some())
-        });
+        let remaining = |contents: &Contents| contents.rows.get(&lease(1))?.remaining;
+        world
+            .store
+            .wait_until(|contents| remaining(contents).is_some());
         granter.join();
+        // And the next one.
+        let first = remaining(&world.store.contents());
+        while remaining(&world.store.contents()) >= first {
+            world.advance(2);
+            yield_now();
+        }
         world.stop();
+    });
+}
+
+/// INV-9: what has expired while an epoch is begun, which comes to nothing, goes all the same.
+#[test]
+fn alarms_failed_epoch() {
+    explore(|| {
+        let world = World::new(Setting {
+            expiry: ExpiryMode::AutoRevoke,
+            has_witness: false,
+            ..threads(Durability::EveryCommand)
+        });
+        world.grant_for(1, 1).expect("free");
+        world.attach(1, &[0]).expect("there");
+        world
+            .store
+            .change(|contents| contents.refuses_epochs = true);
+        let promoter = world.spawn(|world| {
+            let promoted = world.promote();
+            assert!(promoted.is_err(), "{promoted:?}");
+        });
+        world.advance(2);
+        promoter.join();
+        world.store.wait_until(|contents| contents.rows.is_empty());
+        world.stop();
+        world.check_store();
     });
 }
 

@@ -2,12 +2,17 @@
 //! same leases, and over a recovery.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
 
 use super::store::Store;
-use super::world::{Setting, World, items, join, lease};
-use super::{draw, explore};
+use super::world::{Setting, World, config, items, join, lease};
+use super::{draw, explore, one_of};
 use crate::sync::{Arc, Weak};
-use crate::{Driver, Durability, ExpiryMode, LeaseRow, Lessor, LessorEvent, Observer, Ttl};
+use crate::{
+    Driver, Durability, ExpiryMode, LeaseError, LeaseRow, Lessor, LessorConfig, LessorEvent,
+    Observer, Ttl,
+};
 
 const LEASES: i64 = 3;
 
@@ -96,7 +101,7 @@ fn aside_recovery() {
         old.change(|contents| contents.rows.extend([(lease(1), row(1))]));
         new.change(|contents| contents.rows.extend([(lease(1), row(3600))]));
         world.lessor.recover(old, None).expect("it is read");
-        let promoted = world.lessor.promote(std::time::Duration::ZERO);
+        let promoted = world.lessor.promote(Duration::ZERO);
         promoted.expect("the store works");
         if draw(2) == 0 {
             let attached = world.lessor.attach(lease(1), &items(&[0]));
@@ -122,5 +127,52 @@ fn aside_recovery() {
             .collect();
         assert_eq!(there, [3600], "INV-1: there is no primary");
         world.stop();
+    });
+}
+
+/// Counts the failures that it is told.
+#[derive(Default)]
+struct Counts(AtomicUsize);
+
+impl Observer for Counts {
+    fn observe(&self, event: &LessorEvent<'_>) {
+        if let LessorEvent::Failed(error) = event {
+            assert!(matches!(error, LeaseError::Backend(_)), "{error:?}");
+            self.0.fetch_add(1, SeqCst);
+        }
+    }
+}
+
+/// An observer is told what has failed; a stop is no failure.
+#[test]
+fn aside_failures() {
+    explore(|| {
+        let counts = Arc::<Counts>::default();
+        let observer = Arc::clone(&counts);
+        let setting = Setting {
+            expiry: ExpiryMode::AutoRevoke,
+            has_witness: false,
+            ..Setting::default()
+        };
+        let world = World::with(setting, |builder| {
+            builder.observer(observer).config(LessorConfig {
+                checkpoint_interval: Duration::from_secs(1),
+                ..config()
+            })
+        });
+        // A revoke is due, or a checkpoint.
+        world.grant_for(1, one_of(&[1, 1000])).expect("free");
+        world.store.change(|contents| contents.fails_one_in = 1);
+        world.advance(2);
+        world.lessor.tick();
+        assert_eq!(counts.0.load(SeqCst), 1, "it has failed");
+        world.store.change(|contents| contents.fails_one_in = 0);
+        let ticker = world.spawn(|world| {
+            world.advance(100);
+            world.lessor.tick();
+        });
+        world.stop();
+        ticker.join();
+        assert_eq!(counts.0.load(SeqCst), 1, "nothing else");
     });
 }

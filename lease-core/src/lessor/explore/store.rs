@@ -29,6 +29,8 @@ pub(super) struct Contents {
     pub(super) log: Vec<WriteBatch>,
     /// One of so many commits fails, and of those that fail every second one panics; 0 is none.
     pub(super) fails_one_in: usize,
+    /// Whether commits that begin an epoch fail.
+    pub(super) refuses_epochs: bool,
     /// Whether commits hang until they are let go.
     pub(super) hangs: bool,
     /// Whether loading fails.
@@ -89,6 +91,9 @@ impl Store {
             if draw(2) == 0 {
                 panic_silently();
             }
+            return Err(BackendError::Io(HostError::new("no space left")));
+        }
+        if self.contents().refuses_epochs && batch.epoch().is_some() {
             return Err(BackendError::Io(HostError::new("no space left")));
         }
         if self.contents().hangs {
