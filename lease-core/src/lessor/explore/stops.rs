@@ -1,5 +1,6 @@
 //! Flushes, a stop and a drop beside everything else.
 
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use super::recoveries::without_items;
@@ -60,17 +61,25 @@ fn run(durability: Durability, driver: Driver, stop_timeout: Duration) {
         0 => drop(world.lessor.flush()),
         _ => world.renew(1),
     }));
-    threads.push(world.spawn(|world| {
+    let mark = Arc::new(AtomicUsize::new(0));
+    let at_stop = Arc::clone(&mark);
+    threads.push(world.spawn(move |world| {
         if draw(2) == 0 {
             let _stopped = world.lessor.flush();
         }
         world.lessor.stop();
         assert_eq!(world.lessor.stats().waiting, 0, "INV-5");
+        let mark = world.store.mark();
         assert_eq!(world.grant(3), Err(LeaseError::Stopped));
+        at_stop.store(mark, SeqCst);
     }));
     join(threads);
     world.lessor.stop();
     world.lessor.check_invariants();
+    if stop_timeout == NEVER {
+        let (mark, now) = (mark.load(SeqCst), world.store.mark());
+        assert_eq!(mark, now, "something is written after a stop");
+    }
     let is_certain = stop_timeout == NEVER || !world.is_durable;
     let rows: Vec<_> = world.store.contents().rows.values().copied().collect();
     if is_certain {
@@ -80,6 +89,28 @@ fn run(durability: Durability, driver: Driver, stop_timeout: Duration) {
             "INV-21: acknowledged and not written"
         );
     }
+}
+
+/// INV-5: a second stop waits no longer than it may for the first one, which waits for a store that hangs.
+#[test]
+fn stops_twice() {
+    explore(|| {
+        let setting = Setting {
+            durability: SLOWLY,
+            ..Setting::default()
+        };
+        let world = World::with(setting, |builder| builder.stop_timeout(SOON));
+        world.grant(1).expect("free");
+        world.store.change(|contents| contents.hangs = true);
+        let first = world.spawn(|world| world.lessor.stop());
+        world
+            .store
+            .wait_until(|contents| !contents.hanging.is_empty());
+        world.lessor.stop();
+        world.store.change(|contents| contents.hangs = false);
+        first.join();
+        world.check_store();
+    });
 }
 
 /// Whoever is handed the right to write just when the lessor stops hands it on.

@@ -51,6 +51,11 @@ fn streams_tell_all() {
         let heard = heard.lock().expect("it has ended");
         heard.check(&world.history, wants_items.then_some(has));
         drop(heard);
+        let feed = &world.lessor.shared.feed;
+        assert!(
+            !feed.is_heard() && !feed.wants_items() && !feed.wants_attachments(),
+            "nobody listens any more"
+        );
         world.check_store();
     });
 }
