@@ -27,5 +27,20 @@ pub(crate) use std::thread::panicking;
     )
 )]
 pub(crate) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    #[cfg(all(test, shuttle))]
+    if NO_ROOM_FOR.get() == Some(name) {
+        return Err(io::ErrorKind::OutOfMemory.into());
+    }
     Builder::new().name(name.into()).spawn(run)
+}
+
+#[cfg(all(test, shuttle))]
+std::thread_local! {
+    static NO_ROOM_FOR: std::cell::Cell<Option<&'static str>> = const { std::cell::Cell::new(None) };
+}
+
+/// Says that there is no room for threads of this name.
+#[cfg(all(test, shuttle))]
+pub(crate) fn refuse(name: Option<&'static str>) {
+    NO_ROOM_FOR.set(name);
 }

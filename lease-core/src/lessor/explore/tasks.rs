@@ -7,9 +7,10 @@ use std::task::Poll;
 
 use shuttle::future::block_on;
 
-use super::world::{SLOWLY, Setting, TIGHTLY, World, join};
+use super::world::{SLOWLY, Setting, TIGHTLY, World, join, lease};
 use super::{draw, explore, one_of};
 use crate::sync::Arc;
+use crate::sync::thread::refuse;
 use crate::{AsyncLessor, Driver, Durability, ExpiryMode, LeaseError, LeaseId, Lessor};
 
 #[test]
@@ -143,6 +144,39 @@ fn tasks_use_an_expired_lease() {
     });
 }
 
+/// INV-9: the same where there is no room for the thread that it is left to.
+#[test]
+fn tasks_without_room() {
+    explore(|| {
+        let world = World::with_tasks(
+            Setting {
+                expiry: ExpiryMode::AutoRevoke,
+                ..Setting::default()
+            },
+            |builder| builder,
+        );
+        world.grant_for(1, 2).expect("free");
+        refuse(Some("lease-pool"));
+        let attacher = |item: usize| {
+            world.spawn(move |world| {
+                for _ in 0..2 {
+                    let _gone = world.attach(1, &[item]);
+                }
+            })
+        };
+        let attachers = [attacher(0), attacher(1)];
+        world.advance(3);
+        world.lessor.tick();
+        join(Vec::from(attachers));
+        refuse(None);
+        // What has stood aside comes with the next tick.
+        world.lessor.tick();
+        world.store.wait_until(|contents| contents.rows.is_empty());
+        world.stop();
+        world.check_store();
+    });
+}
+
 fn run(setting: Setting) {
     let world = World::with_tasks(setting, |builder| builder);
     join(world.spawn_many(3, 3));
@@ -182,6 +216,8 @@ fn tasks_dropped_and_stopped() {
             _ => world.lessor.stop(),
         }));
         join(threads);
+        let refused = block_on(tasks.revoke(lease(9)));
+        assert_eq!(refused, Err(LeaseError::Stopped), "though there is none");
         block_on(tasks.shutdown()).expect("there is room");
         world.check_store();
     });
