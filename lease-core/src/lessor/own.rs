@@ -250,3 +250,28 @@ impl OwnCommands {
         cleared
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Command;
+    use crate::lessor::job::Purpose;
+
+    #[test]
+    fn the_thread_that_rests_for_one_is_there_when_its_turn_comes() {
+        let (mut own, kind) = (OwnCommands::default(), Kind::Deletions);
+        let has_work = |own: &OwnCommands| own.has_work(kind, Driver::Threads);
+        own.set_away(kind, true);
+        own.push(
+            kind,
+            Job::own(Command::Revoke(Vec::new()), Purpose::Expiry, 0),
+        );
+        assert!(has_work(&own) && !own.may_decide(kind));
+        own.rest_for(kind, 7);
+        assert!(own.is_resting(kind) && own.may_decide(kind));
+        assert!(!has_work(&own), "it begins no other");
+        assert_eq!(own.end_rest(6), None);
+        assert_eq!(own.end_rest(7), Some(kind));
+        assert!(has_work(&own) && !own.is_resting(kind));
+    }
+}

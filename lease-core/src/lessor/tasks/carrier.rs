@@ -367,3 +367,44 @@ impl Standing {
         called
     }
 }
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::mpsc::{Sender, channel};
+
+    use futures::executor::block_on;
+
+    use super::*;
+    use crate::{AsyncLessor, BackendLessor, Driver, LeaseId, LessorEvent, NullBackend, Observer};
+
+    struct Tells(Sender<LeaseError>);
+
+    impl Observer for Tells {
+        fn observe(&self, event: &LessorEvent<'_>) {
+            if let LessorEvent::Failed(error) = event {
+                let _nobody_waits = self.0.send((*error).clone());
+            }
+        }
+    }
+
+    /// After a panic under the lock, which is a bug, the thread panics too.
+    #[test]
+    fn tasks_have_an_answer_when_the_thread_panics_and_the_observer_is_told() {
+        let (tells, told) = channel();
+        let lessor = BackendLessor::builder(Arc::new(NullBackend)).driver(Driver::Manual);
+        let lessor = lessor.observer(Arc::new(Tells(tells))).build();
+        let tasks = AsyncLessor::new(lessor.expect("an empty store")).expect("there is room");
+        let breaks = || tasks.lessor().shared.state.with(|_| panic!("on purpose"));
+        assert!(catch_unwind(AssertUnwindSafe(breaks)).is_err());
+        let id = LeaseId::new(1).expect("not zero");
+        let answer = block_on(tasks.grant(id, 60)).map(|lease| lease.id());
+        assert!(
+            matches!(answer, Err(LeaseError::Panicked(_) | LeaseError::Stopped)),
+            "{answer:?}"
+        );
+        // It has the observer until its end.
+        drop(tasks);
+        assert!(matches!(told.recv(), Ok(LeaseError::Panicked(_))));
+    }
+}
