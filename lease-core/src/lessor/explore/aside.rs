@@ -5,13 +5,13 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
-use super::store::Store;
+use super::store::{Store, items_table};
 use super::world::{Setting, World, config, items, join, lease};
 use super::{draw, explore, one_of};
-use crate::sync::{Arc, Weak};
+use crate::sync::{Arc, Bell, Weak};
 use crate::{
-    Driver, Durability, ExpiryMode, LeaseError, LeaseRow, Lessor, LessorConfig, LessorEvent,
-    Observer, Ttl,
+    BoxError, Driver, Durability, ExpiryMode, LeaseError, LeaseRow, Lessor, LessorConfig,
+    LessorEvent, Observer, RangeDeleter, TableDeleter, Ttl, TxnDelete, WriteBatch,
 };
 
 const LEASES: i64 = 3;
@@ -174,5 +174,72 @@ fn aside_failures() {
         world.stop();
         ticker.join();
         assert_eq!(counts.0.load(SeqCst), 1, "nothing else");
+    });
+}
+
+/// A range deleter whose first calls wait until they may go on; the very first comes to nothing.
+struct Gated {
+    calls: AtomicUsize,
+    begun: [Bell; 3],
+    may_go_on: [Bell; 3],
+    inner: TableDeleter,
+}
+
+impl RangeDeleter for Gated {
+    fn begin<'t>(&'t self, batch: &'t mut WriteBatch) -> Result<Box<dyn TxnDelete + 't>, BoxError> {
+        let call = self.calls.fetch_add(1, SeqCst);
+        if let Some(begun) = self.begun.get(call) {
+            begun.ring();
+            self.may_go_on[call].wait();
+        }
+        if call == 0 {
+            return Err("the host is busy".into());
+        }
+        self.inner.begin(batch)
+    }
+}
+
+/// INV-9: one that has stood aside, and stands behind a command of the host's again, keeps no other
+/// waiting.
+#[test]
+fn aside_by_hand() {
+    explore(|| {
+        let deleter = Arc::new(Gated {
+            calls: AtomicUsize::new(0),
+            begun: Default::default(),
+            may_go_on: Default::default(),
+            inner: TableDeleter::new(items_table()),
+        });
+        let setting = Setting {
+            expiry: ExpiryMode::AutoRevoke,
+            has_witness: false,
+            ..Setting::default()
+        };
+        let world = World::with(setting, |builder| builder.range_deleter(deleter.clone()));
+        for (id, ttl) in [(1, 1), (2, 10), (3, 1)] {
+            world.grant_for(id, ttl).expect("free");
+            world.attach(id, &[id as usize]).expect("there");
+        }
+        let first = world.spawn(|world| assert!(world.lessor.revoke(lease(1)).is_err()));
+        deleter.begun[0].wait();
+        world.advance(2);
+        // That of lease 1 waits behind it, that of lease 3 is begun.
+        let ticker = world.spawn(|world| _ = world.lessor.tick());
+        deleter.begun[1].wait();
+        // The turn comes, and nobody is there.
+        deleter.may_go_on[0].ring();
+        first.join();
+        let second = world.spawn(|world| world.lessor.revoke(lease(1)).expect("there"));
+        deleter.begun[2].wait();
+        deleter.may_go_on[1].ring();
+        ticker.join();
+        world.advance(10);
+        world.lessor.tick();
+        let left: Vec<_> = world.lessor.rows().iter().map(|row| row.id).collect();
+        assert_eq!(left, [lease(1)], "INV-9: nobody uses the others");
+        deleter.may_go_on[2].ring();
+        second.join();
+        world.stop();
+        world.check_store();
     });
 }
