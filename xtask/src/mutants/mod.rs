@@ -187,12 +187,12 @@ impl Lab {
         };
         for programs in &self.programs {
             let means = programs.means;
-            let most = match means {
-                Means::Simulation => plans,
-                Means::Threads => SCENARIOS,
-                Means::Tests => usize::MAX,
+            let reached = &self.reached[&means];
+            let runs = match means {
+                Means::Simulation => reached.by(site.number, plans),
+                Means::Threads => reached.closest(site.number, SCENARIOS),
+                Means::Tests => reached.by(site.number, usize::MAX),
             };
-            let runs = self.reached[&means].by(site.number, most);
             if runs.is_empty() {
                 continue;
             }

@@ -17,6 +17,8 @@ use super::{WORLD_PATIENCE, processors};
 /// What each run of a means reaches.
 pub(super) struct Reach {
     runs: Vec<Run>,
+    // By how many places each of them comes.
+    widths: Vec<usize>,
     // The runs that come by a place, by its number.
     by_place: BTreeMap<u32, Vec<usize>>,
 }
@@ -52,14 +54,20 @@ impl Reach {
     }
 
     fn from_lines(lines: Vec<Line>) -> Self {
-        let (mut runs, mut by_place) = (Vec::new(), BTreeMap::<u32, Vec<usize>>::new());
+        let (mut runs, mut widths) = (Vec::new(), Vec::new());
+        let mut by_place = BTreeMap::<u32, Vec<usize>>::new();
         for (number, line) in lines.into_iter().enumerate() {
+            widths.push(line.places.len());
             for place in line.places {
                 by_place.entry(place).or_default().push(number);
             }
             runs.push(line.run);
         }
-        Self { runs, by_place }
+        Self {
+            runs,
+            widths,
+            by_place,
+        }
     }
 
     /// The places that are reached by any run.
@@ -73,6 +81,21 @@ impl Reach {
         let count = all.len().min(most);
         let chosen = (0..count).map(|nth| all[nth * all.len() / count]);
         chosen.map(|run| &self.runs[run]).collect()
+    }
+
+    /// The same, of which the first half are those that come by the fewest places: a scenario that is about this
+    /// one is among them.
+    pub(super) fn closest(&self, place: u32, most: usize) -> Vec<&Run> {
+        let mut closest = self.by_place.get(&place).cloned().unwrap_or_default();
+        closest.sort_by_key(|run| self.widths[*run]);
+        closest.truncate(most.div_ceil(2));
+        let mut chosen: Vec<_> = closest.iter().map(|run| &self.runs[*run]).collect();
+        for run in self.by(place, most) {
+            if chosen.len() < most && !chosen.contains(&run) {
+                chosen.push(run);
+            }
+        }
+        chosen
     }
 }
 
@@ -145,13 +168,33 @@ mod tests {
         let reach = Reach::from_lines((0..20).map(line).collect());
         let names = |place, most| {
             let runs = reach.by(place, most).into_iter();
-            runs.map(|run| serde_json::to_value(run).expect("data")["name"].clone())
-                .map(|name| name.as_str().expect("text").to_owned())
-                .collect::<Vec<_>>()
+            runs.map(name_of).collect::<Vec<_>>()
         };
         assert_eq!(names(7, 3), ["0", "6", "12"]);
         assert_eq!(names(8, 100).len(), 10);
         assert!(names(9, 3).is_empty());
         assert_eq!(reach.places(), BTreeSet::from([7, 8]));
+    }
+
+    #[test]
+    fn runs_that_are_about_a_place_go_first() {
+        let line = |name: usize| Line {
+            run: serde_json::from_value(
+                serde_json::json!({ "program": 0, "name": name.to_string() }),
+            )
+            .expect("it is one"),
+            places: (0..if name == 13 { 2 } else { 9 }).collect(),
+        };
+        let reach = Reach::from_lines((0..20).map(line).collect());
+        let chosen = reach.closest(1, 4);
+        let names: Vec<_> = chosen.into_iter().map(name_of).collect();
+        assert_eq!(names[0], "13");
+        assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), 4);
+        assert!(reach.closest(9, 4).is_empty());
+    }
+
+    fn name_of(run: &Run) -> String {
+        let run = serde_json::to_value(run).expect("data");
+        run["name"].as_str().expect("text").to_owned()
     }
 }
