@@ -115,7 +115,7 @@ impl Host {
 }
 
 /// More than is written before commands wait for a commit.
-const BURST: usize = 20;
+const BURST: u64 = 20;
 
 /// More than is in one page of any of the lessor's structures.
-const LARGE_BURST: usize = 300;
+pub(super) const LARGE_BURST: u64 = 300;

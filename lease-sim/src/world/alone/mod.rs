@@ -155,7 +155,9 @@ pub(super) async fn run(plan: Plan, alone: Alone, options: Options) -> Report {
     let mut actions = plan.actions.iter().peekable();
     let bound_ms =
         plan.parameters.faulty_ms + 2 * 1000 * plan.parameters.longest_ttl.unsigned_abs();
-    let end_ms = bound_ms + 60_000;
+    // What a burst has left on a disk that was full goes no faster than the rate of revokes.
+    let rate = u64::from(plan.parameters.revoke_rate_per_sec.max(1));
+    let end_ms = bound_ms + 60_000 + 1000 * many::LARGE_BURST / rate;
     while !host.recorder.has_objected() && host.now_ms() < end_ms {
         let now_ms = host.now_ms();
         while let Some(timed) = actions.next_if(|timed| timed.at_ms <= now_ms) {
