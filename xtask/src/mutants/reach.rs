@@ -78,25 +78,24 @@ impl Reach {
     /// Runs that come by a place, `most` of them, evenly among all that do.
     pub(super) fn by(&self, place: u32, most: usize) -> Vec<&Run> {
         let all = self.by_place.get(&place).map_or(&[][..], Vec::as_slice);
-        let count = all.len().min(most);
-        let chosen = (0..count).map(|nth| all[nth * all.len() / count]);
-        chosen.map(|run| &self.runs[run]).collect()
+        evenly(all, most).map(|run| &self.runs[run]).collect()
     }
 
     /// The same, of which the first half are those that come by the fewest places: a scenario that is about this
-    /// one is among them.
+    /// one is among them. The others are chosen evenly among the rest.
     pub(super) fn closest(&self, place: u32, most: usize) -> Vec<&Run> {
-        let mut closest = self.by_place.get(&place).cloned().unwrap_or_default();
-        closest.sort_by_key(|run| self.widths[*run]);
-        closest.truncate(most.div_ceil(2));
-        let mut chosen: Vec<_> = closest.iter().map(|run| &self.runs[*run]).collect();
-        for run in self.by(place, most) {
-            if chosen.len() < most && !chosen.contains(&run) {
-                chosen.push(run);
-            }
-        }
-        chosen
+        let mut all = self.by_place.get(&place).cloned().unwrap_or_default();
+        all.sort_by_key(|run| self.widths[*run]);
+        let (closest, rest) = all.split_at(all.len().min(most.div_ceil(2)));
+        let rest = evenly(rest, most - closest.len());
+        let chosen = closest.iter().copied().chain(rest);
+        chosen.map(|run| &self.runs[run]).collect()
     }
+}
+
+fn evenly(all: &[usize], most: usize) -> impl Iterator<Item = usize> {
+    let count = all.len().min(most);
+    (0..count).map(move |nth| all[nth * all.len() / count])
 }
 
 fn run_all(programs: &Programs, runs: Vec<Run>, file: &Path) -> Result<Vec<Line>> {
@@ -154,17 +153,13 @@ fn run_one(programs: &Programs, run: &Run, fresh: &Path) -> Result<Vec<u32>> {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::Range;
+
     use super::*;
 
     #[test]
     fn runs_are_chosen_evenly_among_those_that_come_by() {
-        let line = |name: usize| Line {
-            run: serde_json::from_value(
-                serde_json::json!({ "program": 0, "name": name.to_string() }),
-            )
-            .expect("it is one"),
-            places: vec![if name.is_multiple_of(2) { 7 } else { 8 }],
-        };
+        let line = |name: usize| line(name, if name.is_multiple_of(2) { 7..8 } else { 8..9 });
         let reach = Reach::from_lines((0..20).map(line).collect());
         let names = |place, most| {
             let runs = reach.by(place, most).into_iter();
@@ -178,19 +173,20 @@ mod tests {
 
     #[test]
     fn runs_that_are_about_a_place_go_first() {
-        let line = |name: usize| Line {
-            run: serde_json::from_value(
-                serde_json::json!({ "program": 0, "name": name.to_string() }),
-            )
-            .expect("it is one"),
-            places: (0..if name == 13 { 2 } else { 9 }).collect(),
-        };
+        let line = |name| line(name, 0..if name == 13 { 2 } else { 9 });
         let reach = Reach::from_lines((0..20).map(line).collect());
         let chosen = reach.closest(1, 4);
         let names: Vec<_> = chosen.into_iter().map(name_of).collect();
-        assert_eq!(names[0], "13");
-        assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), 4);
+        assert_eq!(names, ["13", "0", "1", "10"]);
         assert!(reach.closest(9, 4).is_empty());
+    }
+
+    fn line(name: usize, places: Range<u32>) -> Line {
+        let run = serde_json::json!({ "program": 0, "name": name.to_string() });
+        Line {
+            run: serde_json::from_value(run).expect("it is one"),
+            places: places.collect(),
+        }
     }
 
     fn name_of(run: &Run) -> String {
