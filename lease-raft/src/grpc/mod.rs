@@ -20,8 +20,8 @@ pub use tls::Tls;
 const PATH: &str = "/leaseraftpb.Peers/Ask";
 
 /// How many bytes may be on their way on a connection. Half of that is also how much HTTP/2 counts of short messages
-/// that nobody has read yet, 256 bytes for each, before it takes them for an attack and ends the connection. So many are
-/// the proposals of a member that may be under way by default.
+/// that nobody has read yet, 256 bytes for each, before it takes them for an attack and ends the connection: far more of
+/// them than there may be at a time.
 const WINDOW: u32 = 32 << 20;
 
 /// The longest message: a part of a snapshot, or of the log.

@@ -90,36 +90,23 @@ impl Peer {
     /// If the request is not for this member.
     fn check(&self, request: &AskRequest) -> Result<(), Status> {
         let (cluster, member) = (&*self.cluster, self.member);
-        let (text, is_ours) = if request.cluster != cluster {
-            (
-                format!("this is a member of the cluster {cluster:?}"),
-                false,
-            )
+        let (for_whom, text) = if request.cluster != cluster {
+            let text = format!("this is a member of the cluster {cluster:?}");
+            ("another cluster", text)
         } else if request.to != member {
-            (format!("this is member {member}"), true)
+            ("another member", format!("this is member {member}"))
         } else {
             return Ok(());
         };
         if let Some(others) = self.complaints.admit(Instant::now()) {
-            let AskRequest {
-                from,
-                to,
-                cluster: theirs,
-                ..
-            } = request;
             tracing::warn!(
-                from,
-                to,
-                theirs,
+                from = request.from,
+                to = request.to,
+                theirs = request.cluster,
                 member,
                 ours = cluster,
                 others,
-                "a request for {} is refused",
-                if is_ours {
-                    "another member"
-                } else {
-                    "another cluster"
-                }
+                "a request for {for_whom} is refused"
             );
         }
         Err(Status::failed_precondition(text))
