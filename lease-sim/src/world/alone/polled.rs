@@ -208,7 +208,8 @@ impl Host {
         };
         let held = self.held.get(&lease);
         let is_wanted = held.and_then(is_wanted) == Some(true);
-        (!is_wanted).then(|| format!("at {now:?} {record:?} is wanted of {held:?}"))
+        let known = self.polled.leases.get(&lease);
+        (!is_wanted).then(|| format!("at {now:?} {record:?} is wanted of {held:?}, {known:?}"))
     }
 
     /// Proposals come into the state. One is in vain if its lease was reset or granted anew since it was taken, or
@@ -235,11 +236,13 @@ impl Host {
             let is_same = found.is_some_and(|lease| Some(lease.incarnation()) == incarnation);
             let lease = record.id.get();
             let reset = incarnation.is_some_and(|it| self.polled.resets_of(lease, it) == *resets);
-            must.push(is_of_now && is_same && reset);
-            // The next one is an interval after what comes in, unless that is of an earlier promotion.
-            if let Some(known) = self.polled.leases.get_mut(&lease) {
-                known.failed = known.failed.filter(|_| !is_of_now);
-                known.applied_ms = own_ms;
+            let has_effect = is_of_now && is_same && reset;
+            must.push(has_effect);
+            // The next one is an interval after what comes in, and whether another one has failed says
+            // nothing any more. What comes in too late changes neither.
+            let known = self.polled.leases.get_mut(&lease);
+            if let Some(known) = known.filter(|_| has_effect) {
+                (known.failed, known.applied_ms) = (None, own_ms);
             }
         }
         if must.contains(&false) {
