@@ -144,6 +144,7 @@ pub const MARKS: &[&str] = &[
 /// What is reached too rarely for a thousand runs to owe it.
 pub const RARE_MARKS: &[&str] = &[
     "alone: what has expired before is taken too late",
+    "alone: what has expired is revoked before the next promotion",
     "alone: a batch lies too long",
     "raft: a change of the leader is told late, and another one before",
     "raft: a change of the members has no certain end",

@@ -18,7 +18,7 @@ use crate::world::clock::Round;
 pub(super) struct Deliveries {
     /// What the host has not taken, oldest first, each with the grants of its leases.
     pub(super) waiting: VecDeque<(ExpiredBatch, Vec<u64>)>,
-    /// The leases that are delivered and still there.
+    /// The leases that this promotion has delivered and that are still there.
     attempts: BTreeMap<i64, Attempt>,
     // Those that were revoked in this step.
     done: BTreeSet<i64>,
@@ -59,6 +59,11 @@ impl Deliveries {
 
     pub(super) fn has(&self, lease: i64) -> bool {
         self.attempts.contains_key(&lease)
+    }
+
+    /// Whether the host has revoked the lease in this step.
+    pub(super) fn is_done(&self, lease: i64) -> bool {
+        self.done.contains(&lease)
     }
 }
 
@@ -148,6 +153,7 @@ impl Host {
         it.lies_since = Some(now).filter(|_| !it.waiting.is_empty());
         it.is_told = false;
         let is_of_now = Some(batch.epoch) == self.lessor.primary_epoch();
+        let is_of_epoch = batch.epoch == self.lessor.epoch();
         let retry_ms = self.parameters.retry_interval_ms;
         let is_failed = (self.steps / 4) % 5 == 1;
         let is_lost = (self.steps / 4).is_multiple_of(5);
@@ -184,18 +190,30 @@ impl Host {
             if !self.expect("a revoke of what has expired", &answer, want) {
                 continue;
             }
-            let must = match is_same && is_of_now {
+            // Until the next promotion nobody can have renewed it.
+            let must = match is_same && is_of_epoch {
                 true => Revoked::Done,
                 false => Revoked::Stale,
             };
-            if must == Revoked::Stale {
-                probe::mark("alone: what has expired before is taken too late");
-            } else {
-                self.deliveries.done.insert(lease);
+            match must {
+                Revoked::Stale => probe::mark("alone: what has expired before is taken too late"),
+                _ => {
+                    if !is_of_now {
+                        probe::mark("alone: what has expired is revoked before the next promotion");
+                    }
+                    self.deliveries.done.insert(lease);
+                }
             }
             if answer != Ok(must) {
                 self.object(format!("lease {lease} is revoked too late: {answer:?}"));
             }
+        }
+    }
+
+    /// The host goes on to take what is there while the lessor is no primary, now and then.
+    pub(super) fn take_while_demoted(&mut self) {
+        if !self.office.is_primary() && (self.steps / 4).is_multiple_of(2) {
+            self.deliveries.lingers_until_ms = self.now_ms();
         }
     }
 

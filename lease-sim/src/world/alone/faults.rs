@@ -206,6 +206,7 @@ impl Host {
         self.look_for_waits("without a primary");
         self.end_renewals();
         self.come_back(Known::InMemory);
+        self.take_while_demoted();
     }
 
     /// Nobody waits any more.
@@ -280,15 +281,16 @@ impl Host {
         items.collect()
     }
 
-    /// All leases are counted from what the lessor has of them.
+    /// All leases are counted from what the lessor has of them. One that was there before is the same.
     pub(super) fn count_leases(&mut self) {
-        self.held.clear();
+        let before = std::mem::take(&mut self.held);
         for row in self.lessor.rows() {
             let items = self.items_of(row.id.get());
             let left_ms = row.remaining.unwrap_or(row.ttl).as_secs() * 1000;
             self.grants += 1;
+            let known = before.get(&row.id.get());
             let held = Held {
-                grant: self.grants,
+                grant: known.map_or(self.grants, |held| held.grant),
                 ttl_ms: row.ttl.as_secs() * 1000,
                 until: self.until(left_ms),
                 since_ms: self.own_ms(),
