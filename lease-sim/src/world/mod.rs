@@ -194,6 +194,12 @@ impl World {
         self.is_healed.load(Ordering::Relaxed)
     }
 
+    /// How long the part with faults goes on, if it does.
+    fn until_healed(&self) -> Option<Duration> {
+        let left_ms = self.parameters.faulty_ms.saturating_sub(self.now_ms());
+        (!self.is_healed()).then_some(Duration::from_millis(left_ms))
+    }
+
     /// Whether something that happens to so many in a thousand happens now.
     fn happens(&self, per_mille: u32) -> bool {
         !self.is_healed() && lock(&self.noise).random_range(0..1000) < per_mille

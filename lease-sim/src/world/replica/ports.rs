@@ -59,8 +59,10 @@ impl Runtime for WorldRuntime {
     }
 }
 
-/// When it is noticed at the latest that no answer will come.
+/// When it is noticed at the latest that no answer will come: after this time, and this time after the network was
+/// healed in which the question or its answer was lost.
 const NOTICED: Duration = Duration::from_secs(10);
+const NOTICED_HEALED: Duration = Duration::from_secs(2);
 
 /// The other members, over the simulated network.
 pub(super) struct WorldPeers {
@@ -103,7 +105,9 @@ impl Peers for WorldPeers {
             let request = Message::HttpRequest { call, path, body };
             around.send(End::Node(node_of(member)), &request);
             // As a connection notices that the other end is gone.
-            let answer = timeout(limit.min(NOTICED), told).await;
+            let healed = around.world.until_healed();
+            let noticed = healed.map_or(NOTICED, |span| NOTICED.min(span + NOTICED_HEALED));
+            let answer = timeout(limit.min(noticed), told).await;
             lock(&waiting).remove(&call);
             match answer {
                 Ok(Ok(HttpAnswer { status, body })) => Ok(PeerAnswer { status, body }),
