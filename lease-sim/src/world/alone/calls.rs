@@ -215,8 +215,10 @@ impl Host {
         }
         let own_ms = self.own_ms();
         if let Some(held) = self.held.get_mut(&lease) {
-            // The lessor's next one comes in its time.
-            held.since_ms = own_ms;
+            // The lessor's next one comes in its time: an interval after as much was left as this one says.
+            let left_ms = left.unsigned_abs() * 1000;
+            let worth_ms = held.until.to_ms.saturating_sub(left_ms);
+            held.since_ms = own_ms.max(if left > 0 { worth_ms } else { 0 });
         }
         if left == 0 {
             self.note_reset(lease);
