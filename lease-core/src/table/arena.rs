@@ -46,7 +46,7 @@ struct Class {
 
 /// So much may be free whatever is in use: little, and enough for a table of some thousand items to
 /// come and go without a move.
-const SLACK: usize = 256 * 1024;
+const SLACK: usize = if cfg!(madsim) { 0 } else { 256 * 1024 };
 
 impl Arena {
     pub(crate) const fn new() -> Self {
@@ -143,6 +143,59 @@ impl Arena {
     #[inline]
     pub(crate) fn get_mut(&mut self, cell: Cell) -> &mut [u8] {
         self.pages[cell.page() as usize].cell_mut(cell.number())
+    }
+
+    /// Checks that the books agree with the pages. O(cells).
+    ///
+    /// # Panics
+    ///
+    /// If they do not.
+    pub(crate) fn check_invariants(&self) {
+        let mut found = alloc::vec![(0, 0, 0); self.classes.len()];
+        let mut absent = 0;
+        for (number, page) in self.pages.iter().enumerate() {
+            page.check_invariants();
+            absent += usize::from(page.capacity == 0);
+            let class = class_of(page.cell as usize).filter(|_| page.capacity > 0);
+            let Some(class) = class else {
+                assert_eq!(page.slot, NO_SLOT, "a page of its own is in no list");
+                continue;
+            };
+            let (pages, live, open) = &mut found[class];
+            (*pages, *live) = (*pages + 1, *live + usize::from(page.live));
+            let Some(list) = page.openness() else {
+                assert_eq!(page.slot, NO_SLOT, "a full page is in no list");
+                continue;
+            };
+            *open += 1;
+            let listed = self.classes[class].open[list].get(page.slot as usize);
+            assert_eq!(listed, Some(&(number as u32)), "an open page is listed");
+        }
+        let (mut bytes, mut live_bytes) = (0, 0);
+        for (number, (class, found)) in self.classes.iter().zip(found).enumerate() {
+            assert_eq!((class.pages, class.live, class.open_len()), found);
+            let is_known = self.sparse >> number & 1 == 1;
+            assert!(is_known || !class.is_sparse(), "a sparse class is known");
+            bytes += class.pages * usize::from(class.capacity) * class.cell as usize;
+            live_bytes += class.live * class.cell as usize;
+        }
+        assert_eq!((self.bytes, self.live_bytes), (bytes, live_bytes));
+        let is_absent = |number: &u32| {
+            let page = self.pages.get(*number as usize);
+            page.is_none_or(|page| page.capacity == 0)
+        };
+        assert!(self.absent.iter().all(is_absent) && self.absent.len() >= absent);
+    }
+
+    /// Checks that no more than half of the memory is free, and some pages of each size.
+    ///
+    /// # Panics
+    ///
+    /// If more is.
+    pub(crate) fn check_is_compact(&self) {
+        let used = self.classes.iter().filter(|class| class.pages > 0);
+        let most = 2 * self.live_bytes + SLACK + 2 * PAGE_BYTES * used.count();
+        assert!(self.bytes <= most, "{} bytes, and not {most}", self.bytes);
     }
 
     /// How many bytes all pages have.
@@ -372,13 +425,8 @@ mod tests {
                 used + self.held.values().filter(own).count(),
                 self.held.len()
             );
-            let pages = self.arena.classes.iter().filter(|class| class.pages > 0);
-            let most = 2 * bytes + SLACK + 2 * PAGE_BYTES * pages.count();
-            assert!(
-                self.arena.all_bytes() <= most,
-                "{} > {most}",
-                self.arena.all_bytes()
-            );
+            self.arena.check_invariants();
+            self.arena.check_is_compact();
         }
     }
 

@@ -223,6 +223,10 @@ impl Attachments {
         }
         assert_eq!(listed, self.len(), "each item is in its lease's list");
         assert_eq!(self.check_doomed(), self.doomed_len, "all else is doomed");
+        self.arena.check_invariants();
+        if !self.is_sweeping {
+            self.arena.check_is_compact();
+        }
     }
 
     #[inline]

@@ -107,6 +107,26 @@ impl Page {
         }
         None
     }
+
+    /// Checks that the cells before `fresh` are in use or in the list of free ones. O(cells).
+    ///
+    /// # Panics
+    ///
+    /// If they are not.
+    pub(super) fn check_invariants(&self) {
+        let is_free = |number: u16| self.cell(number)[..MARK] == [0; MARK];
+        let (mut free, mut next) = (0, self.free);
+        while next != NO_CELL && free <= self.fresh {
+            assert!(next < self.fresh && is_free(next), "a listed cell is free");
+            free += 1;
+            let cell = self.cell(next);
+            next = u16::from_ne_bytes([cell[MARK], cell[MARK + 1]]);
+        }
+        let live = (0..self.fresh).filter(|number| !is_free(*number)).count();
+        assert_eq!(live, usize::from(self.live), "a cell in use is marked");
+        assert_eq!(self.live + free, self.fresh, "a free cell is listed");
+        assert!(self.fresh <= self.capacity, "a page has room for its cells");
+    }
 }
 
 impl Cell {

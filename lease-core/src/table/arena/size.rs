@@ -1,11 +1,11 @@
 /// The most that cells which share a page take together.
-pub(super) const PAGE_BYTES: usize = 12 * 1024;
+pub(super) const PAGE_BYTES: usize = if cfg!(madsim) { 256 } else { 12 * 1024 };
 
 /// The smallest cell.
 const MIN_CELL: usize = 20;
 
 /// The largest cell that shares a page.
-pub(super) const MAX_SHARED: usize = 4096;
+pub(super) const MAX_SHARED: usize = if cfg!(madsim) { 85 } else { 4096 };
 
 /// Sizes up to here are multiples of [`STEP`]; above, eight sizes lie between powers of two.
 const FINE: usize = 128;
