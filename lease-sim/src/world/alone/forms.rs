@@ -1,8 +1,10 @@
+use std::borrow::Borrow;
 use std::fmt::Debug;
+use std::time::Duration;
 
 use lease_core::{
-    Checkpoint, Command, Grant, Lease, LeaseId, LeaseIdError, LeaseItem, Lessor, Revocation, Ttl,
-    probe,
+    Checkpoint, Command, Grant, Incarnation, Lease, LeaseId, LeaseIdError, LeaseItem, Lessor,
+    RequestedTtl, Revocation, Ttl, probe,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -43,7 +45,8 @@ impl Host {
             Command::Checkpoint(vec![checkpoint]),
             Command::Revoke(vec![revocation]),
         ];
-        comes_back(lease)
+        wrong_number(lease)
+            .or_else(|| comes_back(lease))
             .or_else(|| comes_back(&item))
             .or_else(|| comes_back(&lease.incarnation()))
             .or_else(|| comes_back(&self.lessor.epoch()))
@@ -65,6 +68,70 @@ fn comes_back<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: &T) ->
         Ok(read) if read == *value => None,
         read => Some(format!("{value:?} is written {written} and read {read:?}")),
     }
+}
+
+/// What a lease counts is the same in each of the forms that it has.
+fn wrong_number(lease: &Lease) -> Option<String> {
+    let (id, ttl, told) = (lease.id(), lease.ttl(), lease.time_to_live());
+    let span = Duration::from_secs(ttl.as_secs());
+    let is_id = LeaseId::try_from(id.get()) == Ok(id)
+        && i64::from(id) == id.get()
+        && format!("{id:?}") == format!("LeaseId({:016x})", id.get());
+    let begun = span.saturating_sub(Duration::from_nanos(1));
+    let is_ttl = [ttl.as_duration(), Duration::from(ttl)] == [span, span]
+        && [span, begun].map(Ttl::try_from) == [Ok(ttl), Ok(ttl)]
+        && Ttl::try_from(ttl.get()) == Ok(ttl)
+        && [ttl.into(), span.into(), begun.into()].map(RequestedTtl::as_secs) == [ttl.get(); 3]
+        && ttl.to_string() == format!("{} s", ttl.get());
+    let is_told = (told.ttl(), told.remaining()) == (ttl, lease.remaining())
+        && lease.demoted() == lease.remaining().is_none();
+    if !is_id || !is_ttl || !is_told {
+        return Some(format!("{lease:?} has {id} and {ttl}, and {told:?}"));
+    }
+    wrong_incarnation(lease).or_else(|| lease.keys().iter().find_map(wrong_item))
+}
+
+/// A number below 2^63 is the host's; of any other the next 23 bits are the epoch, of which the last one stands for
+/// all that follow.
+fn wrong_incarnation(lease: &Lease) -> Option<String> {
+    let (top, last_epoch) = (1 << 63, (1 << 23) - 1);
+    let own = lease.incarnation().get();
+    let edges = [
+        0,
+        top - 1,
+        top,
+        top | 1 << 40,
+        top | last_epoch << 40 | 7,
+        u64::MAX,
+    ];
+    for number in edges.into_iter().chain([own]) {
+        let incarnation = Incarnation::from_wire(number);
+        let (epoch, count) = (number >> 40 & last_epoch, number & ((1 << 40) - 1));
+        let supplied = Some(number).filter(|_| number < top);
+        let text = supplied.map_or_else(|| format!("{epoch}.{count}"), |number| number.to_string());
+        let is_right = incarnation.get() == number
+            && incarnation.as_supplied() == supplied
+            && Incarnation::supplied(number) == supplied.map(|_| incarnation)
+            && incarnation.to_string() == text;
+        let is_unique = supplied.is_some() || 0 < epoch && epoch < last_epoch;
+        let token = Some(incarnation).filter(|_| is_unique);
+        if !is_right || number == own && lease.fencing_token() != token {
+            return Some(format!(
+                "{number:x} is {incarnation}, and not {text}: {lease:?}"
+            ));
+        }
+    }
+    None
+}
+
+fn wrong_item(item: &LeaseItem) -> Option<String> {
+    let bytes = item.as_bytes();
+    let is_right = AsRef::<[u8]>::as_ref(item) == bytes
+        && Borrow::<[u8]>::borrow(item) == bytes
+        && *item.clone().into_bytes() == *bytes
+        && LeaseItem::from(bytes.to_vec()) == *item
+        && item.to_string() == bytes.escape_ascii().to_string();
+    (!is_right).then(|| format!("{item:?} has the bytes {bytes:?}"))
 }
 
 /// An id is read from each of its texts, and from nothing else.
