@@ -55,7 +55,7 @@ pub(crate) use {planted, sized, sometimes};
 #[cfg(all(madsim, feature = "std"))]
 std::thread_local! {
     static PLANTED: Cell<Option<&'static str>> = const { Cell::new(None) };
-    static KNOBS: Cell<Knobs> = const { Cell::new(Knobs { piece: usize::MAX, tags: u64::MAX }) };
+    static KNOBS: Cell<Knobs> = const { Cell::new(Knobs::PRODUCTION) };
     static MARKS: RefCell<BTreeMap<&'static str, u64>> = const { RefCell::new(BTreeMap::new()) };
 }
 
@@ -67,12 +67,31 @@ pub struct Knobs {
     pub piece: usize,
     /// How many promotion tags there are, if that is less than there are in production.
     pub tags: u64,
+    /// How many batches of expired leases may be on their way, if that is less than in production.
+    pub batches: usize,
+}
+
+#[cfg(all(madsim, feature = "std"))]
+impl Knobs {
+    /// As it is in production.
+    pub const PRODUCTION: Self = Self {
+        piece: usize::MAX,
+        tags: u64::MAX,
+        batches: usize::MAX,
+    };
 }
 
 /// Sets the knobs of the worlds of this thread.
 #[cfg(all(madsim, feature = "std"))]
 pub fn set_knobs(knobs: Knobs) {
     KNOBS.set(knobs);
+}
+
+/// The knobs of the worlds of this thread.
+#[cfg(all(madsim, feature = "std"))]
+#[must_use]
+pub fn knobs() -> Knobs {
+    KNOBS.get()
 }
 
 #[cfg(all(madsim, feature = "std"))]
@@ -83,6 +102,11 @@ pub(crate) fn sized_here(number: usize) -> usize {
 #[cfg(all(madsim, feature = "std"))]
 pub(crate) fn tags() -> u64 {
     KNOBS.get().tags
+}
+
+#[cfg(all(madsim, feature = "std"))]
+pub(crate) fn batches() -> usize {
+    KNOBS.get().batches
 }
 
 /// Plants a bug into the worlds of this thread, or takes it out.

@@ -373,6 +373,10 @@ pub const BUGS: &[Bug] = &[
     ),
     bug("alone-failures-not-told", "nobody is told of a failure"),
     bug(
+        "alone-due-leases-make-no-room",
+        "no batch of expired leases gets room when those of the first one are due again",
+    ),
+    bug(
         "alone-checkpoints-answered-wrongly",
         "a checkpoint that takes effect is answered as if it had none",
     ),

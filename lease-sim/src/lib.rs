@@ -54,6 +54,7 @@ pub fn run(plan: &Plan, options: Options) -> Report {
     lease_core::probe::set_knobs(lease_core::probe::Knobs {
         piece: NonZeroUsize::new(parameters.piece).map_or(usize::MAX, NonZeroUsize::get),
         tags: NonZeroU64::new(parameters.tags).map_or(u64::MAX, NonZeroU64::get),
+        ..lease_core::probe::Knobs::PRODUCTION
     });
     lease_raft::probe::set_remembered(NonZeroU64::new(parameters.remembered).map(NonZeroU64::get));
     let config = madsim::Config::default();

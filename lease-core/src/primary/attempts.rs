@@ -88,7 +88,10 @@ impl Attempts {
     /// Whether a batch can be made. Not while so many are on their way that a spot could not tell
     /// them apart.
     pub(crate) fn has_room(&self) -> bool {
-        self.batches.len() < self.spots.batches()
+        let most = self.spots.batches();
+        #[cfg(all(madsim, feature = "std"))]
+        let most = most.min(crate::probe::batches());
+        self.batches.len() < most
     }
 
     /// The number of the next attempt at a lease that is in no batch.

@@ -9,6 +9,7 @@ use lease_core::{
 
 use super::Host;
 use super::clients::id_of;
+use super::drawn::Drawn;
 
 /// A state machine by itself, of which several commands are decided before any of them is applied.
 pub(super) struct Machine {
@@ -17,7 +18,7 @@ pub(super) struct Machine {
     rows: BTreeMap<LeaseId, LeaseRow>,
     // All that were ever granted.
     granted: BTreeSet<Incarnation>,
-    drawn: u64,
+    drawn: Drawn,
 }
 
 /// A command that is decided, and what it keeps others from.
@@ -63,7 +64,7 @@ impl Machine {
             core: LessorCore::new(config),
             rows: BTreeMap::new(),
             granted: BTreeSet::new(),
-            drawn: hash_seed,
+            drawn: Drawn(hash_seed),
         }
     }
 
@@ -71,9 +72,9 @@ impl Machine {
     /// decided. Returns what was wrong.
     fn go(&mut self, now: Timestamp) -> Option<String> {
         let mut open = VecDeque::new();
-        let mut left = 2 + self.draw(5);
+        let mut left = 2 + self.drawn.below(5);
         while left > 0 || !open.is_empty() {
-            let wrong = if left > 0 && self.draw(3) > 0 {
+            let wrong = if left > 0 && self.drawn.below(3) > 0 {
                 left -= 1;
                 self.decide(&mut open)
             } else if let Some(first) = open.pop_front() {
@@ -119,7 +120,7 @@ impl Machine {
     }
 
     fn end(&mut self, now: Timestamp, first: Decided) -> Option<String> {
-        if self.draw(3) > 0 {
+        if self.drawn.below(3) > 0 {
             return self.apply(now, first);
         }
         let before = self.core.rows();
@@ -210,17 +211,17 @@ impl Machine {
     }
 
     fn draw_command(&mut self) -> Command {
-        let id = id_of(1 + self.draw(LEASES).cast_signed());
-        let other = id_of(1 + self.draw(LEASES).cast_signed());
+        let id = id_of(1 + self.drawn.below(LEASES).cast_signed());
+        let other = id_of(1 + self.drawn.below(LEASES).cast_signed());
         let row = self.rows.get(&id).copied();
         let incarnation = self
             .core
             .lookup(Timestamp::ZERO, id)
             .map(|it| it.incarnation());
         let epoch = self.core.epoch();
-        let items = (0..1 + self.draw(2)).map(|_| [b'a' + self.draw(ITEMS) as u8]);
+        let items = (0..1 + self.drawn.below(2)).map(|_| [b'a' + self.drawn.below(ITEMS) as u8]);
         let items: Vec<_> = items.map(LeaseItem::new).collect();
-        match (self.draw(10), incarnation) {
+        match (self.drawn.below(10), incarnation) {
             (0, Some(incarnation)) => {
                 let fence = Some(ExpiryFence { incarnation, epoch });
                 Command::Revoke(vec![Revocation { id, fence }])
@@ -236,7 +237,7 @@ impl Machine {
                     epoch,
                     generation,
                 };
-                let remaining = (self.draw(2) == 0).then_some(Ttl::MIN);
+                let remaining = (self.drawn.below(2) == 0).then_some(Ttl::MIN);
                 let fence = Some(fence);
                 Command::Checkpoint(vec![Checkpoint {
                     id,
@@ -247,15 +248,6 @@ impl Machine {
             (7, _) => Command::BeginEpoch(self.core.next_epoch()),
             _ => Grant::new(id, Ttl::new(1_000).expect("in range")).into(),
         }
-    }
-
-    fn draw(&mut self, bound: u64) -> u64 {
-        // Numbers of a linear congruential generator, of which the highest bits are the best.
-        self.drawn = self
-            .drawn
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.drawn >> 33) % bound
     }
 }
 

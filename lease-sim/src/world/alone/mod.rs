@@ -7,6 +7,8 @@ mod checkpointer;
 mod clients;
 mod counts;
 mod deliveries;
+mod drawn;
+mod expiries;
 mod facade;
 mod faults;
 mod forms;
@@ -41,6 +43,7 @@ use madsim::time::{TimeHandle, sleep};
 use self::checkpointer::Pusher;
 use self::counts::Counts;
 use self::deliveries::Deliveries;
+use self::expiries::Expiries;
 use self::faults::Exit;
 use self::ids::Drawn;
 use self::ledger::{Ledger, Undone};
@@ -118,6 +121,7 @@ struct Host {
     rows: Rows,
     undone: Undone,
     machine: Machine,
+    expiries: Expiries,
     // When the lessor wanted to be driven again, when that was last done.
     told: Option<Timestamp>,
     strange: Strange,
@@ -221,6 +225,7 @@ impl Host {
             rows: Rows::new(),
             undone: Undone::default(),
             machine: Machine::new(parameters.hash_seed),
+            expiries: Expiries::new(parameters.hash_seed),
             told: None,
             strange: Strange::default(),
             parameters,
@@ -363,6 +368,7 @@ impl Host {
         }
         self.look_at_metrics();
         self.look_at_machine();
+        self.look_at_expiries();
         self.note_undone();
     }
 

@@ -1,0 +1,313 @@
+use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use lease_core::{
+    AttemptOutcome, Command, Epoch, ExpiredBatch, Grant, LeaseId, LessorConfig, LessorCore,
+    Renewal, Revocation, Timestamp, Ttl, WriteBatch, probe,
+};
+
+use super::Host;
+use super::clients::id_of;
+use super::drawn::Drawn;
+
+/// A state machine by itself that may have few batches of expired leases on their way, with a time of its own.
+pub(super) struct Expiries {
+    core: LessorCore,
+    now_ms: u64,
+    held: BTreeMap<LeaseId, Held>,
+    /// What was delivered, oldest first, and whether the host has taken it.
+    batches: VecDeque<(ExpiredBatch, bool)>,
+    /// The number of the last batch of all.
+    last: u64,
+    drawn: Drawn,
+}
+
+/// What is known of a lease.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    ttl: Ttl,
+    due_ms: u64,
+    delivered: Option<Delivered>,
+}
+
+/// How a lease was delivered last.
+#[derive(Clone, Copy, Debug)]
+struct Delivered {
+    batch: u64,
+    attempt: u32,
+    /// When it is to be delivered again; nobody knows before its batch is taken.
+    again_ms: Option<u64>,
+    /// Whether that has failed, so that the batch does not wait for it.
+    has_failed: bool,
+}
+
+impl Held {
+    /// When it is to be delivered, as far as that is known.
+    fn next_ms(&self) -> Option<u64> {
+        match self.delivered {
+            None => Some(self.due_ms),
+            Some(delivered) => delivered.again_ms,
+        }
+    }
+
+    fn is_due(&self, now_ms: u64) -> bool {
+        self.next_ms().is_some_and(|at_ms| at_ms <= now_ms)
+    }
+
+    /// Whether it was delivered in this batch and not since.
+    fn is_in(&self, batch: u64) -> bool {
+        self.delivered
+            .is_some_and(|delivered| delivered.batch == batch)
+    }
+}
+
+const LEASES: u64 = 8;
+const BATCHES: usize = 2;
+const RETRY_MS: u64 = 1_000;
+
+/// How often it is looked at, and what happens each time.
+const LOOKED_AT_EVERY: u64 = 8;
+const ACTIONS: usize = 6;
+
+/// After so many calls all that is due has come: a call looks at one lease at least.
+const CALLS: usize = 100;
+
+impl Host {
+    /// Some leases of the machine beside the lessor expire.
+    pub(super) fn look_at_expiries(&mut self) {
+        if !self.steps.is_multiple_of(LOOKED_AT_EVERY) {
+            return;
+        }
+        let knobs = probe::knobs();
+        probe::set_knobs(probe::Knobs {
+            batches: BATCHES,
+            ..knobs
+        });
+        let wrong = self.expiries.go();
+        probe::set_knobs(knobs);
+        if let Some(wrong) = wrong {
+            self.object(wrong);
+        }
+    }
+}
+
+impl Expiries {
+    pub(super) fn new(seed: u64) -> Self {
+        let config = LessorConfig {
+            hash_seed: Some(seed),
+            revoke_rate_per_sec: None,
+            max_expired_batch_size: NonZeroU32::new(2).expect("not zero"),
+            expired_lease_retry_interval: Duration::from_millis(RETRY_MS),
+            ..LessorConfig::default()
+        };
+        let mut core = LessorCore::new(config);
+        drop(core.promote(Timestamp::ZERO, Epoch::new(1), Duration::ZERO));
+        while core.next_wakeup().is_some() {
+            core.handle_timeout(Timestamp::ZERO);
+        }
+        Self {
+            core,
+            now_ms: 0,
+            held: BTreeMap::new(),
+            batches: VecDeque::new(),
+            last: 0,
+            drawn: Drawn(seed),
+        }
+    }
+
+    /// Some clients and the host do something, and what is due is delivered. Returns what was wrong.
+    fn go(&mut self) -> Option<String> {
+        for _ in 0..ACTIONS {
+            let id = id_of(1 + self.drawn.below(LEASES).cast_signed());
+            match self.drawn.below(6) {
+                0 => self.revoke(id),
+                1 => {
+                    if let Some(wrong) = self.renew(id) {
+                        return Some(wrong);
+                    }
+                }
+                2 => self.take(),
+                3 => self.fail(id),
+                _ => self.grant(id),
+            }
+            self.now_ms += self.drawn.below(700);
+            if let Some(wrong) = self.poll() {
+                return Some(wrong);
+            }
+        }
+        self.core.check_invariants();
+        None
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.now_ms)
+    }
+
+    fn execute(&mut self, command: &Command) {
+        let now = self.now();
+        self.core.execute(now, command, &mut WriteBatch::default());
+    }
+
+    fn grant(&mut self, id: LeaseId) {
+        let ttl = Ttl::new(1 + self.drawn.below(4).cast_signed()).expect("in range");
+        if !self.held.contains_key(&id) {
+            self.execute(&Grant::new(id, ttl).into());
+            let held = Held {
+                ttl,
+                due_ms: self.now_ms + ttl.as_secs() * 1_000,
+                delivered: None,
+            };
+            self.held.insert(id, held);
+        }
+    }
+
+    fn revoke(&mut self, id: LeaseId) {
+        self.execute(&Command::Revoke(vec![Revocation::by_user(id)]));
+        self.held.remove(&id);
+    }
+
+    fn renew(&mut self, id: LeaseId) -> Option<String> {
+        let (now, now_ms) = (self.now(), self.now_ms);
+        let held = self.held.get_mut(&id)?;
+        // Also one that is due, and that no batch has room for.
+        let must = match held.delivered.is_some() || held.is_due(now_ms) {
+            true => Renewal::Expiring,
+            false => {
+                held.due_ms = now_ms + held.ttl.as_secs() * 1_000;
+                Renewal::Renewed(held.ttl)
+            }
+        };
+        let renewed = self.core.renew(now, id);
+        let is_wrong = renewed.as_ref() != Ok(&must);
+        is_wrong.then(|| format!("lease {id} is renewed: {renewed:?}, and not {must:?}"))
+    }
+
+    /// The host takes the first batch that it has not taken.
+    fn take(&mut self) {
+        let now = self.now();
+        let again_ms = self.now_ms + RETRY_MS;
+        let Some((batch, is_taken)) = self.batches.iter_mut().find(|(_, is_taken)| !is_taken)
+        else {
+            return;
+        };
+        *is_taken = true;
+        self.core.handle_taken(now, batch);
+        let number = batch.number;
+        let held = self.held.values_mut().filter(|held| held.is_in(number));
+        for delivered in held.filter_map(|held| held.delivered.as_mut()) {
+            delivered.again_ms = Some(again_ms);
+        }
+    }
+
+    /// The host says that its last attempt at a lease has failed.
+    fn fail(&mut self, id: LeaseId) {
+        let (now, soon_ms) = (self.now(), self.now_ms + RETRY_MS / 4);
+        let held = self.held.get_mut(&id);
+        let Some(delivered) = held.and_then(|held| held.delivered.as_mut()) else {
+            return;
+        };
+        let mut batches = self.batches.iter().map(|(batch, _)| batch);
+        let batch = batches.find(|batch| batch.number == delivered.batch);
+        let batch = batch.expect("a batch stays as long as a lease of it");
+        let mut revocations = batch.revocations();
+        let revocation = revocations.find(|one| one.id == id).expect("it is of it");
+        let fence = revocation.fence.expect("it is an expiry");
+        if !delivered.has_failed && delivered.again_ms.is_some_and(|at_ms| soon_ms < at_ms) {
+            (delivered.again_ms, delivered.has_failed) = (Some(soon_ms), true);
+        }
+        let outcome = AttemptOutcome::Failed;
+        self.core.handle_attempt(now, id, fence, outcome);
+    }
+
+    /// What is due is delivered, unless too many batches are on their way.
+    fn poll(&mut self) -> Option<String> {
+        let now = self.now();
+        // A call does a bounded number of steps.
+        for _ in 0..CALLS {
+            match self.core.poll_expired(now) {
+                Some(batch) => {
+                    if let Some(wrong) = self.delivered(batch) {
+                        return Some(wrong);
+                    }
+                }
+                None if self.core.next_wakeup().is_some_and(|at| at <= now) => {}
+                None => return self.wrong_rest(),
+            }
+        }
+        let (now_ms, held) = (self.now_ms, &self.held);
+        Some(format!(
+            "at {now_ms} ms something is due, and does not come: {held:?}"
+        ))
+    }
+
+    fn delivered(&mut self, batch: ExpiredBatch) -> Option<String> {
+        let now_ms = self.now_ms;
+        if self.on_their_way() >= BATCHES {
+            return Some(format!("{batch:?} is one more than {BATCHES} batches"));
+        }
+        for expired in &batch.leases {
+            let held = self.held.get_mut(&expired.id);
+            let is_its_time = held.as_ref().is_some_and(|held| {
+                let number = held.delivered.map_or(0, |delivered| delivered.attempt + 1);
+                number == expired.attempt && held.is_due(now_ms)
+            });
+            let Some(held) = held.filter(|_| is_its_time) else {
+                let held = self.held.get(&expired.id);
+                return Some(format!(
+                    "at {now_ms} ms {expired:?} is delivered of {held:?}"
+                ));
+            };
+            held.delivered = Some(Delivered {
+                batch: batch.number,
+                attempt: expired.attempt,
+                again_ms: None,
+                has_failed: false,
+            });
+        }
+        self.last = batch.number;
+        self.batches.push_back((batch, false));
+        None
+    }
+
+    /// What is due and was not delivered has no room, and is said to be due when there is some.
+    fn wrong_rest(&mut self) -> Option<String> {
+        let now_ms = self.now_ms;
+        let held = &self.held;
+        self.batches
+            .retain(|(batch, _)| held.values().any(|held| held.is_in(batch.number)));
+        let is_full = self.on_their_way() >= BATCHES;
+        if let Some((id, held)) = held.iter().find(|(_, held)| held.is_due(now_ms)) {
+            if !is_full {
+                return Some(format!(
+                    "at {now_ms} ms lease {id} is not delivered: {held:?}"
+                ));
+            }
+            probe::mark("alone: no batch has room");
+        }
+        let may_come = |held: &&Held| match held.delivered {
+            None => !is_full,
+            Some(delivered) => !is_full || !delivered.has_failed && !held.is_due(now_ms),
+        };
+        let next_ms = held
+            .values()
+            .filter(may_come)
+            .filter_map(Held::next_ms)
+            .min();
+        let next = next_ms.map(Timestamp::from_millis);
+        let told = self.core.next_wakeup();
+        let is_told = next.is_none_or(|next| told.is_some_and(|told| told <= next));
+        (!is_told).then(|| format!("at {next:?} something is due, and is said to be at {told:?}"))
+    }
+
+    /// How many batches are on their way, from the first that waits for a lease to the last.
+    fn on_their_way(&self) -> usize {
+        let waits = |delivered: &Delivered| {
+            let again_ms = delivered.again_ms.unwrap_or(u64::MAX);
+            !delivered.has_failed && again_ms > self.now_ms
+        };
+        let delivered = self.held.values().filter_map(|held| held.delivered);
+        let first = delivered.filter(waits).map(|it| it.batch).min();
+        first.map_or(0, |first| (self.last - first + 1) as usize)
+    }
+}
