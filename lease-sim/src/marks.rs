@@ -45,6 +45,7 @@ pub const MARKS: &[&str] = &[
     "alone: an id that will be drawn is in use",
     "alone: commands are decided before others are applied",
     "alone: leases are listed page by page",
+    "alone: a machine recovers while commands are decided",
     "alone: many leases are renewed at once",
     "alone: many leases are revoked at once",
     "alone: memory is dumped",

@@ -76,7 +76,8 @@ impl Host {
             }
         }
         let received = lessor.expired_leases().try_recv();
-        let is_at_rest = lessor.tick().is_none() || self.now_ms() < self.disturbed_until_ms;
+        let sleeps = lessor.tick().is_none() && lessor.next_wakeup().is_none();
+        let is_at_rest = sleeps || self.now_ms() < self.disturbed_until_ms;
         let is_at_rest = is_at_rest && lessor.wait(id).is_none();
         if received != Err(RecvError::Stopped) || !is_at_rest {
             self.object(format!(

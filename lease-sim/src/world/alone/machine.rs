@@ -18,12 +18,25 @@ pub(super) struct Machine {
     rows: BTreeMap<LeaseId, LeaseRow>,
     // All that were ever granted.
     granted: BTreeSet<Incarnation>,
+    counted: Counted,
     drawn: Drawn,
+}
+
+/// What has been applied: grants, revokes, revokes that were too late, and the same of checkpoints.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+struct Counted {
+    granted: u64,
+    revoked: u64,
+    stale_revokes: u64,
+    checkpoints: u64,
+    stale_checkpoints: u64,
 }
 
 /// A command that is decided, and what it keeps others from.
 struct Decided {
     decision: Decision,
+    // Whether the state that it was decided upon is no more.
+    is_void: bool,
     rows: WriteBatch,
     leases: Vec<LeaseId>,
     // Items that no lease has, and that it attaches.
@@ -64,6 +77,7 @@ impl Machine {
             core: LessorCore::new(config),
             rows: BTreeMap::new(),
             granted: BTreeSet::new(),
+            counted: Counted::default(),
             drawn: Drawn(hash_seed),
         }
     }
@@ -78,7 +92,19 @@ impl Machine {
                 left -= 1;
                 self.decide(&mut open)
             } else if let Some(first) = open.pop_front() {
-                self.end(now, first)
+                if self.drawn.below(12) == 0 {
+                    self.recover(now);
+                    open.iter_mut().for_each(|one| one.is_void = true);
+                    self.end(
+                        now,
+                        Decided {
+                            is_void: true,
+                            ..first
+                        },
+                    )
+                } else {
+                    self.end(now, first)
+                }
             } else {
                 None
             };
@@ -92,7 +118,7 @@ impl Machine {
             self.core.handle_timeout(now);
         }
         self.core.check_invariants();
-        self.wrong_shown(now)
+        self.wrong_count().or_else(|| self.wrong_shown(now))
     }
 
     fn decide(&mut self, open: &mut VecDeque<Decided>) -> Option<String> {
@@ -120,13 +146,32 @@ impl Machine {
     }
 
     fn end(&mut self, now: Timestamp, first: Decided) -> Option<String> {
-        if self.drawn.below(3) > 0 {
+        let is_applied = self.drawn.below(3) > 0;
+        if is_applied && !first.is_void {
             return self.apply(now, first);
         }
-        let before = self.core.rows();
-        drop(self.core.abandon(first.decision));
-        let is_same = self.core.rows() == before;
-        (!is_same).then(|| format!("{before:?} was changed by what is abandoned"))
+        let before = (self.core.rows(), self.core.stats());
+        match is_applied {
+            true => drop(self.core.apply(now, first.decision)),
+            false => drop(self.core.abandon(first.decision)),
+        }
+        let is_same = (self.core.rows(), self.core.stats()) == before;
+        (!is_same).then(|| format!("{before:?} was changed by what is abandoned or void"))
+    }
+
+    /// What was written is read again, and all is void that was decided before.
+    fn recover(&mut self, now: Timestamp) {
+        probe::mark("alone: a machine recovers while commands are decided");
+        let mut recovery = self.core.begin_recovery();
+        for row in self.rows.values() {
+            recovery.insert(row).expect("it was written");
+        }
+        let epoch = self.core.epoch();
+        drop(self.core.finish_recovery(recovery, epoch));
+        // Those that count by themselves would count the same again.
+        let next = Command::BeginEpoch(self.core.next_epoch());
+        let mut rows = WriteBatch::default();
+        self.core.execute(now, &next, &mut rows);
     }
 
     fn apply(&mut self, now: Timestamp, one: Decided) -> Option<String> {
@@ -143,12 +188,29 @@ impl Machine {
                 LeaseWrite::Delete(id) => drop(self.rows.remove(id)),
             }
         }
+        self.counted.add(&applied);
         match applied {
             Answer::Granted(Ok(incarnation)) if !self.granted.insert(incarnation) => {
                 Some(format!("a second grant is {incarnation:?}"))
             }
             _ => None,
         }
+    }
+
+    /// What the machine counts is what has been applied, and what is there.
+    fn wrong_count(&self) -> Option<String> {
+        let stats = self.core.stats();
+        let counted = Counted {
+            granted: stats.granted,
+            revoked: stats.revoked,
+            stale_revokes: stats.stale_revokes,
+            checkpoints: stats.checkpoints_applied,
+            stale_checkpoints: stats.stale_checkpoints,
+        };
+        let items = self.rows.keys().map(|id| self.core.items(*id).len());
+        let is_there = (stats.leases, stats.items) == (self.rows.len(), items.sum());
+        let is_right = counted == self.counted && is_there && stats.backlog == 0;
+        (!is_right).then(|| format!("{:?} is counted as {stats:?}", self.counted))
     }
 
     /// What it shows is what was written, however it is asked.
@@ -185,7 +247,7 @@ impl Machine {
     fn is_in_the_way(&self, open: &VecDeque<Decided>, command: &Command) -> bool {
         let (leases, items) = self.claims_of(command);
         let is_epoch = matches!(command, Command::BeginEpoch(_));
-        open.iter().any(|one| {
+        open.iter().filter(|one| !one.is_void).any(|one| {
             one.begins_epoch
                 || is_epoch && one.is_fenced
                 || leases.iter().any(|id| one.leases.contains(id))
@@ -251,6 +313,25 @@ impl Machine {
     }
 }
 
+impl Counted {
+    fn add(&mut self, applied: &Answer) {
+        match applied {
+            Answer::Granted(Ok(_)) => self.granted += 1,
+            Answer::Revoked(all) => {
+                let of = |what| all.iter().filter(|one| **one == Ok(what)).count() as u64;
+                self.revoked += of(Revoked::Done);
+                self.stale_revokes += of(Revoked::Stale);
+            }
+            Answer::Checkpointed(all) => {
+                let effects = all.iter().filter(|has_effect| **has_effect).count() as u64;
+                self.checkpoints += effects;
+                self.stale_checkpoints += all.len() as u64 - effects;
+            }
+            _ => {}
+        }
+    }
+}
+
 impl Decided {
     fn of(command: &Command, claims: (Vec<LeaseId>, Vec<LeaseItem>), decision: Decision) -> Self {
         let (mut leases, mut items) = claims;
@@ -275,6 +356,7 @@ impl Decided {
             is_fenced: has_fence && !leases.is_empty(),
             leases,
             items,
+            is_void: false,
             decision,
             rows: WriteBatch::default(),
         }
