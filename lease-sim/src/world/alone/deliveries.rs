@@ -122,6 +122,12 @@ impl Host {
                 (it.lies_since, it.is_told) = (Some(now), false);
             }
             it.waiting.push_back((batch, grants));
+            let (waiting, most) = (it.waiting.len(), self.parameters.expired_capacity);
+            if waiting > most {
+                self.object(format!(
+                    "{waiting} batches wait for the host, and not {most}"
+                ));
+            }
         }
     }
 
