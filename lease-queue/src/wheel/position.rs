@@ -111,7 +111,7 @@ impl fmt::Debug for Position {
 }
 
 /// Keys per chunk: with its link and slot number a chunk of 8-byte keys is 512 bytes.
-pub(super) const CHUNK_LEN: usize = 63;
+pub(super) const CHUNK_LEN: usize = if cfg!(madsim) { 3 } else { 63 };
 
 /// Chunks a wheel can hold: 2^24, which is 1,056,964,608 keys.
 pub(super) const CHUNKS_MAX: u32 = 1 << (Position::BITS - OFFSET_BITS);

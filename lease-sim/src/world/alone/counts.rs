@@ -1,6 +1,6 @@
-use lease_core::LessorStats;
+use lease_core::{LessorStats, probe};
 
-use super::Host;
+use super::{Held, Host, LATE_MS, LOOK_MS};
 
 /// What has happened since the lessor was asked how much it had counted.
 #[derive(Default)]
@@ -47,6 +47,30 @@ impl Host {
         let wrong = pairs.iter().find(|(_, counted, is)| counted != is);
         if let Some((what, counted, is)) = wrong {
             self.object(format!("{counted} {what} are counted, and there were {is}"));
+        }
+        self.look_at_backlog(stats.backlog);
+    }
+
+    /// What is overdue waits for the rate of revokes, if nothing else holds it up.
+    fn look_at_backlog(&mut self, backlog: usize) {
+        let now = self.between();
+        let is_limited = self.parameters.revoke_rate_per_sec > 0;
+        let holds_up = !is_limited || !self.is_calm() || !self.deliveries.waiting.is_empty();
+        let overdue = |held: &&Held| held.until.from_ms <= now.to_ms;
+        let most = self.held.values().filter(overdue).count();
+        let waits = |(lease, held): &(&i64, &Held)| {
+            let due_ms = held.until.to_ms + LATE_MS + LOOK_MS;
+            !holds_up && due_ms < now.from_ms && !self.deliveries.has(**lease)
+        };
+        let least = self.held.iter().filter(waits).count();
+        if least > 0 {
+            probe::mark("alone: leases wait for the rate of revokes");
+        }
+        let most = if is_limited { most } else { 0 };
+        if !(least..=most).contains(&backlog) {
+            self.object(format!(
+                "{backlog} leases wait for the rate, and not {least} to {most}"
+            ));
         }
     }
 }

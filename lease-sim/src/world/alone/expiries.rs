@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lease_core::{
     AttemptOutcome, Command, Epoch, ExpiredBatch, Grant, LeaseId, LessorConfig, LessorCore,
-    Renewal, Revocation, Timestamp, Ttl, WriteBatch, probe,
+    ProposalOutcome, Renewal, Revocation, Timestamp, Ttl, WriteBatch, probe,
 };
 
 use super::Host;
@@ -20,6 +20,8 @@ pub(super) struct Expiries {
     batches: VecDeque<(ExpiredBatch, bool)>,
     /// The number of the last batch of all.
     last: u64,
+    /// When checkpoints came, in the last second.
+    checkpoints: VecDeque<u64>,
     drawn: Drawn,
 }
 
@@ -65,6 +67,8 @@ impl Held {
 const LEASES: u64 = 8;
 const BATCHES: usize = 2;
 const RETRY_MS: u64 = 1_000;
+const CHECKPOINT_MS: u64 = 400;
+const CHECKPOINTS: usize = 2;
 
 /// How often it is looked at, and what happens each time.
 const LOOKED_AT_EVERY: u64 = 8;
@@ -99,6 +103,8 @@ impl Expiries {
             revoke_rate_per_sec: None,
             max_expired_batch_size: NonZeroU32::new(2).expect("not zero"),
             expired_lease_retry_interval: Duration::from_millis(RETRY_MS),
+            checkpoint_interval: Duration::from_millis(CHECKPOINT_MS),
+            checkpoint_rate_per_sec: NonZeroU32::new(CHECKPOINTS as u32),
             ..LessorConfig::default()
         };
         let mut core = LessorCore::new(config);
@@ -112,6 +118,7 @@ impl Expiries {
             held: BTreeMap::new(),
             batches: VecDeque::new(),
             last: 0,
+            checkpoints: VecDeque::new(),
             drawn: Drawn(seed),
         }
     }
@@ -132,8 +139,9 @@ impl Expiries {
                 _ => self.grant(id),
             }
             self.now_ms += self.drawn.below(700);
-            if let Some(wrong) = self.poll() {
-                return Some(wrong);
+            let wrong = self.poll().or_else(|| self.poll_checkpoints());
+            if wrong.is_some() {
+                return wrong;
             }
         }
         self.core.check_invariants();
@@ -231,13 +239,46 @@ impl Expiries {
                         return Some(wrong);
                     }
                 }
-                None if self.core.next_wakeup().is_some_and(|at| at <= now) => {}
+                None if self.core.next_expiry().is_some_and(|at| at <= now) => {}
                 None => return self.wrong_rest(),
             }
         }
         let (now_ms, held) = (self.now_ms, &self.held);
         Some(format!(
             "at {now_ms} ms something is due, and does not come: {held:?}"
+        ))
+    }
+
+    /// No more come within a second than may. All of them fail, so that no renewal needs a reset.
+    fn poll_checkpoints(&mut self) -> Option<String> {
+        let now = self.now();
+        for _ in 0..CALLS {
+            let Some(batch) = self.core.poll_checkpoints(now) else {
+                let next = self.core.next_checkpoint();
+                if next.is_some_and(|at| at <= now) {
+                    continue;
+                }
+                let both = [self.core.next_expiry(), next];
+                let told = self.core.next_wakeup();
+                let is_first = told == both.into_iter().flatten().min();
+                return (!is_first).then(|| format!("{told:?} is not the first of {both:?}"));
+            };
+            self.core
+                .handle_checkpoints(now, &batch, ProposalOutcome::Failed);
+            self.checkpoints
+                .extend(batch.records.iter().map(|_| self.now_ms));
+            let is_old = |at_ms: &mut u64| *at_ms + 1_000 <= self.now_ms;
+            while self.checkpoints.pop_front_if(is_old).is_some() {}
+            if self.checkpoints.len() > CHECKPOINTS {
+                return Some(format!("checkpoints come at {:?} ms", self.checkpoints));
+            }
+            if self.checkpoints.len() == CHECKPOINTS {
+                probe::mark("alone: as many checkpoints come as may");
+            }
+        }
+        Some(format!(
+            "at {} ms checkpoints are due, and do not come",
+            self.now_ms
         ))
     }
 
@@ -295,7 +336,7 @@ impl Expiries {
             .filter_map(Held::next_ms)
             .min();
         let next = next_ms.map(Timestamp::from_millis);
-        let told = self.core.next_wakeup();
+        let told = self.core.next_expiry();
         let is_told = next.is_none_or(|next| told.is_some_and(|told| told <= next));
         (!is_told).then(|| format!("at {next:?} something is due, and is said to be at {told:?}"))
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lease_core::{
     Checkpoint, Command, Grant, Incarnation, Lease, LeaseId, LeaseIdError, LeaseItem, Lessor,
-    RequestedTtl, Revocation, Ttl, probe,
+    RequestedTtl, Revocation, Timestamp, Ttl, probe,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -94,7 +94,12 @@ fn wrong_number(lease: &Lease) -> Option<String> {
         && ttl.to_string() == format!("{} s", ttl.get());
     let is_told = (told.ttl(), told.remaining()) == (ttl, lease.remaining())
         && lease.demoted() == lease.remaining().is_none();
-    if !is_id || !is_ttl || !is_told {
+    let at = Timestamp::from_secs(ttl.as_secs());
+    let is_time = at == Timestamp::from_millis(ttl.as_secs().saturating_mul(1_000))
+        && at.saturating_sub(span) == Timestamp::ZERO
+        && Timestamp::ZERO.saturating_add(span) == at
+        && at.saturating_duration_since(Timestamp::ZERO) == Duration::from_nanos(at.as_nanos());
+    if !is_id || !is_ttl || !is_told || !is_time {
         return Some(format!("{lease:?} has {id} and {ttl}, and {told:?}"));
     }
     wrong_incarnation(lease).or_else(|| lease.keys().iter().find_map(wrong_item))

@@ -48,7 +48,7 @@ struct Decided {
 
 /// How many leases and items there are.
 const LEASES: u64 = 5;
-const ITEMS: u64 = 4;
+const ITEMS: u64 = 26;
 
 /// How often it is looked at.
 const LOOKED_AT_EVERY: u64 = 8;
@@ -208,7 +208,8 @@ impl Machine {
             stale_checkpoints: stats.stale_checkpoints,
         };
         let items = self.rows.keys().map(|id| self.core.items(*id).len());
-        let is_there = (stats.leases, stats.items) == (self.rows.len(), items.sum());
+        let is_there = (stats.leases, stats.items) == (self.rows.len(), items.sum())
+            && (self.core.len(), self.core.is_empty()) == (self.rows.len(), self.rows.is_empty());
         let is_right = counted == self.counted && is_there && stats.backlog == 0;
         (!is_right).then(|| format!("{:?} is counted as {stats:?}", self.counted))
     }
@@ -281,8 +282,9 @@ impl Machine {
             .lookup(Timestamp::ZERO, id)
             .map(|it| it.incarnation());
         let epoch = self.core.epoch();
-        let items = (0..1 + self.drawn.below(2)).map(|_| [b'a' + self.drawn.below(ITEMS) as u8]);
-        let items: Vec<_> = items.map(LeaseItem::new).collect();
+        let most = [1, 2, ITEMS][self.drawn.below(3) as usize];
+        let items = (0..1 + self.drawn.below(most)).map(|_| item(self.drawn.below(ITEMS)));
+        let items: Vec<_> = items.collect();
         match (self.drawn.below(10), incarnation) {
             (0, Some(incarnation)) => {
                 let fence = Some(ExpiryFence { incarnation, epoch });
@@ -311,6 +313,12 @@ impl Machine {
             _ => Grant::new(id, Ttl::new(1_000).expect("in range")).into(),
         }
     }
+}
+
+/// They are of different lengths.
+fn item(number: u64) -> LeaseItem {
+    let len = 1 + 9 * (number as usize % 3) + 80 * usize::from(number == 0);
+    LeaseItem::new(vec![b'a' + number as u8; len])
 }
 
 impl Counted {

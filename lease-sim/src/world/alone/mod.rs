@@ -2,6 +2,7 @@
 //! commands of its own, revokes what has expired, checkpoints by itself, and stores its items.
 
 mod applied;
+mod buckets;
 mod calls;
 mod checkpointer;
 mod clients;
@@ -40,6 +41,7 @@ use lease_core::{
 };
 use madsim::time::{TimeHandle, sleep};
 
+use self::buckets::Buckets;
 use self::checkpointer::Pusher;
 use self::counts::Counts;
 use self::deliveries::Deliveries;
@@ -122,6 +124,7 @@ struct Host {
     undone: Undone,
     machine: Machine,
     expiries: Expiries,
+    buckets: Buckets,
     // When the lessor wanted to be driven again, when that was last done.
     told: Option<Timestamp>,
     strange: Strange,
@@ -226,6 +229,7 @@ impl Host {
             undone: Undone::default(),
             machine: Machine::new(parameters.hash_seed),
             expiries: Expiries::new(parameters.hash_seed),
+            buckets: Buckets::new(parameters.hash_seed),
             told: None,
             strange: Strange::default(),
             parameters,
@@ -369,6 +373,7 @@ impl Host {
         self.look_at_metrics();
         self.look_at_machine();
         self.look_at_expiries();
+        self.look_at_buckets();
         self.note_undone();
     }
 

@@ -1,7 +1,9 @@
 use std::collections::BTreeMap;
 
 use lease_core::{Lessor, Timestamp, probe};
-use lease_queue::{Entry, ExpiryQueue, LeaseExpiredNotifier, LeaseQueue, LeaseWithTime};
+use lease_queue::{
+    Entry, ExpiryQueue, LeaseExpiredNotifier, LeaseQueue, LeaseWithTime, TimingWheel,
+};
 
 use super::Host;
 
@@ -10,13 +12,14 @@ use super::Host;
 pub(super) struct Queues {
     keyed: LeaseExpiredNotifier<i64>,
     heap: LeaseQueue<i64>,
+    timed: TimingWheel<i64>,
     entries: BTreeMap<i64, Entry>,
-    // What both must hold.
+    // What all must hold.
     times: BTreeMap<i64, Timestamp>,
 }
 
 impl Host {
-    /// Enters into both what the lessor shows, and looks whether they hold it.
+    /// Enters into all of them what the lessor shows, and looks whether they hold it.
     pub(super) fn look_at_queues(&mut self) {
         let now_ms = self.now_ms();
         let leases = self.lessor.leases();
@@ -53,9 +56,10 @@ impl Queues {
                     None
                 }
             };
-            if (keyed, in_heap) != (old, old) {
+            let timed = self.timed.register_or_update(*lease, *time);
+            if [keyed, in_heap, timed] != [old; 3] {
                 wrong = Some(format!(
-                    "lease {lease} was due at {old:?}, and the queues say {keyed:?} and {in_heap:?}"
+                    "lease {lease} was due at {old:?}, and the queues say {keyed:?}, {in_heap:?} and {timed:?}"
                 ));
             }
         }
@@ -64,7 +68,7 @@ impl Queues {
             .iter()
             .filter(|(lease, _)| !times.contains_key(lease));
         for (lease, time) in gone {
-            let keyed = self.keyed.cancel(lease);
+            let keyed = [self.keyed.cancel(lease), self.timed.cancel(lease)];
             let entry = self.entries.remove(lease);
             let removed = entry.and_then(|entry| self.heap.remove(entry));
             let held = LeaseWithTime {
@@ -72,7 +76,7 @@ impl Queues {
                 time: *time,
             };
             let spent = entry.and_then(|entry| self.heap.get(entry));
-            if keyed != Some(*time) || removed != Some(held) || spent.is_some() {
+            if keyed != [Some(*time); 2] || removed != Some(held) || spent.is_some() {
                 wrong = Some(format!(
                     "{held:?} was taken out of the queues as {keyed:?} and {removed:?}"
                 ));
@@ -85,17 +89,24 @@ impl Queues {
     fn look(&mut self, steps: u64) -> Option<String> {
         self.keyed.check_invariants();
         self.heap.check_invariants();
-        let lens = [self.keyed.len(), self.heap.len(), self.entries.len()];
-        let is_empty = [self.keyed.is_empty(), self.heap.is_empty()];
+        self.timed.check_invariants();
+        let (keyed, heap, timed) = (self.keyed.len(), self.heap.len(), self.timed.len());
+        let lens = [keyed, heap, timed, self.entries.len()];
+        let is_empty = [
+            self.keyed.is_empty(),
+            self.heap.is_empty(),
+            self.timed.is_empty(),
+        ];
         let first = self.times.values().min().copied();
-        let firsts = [self.keyed.peek(), self.heap.peek()].map(|it| it.map(|it| it.time));
+        let firsts = [self.keyed.peek(), self.heap.peek(), self.timed.peek()];
+        let firsts = firsts.map(|it| it.map(|it| it.time));
         let held = self.entries.iter().find(|(lease, entry)| {
             let held = self.heap.get(**entry);
             held.map(|it| (it.key, it.time)) != self.times.get(lease).map(|at| (**lease, *at))
         });
-        if lens != [self.times.len(); 3]
-            || is_empty != [self.times.is_empty(); 2]
-            || firsts != [first; 2]
+        if lens != [self.times.len(); 4]
+            || is_empty != [self.times.is_empty(); 3]
+            || firsts != [first; 3]
             || held.is_some()
         {
             return Some(format!(
@@ -110,9 +121,16 @@ impl Queues {
         let mut sorted: Vec<_> = self.times.values().copied().collect();
         sorted.sort_unstable();
         let (mut keyed, mut heap) = (self.keyed.clone(), self.heap.clone());
-        let too_early = first.and_then(|first| keyed.pop_due(before(first)));
+        let (mut timed, mut cleared) = (self.timed.clone(), self.timed.clone());
+        cleared.clear();
+        if !cleared.is_empty() || cleared.unregister().is_some() {
+            return Some("a wheel that is cleared has something".to_owned());
+        }
+        let early = first.map(before);
+        let too_early = early.and_then(|at| keyed.pop_due(at).or_else(|| timed.pop_due(at)));
         let keyed = std::iter::from_fn(|| keyed.pop_due(Timestamp::MAX));
         let heap = std::iter::from_fn(|| heap.pop());
+        let timed = std::iter::from_fn(|| timed.unregister());
         let is_right = |popped: Vec<LeaseWithTime<i64>>| {
             let times: Vec<_> = popped.iter().map(|it| it.time).collect();
             times == sorted
@@ -120,8 +138,10 @@ impl Queues {
                     .iter()
                     .all(|it| self.times.get(&it.key) == Some(&it.time))
         };
-        let all_right =
-            too_early.is_none() && is_right(keyed.collect()) && is_right(heap.collect());
+        let all_right = too_early.is_none()
+            && is_right(keyed.collect())
+            && is_right(heap.collect())
+            && is_right(timed.collect());
         (!all_right).then(|| format!("the queues do not give back {:?} in order", self.times))
     }
 }

@@ -1,0 +1,164 @@
+use std::collections::BTreeMap;
+
+use lease_core::probe;
+use lease_queue::{BucketWheel, Position};
+
+use super::Host;
+use super::drawn::Drawn;
+
+/// A wheel of many keys that no lessor uses, with a time of its own.
+pub(super) struct Buckets {
+    wheel: BucketWheel<u64>,
+    /// The tick of each key, and where it is.
+    held: BTreeMap<u64, (u64, Position)>,
+    now: u64,
+    next_key: u64,
+    drawn: Drawn,
+}
+
+/// How often it is looked at, how much happens each time, and how often it is emptied at once.
+const LOOKED_AT_EVERY: u64 = 16;
+const CHANGES: usize = 150;
+const EMPTIED_EVERY: u64 = 12;
+
+impl Host {
+    pub(super) fn look_at_buckets(&mut self) {
+        if !self.steps.is_multiple_of(LOOKED_AT_EVERY) {
+            return;
+        }
+        if let Some(wrong) = self.buckets.go() {
+            self.object(wrong);
+        }
+    }
+}
+
+impl Buckets {
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            wheel: BucketWheel::default(),
+            held: BTreeMap::new(),
+            now: 0,
+            next_key: 0,
+            drawn: Drawn(seed),
+        }
+    }
+
+    /// Keys come and go, and time goes on. Returns what was wrong.
+    fn go(&mut self) -> Option<String> {
+        let grows = 1 + self.drawn.below(4);
+        for _ in 0..CHANGES {
+            let wrong = match self.drawn.below(5) < grows {
+                true => {
+                    self.insert();
+                    None
+                }
+                false => self.remove(),
+            };
+            if wrong.is_some() {
+                return wrong;
+            }
+        }
+        self.now += self.drawn.below(1_500);
+        let wrong = self.pop().or_else(|| self.wrong_rest());
+        if self.drawn.below(EMPTIED_EVERY) == 0 {
+            self.empty();
+        }
+        wrong
+    }
+
+    fn insert(&mut self) {
+        // As soon as can be, in the next slots, and far away.
+        let far = [4, 3_000, 5_000_000, 1 << 45][self.drawn.below(4) as usize];
+        let tick = self.now + 1 + self.drawn.below(far);
+        let key = self.next_key;
+        self.next_key += 1;
+        let position = self.wheel.insert(key, tick);
+        self.held.insert(key, (tick, position));
+    }
+
+    fn remove(&mut self) -> Option<String> {
+        let from = self.drawn.below(self.next_key.max(1));
+        let (key, (_, position)) = self.held.range(from..).next()?;
+        let (key, position) = (*key, *position);
+        self.held.remove(&key);
+        let removed = self.wheel.remove(position);
+        let is_it = removed.is_some_and(|removed| removed.key == key);
+        let moved = removed.and_then(|removed| removed.moved);
+        if let Some(moved) = moved.and_then(|moved| self.held.get_mut(&moved)) {
+            moved.1 = position;
+        }
+        (!is_it).then(|| format!("of {position:?}, where key {key} is, {removed:?} was removed"))
+    }
+
+    /// What is due comes out, and what shares a slot with it is put in again.
+    fn pop(&mut self) -> Option<String> {
+        let mut keys = Vec::new();
+        loop {
+            keys.clear();
+            let slot = if self.drawn.below(2) == 0 {
+                let popped = self.wheel.pop(self.now);
+                keys.extend(popped.map(|popped| popped.key));
+                popped.map(|popped| popped.slot)
+            } else {
+                self.wheel.pop_chunk(self.now, &mut keys)
+            };
+            let slot = slot?;
+            for key in &keys {
+                let held = self.held.get(key).copied();
+                let is_its = held.is_some_and(|(tick, _)| match slot.is_exact() {
+                    true => tick == slot.tick,
+                    false => slot.tick <= tick,
+                });
+                let Some((tick, _)) = held.filter(|_| is_its && slot.tick <= self.now) else {
+                    return Some(format!(
+                        "at {} key {key} of {held:?} is in {slot:?}",
+                        self.now
+                    ));
+                };
+                if slot.is_exact() {
+                    self.held.remove(key);
+                } else {
+                    let position = self.wheel.insert(*key, tick);
+                    self.held.insert(*key, (tick, position));
+                }
+            }
+        }
+    }
+
+    fn wrong_rest(&self) -> Option<String> {
+        self.wheel.check_invariants();
+        let first = self.held.values().map(|(tick, _)| *tick).min();
+        let next = self.wheel.next_tick();
+        let is_in_time = next.is_some() == first.is_some() && next <= first;
+        let is_due = [first, next].iter().flatten().any(|tick| *tick <= self.now);
+        let lost = self.held.iter().find(|(key, (_, position))| {
+            let found = self.wheel.key_at(*position);
+            found != Some(**key)
+        });
+        let is_right = is_in_time
+            && !is_due
+            && lost.is_none()
+            && (self.wheel.len(), self.wheel.is_empty()) == (self.held.len(), first.is_none())
+            && self.wheel.elapsed() == self.now;
+        (!is_right).then(|| {
+            format!(
+                "at {} a wheel of {} keys has {}, the first at {next:?} of {first:?}; lost: {lost:?}",
+                self.now,
+                self.held.len(),
+                self.wheel.len()
+            )
+        })
+    }
+
+    /// All is dropped, at once or page by page.
+    fn empty(&mut self) {
+        probe::mark("alone: a wheel of many keys is emptied");
+        self.held.clear();
+        if self.drawn.below(2) == 0 {
+            return self.wheel.clear();
+        }
+        let next = BucketWheel::starting_at(self.now);
+        let mut retired = std::mem::replace(&mut self.wheel, next).retire();
+        while !retired.release_some(1) {}
+    }
+}
