@@ -373,6 +373,26 @@ pub const BUGS: &[Bug] = &[
     ),
     bug("alone-failures-not-told", "nobody is told of a failure"),
     bug(
+        "alone-checkpoint-rate-ignored",
+        "checkpoints are proposed more often than their rate says",
+    ),
+    bug(
+        "alone-void-decisions-apply",
+        "what was decided before a recovery is applied after it",
+    ),
+    bug(
+        "alone-backlog-not-told",
+        "leases that the rate of revokes holds back are not counted",
+    ),
+    bug(
+        "alone-moved-keys-not-told",
+        "the owner of a wheel does not learn where a key has moved",
+    ),
+    bug(
+        "alone-items-read-in-no-order",
+        "a lease is read with its items in the order of its text",
+    ),
+    bug(
         "alone-due-leases-make-no-room",
         "no batch of expired leases gets room when those of the first one are due again",
     ),

@@ -265,7 +265,7 @@ fn propose(
         }
         Due::Propose(remaining) => {
             let permit_ms = primary.checkpoints.rate.next_permit(now.floor_ms);
-            if permit_ms > now.floor_ms {
+            if permit_ms > now.floor_ms && !planted!("alone-checkpoint-rate-ignored") {
                 primary.checkpoints.schedule_at(id, permit_ms);
                 return None;
             }

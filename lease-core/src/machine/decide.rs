@@ -162,10 +162,11 @@ impl LessorCore {
     ///
     /// The parts are seen as they come; a lease goes as a whole, with all of its items.
     pub(crate) fn apply_some(&mut self, now: Timestamp, decision: &mut Decision) -> bool {
-        if decision.generation != self.generation {
+        let planted = planted!("alone-void-decisions-apply");
+        if decision.generation != self.generation && !planted {
             return false;
         }
-        let is_own = self.claims.decisions.contains(&decision.number);
+        let is_own = self.claims.decisions.contains(&decision.number) || planted;
         assert!(is_own, "a decision is applied by the lessor that made it");
         let has_more = self.apply_part(now, decision);
         if !has_more {

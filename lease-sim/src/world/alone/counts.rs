@@ -67,6 +67,10 @@ impl Host {
             probe::mark("alone: leases wait for the rate of revokes");
         }
         let most = if is_limited { most } else { 0 };
+        let backlog = match probe::is_planted("alone-backlog-not-told") {
+            true => 0,
+            false => backlog,
+        };
         if !(least..=most).contains(&backlog) {
             self.object(format!(
                 "{backlog} leases wait for the rate, and not {least} to {most}"
