@@ -373,6 +373,10 @@ pub const BUGS: &[Bug] = &[
     ),
     bug("alone-failures-not-told", "nobody is told of a failure"),
     bug(
+        "alone-plain-not-driven",
+        "the lessor that nobody observes is not driven",
+    ),
+    bug(
         "alone-checkpoint-rate-ignored",
         "checkpoints are proposed more often than their rate says",
     ),

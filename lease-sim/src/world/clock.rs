@@ -50,6 +50,14 @@ impl SimClock {
         }
     }
 
+    /// The same clock, for a lessor beside the one of the member.
+    pub(super) fn beside(&self) -> Self {
+        Self {
+            read_ns: Arc::default(),
+            ..self.clone()
+        }
+    }
+
     /// A new lessor has read nothing.
     pub(super) fn forget_readings(&self) {
         self.read_ns.store(0, Ordering::Relaxed);

@@ -19,6 +19,7 @@ mod machine;
 mod many;
 mod metrics;
 mod office;
+mod plain;
 mod polled;
 mod queues;
 mod resets;
@@ -51,6 +52,7 @@ use self::ids::Drawn;
 use self::ledger::{Ledger, Undone};
 use self::machine::Machine;
 use self::office::Office;
+use self::plain::Plain;
 use self::polled::Polled;
 use self::queues::Queues;
 use self::resets::Resetting;
@@ -125,6 +127,7 @@ struct Host {
     machine: Machine,
     expiries: Expiries,
     buckets: Buckets,
+    plain: Plain,
     // When the lessor wanted to be driven again, when that was last done.
     told: Option<Timestamp>,
     strange: Strange,
@@ -230,6 +233,7 @@ impl Host {
             machine: Machine::new(parameters.hash_seed),
             expiries: Expiries::new(parameters.hash_seed),
             buckets: Buckets::new(parameters.hash_seed),
+            plain: Plain::new(parameters.hash_seed, &clock),
             told: None,
             strange: Strange::default(),
             parameters,
@@ -374,6 +378,7 @@ impl Host {
         self.look_at_machine();
         self.look_at_expiries();
         self.look_at_buckets();
+        self.look_at_plain();
         self.note_undone();
     }
 
