@@ -267,8 +267,8 @@ impl Expiries {
                 .handle_checkpoints(now, &batch, ProposalOutcome::Failed);
             self.checkpoints
                 .extend(batch.records.iter().map(|_| self.now_ms));
-            let is_old = |at_ms: &mut u64| *at_ms + 1_000 <= self.now_ms;
-            while self.checkpoints.pop_front_if(is_old).is_some() {}
+            let now_ms = self.now_ms;
+            self.checkpoints.retain(|at_ms| now_ms < at_ms + 1_000);
             if self.checkpoints.len() > CHECKPOINTS {
                 return Some(format!("checkpoints come at {:?} ms", self.checkpoints));
             }
