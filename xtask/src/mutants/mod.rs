@@ -52,7 +52,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 600)]
     seeds: u64,
     /// With how many plans a mutant is tried, of those that come by
-    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(long, value_name = "N", default_value_t = 200)]
     plans: usize,
     /// Try them by these only
     #[arg(long, value_enum, value_delimiter = ',', value_name = "MEANS")]
@@ -68,8 +68,12 @@ pub(crate) struct Args {
     list: bool,
 }
 
-/// With how many scenarios a mutant is tried, of those that come by.
-const SCENARIOS: usize = 16;
+/// Under how many schedules each scenario tries a mutant that comes by.
+const SCHEDULES: usize = 64;
+
+/// How many scenarios try it longer, those that come by the fewest places; and under how many schedules.
+const CLOSEST: usize = 6;
+const LONGER: usize = 400;
 
 /// How long a program may take with a mutant.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -188,23 +192,32 @@ impl Lab {
         for programs in &self.programs {
             let means = programs.means;
             let reached = &self.reached[&means];
-            let runs = match means {
-                Means::Simulation => reached.by(site.number, plans),
-                Means::Threads => reached.closest(site.number, SCENARIOS),
-                Means::Tests => reached.by(site.number, usize::MAX),
-            };
-            if runs.is_empty() {
+            let all = reached.by(site.number, usize::MAX);
+            if all.is_empty() {
                 continue;
             }
             outcome.reached.push(means);
-            let how = How {
-                variable: ("LEASE_MUTANT", site.number.to_string()),
-                schedules: 400,
-                world: WORLD_PATIENCE,
-                patience: PATIENCE,
+            let tries = match means {
+                Means::Simulation => vec![(reached.by(site.number, plans), SCHEDULES)],
+                Means::Threads => {
+                    let closest = reached.closest(site.number, CLOSEST);
+                    vec![(all, SCHEDULES), (closest, LONGER)]
+                }
+                Means::Tests => vec![(all, SCHEDULES)],
             };
-            if let Some(failure) = programs.run(&runs, &how)? {
-                outcome.noticed = Some((means, failure));
+            for (runs, schedules) in tries {
+                let how = How {
+                    variable: ("LEASE_MUTANT", site.number.to_string()),
+                    schedules,
+                    world: WORLD_PATIENCE,
+                    patience: PATIENCE,
+                };
+                if let Some(failure) = programs.run(&runs, &how)? {
+                    outcome.noticed = Some((means, failure));
+                    break;
+                }
+            }
+            if outcome.noticed.is_some() {
                 break;
             }
         }

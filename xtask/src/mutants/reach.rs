@@ -81,15 +81,13 @@ impl Reach {
         evenly(all, most).map(|run| &self.runs[run]).collect()
     }
 
-    /// The same, of which the first half are those that come by the fewest places: a scenario that is about this
-    /// one is among them. The others are chosen evenly among the rest.
+    /// Of those that come by a place, the ones that come by the fewest places: a scenario that is about this one is
+    /// among them.
     pub(super) fn closest(&self, place: u32, most: usize) -> Vec<&Run> {
         let mut all = self.by_place.get(&place).cloned().unwrap_or_default();
         all.sort_by_key(|run| self.widths[*run]);
-        let (closest, rest) = all.split_at(all.len().min(most.div_ceil(2)));
-        let rest = evenly(rest, most - closest.len());
-        let chosen = closest.iter().copied().chain(rest);
-        chosen.map(|run| &self.runs[run]).collect()
+        all.truncate(most);
+        all.into_iter().map(|run| &self.runs[run]).collect()
     }
 }
 
@@ -177,7 +175,7 @@ mod tests {
         let reach = Reach::from_lines((0..20).map(line).collect());
         let chosen = reach.closest(1, 4);
         let names: Vec<_> = chosen.into_iter().map(name_of).collect();
-        assert_eq!(names, ["13", "0", "1", "10"]);
+        assert_eq!(names, ["13", "0", "1", "2"]);
         assert!(reach.closest(9, 4).is_empty());
     }
 
