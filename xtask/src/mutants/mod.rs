@@ -52,7 +52,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 600)]
     seeds: u64,
     /// With how many plans a mutant is tried, of those that come by
-    #[arg(long, value_name = "N", default_value_t = 200)]
+    #[arg(long, value_name = "N", default_value_t = 400)]
     plans: usize,
     /// Try them by these only
     #[arg(long, value_enum, value_delimiter = ',', value_name = "MEANS")]

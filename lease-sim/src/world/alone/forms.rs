@@ -60,6 +60,8 @@ impl Host {
             .or_else(|| comes_back(&lease.incarnation()))
             .or_else(|| comes_back(&self.lessor.epoch()))
             .or_else(|| comes_back(&self.lessor.stats()))
+            .or_else(|| comes_back(&self.clock.latest()))
+            .or_else(|| comes_back(&lease.time_to_live()))
             .or_else(|| commands.iter().find_map(comes_back))
     }
 }
@@ -97,6 +99,7 @@ fn wrong_number(lease: &Lease) -> Option<String> {
     let at = Timestamp::from_secs(ttl.as_secs());
     let is_time = at == Timestamp::from_millis(ttl.as_secs().saturating_mul(1_000))
         && at.saturating_sub(span) == Timestamp::ZERO
+        && at.to_string() == format!("{}.000000000s", at.as_nanos() / 1_000_000_000)
         && Timestamp::ZERO.saturating_add(span) == at
         && at.saturating_duration_since(Timestamp::ZERO) == Duration::from_nanos(at.as_nanos());
     if !is_id || !is_ttl || !is_told || !is_time {

@@ -48,7 +48,7 @@ struct Decided {
 
 /// How many leases and items there are.
 const LEASES: u64 = 5;
-const ITEMS: u64 = 26;
+const ITEMS: u64 = 120;
 
 /// How often it is looked at.
 const LOOKED_AT_EVERY: u64 = 8;
@@ -273,6 +273,16 @@ impl Machine {
         }
     }
 
+    /// Of an earlier epoch, or of another grant.
+    fn stale_fence(&mut self, incarnation: Incarnation, epoch: Epoch) -> ExpiryFence {
+        if epoch > Epoch::ZERO && self.drawn.below(2) == 0 {
+            let epoch = Epoch::ZERO;
+            return ExpiryFence { incarnation, epoch };
+        }
+        let incarnation = Incarnation::from_wire(incarnation.get() ^ 1);
+        ExpiryFence { incarnation, epoch }
+    }
+
     fn draw_command(&mut self) -> Command {
         let id = id_of(1 + self.drawn.below(LEASES).cast_signed());
         let other = id_of(1 + self.drawn.below(LEASES).cast_signed());
@@ -287,7 +297,11 @@ impl Machine {
         let items: Vec<_> = items.collect();
         match (self.drawn.below(10), incarnation) {
             (0, Some(incarnation)) => {
-                let fence = Some(ExpiryFence { incarnation, epoch });
+                let fence = match self.drawn.below(3) {
+                    0 => self.stale_fence(incarnation, epoch),
+                    _ => ExpiryFence { incarnation, epoch },
+                };
+                let fence = Some(fence);
                 Command::Revoke(vec![Revocation { id, fence }])
             }
             (1, _) => Command::Revoke([id, other].map(Revocation::by_user).into()),
@@ -317,8 +331,8 @@ impl Machine {
 
 /// They are of different lengths.
 fn item(number: u64) -> LeaseItem {
-    let len = 1 + 9 * (number as usize % 3) + 80 * usize::from(number == 0);
-    LeaseItem::new(vec![b'a' + number as u8; len])
+    let len = 1 + 9 * (number as usize % 2) + 80 * usize::from(number == 0);
+    LeaseItem::new(vec![number as u8; len])
 }
 
 impl Counted {

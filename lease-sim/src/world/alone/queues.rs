@@ -122,9 +122,13 @@ impl Queues {
         sorted.sort_unstable();
         let (mut keyed, mut heap) = (self.keyed.clone(), self.heap.clone());
         let (mut timed, mut cleared) = (self.timed.clone(), self.timed.clone());
+        let mut emptied = self.heap.clone();
         cleared.clear();
-        if !cleared.is_empty() || cleared.unregister().is_some() {
-            return Some("a wheel that is cleared has something".to_owned());
+        emptied.clear();
+        emptied.check_invariants();
+        let left = cleared.unregister().or_else(|| emptied.pop());
+        if !cleared.is_empty() || !emptied.is_empty() || left.is_some() {
+            return Some(format!("a queue that is cleared has {left:?}"));
         }
         let early = first.map(before);
         let too_early = early.and_then(|at| keyed.pop_due(at).or_else(|| timed.pop_due(at)));
