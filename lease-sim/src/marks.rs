@@ -47,6 +47,7 @@ pub const MARKS: &[&str] = &[
     "alone: leases are listed page by page",
     "alone: a machine recovers while commands are decided",
     "alone: a wheel of many keys is emptied",
+    "alone: a lessor starts with expiry suspended",
     "alone: a lessor that nobody observes grants",
     "alone: as many checkpoints come as may",
     "alone: leases wait for the rate of revokes",

@@ -1,19 +1,27 @@
 use std::collections::BTreeMap;
 
-use lease_core::probe;
-use lease_queue::{BucketWheel, Position};
+use lease_core::{Timestamp, probe};
+use lease_queue::{BucketWheel, Entry, LeaseQueue, LeaseWithTime, Position};
 
 use super::Host;
 use super::drawn::Drawn;
 
-/// A wheel of many keys that no lessor uses, with a time of its own.
+/// A wheel and a heap of many keys that no lessor uses, with a time of their own.
 pub(super) struct Buckets {
     wheel: BucketWheel<u64>,
-    /// The tick of each key, and where it is.
-    held: BTreeMap<u64, (u64, Position)>,
+    heap: LeaseQueue<u64>,
+    held: BTreeMap<u64, Held>,
     now: u64,
     next_key: u64,
     drawn: Drawn,
+}
+
+/// When a key is due, and where it is.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    tick: u64,
+    position: Position,
+    entry: Entry,
 }
 
 /// How often it is looked at, how much happens each time, and how often it is emptied at once.
@@ -36,6 +44,7 @@ impl Buckets {
     pub(super) fn new(seed: u64) -> Self {
         Self {
             wheel: BucketWheel::default(),
+            heap: LeaseQueue::default(),
             held: BTreeMap::new(),
             now: 0,
             next_key: 0,
@@ -72,23 +81,34 @@ impl Buckets {
         let tick = self.now + 1 + self.drawn.below(far);
         let key = self.next_key;
         self.next_key += 1;
-        let position = self.wheel.insert(key, tick);
-        self.held.insert(key, (tick, position));
+        let held = Held {
+            tick,
+            position: self.wheel.insert(key, tick),
+            entry: self.heap.push(in_heap(key, tick)),
+        };
+        self.held.insert(key, held);
     }
 
     fn remove(&mut self) -> Option<String> {
         let from = self.drawn.below(self.next_key.max(1));
-        let (key, (_, position)) = self.held.range(from..).next()?;
-        let (key, position) = (*key, *position);
+        let (key, held) = self
+            .held
+            .range(from..)
+            .next()
+            .map(|(key, held)| (*key, *held))?;
         self.held.remove(&key);
+        let position = held.position;
         let removed = self.wheel.remove(position);
         let is_it = removed.is_some_and(|removed| removed.key == key);
         let moved = removed.and_then(|removed| removed.moved);
         let moved = moved.filter(|_| !probe::is_planted("alone-moved-keys-not-told"));
         if let Some(moved) = moved.and_then(|moved| self.held.get_mut(&moved)) {
-            moved.1 = position;
+            moved.position = position;
         }
-        (!is_it).then(|| format!("of {position:?}, where key {key} is, {removed:?} was removed"))
+        let from_heap = self.heap.remove(held.entry);
+        let is_it = is_it && from_heap == Some(in_heap(key, held.tick));
+        (!is_it)
+            .then(|| format!("of key {key} of {held:?} {removed:?} and {from_heap:?} was removed"))
     }
 
     /// What is due comes out, and what shares a slot with it is put in again.
@@ -106,11 +126,11 @@ impl Buckets {
             let slot = slot?;
             for key in &keys {
                 let held = self.held.get(key).copied();
-                let is_its = held.is_some_and(|(tick, _)| match slot.is_exact() {
-                    true => tick == slot.tick,
-                    false => slot.tick <= tick,
+                let is_its = held.is_some_and(|held| match slot.is_exact() {
+                    true => held.tick == slot.tick,
+                    false => slot.tick <= held.tick,
                 });
-                let Some((tick, _)) = held.filter(|_| is_its && slot.tick <= self.now) else {
+                let Some(held) = held.filter(|_| is_its && slot.tick <= self.now) else {
                     return Some(format!(
                         "at {} key {key} of {held:?} is in {slot:?}",
                         self.now
@@ -118,9 +138,13 @@ impl Buckets {
                 };
                 if slot.is_exact() {
                     self.held.remove(key);
+                    let first = self.heap.pop().map(|first| first.time);
+                    if first != Some(Timestamp::from_nanos(held.tick)) {
+                        return Some(format!("the heap has {first:?}, and not {held:?}"));
+                    }
                 } else {
-                    let position = self.wheel.insert(*key, tick);
-                    self.held.insert(*key, (tick, position));
+                    let position = self.wheel.insert(*key, held.tick);
+                    self.held.insert(*key, Held { position, ..held });
                 }
             }
         }
@@ -128,19 +152,21 @@ impl Buckets {
 
     fn wrong_rest(&self) -> Option<String> {
         self.wheel.check_invariants();
-        let first = self.held.values().map(|(tick, _)| *tick).min();
+        self.heap.check_invariants();
+        let first = self.held.values().map(|held| held.tick).min();
         let next = self.wheel.next_tick();
         let is_in_time = next.is_some() == first.is_some() && next <= first;
         let is_due = [first, next].iter().flatten().any(|tick| *tick <= self.now);
-        let lost = self.held.iter().find(|(key, (_, position))| {
-            let found = self.wheel.key_at(*position);
-            found != Some(**key)
+        let lost = self.held.iter().find(|(key, held)| {
+            let in_wheel = self.wheel.key_at(held.position) == Some(**key);
+            !in_wheel || self.heap.get(held.entry) != Some(in_heap(**key, held.tick))
         });
         let is_right = is_in_time
             && !is_due
             && lost.is_none()
             && (self.wheel.len(), self.wheel.is_empty()) == (self.held.len(), first.is_none())
-            && self.wheel.elapsed() == self.now;
+            && self.wheel.elapsed() == self.now
+            && self.heap.len() == self.held.len();
         (!is_right).then(|| {
             format!(
                 "at {} a wheel of {} keys has {}, the first at {next:?} of {first:?}; lost: {lost:?}",
@@ -155,6 +181,7 @@ impl Buckets {
     fn empty(&mut self) {
         probe::mark("alone: a wheel of many keys is emptied");
         self.held.clear();
+        self.heap.clear();
         if self.drawn.below(2) == 0 {
             return self.wheel.clear();
         }
@@ -162,4 +189,9 @@ impl Buckets {
         let mut retired = std::mem::replace(&mut self.wheel, next).retire();
         while !retired.release_some(1) {}
     }
+}
+
+fn in_heap(key: u64, tick: u64) -> LeaseWithTime<u64> {
+    let time = Timestamp::from_nanos(tick);
+    LeaseWithTime { key, time }
 }

@@ -16,6 +16,9 @@ use crate::plan::Plan;
 use crate::world::clock::Round;
 
 /// What goes wrong, and ends again.
+/// How long nothing may expire after a start, where the host waits until its clients have come back.
+const SUSPENDED_MS: u64 = 2_500;
+
 impl Host {
     /// An operation of the disk fails; when that will be nobody knows.
     pub(super) fn fail_disk(&mut self, after_operations: u64) {
@@ -92,6 +95,11 @@ impl Host {
         let is_quiet = self.now_ms() >= self.disturbed_until_ms;
         if exit == Exit::InOrder && is_quiet {
             self.spoil_store();
+        }
+        if self.suspended_until_ms.is_none() && self.parameters.hash_seed % 3 == 1 {
+            probe::mark("alone: a lessor starts with expiry suspended");
+            self.suspended_at_ms = self.own_ms();
+            self.suspended_until_ms = Some(self.now_ms() + SUSPENDED_MS);
         }
         let (backend, lessor) = match self.start() {
             Ok(started) => started,
