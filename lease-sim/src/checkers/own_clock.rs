@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Checker;
 use crate::event::{Event, Glance, Name, OwnTime};
@@ -10,6 +10,8 @@ pub struct OwnClock {
     until: BTreeMap<(usize, Name), OwnTime>,
     // The promotion that has counted them.
     epoch: BTreeMap<usize, u64>,
+    // Those that have ended. What others do with such a lessor in the same moment counts for nobody.
+    ended: BTreeSet<usize>,
     // What each member took for the time when it last did something.
     read: BTreeMap<usize, OwnTime>,
 }
@@ -30,6 +32,7 @@ impl Checker for OwnClock {
             Event::Read { node, clock, .. } => {
                 self.read.insert(*node, *clock);
             }
+            Event::Counted { node, .. } if self.ended.contains(node) => {}
             Event::Counted { node, name, until } => {
                 let counted = self.until.entry((*node, *name)).or_default();
                 *counted = counted.max(*until);
@@ -52,8 +55,13 @@ impl Checker for OwnClock {
             Event::Promoted { node, epoch } => {
                 self.forget(*node);
                 self.epoch.insert(*node, *epoch);
+                self.ended.remove(node);
             }
-            Event::Demoted { node } | Event::Ended { node, .. } => self.forget(*node),
+            Event::Demoted { node } => self.forget(*node),
+            Event::Ended { node, .. } => {
+                self.forget(*node);
+                self.ended.insert(*node);
+            }
             _ => {}
         }
         None
@@ -81,6 +89,7 @@ impl Checker for OwnClock {
 mod tests {
     use super::*;
     use crate::checkers::testing::{self, Seen, at, name, primary, verdict};
+    use crate::event::Exit;
 
     fn counted(until: OwnTime) -> Seen {
         let (node, name) = (0, name(1, 1));
@@ -158,5 +167,21 @@ mod tests {
         let mut anew = vec![counted(at(700)), promoted.into()];
         anew.extend([counted(at(600)), shows(100, at(500))]);
         assert!(!objects(anew));
+    }
+
+    #[test]
+    fn a_member_that_has_ended_counts_nothing_before_it_is_promoted_again() {
+        let ended = Event::Ended {
+            node: 0,
+            index: 1,
+            how: Exit::PowerLost,
+        };
+        // The lessor of before still holds the later time.
+        let mut history = vec![counted(at(700)), ended.into(), counted(at(600))];
+        let shown = shows(200, at(500));
+        assert!(!objects(history.iter().cloned().chain([shown.clone()])));
+        let promoted = Event::Promoted { node: 0, epoch: 2 };
+        history.extend([promoted.into(), counted(at(600)), shown]);
+        assert!(objects(history));
     }
 }
