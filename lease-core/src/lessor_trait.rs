@@ -458,7 +458,8 @@ pub trait Lessor: Send + Sync {
 
     /// Replaces the whole state by what is in `backend`, which the lessor writes to from then on,
     /// and the range deleter if there is one. The lessor is no primary afterwards. Items are
-    /// attached again by the host.
+    /// attached again by the host. If what is in the lessor's own backend is to be replaced, as by a snapshot,
+    /// there is [`recover_in_place`](crate::BackendLessor::recover_in_place).
     ///
     /// # Errors
     ///

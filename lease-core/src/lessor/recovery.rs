@@ -1,11 +1,13 @@
 use std::collections::VecDeque;
 
-use super::Shared;
 use super::job::Job;
 use super::own::OwnCommands;
 use super::state::State;
 use super::stored_items::{refuse_items, restore_items};
 use super::turn::Writer;
+use super::{BackendLessor, Shared};
+#[cfg(doc)]
+use crate::Lessor;
 use crate::probe::{planted, sized};
 use crate::sync::Arc;
 use crate::{
@@ -17,23 +19,78 @@ use crate::{
 /// keep the cache misses of one from overlapping with those of the next.
 const ROWS_AT_ONCE: usize = 1024;
 
+impl BackendLessor {
+    /// Replaces what is in the lessor's own backend, as the snapshot of another member does, and then the
+    /// whole state by it. The lessor is no primary afterwards. Items are attached again by the host, unless
+    /// the lessor stores them.
+    ///
+    /// `replace` exchanges the contents of the store, at best in one transaction. Commands of other threads
+    /// wait meanwhile and are decided against the new state: nothing of the old state is written on top of the
+    /// new one, as could happen between a [`flush`](Lessor::flush) and a [`recover`](Lessor::recover). What was
+    /// acknowledged before is committed first. `replace` must not call this lessor: a command from there is
+    /// refused as [`LeaseError::Reentrant`].
+    ///
+    /// # Errors
+    ///
+    /// [`LeaseError::Backend`] if what is pending cannot be committed, if `replace` fails or panics, or if what
+    /// it has left cannot be read; [`LeaseError::Reentrant`] and [`LeaseError::Stopped`]. Then the lessor goes on
+    /// with the state that it had. If `replace` had succeeded, that is not the one in the store any more: the
+    /// host tries again, or ends the lessor.
+    ///
+    /// ```
+    /// # use lease_core::{BackendLessor, LeaseId, Lessor, NullBackend};
+    /// # use std::sync::Arc;
+    /// # let lessor = BackendLessor::builder(Arc::new(NullBackend)).build()?;
+    /// lessor.grant(LeaseId::try_from(7)?, 60)?;
+    /// lessor.recover_in_place(|| {
+    ///     // The rows of the snapshot take the place of those in the store; here there are none.
+    ///     Ok(())
+    /// })?;
+    /// assert!(lessor.leases().is_empty());
+    /// # Ok::<(), lease_core::LeaseError>(())
+    /// ```
+    pub fn recover_in_place(
+        &self,
+        replace: impl FnOnce() -> Result<(), BackendError>,
+    ) -> Result<(), LeaseError> {
+        if planted!("replaced-before-the-recovery") {
+            self.shared.flush().map_err(LeaseError::Backend)?;
+            replace().map_err(LeaseError::Backend)?;
+            return self.shared.recover_after(|| Ok(()), None, None);
+        }
+        self.shared.recover_after(replace, None, None)
+    }
+}
+
 impl Shared {
     /// Replaces the state by what is in `backend`, and writes there from now on.
-    ///
-    /// It is a turn of the writer: what comes meanwhile waits, and is decided against the new state.
-    /// What was acknowledged before is committed to the old backend first.
     pub(super) fn recover(
         &self,
         backend: Arc<dyn Backend>,
         range_deleter: Option<Arc<dyn RangeDeleter>>,
     ) -> Result<(), LeaseError> {
+        self.recover_after(|| Ok(()), Some(backend), range_deleter)
+    }
+
+    /// Replaces the state by what is in `backend` after `replace`, and writes there from now on. Without a
+    /// backend it is the one that the lessor has.
+    ///
+    /// It is a turn of the writer: what comes meanwhile waits, and is decided against the new state.
+    /// What was acknowledged before is committed to the old backend first.
+    fn recover_after(
+        &self,
+        replace: impl FnOnce() -> Result<(), BackendError>,
+        backend: Option<Arc<dyn Backend>>,
+        range_deleter: Option<Arc<dyn RangeDeleter>>,
+    ) -> Result<(), LeaseError> {
         let writer = self.become_writer(None)?;
-        self.state.with(|state| {
+        let own = self.state.with(|state| {
             state.check_running()?;
             state.road.is_closed = true;
-            Ok::<_, LeaseError>(())
+            Ok::<_, LeaseError>(Arc::clone(&state.backend))
         })?;
-        let loaded = self.load_behind(&writer, &*backend);
+        let backend = backend.unwrap_or(own);
+        let loaded = self.load_behind(&writer, replace, &*backend);
         let replaced = self.state.with(|state| {
             let replaced = loaded.and_then(|loaded| state.replace(loaded, backend, range_deleter));
             state.road.is_closed = false;
@@ -57,16 +114,18 @@ impl Shared {
         Ok(())
     }
 
-    /// Commits what is pending and reads the new state.
+    /// Commits what is pending, has the store replaced and reads the new state.
     fn load_behind(
         &self,
         writer: &Writer<'_>,
+        replace: impl FnOnce() -> Result<(), BackendError>,
         backend: &dyn Backend,
     ) -> Result<Loaded, LeaseError> {
         writer.commit().map_err(LeaseError::Backend)?;
         let recovery = self.state.read(|state| state.core.begin_recovery());
         self.state
             .isolate_inside("backend", || {
+                replace()?;
                 load(backend, recovery, self.options.stores_items)
             })
             .unwrap_or_else(|panic| Err(BackendError::Io(panic)))

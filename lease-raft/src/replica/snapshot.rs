@@ -5,10 +5,10 @@ use lease_pb::Message;
 use lease_pb::leaseraftpb::snapshot_part::Part;
 use lease_pb::leaseraftpb::{SnapshotHeader, SnapshotPart, SnapshotRow, SnapshotRows};
 
-use super::{Applying, Inner, Replica, as_backend};
+use super::{Applying, Inner, Replica};
 use crate::error::with_causes;
 use crate::probe::planted;
-use crate::{View, VisitRow};
+use crate::{Fill, View, VisitRow};
 
 /// Why a snapshot is not installed. The state is what it was, but for [`InstallError::HalfDone`].
 #[derive(Debug, thiserror::Error)]
@@ -149,32 +149,8 @@ impl Inner {
         if index <= applying.applied && !planted!("raft-old-snapshot-installed") {
             return Ok(false);
         }
-        // Nothing of the old state must be written on top of the new one.
-        self.lessor.flush().map_err(LeaseError::Backend)?;
-        let mut complaint = None;
-        let replaced = self.store.replace(&mut |fill| {
-            let read = read_rows(snapshot, &mut |table, key, value| {
-                fill.put(table, key, value)
-            });
-            match read {
-                Ok(()) => fill.write(writes),
-                Err(InstallError::Lease(LeaseError::Backend(error))) => Err(error),
-                Err(error) => {
-                    let text = error.to_string();
-                    complaint = Some(error);
-                    Err(BackendError::Damaged(text))
-                }
-            }
-        });
-        if let Some(complaint) = complaint {
-            return Err(complaint);
-        }
-        replaced.map_err(LeaseError::Backend)?;
-        *applying = self.go_on_from_store().map_err(|error| {
-            let error = InstallError::HalfDone(error);
-            self.break_down(&with_causes(&error));
-            error
-        })?;
+        self.replace_state(snapshot, writes)?;
+        *applying = self.go_on().map_err(|error| self.half_done(error))?;
         let (lost, waiters) = {
             let mut state = self.state();
             let (applied, sessions) = (applying.applied, &applying.sessions);
@@ -195,9 +171,48 @@ impl Inner {
         Ok(true)
     }
 
-    /// Takes what is stored for the state.
-    fn go_on_from_store(&self) -> Result<Applying, LeaseError> {
-        self.lessor.recover(as_backend(&self.store), None)?;
+    /// Replaces what is stored, and the leases by it.
+    fn replace_state(
+        &self,
+        snapshot: &mut dyn Read,
+        writes: &WriteBatch,
+    ) -> Result<(), InstallError> {
+        let mut complaint = None;
+        let mut is_replaced = false;
+        let mut fill_from_snapshot = |fill: &mut dyn Fill| {
+            let read = read_rows(snapshot, &mut |table, key, value| {
+                fill.put(table, key, value)
+            });
+            match read {
+                Ok(()) => fill.write(writes),
+                Err(InstallError::Lease(LeaseError::Backend(error))) => Err(error),
+                Err(error) => {
+                    let text = error.to_string();
+                    complaint = Some(error);
+                    Err(BackendError::Damaged(text))
+                }
+            }
+        };
+        let recovered = self.lessor.recover_in_place(|| {
+            self.store.replace(&mut fill_from_snapshot)?;
+            is_replaced = true;
+            Ok(())
+        });
+        match recovered {
+            Ok(()) => Ok(()),
+            Err(error) if is_replaced => Err(self.half_done(error)),
+            Err(error) => Err(complaint.unwrap_or(error.into())),
+        }
+    }
+
+    fn half_done(&self, error: LeaseError) -> InstallError {
+        let error = InstallError::HalfDone(error);
+        self.break_down(&with_causes(&error));
+        error
+    }
+
+    /// Takes what else is stored for the state.
+    fn go_on(&self) -> Result<Applying, LeaseError> {
         let recovered = self.machine.recover(&*self.store);
         recovered.map_err(LeaseError::Backend)?;
         let loaded = Applying::load(&*self.store, &self.options.cluster);

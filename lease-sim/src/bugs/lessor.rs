@@ -40,6 +40,10 @@ pub(super) const BUGS: &[Bug] = &[
         "a snapshot leaves a primary in office",
     ),
     bug(
+        "replaced-before-the-recovery",
+        "what is decided before a store is replaced is written on top of the new state",
+    ),
+    bug(
         "skipped-checkpoint-forgotten",
         "a checkpoint that is skipped once never comes again",
     ),

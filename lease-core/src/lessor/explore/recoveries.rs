@@ -40,12 +40,28 @@ fn recoveries_stored_items() {
 
 #[test]
 fn recoveries_other_durable() {
-    explore(|| other(Durability::EveryCommand));
+    explore(|| other(Durability::EveryCommand, Place::Other));
 }
 
 #[test]
 fn recoveries_other_batched() {
-    explore(|| other(SLOWLY));
+    explore(|| other(SLOWLY, Place::Other));
+}
+
+/// As a snapshot is installed.
+#[test]
+fn recoveries_in_place() {
+    explore(|| {
+        let durability = one_of(&[Durability::EveryCommand, SLOWLY]);
+        other(durability, Place::Same);
+    });
+}
+
+/// Where the other state is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Other,
+    Same,
 }
 
 /// To the same store: what is acknowledged survives.
@@ -77,22 +93,30 @@ pub(super) fn without_items(world: &World) {
     }
 }
 
-/// To another store, which is empty, or which cannot be read.
-fn other(durability: Durability) {
+/// To another state, which is empty, or which cannot be had.
+fn other(durability: Durability, place: Place) {
     let world = World::new(Setting {
         durability,
         has_one_store: false,
         ..Setting::default()
     });
     let other = Store::new();
-    let is_readable = draw(3) > 0;
-    other.change(|contents| contents.refuses_to_load = !is_readable);
+    let is_there = draw(3) > 0;
+    other.change(|contents| contents.refuses_to_load = !is_there);
     // The last look at the old store is at what it has when the new one is read.
     let threads = world.spawn_many(2, 4);
     let target = Arc::clone(&other);
     let recoverer = world.spawn(move |world| {
         let began = world.history.step();
-        world.note_since(began, || What::Replace(world.lessor.recover(target, None)));
+        world.note_since(began, || {
+            What::Replace(match place {
+                Place::Other => world.lessor.recover(target, None),
+                Place::Same => {
+                    let replace = || world.store.replace(is_there);
+                    world.lessor.recover_in_place(replace)
+                }
+            })
+        });
     });
     join(threads);
     recoverer.join();
@@ -102,7 +126,8 @@ fn other(durability: Durability) {
     if !world.is_durable {
         world.lessor.flush().expect("the store works");
     }
-    let store = if is_readable { &other } else { &world.store };
+    let is_other = is_there && place == Place::Other;
+    let store = if is_other { &other } else { &world.store };
     let rows: Vec<_> = store.contents().rows.values().copied().collect();
     assert_eq!(world.lessor.rows(), rows, "INV-21");
     world.stop();

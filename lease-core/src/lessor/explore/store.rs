@@ -85,6 +85,17 @@ impl Store {
         self.contents().log[mark..].iter().any(is_it)
     }
 
+    /// Makes it empty, if that does not fail.
+    pub(super) fn replace(&self, succeeds: bool) -> Result<(), BackendError> {
+        yield_now();
+        if !succeeds {
+            return Err(BackendError::Damaged("on purpose".to_owned()));
+        }
+        self.change(|contents| *contents = Contents::default());
+        yield_now();
+        Ok(())
+    }
+
     fn try_commit(&self, batch: &WriteBatch) -> Result<(), BackendError> {
         let fails_one_in = self.contents().fails_one_in;
         if fails_one_in > 0 && draw(fails_one_in) == 0 {

@@ -30,8 +30,8 @@ pub(super) fn read_keys(backend: &dyn Backend) -> Result<Vec<(u8, i64)>, Backend
 pub(super) struct Keys(pub(super) Arc<Around>);
 
 impl StateMachine for Keys {
-    fn recover(&self, _: &dyn Backend) -> Result<(), BackendError> {
-        Ok(())
+    fn recover(&self, backend: &dyn Backend) -> Result<(), BackendError> {
+        self.0.check_brought(backend)
     }
 
     fn decide(&self, index: u64, command: &[u8], leases: &dyn Leases) -> Decided {

@@ -1,11 +1,12 @@
 //! What other threads of a member do while its lessor waits for one of its ports: one thread does it all, but
 //! the lessor cannot tell.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use lease_core::{
-    BackendLessor, Epoch, HostWrite, LeaseError, LeaseId, LeaseItem, LeaseRow, Lessor, Renewal,
-    Table, WriteBatch, probe,
+    Backend, BackendError, BackendLessor, Epoch, HostWrite, LeaseError, LeaseId, LeaseItem,
+    LeaseRow, Lessor, Renewal, Table, WriteBatch, probe,
 };
 use rand::RngExt;
 
@@ -21,6 +22,8 @@ pub(super) struct Meanwhile {
     written: AtomicU64,
     // The last epoch whose promotion is over here; 0 is none.
     over: AtomicU64,
+    // The number in the snapshot that the store was just replaced by.
+    brought: Mutex<Option<Option<Vec<u8>>>>,
 }
 
 /// The port that the lessor waits for.
@@ -35,6 +38,10 @@ pub(super) enum During {
 
 /// The row that is written again and again while commits run.
 const NUMBER: &[u8] = b"number";
+
+fn numbers() -> Table {
+    Table::new("numbers")
+}
 
 /// What is done.
 #[derive(Clone, Copy)]
@@ -170,7 +177,7 @@ impl Around {
         }
         let next = self.meanwhile.written.load(Ordering::Relaxed) + 1;
         let mut writes = WriteBatch::default();
-        writes.put(Table::new("numbers"), NUMBER, next.to_be_bytes());
+        writes.put(numbers(), NUMBER, next.to_be_bytes());
         if lessor.write(writes).is_ok() {
             probe::mark("raft: something is written while a commit runs");
             self.meanwhile.written.store(next, Ordering::Relaxed);
@@ -187,6 +194,22 @@ impl Around {
         if number.is_some_and(|number| number.as_slice() != written.to_be_bytes()) {
             self.object("a batch has an older write in the place of a newer one".into());
         }
+    }
+
+    /// A snapshot has taken the place of what was stored.
+    pub(super) fn note_brought(&self, backend: &dyn Backend) -> Result<(), BackendError> {
+        *lock(&self.meanwhile.brought) = Some(backend.get(&numbers(), NUMBER)?);
+        Ok(())
+    }
+
+    /// Nothing of the state before is written on top of a snapshot.
+    pub(super) fn check_brought(&self, backend: &dyn Backend) -> Result<(), BackendError> {
+        let brought = lock(&self.meanwhile.brought).take();
+        let number = backend.get(&numbers(), NUMBER)?;
+        if brought.is_some_and(|brought| brought != number) {
+            self.object("something of the old state is written on top of a snapshot".into());
+        }
+        Ok(())
     }
 
     /// An item that is attached is attached again, which changes nothing.

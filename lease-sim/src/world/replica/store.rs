@@ -146,9 +146,11 @@ impl Store for WorldStore {
         &self,
         fill: &mut dyn FnMut(&mut dyn Fill) -> Result<(), BackendError>,
     ) -> Result<(), BackendError> {
+        self.around.meanwhile(During::Commit);
         let result = self.redb.replace(fill);
         self.note(&result);
-        result
+        result?;
+        self.around.note_brought(&*self.redb)
     }
 }
 
