@@ -110,7 +110,9 @@ impl World {
             self.post_all(|| Letter::HandOver(node));
             return;
         }
-        if !self.is_reachable(node) {
+        // What is broken of the others stays so in a healed world: also that their expiry is suspended.
+        let is_whole = !self.is_healed() || node < self.parameters.core;
+        if !is_whole || !self.is_reachable(node) {
             return;
         }
         let now_ms = self.now_ms();
@@ -182,7 +184,10 @@ impl World {
     }
 
     fn elect_any_but(self: &Arc<Self>, leader: usize) {
-        let nodes = self.members.len();
+        let nodes = match self.is_healed() {
+            true => self.parameters.core,
+            false => self.members.len(),
+        };
         let next = (1..=nodes)
             .map(|turn| (leader + turn) % nodes)
             .find(|node| self.is_reachable(*node));
