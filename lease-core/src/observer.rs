@@ -177,8 +177,7 @@ pub enum LessorEvent<'a> {
         /// before they are copied, which leaves none for this event; that of the revoke has them.
         items: &'a [Vec<LeaseItem>],
     },
-    /// Items were added to a lease. Only if the observer [wants attachments](Observer::wants_attachments),
-    /// or a stream of events has them.
+    /// Items were added to a lease. Only if the observer [wants attachments](Observer::wants_attachments).
     Attached {
         /// Which lease.
         id: LeaseId,

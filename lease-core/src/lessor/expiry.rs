@@ -190,10 +190,32 @@ impl Shared {
     fn tell(&self, event: &LessorEvent<'_>) {
         #[cfg(feature = "async")]
         self.feed.tell(event);
-        if let Some(observer) = &self.observer {
+        if let Some(observer) = &self.observer
+            && let Some(event) = self.for_the_observer(event)
+        {
             // Nobody waits for an observer's panic.
-            let _ = isolate("observer", || observer.observe(event));
+            let _ = isolate("observer", || observer.observe(&event));
         }
+    }
+
+    /// What the observer wants to know of an event that streams may want more of.
+    fn for_the_observer<'e>(&self, event: &LessorEvent<'e>) -> Option<LessorEvent<'e>> {
+        let wants_items = self.options.tells_items || planted!("alone-observer-told-of-items");
+        Some(match *event {
+            LessorEvent::Attached { .. } | LessorEvent::Detached { .. }
+                if !self.options.tells_attachments =>
+            {
+                return None;
+            }
+            LessorEvent::Revoked { id, reason, .. } if !wants_items => {
+                let items = &[];
+                LessorEvent::Revoked { id, reason, items }
+            }
+            LessorEvent::Expired { batch, .. } if !wants_items => {
+                LessorEvent::Expired { batch, items: &[] }
+            }
+            ref event => event.clone(),
+        })
     }
 }
 

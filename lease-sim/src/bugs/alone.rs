@@ -109,6 +109,14 @@ pub(super) const BUGS: &[Bug] = &[
     ),
     bug("alone-metrics-not-told", "the metrics are told of nothing"),
     bug(
+        "alone-streams-without-items",
+        "a stream of events has no items where the observer wants none",
+    ),
+    bug(
+        "alone-observer-told-of-items",
+        "an observer that wants no items is told of those that a stream wants",
+    ),
+    bug(
         "alone-renewals-not-streamed",
         "a stream of events leaves renewals out",
     ),

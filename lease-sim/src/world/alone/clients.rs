@@ -287,10 +287,8 @@ impl Host {
             told.push(Told::attached(lease, new));
             held.items.extend(items);
         }
-        if self.watch.tells_items() {
-            let is_something = |told: &Told| !told.is_of_nothing();
-            self.owed.extend(told.into_iter().filter(is_something));
-        }
+        let is_something = |told: &Told| !told.is_of_nothing();
+        self.owed.extend(told.into_iter().filter(is_something));
     }
 
     /// Each item is with its lease, and with no other one.

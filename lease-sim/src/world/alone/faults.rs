@@ -309,7 +309,7 @@ impl Host {
         self.look_at_items();
         // What was told of what a start has found, and of what is before it.
         self.owed.clear();
-        drop(self.watch.take());
+        drop(self.watch.take(&[]));
     }
 
     pub(super) fn promote(&mut self) {

@@ -74,12 +74,7 @@ impl Host {
         let held = self.held.remove(&lease);
         let items = held.map(|held| held.items).unwrap_or_default();
         self.gone_with(&items);
-        let told = if self.watch.tells_items() {
-            items
-        } else {
-            BTreeSet::new()
-        };
-        self.owed.push(Told::revoked(lease, told));
+        self.owed.push(Told::revoked(lease, items));
         self.counts.revoked += 1;
         self.deliveries.forget(lease);
     }

@@ -252,7 +252,7 @@ impl Host {
         };
         host.drawn = host.drawn_anew();
         host.take_office();
-        drop(host.watch.take());
+        drop(host.watch.take(&[]));
         host.count_anew();
         host
     }
@@ -388,14 +388,12 @@ impl Host {
         self.compare(&told);
     }
 
-    /// What the observer was told is so, and is all that has happened: of what is gone it has all items, if it
+    /// What the observer was told, and each stream, is so, and is all that has happened: of what is gone it has all items, if it
     /// wants them. Returns what has gone.
     fn hear(&mut self) -> BTreeSet<i64> {
-        let heard = self.watch.take();
-        let owed = std::mem::take(&mut self.owed);
-        if heard.told != owed {
-            let told = &heard.told;
-            self.object(format!("the observer was told {told:?}, and not {owed:?}"));
+        let heard = self.watch.take(&std::mem::take(&mut self.owed));
+        if let Some((told, must)) = heard.otherwise {
+            self.object(format!("the observer was told {told:?}, and not {must:?}"));
         }
         if let Some((streamed, must)) = heard.streamed {
             self.object(format!(
@@ -411,13 +409,27 @@ impl Host {
                 "{refused} checkpoints were refused, and {told} of them told"
             ));
         }
-        let mut told = BTreeSet::new();
-        for Gone { lease, items } in heard.gone {
-            told.insert(lease);
-            let held = self.held.get(&lease);
-            let has_them = |held: &Held| held.items == items || !self.watch.tells_items();
+        let leases_of = |gone: &[Gone]| gone.iter().map(|one| one.lease).collect::<Vec<_>>();
+        let told = leases_of(&heard.gone);
+        self.look_at_gone(&heard.gone, self.watch.tells_items());
+        for (gone, has_items) in &heard.gone_of_streams {
+            self.look_at_gone(gone, *has_items);
+            if leases_of(gone) != told {
+                let streamed = leases_of(gone);
+                self.object(format!("{told:?} have expired, in a stream {streamed:?}"));
+            }
+        }
+        told.into_iter().collect()
+    }
+
+    /// Of what is gone it is told with all items, or with none.
+    fn look_at_gone(&mut self, gone: &[Gone], has_items: bool) {
+        for Gone { lease, items } in gone {
+            let held = self.held.get(lease);
+            let must = held.map(|held| if has_items { held.items.len() } else { 0 });
+            let has_them = |held: &Held| held.items == *items || !has_items && items.is_empty();
             if !held.is_some_and(has_them) {
-                let (count, must) = (items.len(), held.map(|held| held.items.len()));
+                let count = items.len();
                 self.object(format!(
                     "lease {lease} has expired with {count} items of {must:?}"
                 ));
@@ -428,7 +440,6 @@ impl Host {
                 self.object(format!("item {item} outlives its lease {lease}"));
             }
         }
-        told
     }
 
     /// The lessor shows what must be there, with exactly the time that it has, and what is over is gone.

@@ -6,7 +6,7 @@ use lease_backend::testing::SimDisk;
 use lease_backend::{MemoryBackend, RedbBackend};
 use lease_core::{
     Backend, BackendLessor, CheckpointMode, Driver, Durability, ExpiryMode, ItemMode, LeaseError,
-    Lessor, LessorConfig, TableDeleter, Ttl, probe,
+    Lessor, LessorConfig, LessorEvent, Observer, TableDeleter, Ttl, probe,
 };
 
 use super::checkpointer::Pusher;
@@ -63,6 +63,10 @@ pub(super) fn start(
             max_writes: NonZeroUsize::new(alone.max_writes).unwrap_or(MAX_WRITES),
         }
     };
+    let observer: Arc<dyn Observer> = match watch.tells_items() {
+        true => Arc::clone(watch) as _,
+        false => Arc::new(Plain(Arc::clone(watch))),
+    };
     let mut builder = BackendLessor::builder(Arc::clone(&backend) as _)
         .config(config)
         .clock(Arc::new(clock.clone()))
@@ -76,9 +80,9 @@ pub(super) fn start(
             true => ItemMode::Replayed,
             false => ItemMode::Stored,
         })
-        .observer(match watch.tells_items() {
-            true => Arc::clone(watch) as _,
-            false => Arc::new(Plain(Arc::clone(watch))) as _,
+        .observer(match parameters.hash_seed.is_multiple_of(3) {
+            true => Arc::new(vec![Arc::new(Deaf) as _, observer]),
+            false => observer,
         })
         .durability(durability);
     if is_suspended && !probe::is_planted("alone-expires-while-suspended") {
@@ -105,9 +109,16 @@ pub(super) fn start(
         lessor.set_checkpointer(Arc::clone(pusher) as _);
     }
     pusher.set_lessor(&lessor);
-    // The observer is told of items also if nobody else is.
-    watch.follow(&lessor, parameters.hash_seed % 4 == 1);
+    // The observer is told of items also if nobody else is, and a stream also if the observer is not.
+    watch.follow(&lessor, parameters.hash_seed % 4 <= 1);
     Ok((backend, lessor))
+}
+
+/// An observer that wants nothing, beside one that may.
+struct Deaf;
+
+impl Observer for Deaf {
+    fn observe(&self, _: &LessorEvent<'_>) {}
 }
 
 /// How long the host may take for checkpoints, where it is not as long as by default.

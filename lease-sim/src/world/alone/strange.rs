@@ -219,7 +219,7 @@ impl Host {
         if !matches!(started, Err(LeaseError::Backend(BackendError::Damaged(_)))) {
             self.object(format!("a damaged store was opened: {started:?}"));
         }
-        drop(self.watch.take());
+        drop(self.watch.take(&[]));
         self.write_raw(key, None);
     }
 
@@ -253,7 +253,7 @@ impl Host {
             self.object(format!("with an item of {lease:?} a start is {started:?}"));
         }
         drop(started);
-        drop(self.watch.take());
+        drop(self.watch.take(&[]));
         let mut writes = WriteBatch::default();
         writes.delete(stored_items(), item.as_bytes());
         self.commit_before_start(&writes);

@@ -5,7 +5,7 @@ use lease_core::{BackendLessor, LeaseEvent, LeaseEvents, LeaseItem, RevokeReason
 use std::sync::Arc;
 use std::task::{Context, Wake, Waker};
 
-use super::watch::Told;
+use super::watch::{Gone, Told};
 
 /// A stream of the lessor's events, which tells what the observer is told.
 pub(super) struct Followed {
@@ -13,7 +13,7 @@ pub(super) struct Followed {
     wants: Wants,
 }
 
-/// What a stream has to tell beside the rest.
+/// What an observer or a stream has to tell beside the rest.
 #[derive(Clone, Copy)]
 pub(super) struct Wants {
     pub(super) renewals: bool,
@@ -43,19 +43,35 @@ impl Followed {
         Self { events, wants }
     }
 
-    /// What clients have done since it was asked last.
-    pub(super) fn take(&mut self) -> Vec<Told> {
+    /// What clients have done since it was asked last, and what has expired.
+    pub(super) fn take(&mut self) -> (Vec<Told>, Vec<Gone>) {
+        let (mut done, mut all_gone) = (Vec::new(), Vec::new());
         let received = std::iter::from_fn(|| self.events.next().now_or_never().flatten());
-        received.filter_map(|event| told(&event)).collect()
+        for event in received {
+            done.extend(told(&event));
+            all_gone.extend(gone(&event));
+        }
+        (done, all_gone)
+    }
+
+    pub(super) const fn has_items(&self) -> bool {
+        self.wants.items
     }
 
     /// What of this it has to tell.
-    pub(super) fn part_of(&self, told: &[Told]) -> Vec<Told> {
-        let is_wanted = |told: &&Told| self.wants.renewals || !told.is_renewal();
-        let told = told.iter().filter(is_wanted);
-        match self.wants.items {
-            true => told.cloned().collect(),
-            false => told.filter_map(Told::without_items).collect(),
+    pub(super) fn part_of(&self, done: &[Told]) -> Vec<Told> {
+        self.wants.part_of(done)
+    }
+}
+
+impl Wants {
+    /// What of this is to be told to whoever wants that.
+    pub(super) fn part_of(self, done: &[Told]) -> Vec<Told> {
+        let is_wanted = |told: &&Told| self.renewals || !told.is_renewal();
+        let done = done.iter().filter(is_wanted);
+        match self.items {
+            true => done.cloned().collect(),
+            false => done.filter_map(Told::without_items).collect(),
         }
     }
 }
@@ -73,6 +89,19 @@ pub(super) fn is_forgotten(lessor: &BackendLessor) -> bool {
         drop(events);
     }
     polled.is_pending() && Arc::strong_count(&nobody) == 1
+}
+
+fn gone(event: &LeaseEvent) -> Option<Gone> {
+    match event {
+        LeaseEvent::Revoked { id, reason, items } if *reason == RevokeReason::Expired => {
+            let items = items.iter().cloned().collect();
+            Some(Gone {
+                lease: id.get(),
+                items,
+            })
+        }
+        _ => None,
+    }
 }
 
 fn told(event: &LeaseEvent) -> Option<Told> {

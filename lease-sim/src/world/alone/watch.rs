@@ -22,10 +22,14 @@ pub(super) struct Watch {
 #[derive(Default)]
 pub(super) struct Heard {
     pub(super) gone: Vec<Gone>,
-    pub(super) told: Vec<Told>,
+    told: Vec<Told>,
     pub(super) notices: Vec<Notice>,
+    /// What the observer was told otherwise, and what it should have been.
+    pub(super) otherwise: Option<(Vec<Told>, Vec<Told>)>,
     /// What a stream of events says otherwise, and what it should say.
     pub(super) streamed: Option<(Vec<Told>, Vec<Told>)>,
+    /// What has expired and is revoked by each stream, and whether with its items.
+    pub(super) gone_of_streams: Vec<(Vec<Gone>, bool)>,
 }
 
 /// What no client has done.
@@ -86,7 +90,7 @@ impl Watch {
         let wants = [
             Wants {
                 renewals: true,
-                items: wants_items && self.tells_items,
+                items: wants_items,
             },
             Wants {
                 renewals: false,
@@ -96,10 +100,21 @@ impl Watch {
         *self.followed() = wants.map(|wants| Followed::of(lessor, wants)).into();
     }
 
-    pub(super) fn take(&self) -> Heard {
+    /// What was told since, and how it differs from what clients have done.
+    pub(super) fn take(&self, done: &[Told]) -> Heard {
         let mut heard = std::mem::take(&mut *self.lock());
+        let wants = Wants {
+            renewals: true,
+            items: self.tells_items,
+        };
+        let must = wants.part_of(done);
+        if heard.told != must {
+            heard.otherwise = Some((std::mem::take(&mut heard.told), must));
+        }
         for followed in &mut *self.followed() {
-            let (streamed, must) = (followed.take(), followed.part_of(&heard.told));
+            let (streamed, gone) = followed.take();
+            heard.gone_of_streams.push((gone, followed.has_items()));
+            let must = followed.part_of(done);
             if streamed != must {
                 heard.streamed = Some((streamed, must));
             }
