@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::Shared;
 use super::job::{Call, Seat};
 use super::state::State;
-use crate::probe::sometimes;
+use crate::probe::{planted, sometimes};
 use crate::sync::Arc;
 use crate::sync::thread::current;
 use crate::{Backend, BackendError, HostError, LeaseError, Timestamp, WriteBatch};
@@ -37,11 +37,13 @@ impl Shared {
         writer.commit().map_err(LeaseError::Backend)
     }
 
-    /// Refuses a command while the backend is so far behind that memory would not be bounded.
+    /// Refuses a command while the backend is so far behind that memory would not be bounded. Not once the
+    /// lessor is stopped: then it is refused for that, and the backend is somebody else's.
     pub(super) fn make_room(&self) -> Result<(), LeaseError> {
         let is_overfull = |state: &State| {
             let journal = state.journal.as_ref();
-            journal.is_some_and(super::journal::Journal::is_overfull)
+            let is_over = state.is_stopped && !planted!("alone-stopped-makes-room");
+            !is_over && journal.is_some_and(super::journal::Journal::is_overfull)
         };
         while self.state.read(is_overfull) {
             self.commit_pending()?;

@@ -390,6 +390,36 @@ fn a_store_is_replaced_in_place_or_nothing_is_changed() {
 }
 
 #[test]
+fn a_lessor_that_is_stopped_far_behind_writes_no_more() {
+    let max_writes = NonZeroUsize::MIN;
+    let bench = bench(|builder| {
+        let interval = Duration::from_secs(3600);
+        let durability = Durability::Batched {
+            interval,
+            max_writes,
+        };
+        builder.driver(Driver::Manual).durability(durability)
+    });
+    let lessor = &bench.lessor;
+    bench.backend.store().is_full = true;
+    let mut grants = (1..).map(|number| lessor.grant(id(number), 60));
+    assert!(is_backend(grants.find_map(Result::err).map_or(Ok(()), Err)));
+    assert!(!lessor.leases().is_empty());
+    lessor.stop();
+
+    // Somebody else may have it by now.
+    bench.backend.store().is_full = false;
+    let answers = [
+        lessor.grant(id(1), 60).map(drop),
+        lessor.checkpoint(id(1), 5),
+        lessor.attach(id(1), &items(&["a"])),
+        lessor.write(WriteBatch::default()),
+    ];
+    assert_eq!(answers, [const { Err(LeaseError::Stopped) }; 4]);
+    assert_eq!(bench.backend.rows(), []);
+}
+
+#[test]
 fn checkpoint_refuses_what_no_lease_can_have() {
     let bench = bench(|builder| builder);
     bench.lessor.grant(id(1), 60).expect("free");

@@ -22,6 +22,8 @@ pub(crate) struct Store {
     /// How many commits go well before one fails.
     pub(crate) fail_after: Option<usize>,
     pub(crate) panics: bool,
+    /// Whether every commit fails.
+    pub(crate) is_full: bool,
 }
 
 impl TestBackend {
@@ -39,9 +41,10 @@ impl TestBackend {
 impl Backend for TestBackend {
     fn commit(&self, batch: &WriteBatch) -> Result<(), BackendError> {
         let mut store = self.store();
+        let is_full = store.is_full;
         match &mut store.fail_after {
-            None => {}
-            Some(0) => {
+            None if !is_full => {}
+            None | Some(0) => {
                 store.fail_after = None;
                 assert!(!store.panics, "this backend panics");
                 return Err(BackendError::Io(HostError::new("no space left")));

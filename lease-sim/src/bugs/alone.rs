@@ -109,6 +109,10 @@ pub(super) const BUGS: &[Bug] = &[
     ),
     bug("alone-metrics-not-told", "the metrics are told of nothing"),
     bug(
+        "alone-stopped-makes-room",
+        "a lessor that is stopped and far behind writes for the next command",
+    ),
+    bug(
         "alone-streams-without-items",
         "a stream of events has no items where the observer wants none",
     ),
