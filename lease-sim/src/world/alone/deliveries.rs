@@ -9,7 +9,8 @@ use lease_core::{
     Renewal, Revoked, probe,
 };
 
-use super::{Host, LATE_MS, LOOK_MS};
+use super::watch::Gone;
+use super::{Held, Host, LATE_MS, LOOK_MS};
 use crate::event::OwnTime;
 use crate::world::clock::Round;
 
@@ -68,6 +69,26 @@ impl Deliveries {
 }
 
 impl Host {
+    /// Of what is gone it is told with all items, or with none.
+    pub(super) fn look_at_gone(&mut self, gone: &[Gone], has_items: bool) {
+        for Gone { lease, items } in gone {
+            let held = self.held.get(lease);
+            let must = held.map(|held| if has_items { held.items.len() } else { 0 });
+            let has_them = |held: &Held| held.items == *items || !has_items && items.is_empty();
+            if !held.is_some_and(has_them) {
+                let count = items.len();
+                self.object(format!(
+                    "lease {lease} has expired with {count} items of {must:?}"
+                ));
+            }
+            let mut items = items.iter();
+            if let Some(item) = items.find(|item| self.lessor.get_lease(item.as_bytes()).is_some())
+            {
+                self.object(format!("item {item} outlives its lease {lease}"));
+            }
+        }
+    }
+
     /// The host takes nothing for a while.
     pub(super) fn linger(&mut self, for_ms: u64) {
         if self.alone.delivers {
@@ -256,7 +277,7 @@ impl Host {
     pub(super) fn look_at_renewals(&mut self) {
         let mut cx = Context::from_waker(noop_waker_ref());
         for (grant, lease, mut renewal) in std::mem::take(&mut self.renewals) {
-            let is_there = |held: &super::Held| held.grant == grant;
+            let is_there = |held: &Held| held.grant == grant;
             let is_there = self.held.get(&lease).is_some_and(is_there);
             let must = match is_there {
                 true => Poll::Pending,

@@ -4,12 +4,13 @@ use std::time::Duration;
 use lease_core::{
     Answer, Busy, Checkpoint, CheckpointFence, Command, Decision, Epoch, ExpiryFence, Grant,
     Incarnation, Lease, LeaseId, LeaseItem, LeaseRow, LeaseWrite, LessorConfig, LessorCore,
-    Revocation, Revoked, Timestamp, Ttl, WriteBatch, probe,
+    Promotion, Revocation, Revoked, Timestamp, Ttl, WriteBatch, probe,
 };
 
 use super::Host;
 use super::clients::id_of;
 use super::drawn::Drawn;
+use super::tickets::Tickets;
 
 /// A state machine by itself, of which several commands are decided before any of them is applied.
 pub(super) struct Machine {
@@ -20,6 +21,11 @@ pub(super) struct Machine {
     granted: BTreeSet<Incarnation>,
     counted: Counted,
     drawn: Drawn,
+    tickets: Tickets,
+    // The last epoch that it was promoted to, or demoted from.
+    settled: Epoch,
+    // What decides over those who wait, and over the role.
+    drawn_aside: Drawn,
 }
 
 /// What has been applied: grants, revokes, revokes that were too late, and the same of checkpoints.
@@ -79,6 +85,9 @@ impl Machine {
             granted: BTreeSet::new(),
             counted: Counted::default(),
             drawn: Drawn(hash_seed),
+            tickets: Tickets::default(),
+            settled: Epoch::ZERO,
+            drawn_aside: Drawn(!hash_seed),
         }
     }
 
@@ -108,17 +117,65 @@ impl Machine {
             } else {
                 None
             };
+            let wrong = wrong.or_else(|| self.wait());
             if wrong.is_some() {
                 return wrong;
             }
         }
-        let epoch = self.core.epoch();
-        if epoch != Epoch::ZERO {
-            drop(self.core.promote(now, epoch, Duration::ZERO));
-            self.core.handle_timeout(now);
-        }
+        let wrong = self.change_role(now);
         self.core.check_invariants();
-        self.wrong_count().or_else(|| self.wrong_shown(now))
+        let wrong = wrong.or_else(|| self.tickets.wrong_told(&mut self.core));
+        let wrong = wrong.or_else(|| self.wrong_count());
+        wrong.or_else(|| self.wrong_shown(now))
+    }
+
+    /// Some begin to wait for the end of a lease, and some give up.
+    fn wait(&mut self) -> Option<String> {
+        match self.drawn_aside.below(16) {
+            0..4 => {
+                let id = id_of(1 + self.drawn_aside.below(LEASES).cast_signed());
+                self.tickets.wait(&mut self.core, id)
+            }
+            4 => {
+                let which = self.drawn_aside.below(16);
+                self.tickets.give_up(&mut self.core, which);
+                None
+            }
+            // The answers are taken some at a time.
+            5..9 => None,
+            _ => self.tickets.wrong_told(&mut self.core),
+        }
+    }
+
+    /// It is demoted now and then, also from what is over, and promoted to each epoch once.
+    fn change_role(&mut self, now: Timestamp) -> Option<String> {
+        let epoch = self.core.epoch();
+        if epoch == Epoch::ZERO {
+            return None;
+        }
+        let mut wrong = None;
+        if self.drawn_aside.below(6) == 0 {
+            let back = self.drawn_aside.below(2);
+            let from = Epoch::new(epoch.get().saturating_sub(back));
+            let ends = self
+                .core
+                .primary_epoch()
+                .is_some_and(|primary| primary <= from);
+            let demotion = self.core.demote(from);
+            self.tickets.changed(&demotion);
+            self.settled = self.settled.max(from);
+            if matches!(demotion, Promotion::Changed(_)) != ends {
+                wrong = Some(format!("the demotion from {from:?} is {demotion:?}"));
+            }
+        }
+        let promotion = self.core.promote(now, epoch, Duration::ZERO);
+        self.tickets.changed(&promotion);
+        if matches!(promotion, Promotion::Changed(_)) != (epoch > self.settled) {
+            wrong = Some(format!("the promotion to {epoch:?} is {promotion:?}"));
+        }
+        self.settled = self.settled.max(epoch);
+        self.core.handle_timeout(now);
+        wrong
     }
 
     fn decide(&mut self, open: &mut VecDeque<Decided>) -> Option<String> {
@@ -168,6 +225,7 @@ impl Machine {
         }
         let epoch = self.core.epoch();
         drop(self.core.finish_recovery(recovery, epoch));
+        self.tickets.end_all();
         // Those that count by themselves would count the same again.
         let next = Command::BeginEpoch(self.core.next_epoch());
         let mut rows = WriteBatch::default();
@@ -189,6 +247,9 @@ impl Machine {
             }
         }
         self.counted.add(&applied);
+        if matches!(applied, Answer::Revoked(_)) {
+            one.leases.iter().for_each(|id| self.tickets.revoked(*id));
+        }
         match applied {
             Answer::Granted(Ok(incarnation)) if !self.granted.insert(incarnation) => {
                 Some(format!("a second grant is {incarnation:?}"))

@@ -113,4 +113,4 @@ impl Host {
 const BURST: u64 = 20;
 
 /// More than is in one page of any of the lessor's structures.
-pub(super) const LARGE_BURST: u64 = 300;
+const LARGE_BURST: u64 = 300;
