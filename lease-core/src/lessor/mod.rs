@@ -81,7 +81,7 @@ use crate::{Backend, LeaseRow, LessorConfig, LessorStats};
 /// | `renew`, `renew_timeout` | the end of an expired lease, or the reset of a checkpoint, up to its timeout |
 /// | `grant`, `grant_new`, `revoke`, `attach`, `detach`, `checkpoint`, `apply`, `write`, batched | the backend when it is far behind; another command of the same lease; a revoke also for the range deleter |
 /// | the same, durable | one or two commits of the backend |
-/// | `promote`, `flush`, `recover`, `recover_in_place` | the backend; all other commands wait until `promote` has written its epoch |
+/// | `promote`, `flush`, `recover`, `recover_in_place` | the backend; all other commands wait until `promote` has written its epoch, and until a recovery is over |
 /// | `stop`, and dropping the lessor | the lessor's threads, the backend and a stop that is under way, up to the stop timeout |
 /// | `ExpiredLeases::recv` | the next expiry |
 /// | `tick` | the backend, the range deleter and the checkpointer, as far as something is due |

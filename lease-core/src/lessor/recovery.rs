@@ -1,3 +1,4 @@
+use std::cell::Cell;
 use std::collections::VecDeque;
 
 use super::job::Job;
@@ -27,15 +28,17 @@ impl BackendLessor {
     /// `replace` exchanges the contents of the store, at best in one transaction. Commands of other threads
     /// wait meanwhile and are decided against the new state: nothing of the old state is written on top of the
     /// new one, as could happen between a [`flush`](Lessor::flush) and a [`recover`](Lessor::recover). What was
-    /// acknowledged before is committed first. `replace` must not call this lessor: a command from there is
-    /// refused as [`LeaseError::Reentrant`].
+    /// acknowledged before is committed first. `replace` must give this lessor no command, which would be
+    /// refused as [`LeaseError::Reentrant`], and wait for no other thread that gives it one.
     ///
     /// # Errors
     ///
     /// [`LeaseError::Backend`] if what is pending cannot be committed, if `replace` fails or panics, or if what
-    /// it has left cannot be read; [`LeaseError::Reentrant`] and [`LeaseError::Stopped`]. Then the lessor goes on
-    /// with the state that it had. If `replace` had succeeded, that is not the one in the store any more: the
-    /// host tries again, or ends the lessor.
+    /// it has left cannot be read; [`LeaseError::Reentrant`] and [`LeaseError::Stopped`]. If `replace` has not
+    /// been called, or has returned an error, nothing was changed: an error says that the store is what it was.
+    /// Else the store may have another state than the lessor, which has therefore [stopped](Lessor::stop) and
+    /// writes no more: the host opens it again. [`LeaseError::Stopped`] may also come after the store was
+    /// replaced, if the lessor was stopped meanwhile.
     ///
     /// ```
     /// # use lease_core::{BackendLessor, LeaseId, Lessor, NullBackend};
@@ -56,9 +59,14 @@ impl BackendLessor {
         if planted!("replaced-before-the-recovery") {
             self.shared.flush().map_err(LeaseError::Backend)?;
             replace().map_err(LeaseError::Backend)?;
-            return self.shared.recover_after(|| Ok(()), None, None);
+            return self.shared.recover_from(None, None, &mut None::<Replace>);
         }
-        self.shared.recover_after(replace, None, None)
+        let mut replace = Some(replace);
+        let recovered = self.shared.recover_from(None, None, &mut replace);
+        if self.shared.state.read(|state| state.is_torn) {
+            self.stop_all();
+        }
+        recovered
     }
 }
 
@@ -69,19 +77,19 @@ impl Shared {
         backend: Arc<dyn Backend>,
         range_deleter: Option<Arc<dyn RangeDeleter>>,
     ) -> Result<(), LeaseError> {
-        self.recover_after(|| Ok(()), Some(backend), range_deleter)
+        self.recover_from(Some(backend), range_deleter, &mut None::<Replace>)
     }
 
-    /// Replaces the state by what is in `backend` after `replace`, and writes there from now on. Without a
-    /// backend it is the one that the lessor has.
+    /// Replaces the state by what is in `backend`, and writes there from now on. Without a backend it is the one
+    /// that the lessor has, after `replace`, which is taken if it is called.
     ///
     /// It is a turn of the writer: what comes meanwhile waits, and is decided against the new state.
     /// What was acknowledged before is committed to the old backend first.
-    fn recover_after(
+    fn recover_from(
         &self,
-        replace: impl FnOnce() -> Result<(), BackendError>,
         backend: Option<Arc<dyn Backend>>,
         range_deleter: Option<Arc<dyn RangeDeleter>>,
+        replace: &mut Option<impl FnOnce() -> Result<(), BackendError>>,
     ) -> Result<(), LeaseError> {
         let writer = self.become_writer(None)?;
         let own = self.state.with(|state| {
@@ -90,9 +98,14 @@ impl Shared {
             Ok::<_, LeaseError>(Arc::clone(&state.backend))
         })?;
         let backend = backend.unwrap_or(own);
-        let loaded = self.load_behind(&writer, replace, &*backend);
+        // Those that are not taken are dropped without the lock.
+        let _kept = (Arc::clone(&backend), range_deleter.clone());
+        let may_be_replaced = Cell::new(false);
+        let loaded = self.load_behind(&writer, replace, &may_be_replaced, &*backend);
         let replaced = self.state.with(|state| {
             let replaced = loaded.and_then(|loaded| state.replace(loaded, backend, range_deleter));
+            // Before anybody goes on who has waited.
+            state.is_torn |= may_be_replaced.get() && replaced.is_err();
             state.road.is_closed = false;
             state.advance();
             replaced
@@ -118,20 +131,34 @@ impl Shared {
     fn load_behind(
         &self,
         writer: &Writer<'_>,
-        replace: impl FnOnce() -> Result<(), BackendError>,
+        replace: &mut Option<impl FnOnce() -> Result<(), BackendError>>,
+        may_be_replaced: &Cell<bool>,
         backend: &dyn Backend,
     ) -> Result<Loaded, LeaseError> {
         writer.commit().map_err(LeaseError::Backend)?;
-        let recovery = self.state.read(|state| state.core.begin_recovery());
+        let recovery = self.state.read(|state| {
+            // A stop may have given up waiting for the commit: the store is somebody else's by now.
+            state.check_running()?;
+            Ok::<_, LeaseError>(state.core.begin_recovery())
+        })?;
         self.state
             .isolate_inside("backend", || {
-                replace()?;
+                if let Some(replace) = replace.take() {
+                    // If it panics nobody knows.
+                    may_be_replaced.set(true);
+                    let replaced = replace();
+                    may_be_replaced.set(replaced.is_ok());
+                    replaced?;
+                }
                 load(backend, recovery, self.options.stores_items)
             })
             .unwrap_or_else(|panic| Err(BackendError::Io(panic)))
             .map_err(LeaseError::Backend)
     }
 }
+
+/// What replaces a store where nothing does.
+type Replace = fn() -> Result<(), BackendError>;
 
 /// What a recovery has replaced.
 struct Old {

@@ -273,7 +273,7 @@ impl State {
             .as_ref()
             .is_some_and(Decision::begins_epoch);
         let is_durable = self.journal.is_none() || begins_epoch;
-        let refusal = if self.is_stopped {
+        let refusal = if self.is_stopped || self.is_torn {
             Some(LeaseError::Stopped)
         } else if is_durable && is_inside_commit {
             // It is called from inside a commit, and would wait for that.

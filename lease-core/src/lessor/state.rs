@@ -38,6 +38,9 @@ pub(super) struct State {
     pub(super) new_ids: NewIds,
     pub(super) oversights: Oversights,
     pub(super) is_stopped: bool,
+    /// Whether the store may have another state than the lessor, which must not write there any more and is
+    /// about to be stopped.
+    pub(super) is_torn: bool,
     /// Who is stopping it, until that is over.
     pub(super) stopping: Option<ThreadId>,
     /// What ended promotions have left, to be dropped where nobody waits.
@@ -94,6 +97,7 @@ impl State {
             new_ids: NewIds::default(),
             oversights: Oversights::default(),
             is_stopped: false,
+            is_torn: false,
             stopping: None,
             retired: Vec::new(),
             alarms: Alarms::default(),
@@ -110,7 +114,7 @@ impl State {
     /// [`LeaseError::Stopped`].
     #[inline]
     pub(super) fn check_running(&self) -> Result<(), LeaseError> {
-        if self.is_stopped {
+        if self.is_stopped || self.is_torn {
             Err(LeaseError::Stopped)
         } else {
             Ok(())

@@ -7,9 +7,9 @@ use std::thread;
 use std::time::Duration;
 
 use lease_core::{
-    Answer, Backend, BackendError, BackendLessor, Checkpoint, Clock, Command, Driver, Durability,
-    Epoch, Grant, HostError, Incarnation, LeaseError, LeaseRow, Lessor, ManualClock, Revocation,
-    Table, TableDeleter, Timestamp, Ttl, WriteBatch,
+    Answer, Backend, BackendLessor, Checkpoint, Clock, Command, Driver, Durability, Epoch, Grant,
+    Incarnation, LeaseError, Lessor, ManualClock, Revocation, Table, TableDeleter, Timestamp, Ttl,
+    WriteBatch,
 };
 
 use crate::support::TestBackend;
@@ -346,47 +346,6 @@ fn recovery_switches_the_backend_or_changes_nothing() {
     bench.lessor.grant(id(2), 60).expect("free");
     bench.lessor.flush().expect("works");
     assert_eq!(other.rows().len(), 1);
-}
-
-#[test]
-fn a_store_is_replaced_in_place_or_nothing_is_changed() {
-    let bench = bench(|builder| builder.durability(BATCHED));
-    let lessor = &bench.lessor;
-    lessor.grant(id(1), 60).expect("free");
-    let minute = || Ttl::new(60).expect("in range");
-    let replace = || {
-        let mut store = bench.backend.store();
-        store.rows = std::iter::once((id(2), LeaseRow::new(id(2), minute()))).collect();
-        Ok(())
-    };
-
-    bench.backend.store().fail_after = Some(0);
-    let never = || unreachable!("what is pending is not written");
-    assert!(is_backend(lessor.recover_in_place(never)));
-    let fails = || Err(BackendError::Io(HostError::new("no space left")));
-    assert!(is_backend(lessor.recover_in_place(fails)));
-    assert!(is_backend(lessor.recover_in_place(|| panic!("on purpose"))));
-    assert_eq!(lessor.rows(), [LeaseRow::new(id(1), minute())]);
-    assert_eq!(lessor.rows(), bench.backend.rows(), "it was written first");
-
-    lessor
-        .recover_in_place(|| {
-            let inside = [
-                lessor.grant(id(3), 60).map(drop),
-                lessor.attach(id(1), &["a".into()]),
-                lessor.write(WriteBatch::default()),
-                lessor.recover_in_place(replace),
-            ];
-            assert_eq!(inside, [const { Err(LeaseError::Reentrant) }; 4]);
-            assert!(lessor.lookup(id(1)).is_some(), "the old state is shown");
-            replace()
-        })
-        .expect("it works");
-    assert_eq!(lessor.rows(), [LeaseRow::new(id(2), minute())]);
-    assert_eq!(lessor.renew(id(2)), Err(LeaseError::NotPrimary));
-    lessor.grant(id(3), 60).expect("free");
-    lessor.flush().expect("works");
-    assert_eq!(lessor.rows(), bench.backend.rows());
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod events;
 mod expiry;
 mod gates;
 mod host;
+mod in_place;
 mod in_use;
 mod left;
 mod log;

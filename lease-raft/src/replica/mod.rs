@@ -295,6 +295,8 @@ impl Inner {
     }
 
     fn stop(&self) -> Result<(), LeaseError> {
+        // Nobody is to wait for a snapshot that is being installed.
+        self.end_calls();
         let has_failed = self.state().failure.is_some();
         // What one that has failed has in memory is not the state any more.
         let flushed = match has_failed {

@@ -1,3 +1,4 @@
+use std::cell::Cell;
 use std::io::{self, Read, Write};
 
 use lease_core::{BackendError, HostError, LeaseError, Lessor, WriteBatch};
@@ -80,7 +81,8 @@ impl Replica {
     /// same transaction. Returns whether it did. It waits for the disk.
     ///
     /// Who waits for leases that are not there any more is told, and the member is no primary
-    /// afterwards.
+    /// afterwards. Everything that is written waits while `snapshot` is read, also a stop: it is to be at hand,
+    /// and not to come from a network.
     ///
     /// # Errors
     ///
@@ -178,7 +180,7 @@ impl Inner {
         writes: &WriteBatch,
     ) -> Result<(), InstallError> {
         let mut complaint = None;
-        let mut is_replaced = false;
+        let may_be_replaced = Cell::new(false);
         let mut fill_from_snapshot = |fill: &mut dyn Fill| {
             let read = read_rows(snapshot, &mut |table, key, value| {
                 fill.put(table, key, value)
@@ -194,13 +196,22 @@ impl Inner {
             }
         };
         let recovered = self.lessor.recover_in_place(|| {
-            self.store.replace(&mut fill_from_snapshot)?;
-            is_replaced = true;
-            Ok(())
+            // If it panics nobody knows.
+            may_be_replaced.set(true);
+            let replaced = self.store.replace(&mut fill_from_snapshot);
+            may_be_replaced.set(replaced.is_ok());
+            replaced
         });
         match recovered {
-            Ok(()) => Ok(()),
-            Err(error) if is_replaced => Err(self.half_done(error)),
+            Ok(()) => match complaint {
+                None => Ok(()),
+                // The store has taken what it was to leave.
+                Some(complaint) => {
+                    let damaged = BackendError::Damaged(complaint.to_string());
+                    Err(self.half_done(LeaseError::Backend(damaged)))
+                }
+            },
+            Err(error) if may_be_replaced.get() => Err(self.half_done(error)),
             Err(error) => Err(complaint.unwrap_or(error.into())),
         }
     }
