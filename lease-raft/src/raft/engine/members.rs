@@ -282,13 +282,30 @@ impl OpenraftEngine {
     fn check_heir(&self, heir: MemberId) -> Result<(), MembershipError> {
         match self.lag(heir) {
             _ if heir == self.member() => Ok(()),
-            Some(behind) if self.hears(heir) && behind <= MAX_LAG => Ok(()),
+            Some(behind)
+                if self.hears(heir) && behind <= MAX_LAG && self.knows_that_it_decides(heir) =>
+            {
+                Ok(())
+            }
             Some(behind) if self.hears(heir) => Err(MembershipError::Lagging { behind }),
             _ if self.has_just_begun() => Err(MembershipError::InProgress),
             _ => Err(MembershipError::Refused(format!(
                 "member {heir} has not answered of late"
             ))),
         }
+    }
+
+    /// Whether a voter has the change of the members by which it is one: without that it stands for no
+    /// election, and this member, which has let go, leads nobody until it has it.
+    fn knows_that_it_decides(&self, voter: MemberId) -> bool {
+        let metrics = self.raft().metrics();
+        let metrics = metrics.borrow_watched();
+        let matched = metrics
+            .replication
+            .as_ref()
+            .and_then(|all| *all.get(&voter)?);
+        let changed = metrics.membership_config.log_id();
+        changed.is_none_or(|changed| matched.is_some_and(|matched| matched >= changed))
     }
 
     /// If this member leads others who decide, has that one of them lead that has most of the log, and waits
