@@ -265,7 +265,8 @@ impl OpenraftEngine {
     /// # Errors
     ///
     /// [`MembershipError::NotLeader`]; [`MembershipError::Refused`] if it is no voter, or has not answered of late;
-    /// [`MembershipError::Lagging`] if it has not got the log; [`MembershipError::InProgress`] if this member has
+    /// [`MembershipError::Lagging`] if it has not got the log, or not the change of the members by which it is a
+    /// voter; [`MembershipError::InProgress`] if this member has
     /// only begun to lead; [`MembershipError::Stopped`].
     pub async fn transfer_leadership(&self, to: MemberId) -> Result<(), MembershipError> {
         if !self.members().voters.contains(&to) {

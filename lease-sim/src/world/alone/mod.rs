@@ -397,8 +397,8 @@ impl Host {
         self.compare(&told);
     }
 
-    /// What the observer was told, and each stream, is so, and is all that has happened: of what is gone it has all items, if it
-    /// wants them. Returns what has gone.
+    /// What the observer and each stream were told is so, and is all that has happened: of what is gone they have
+    /// all items, if they want them. Returns what has gone.
     fn hear(&mut self) -> BTreeSet<i64> {
         let heard = self.watch.take(&std::mem::take(&mut self.owed));
         if let Some((told, must)) = heard.otherwise {
