@@ -10,7 +10,7 @@ use super::watch::{Gone, Told};
 /// A stream of the lessor's events, which tells what the observer is told.
 pub(super) struct Followed {
     events: LeaseEvents,
-    wants: Wants,
+    pub(super) wants: Wants,
 }
 
 /// What an observer or a stream has to tell beside the rest.
@@ -52,15 +52,6 @@ impl Followed {
             all_gone.extend(gone(&event));
         }
         (done, all_gone)
-    }
-
-    pub(super) const fn has_items(&self) -> bool {
-        self.wants.items
-    }
-
-    /// What of this it has to tell.
-    pub(super) fn part_of(&self, done: &[Told]) -> Vec<Told> {
-        self.wants.part_of(done)
     }
 }
 

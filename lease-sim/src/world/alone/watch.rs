@@ -113,8 +113,8 @@ impl Watch {
         }
         for followed in &mut *self.followed() {
             let (streamed, gone) = followed.take();
-            heard.gone_of_streams.push((gone, followed.has_items()));
-            let must = followed.part_of(done);
+            heard.gone_of_streams.push((gone, followed.wants.items));
+            let must = followed.wants.part_of(done);
             if streamed != must {
                 heard.streamed = Some((streamed, must));
             }
