@@ -238,20 +238,24 @@ impl Host {
             let reset = incarnation.is_some_and(|it| self.polled.resets_of(lease, it) == *resets);
             let has_effect = is_of_now && is_same && reset;
             must.push(has_effect);
-            // The next one is an interval after what comes in, and whether another one has failed says
-            // nothing any more. What comes in too late changes neither.
-            let known = self.polled.leases.get_mut(&lease);
-            if let Some(known) = known.filter(|_| has_effect) {
-                (known.failed, known.applied_ms) = (None, own_ms);
-            }
         }
         if must.contains(&false) {
             probe::mark("alone: a checkpoint comes in too late");
         }
         let records = proposal.batch.records.clone();
-        if !self.apply_checkpoints(records, &must) {
+        let is_there = self.apply_checkpoints(records, &must);
+        if !is_there {
             // It may be in the store, and nobody knows.
             proposal.outcome = ProposalOutcome::Unknown;
+        }
+        // The next one is an interval after what comes in, and whether another one has failed says nothing any
+        // more. What comes in too late, or not, changes neither.
+        let effects = proposal.batch.records.iter().zip(must);
+        for (record, _) in effects.filter(|(_, has_effect)| *has_effect) {
+            if let Some(known) = self.polled.leases.get_mut(&record.id.get()) {
+                known.applied_ms = own_ms;
+                known.failed = known.failed.filter(|_| !is_there);
+            }
         }
     }
 
