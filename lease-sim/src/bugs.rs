@@ -48,7 +48,7 @@ impl Bug {
         if self.name.starts_with("openraft-") {
             Engines::Raft
         } else if self.name.starts_with("alone-") || ALONE.contains(&self.name) {
-            Engines::Both
+            Engines::Alone
         } else {
             Engines::Log
         }

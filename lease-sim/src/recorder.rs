@@ -59,7 +59,7 @@ pub struct Report {
     pub virtual_ms: u64,
     /// How many events the checkers heard.
     pub events: u64,
-    /// The hash of all events: equal for two runs of a plan.
+    /// The hash of all events, and of what is done without one: equal for two runs of a plan.
     pub hash: u64,
     /// What did not hold.
     pub violations: Vec<Violation>,
@@ -94,6 +94,11 @@ impl Recorder {
             }
         }
         self.note(at_ms, event);
+    }
+
+    /// Takes something into the hash that no checker need hear.
+    pub fn fold(&mut self, what: impl Hash) {
+        what.hash(&mut self.hasher);
     }
 
     /// Lets all checkers look at a member.

@@ -407,7 +407,10 @@ impl BackendLessorBuilder {
             // One that panics wants nothing.
             let asked = |wants: &dyn Fn() -> bool| isolate("observer", wants).unwrap_or(false);
             options.tells_items = asked(&|| observer.wants_items());
-            options.tells_attachments = asked(&|| observer.wants_attachments());
+            options.tells_attachments = match planted!("alone-attachments-go-with-items") {
+                true => options.tells_items,
+                false => asked(&|| observer.wants_attachments()),
+            };
         }
         let journal = match self.durability {
             Durability::EveryCommand => None,

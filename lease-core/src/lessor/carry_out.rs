@@ -4,6 +4,7 @@ use super::own::{Kind, LeftTo};
 use super::road::Outcome;
 use super::state::State;
 use super::{Driver, Shared};
+use crate::probe::planted;
 use crate::sync::thread::current;
 use crate::{
     Checkpoint, CheckpointBatch, Command, Decision, LeaseError, LeaseId, ProposalOutcome,
@@ -393,7 +394,9 @@ impl Shared {
         match subject {
             // If the range deleter refuses one of the leases, the others go without it.
             Subject::Revocations(revocations)
-                if revocations.len() > 1 && matches!(error, LeaseError::RangeDeleter(_)) =>
+                if revocations.len() > 1
+                    && matches!(error, LeaseError::RangeDeleter(_))
+                    && !planted!("alone-one-refusal-keeps-all") =>
             {
                 self.state.with(|state| {
                     let is_for_it = state.own.generation() == generation;
@@ -403,7 +406,9 @@ impl Shared {
                 });
             }
             Subject::Revocations(revocations) => {
-                self.state.with(|state| state.own.end_revokes(&revocations));
+                if !planted!("alone-refused-revokes-are-not-tried-again") {
+                    self.state.with(|state| state.own.end_revokes(&revocations));
+                }
                 self.attempt_failed(&revocations, &error);
             }
             Subject::Checkpoints(records) => self.end_checkpoints(purpose, records, Err(error)),

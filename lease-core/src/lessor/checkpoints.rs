@@ -7,6 +7,7 @@ use super::own::Kind;
 use super::state::State;
 use super::{CheckpointMode, Shared};
 use crate::machine::WhileOpen;
+use crate::probe::planted;
 use crate::{Checkpoint, CheckpointBatch, HostError, LeaseError, ProposalOutcome, Timestamp};
 
 impl Shared {
@@ -39,6 +40,7 @@ impl Shared {
         let result = self.bring_checkpoints(mode, &batch.records, timeout);
         let outcome = match result {
             Ok(()) => ProposalOutcome::Applied,
+            Err(_) if planted!("alone-refused-is-certain") => ProposalOutcome::Failed,
             Err(_) => ProposalOutcome::Unknown,
         };
         self.report(batch, outcome);

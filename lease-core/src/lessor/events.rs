@@ -8,6 +8,7 @@ use futures_core::Stream;
 use super::isolate::isolate_inside;
 use super::{BackendLessor, Shared};
 use crate::observer::{LessorEvent, Oversight, RevokeReason};
+use crate::probe::planted;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::{Arc, Mutex, MutexGuard, Weak, lock};
 use crate::{Epoch, ExpiredBatch, Incarnation, LeaseError, LeaseId, LeaseItem, StrangeRow, Ttl};
@@ -282,6 +283,9 @@ impl Stream for LeaseEvents {
         // Code of the host's clones and drops a waker: neither is done under the lock.
         let waker = cx.waker().clone();
         let mut queue = self.subscriber.lock();
+        if queue.is_closed && planted!("alone-closed-streams-tell-nothing") {
+            return Poll::Ready(None);
+        }
         let missed = std::mem::take(&mut queue.missed);
         if missed > 0 {
             return Poll::Ready(Some(LeaseEvent::Lagged(missed)));

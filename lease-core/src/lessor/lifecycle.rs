@@ -3,6 +3,7 @@ use std::time::Duration;
 use super::isolate::isolate;
 use super::state::State;
 use super::{BackendLessor, Shared};
+use crate::probe::planted;
 use crate::sync::Deadline;
 use crate::sync::thread::current;
 use crate::{BackendError, HostError, LeaseError, Timestamp};
@@ -60,7 +61,9 @@ impl Shared {
             state.announce();
             state.errands.ring(true, true, true);
             state.errands.ring_deletions();
-            state.wake_sleepers();
+            if !planted!("alone-a-stop-wakes-nobody") {
+                state.wake_sleepers();
+            }
             state.end_all_resets(&Err(LeaseError::Stopped));
             (was_running, state.own.clear())
         });

@@ -45,7 +45,8 @@ impl Resets {
         });
         reset.checkpoint = checkpoint;
         if reset.waiting.len() >= reset.prune_at {
-            reset.waiting.retain(|one| one.strong_count() > 0);
+            let least = usize::from(planted!("alone-crowds-are-forgotten"));
+            reset.waiting.retain(|one| one.strong_count() > least);
             reset.prune_at = FEW.max(2 * reset.waiting.len());
         }
         reset.waiting.push(Arc::downgrade(done));

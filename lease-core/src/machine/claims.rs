@@ -186,6 +186,7 @@ impl LessorCore {
         claims.epoch_holders -= usize::from(decision.holds_epoch);
         if let Command::Attach { items, .. } = &decision.command
             && matches!(decision.effect, Effect::Attach { .. })
+            && !(decision.applied == 0 && planted!("alone-abandoned-items-stay-claimed"))
         {
             for item in items {
                 claims.items.remove(item);

@@ -170,7 +170,7 @@ impl LessorCore {
     pub fn handle_taken(&mut self, now: Timestamp, batch: &ExpiredBatch) {
         let now = self.read_clock(now);
         if let Some(primary) = &mut self.primary
-            && primary.epoch == batch.epoch
+            && (primary.epoch == batch.epoch || planted!("alone-taken-of-any-promotion"))
         {
             primary.attempts.take_through(batch.number, now.floor_ms);
         }
@@ -268,7 +268,9 @@ impl Primary {
             return None;
         }
         self.attempts.leave(record, spot);
-        record.set_deadline_ms(due_ms);
+        if !planted!("alone-lag-from-the-expiry") {
+            record.set_deadline_ms(due_ms);
+        }
         Some(record)
     }
 }

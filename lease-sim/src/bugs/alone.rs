@@ -55,6 +55,10 @@ pub(super) const BUGS: &[Bug] = &[
         "a lease that was delivered is delivered again too soon",
     ),
     bug(
+        "alone-lag-from-the-expiry",
+        "of a lease that is delivered again it is told how long ago it expired, and not how long ago that was due",
+    ),
+    bug(
         "alone-writes-nothing-if-refused",
         "what a host writes with a command that is refused is not written",
     ),
@@ -181,5 +185,69 @@ pub(super) const BUGS: &[Bug] = &[
     bug(
         "reserved-rows-are-written",
         "a host may write the rows of the lessor",
+    ),
+    bug(
+        "alone-abandoned-items-stay-claimed",
+        "the items of an attach that is abandoned keep other commands from being decided",
+    ),
+    bug(
+        "alone-a-millisecond-is-one-moment",
+        "a lease that is renewed twice in a millisecond lasts from its beginning",
+    ),
+    bug(
+        "alone-taken-of-any-promotion",
+        "a batch of an earlier promotion that is taken late is taken for one of this promotion",
+    ),
+    bug(
+        "alone-doubles-count-twice",
+        "an item that is named twice counts as two items",
+    ),
+    bug(
+        "alone-one-refusal-keeps-all",
+        "of several leases that expire together none goes if the rows of one cannot be deleted",
+    ),
+    bug(
+        "alone-refused-revokes-are-not-tried-again",
+        "a lease whose expiry was refused once lives for ever",
+    ),
+    bug(
+        "alone-the-first-who-asks-is-woken",
+        "who has asked first for what a future waits for is woken, and not who has asked last",
+    ),
+    bug(
+        "alone-closed-streams-tell-nothing",
+        "of a lessor that was stopped a stream does not tell what has happened before",
+    ),
+    bug(
+        "alone-attachments-go-with-items",
+        "an observer is told of attachments if it wants items",
+    ),
+    bug(
+        "alone-crowds-are-forgotten",
+        "of very many renewals that wait for a reset the first ones are forgotten",
+    ),
+    bug(
+        "alone-a-stop-wakes-nobody",
+        "who sleeps until the lessor has something to do sleeps on after a stop",
+    ),
+    bug(
+        "alone-rows-of-items-stay",
+        "stored items of a lease that is revoked stay in the store",
+    ),
+    bug(
+        "alone-refused-is-certain",
+        "a checkpoint that was refused is taken for one that cannot come in",
+    ),
+    bug(
+        "alone-refused-writes-are-written",
+        "what a host writes with a command that is refused at once is written",
+    ),
+    bug(
+        "alone-more-is-stored-than-was-written",
+        "a store beside the lessor holds more than was written",
+    ),
+    bug(
+        "alone-half-a-fence-is-none",
+        "a revoke with half a fence is taken for one without",
     ),
 ];

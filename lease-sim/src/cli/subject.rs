@@ -28,8 +28,8 @@ pub(super) struct With {
     /// How much a plan that is drawn from a seed holds: lite, swarm or heavy
     #[arg(long, default_value_t)]
     pub(super) profile: Profile,
-    /// What the members of a drawn plan stand on: log (the hostile one), raft (openraft) or both, with lessors
-    /// that stand alone
+    /// What the members of a drawn plan stand on: log (the hostile one), raft (openraft), alone (lessors that
+    /// stand alone) or both, which is all of them
     #[arg(long, default_value_t)]
     pub(super) engine: Engines,
     /// Plant this bug (`bugs --list` names all)

@@ -48,8 +48,8 @@ impl Totals {
     }
 
     /// Whether nothing was checked, which proves nothing.
-    pub(super) const fn is_empty(&self) -> bool {
-        self.seeds == 0 || self.events == 0
+    pub(super) fn is_empty(&self) -> bool {
+        self.seeds == 0 || self.events == 0 && self.marks.is_empty()
     }
 
     /// The marks that no list has, which a run must not reach.

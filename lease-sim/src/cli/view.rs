@@ -44,7 +44,7 @@ const SCRIPTS: [&str; 11] = [
 /// hand.
 fn profile_of(plan: &Plan) -> Option<Profile> {
     let profiles = [Profile::Swarm, Profile::Lite, Profile::Heavy];
-    let engines = [Engines::Both, Engines::Log, Engines::Raft];
+    let engines = [Engines::Both, Engines::Log, Engines::Raft, Engines::Alone];
     profiles.into_iter().find(|profile| {
         let mut drawn = engines.map(|engines| Plan::draw_with(plan.seed, *profile, engines));
         drawn.iter_mut().any(|drawn| drawn == plan)

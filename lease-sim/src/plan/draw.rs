@@ -55,15 +55,18 @@ pub enum Engines {
     Log,
     /// Replicas on openraft.
     Raft,
-    /// Some of the one, some of the other, and lessors that stand alone.
+    /// Lessors that stand alone.
+    Alone,
+    /// Some of each.
     #[default]
     Both,
 }
 
 impl Engines {
-    const NAMES: [(Self, &str); 3] = [
+    const NAMES: [(Self, &str); 4] = [
         (Self::Log, "log"),
         (Self::Raft, "raft"),
+        (Self::Alone, "alone"),
         (Self::Both, "both"),
     ];
 }
@@ -82,7 +85,7 @@ impl FromStr for Engines {
         let named = Self::NAMES.iter().find(|(_, name)| *name == text);
         named
             .map(|(engines, _)| *engines)
-            .ok_or_else(|| format!("no engine {text}; there are log, raft and both"))
+            .ok_or_else(|| format!("no engine {text}; there are log, raft, alone and both"))
     }
 }
 
@@ -123,7 +126,8 @@ pub(super) fn draw(seed: u64, profile: Profile, engines: Engines) -> Plan {
     parameters.hash_seed = rng.random();
     parameters.lost_checkpoints_per_mille = one_of(rng, &[0, 0, 500]);
     draw_extremes(rng, &mut parameters, &mut actions);
-    if rng.random_bool(0.15) && engines == Engines::Both {
+    let may_be_alone = rng.random_bool(0.15);
+    if engines == Engines::Alone || may_be_alone && engines == Engines::Both {
         leave_alone(rng, &mut parameters, &mut actions);
     } else {
         replicate(rng, &mut parameters, &mut actions);

@@ -98,6 +98,8 @@ mod tests {
         };
         assert!(engines(Engines::Log).all(|engine| engine == Engine::Log));
         assert!(engines(Engines::Raft).all(|engine| engine == Engine::Raft));
+        let mut alone = (0..100).map(|seed| Plan::draw_with(seed, Profile::Lite, Engines::Alone));
+        assert!(alone.all(|plan| plan.parameters.alone.is_some()));
         for some in [Engine::Log, Engine::Raft] {
             let count = engines(Engines::Both)
                 .filter(|engine| *engine == some)

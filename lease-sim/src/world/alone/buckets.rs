@@ -11,6 +11,8 @@ pub(super) struct Buckets {
     wheel: BucketWheel<u64>,
     heap: LeaseQueue<u64>,
     held: BTreeMap<u64, Held>,
+    /// Places in the heap that were emptied.
+    spent: Vec<Entry>,
     now: u64,
     next_key: u64,
     drawn: Drawn,
@@ -34,7 +36,7 @@ impl Host {
         if !self.steps.is_multiple_of(LOOKED_AT_EVERY) {
             return;
         }
-        if let Some(wrong) = self.buckets.go() {
+        if let Some(wrong) = self.beside.buckets.go() {
             self.object(wrong);
         }
     }
@@ -46,6 +48,7 @@ impl Buckets {
             wheel: BucketWheel::default(),
             heap: LeaseQueue::default(),
             held: BTreeMap::new(),
+            spent: Vec::new(),
             now: 0,
             next_key: 0,
             drawn: Drawn(seed),
@@ -69,8 +72,9 @@ impl Buckets {
         }
         self.now += self.drawn.below(1_500);
         let wrong = self.pop().or_else(|| self.wrong_rest());
-        if self.drawn.below(EMPTIED_EVERY) == 0 {
+        if wrong.is_none() && self.drawn.below(EMPTIED_EVERY) == 0 {
             self.empty();
+            return self.wrong_rest();
         }
         wrong
     }
@@ -106,6 +110,7 @@ impl Buckets {
             moved.position = position;
         }
         let from_heap = self.heap.remove(held.entry);
+        self.spent.push(held.entry);
         let is_it = is_it && from_heap == Some(in_heap(key, held.tick));
         (!is_it)
             .then(|| format!("of key {key} of {held:?} {removed:?} and {from_heap:?} was removed"))
@@ -161,8 +166,11 @@ impl Buckets {
             let in_wheel = self.wheel.key_at(held.position) == Some(**key);
             !in_wheel || self.heap.get(held.entry) != Some(in_heap(**key, held.tick))
         });
+        let mut spent = self.spent.iter();
+        let is_found = spent.any(|spent| self.heap.get(*spent).is_some());
         let is_right = is_in_time
             && !is_due
+            && !is_found
             && lost.is_none()
             && (self.wheel.len(), self.wheel.is_empty()) == (self.held.len(), first.is_none())
             && self.wheel.elapsed() == self.now
@@ -180,6 +188,8 @@ impl Buckets {
     /// All is dropped, at once or page by page.
     fn empty(&mut self) {
         probe::mark("alone: a wheel of many keys is emptied");
+        self.spent.clear();
+        self.spent.extend(self.held.values().map(|held| held.entry));
         self.held.clear();
         self.heap.clear();
         if self.drawn.below(2) == 0 {

@@ -1,5 +1,7 @@
 use std::collections::BTreeSet;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use lease_core::{
@@ -10,6 +12,7 @@ use lease_core::{
 use super::Host;
 use super::clients::id_of;
 use super::rows::rows;
+use super::sleeper::Sleeper;
 use super::strange::stored_items;
 use super::stream::is_forgotten;
 use super::watch::Notice;
@@ -22,6 +25,11 @@ impl Host {
     /// The lessor is stopped. It commits what was acknowledged, and refuses every command from then on.
     pub(super) fn stop(&mut self) {
         self.settle();
+        // Nobody has asked for what happens last.
+        let first = self.held.keys().next().copied();
+        if let Some(lease) = first.filter(|lease| !self.deliveries.has(*lease)) {
+            self.renew(lease);
+        }
         if self.steps.is_multiple_of(5) && !self.alone.in_memory {
             // The last commit of the stop fails, if there is one, and cannot be made again.
             self.write();
@@ -30,18 +38,28 @@ impl Host {
                 (0..MANY_WRITES).for_each(|_| self.write());
             }
         }
+        let lessor = Arc::clone(&self.lessor);
+        let mut sleeper = Sleeper::default();
+        let mut moved = pin!(lessor.wakeup_moved());
+        let before = sleeper.poll(moved.as_mut());
         if !probe::is_planted("alone-not-stopped") {
             self.lessor.stop();
+        }
+        if before.0.is_pending() && sleeper.poll(moved) != (Poll::Ready(()), false) {
+            self.object("who sleeps until the lessor has something to do sleeps on after a stop");
         }
         self.look_for_waits("after a stop");
         self.end_renewals();
         probe::mark("alone: a lessor that is stopped is asked");
-        let told = self.watch.take(&[]);
+        let told = self.watch.take(&std::mem::take(&mut self.owed));
+        if let Some(untold) = told.otherwise.as_ref().or(told.streamed.as_ref()) {
+            self.object(format!("a lessor that is stopped has told {untold:?}"));
+        }
         let is_failure = |notice: &Notice| matches!(notice, Notice::Failed(_));
         let has_failed = told.notices.iter().any(is_failure);
         self.look_at_last_commit(has_failed);
+        self.look_at_stored_items();
         let operations = self.disk.operations();
-        let lessor = Arc::clone(&self.lessor);
         let id = self
             .held
             .keys()
@@ -120,11 +138,20 @@ impl Host {
         match self.steps % 7 {
             1 => self.write_what_is_reserved(lease),
             2 => self.set_checkpoint(lease),
-            3 => self.write(),
+            3 => self.flush(),
             4 => self.apply_refused(lease),
             5 => self.grant_at_the_ends(lease),
             6 => self.look_at_a_dropped_stream(),
             _ => self.renew_in_time(lease),
+        }
+    }
+
+    /// All is in the store when it was flushed.
+    fn flush(&mut self) {
+        self.write();
+        let flushed = self.lessor.flush().map_err(LeaseError::Backend);
+        if self.expect("a flush", &flushed, None) {
+            self.look_at_stored_items();
         }
     }
 

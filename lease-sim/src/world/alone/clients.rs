@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use lease_core::{Lease, LeaseError, LeaseId, LeaseItem, Lessor, TicketOutcome, probe};
 
+use super::keeper::{has_held_on, held_on};
 use super::watch::Told;
 use super::{Held, Holder, Host};
 use crate::world::clock::Round;
@@ -18,7 +19,14 @@ impl Host {
         if self.alone.max_writes > 0 && self.steps.is_multiple_of(3) {
             self.burst(ttl);
         }
-        self.grant_as(Some(lease).filter(|_| !is_drawn), ttl)
+        let granted = self.grant_as(Some(lease).filter(|_| !is_drawn), ttl);
+        if self.rows.keeper.refuses() && granted.is_some() && self.steps.is_multiple_of(3) {
+            // Another one ends with it, whose rows are not deleted at once.
+            if let Some(other) = self.grant_as(None, ttl) {
+                self.attach_or_detach(other, &[held_on()], false);
+            }
+        }
+        granted
     }
 
     /// Grants a lease with this id, or one that the lessor draws.
@@ -150,7 +158,7 @@ impl Host {
                 }
             }
         } else if self.steps % 3 == 1 {
-            self.renew_in_task(lease);
+            self.renew_in_tasks(lease);
         } else {
             probe::mark("alone: a renewal waits for its reset, if it needs one");
             let renewed = self.lessor.renew(id);
@@ -194,10 +202,13 @@ impl Host {
         let items = held.map(|held| held.items.clone()).unwrap_or_default();
         let revoked = match self.steps % 3 {
             0 => return self.revoke_many(lease),
-            1 if want.is_none() => {
+            1 => {
                 let writes = self.number();
                 let revoked = self.lessor.revoke_with(id, writes);
-                self.wrote(&revoked);
+                // With what is refused nothing is written.
+                if want.is_none() {
+                    self.wrote(&revoked);
+                }
                 revoked
             }
             _ => self.lessor.revoke(id),
@@ -214,8 +225,11 @@ impl Host {
     pub(super) fn put(&mut self, key: u8, lease: Option<i64>) {
         let item = LeaseItem::new([key]);
         let owner = self.owner_of(&item);
+        // One that is named twice is one.
+        let times = 1 + usize::from(self.steps.is_multiple_of(4));
+        let items = vec![item; times];
         if let Some(lease) = lease.or(owner) {
-            self.attach_or_detach(lease, &[item], owner == Some(lease));
+            self.attach_or_detach(lease, &items, owner == Some(lease));
         }
     }
 
@@ -244,12 +258,13 @@ impl Host {
         let given = &items[..items
             .len()
             .min(if is_cut { MOST_ITEMS } else { usize::MAX })];
-        let is_written = self.steps.is_multiple_of(2) && want.is_none();
+        let has_writes = self.steps.is_multiple_of(2);
+        let is_written = has_writes && want.is_none();
         let mut writes = self.number();
         if !is_detach && is_written {
             writes = self.with_rows_of(writes, items);
         }
-        let done = match (is_detach, is_written) {
+        let done = match (is_detach, has_writes) {
             (true, true) => self.lessor.detach_with(id, given, writes),
             (true, false) => self.lessor.detach(id, given),
             (false, true) => self.lessor.attach_with(id, given, writes),
@@ -285,6 +300,9 @@ impl Host {
         if !is_detach && let Some(held) = self.held.get_mut(&lease) {
             let new = items.difference(&held.items).cloned().collect();
             told.push(Told::attached(lease, new));
+            if has_held_on(&items) {
+                self.rows.held_on.insert(held.grant);
+            }
             held.items.extend(items);
         }
         let is_something = |told: &Told| !told.is_of_nothing();

@@ -8,6 +8,8 @@ pub(super) struct Counts {
     pub(super) granted: u64,
     pub(super) revoked: u64,
     pub(super) renewed: u64,
+    pub(super) expired: u64,
+    pub(super) stale_revokes: u64,
     before: LessorStats,
 }
 
@@ -30,6 +32,12 @@ impl Host {
             ("grants", stats.granted - before.granted, counts.granted),
             ("revokes", stats.revoked - before.revoked, counts.revoked),
             ("renewals", stats.renewed - before.renewed, counts.renewed),
+            ("deliveries", stats.expired - before.expired, counts.expired),
+            (
+                "revokes that came too late",
+                stats.stale_revokes - before.stale_revokes,
+                counts.stale_revokes,
+            ),
             ("leases", stats.leases as u64, self.held.len() as u64),
             ("items", stats.items as u64, items.sum::<usize>() as u64),
             ("waits", stats.waiting as u64, waiting as u64),
@@ -59,8 +67,10 @@ impl Host {
         let overdue = |held: &&Held| held.until.from_ms <= now.to_ms;
         let most = self.held.values().filter(overdue).count();
         let waits = |(lease, held): &(&i64, &Held)| {
+            // One that was refused has had its turn.
+            let is_refused = self.rows.held_on.contains(&held.grant);
             let due_ms = held.until.to_ms + LATE_MS + LOOK_MS;
-            !holds_up && due_ms < now.from_ms && !self.deliveries.has(**lease)
+            !holds_up && !is_refused && due_ms < now.from_ms && !self.deliveries.has(**lease)
         };
         let least = self.held.iter().filter(waits).count();
         if least > 0 {

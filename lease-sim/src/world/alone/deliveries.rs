@@ -1,14 +1,17 @@
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::pin::pin;
+use std::ops::RangeInclusive;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::task::noop_waker_ref;
 use lease_core::{
-    AttemptOutcome, ExpiredBatch, ExpiredLeases, LeaseError, LeaseId, LeaseItem, Lessor, RecvError,
-    Renewal, Revoked, probe,
+    AttemptOutcome, ExpiredBatch, ExpiredLease, ExpiredLeases, LeaseError, LeaseId, LeaseItem,
+    Lessor, RecvError, Renewal, Revoked, probe,
 };
 
+use super::sleeper::Sleeper;
 use super::watch::Gone;
 use super::{Held, Host, LATE_MS, LOOK_MS};
 use crate::event::OwnTime;
@@ -28,15 +31,22 @@ pub(super) struct Deliveries {
     is_told: bool,
     /// How often that was told since the start.
     pub(super) told: u64,
+    // A task that waits for the next batch, from one step to the other.
+    receiving: Option<(Receiving, Sleeper)>,
     /// Until when the host takes nothing.
     pub(super) lingers_until_ms: u64,
 }
 
 struct Attempt {
     number: u32,
+    at: OwnTime,
     // When the next one comes, if the host has taken it.
     again: Option<OwnTime>,
+    // Whether that was set at once: one that is taken later may have been put off meanwhile.
+    is_exact: bool,
 }
+
+type Receiving = Pin<Box<dyn Future<Output = Result<ExpiredBatch, RecvError>> + Send>>;
 
 /// How long a batch may lie until somebody is told.
 const PATIENCE_MS: u64 = 10_000;
@@ -56,6 +66,7 @@ impl Deliveries {
         self.waiting.clear();
         self.attempts.clear();
         self.lies_since = None;
+        self.receiving = None;
     }
 
     pub(super) fn has(&self, lease: i64) -> bool {
@@ -103,7 +114,12 @@ impl Host {
         if batch.leases.len() > most as usize || Some(batch.epoch) != self.lessor.primary_epoch() {
             return self.object(format!("a batch of at most {most} is {batch:?}"));
         }
+        let by_expiry = |lease: &ExpiredLease| (Reverse(lease.lag), lease.id);
+        if !batch.leases.is_sorted_by_key(by_expiry) {
+            self.object(format!("not in the order in which they expired: {batch:?}"));
+        }
         let mut grants = Vec::new();
+        self.counts.expired += batch.leases.len() as u64;
         for (at, expired) in batch.leases.iter().enumerate() {
             let lease = expired.id.get();
             let attempt = self.deliveries.attempts.get(&lease);
@@ -115,12 +131,21 @@ impl Host {
                 return self.object(format!("lease {lease} has expired and is not there"));
             };
             let is_due = held.until.from_ms <= now.to_ms;
-            let must = Some(&held.items).filter(|_| self.watch.tells_items());
+            let must = Some(&held.items).filter(|_| self.watch.wants().items);
             if !is_due || items.get(at) != must {
                 let text = format!("lease {lease} has expired at {now:?} with {items:?}: {held:?}");
                 return self.object(text);
             }
             grants.push(held.grant);
+            let due = match attempt {
+                None => Some(held.until).filter(|_| expired.attempt == 0),
+                Some(attempt) => attempt.again.filter(|_| attempt.is_exact),
+            };
+            let lag_ms = expired.lag.as_millis() as u64;
+            if due.is_some_and(|due| !since(due, now).contains(&lag_ms)) {
+                let text = format!("at {now:?} what is due at {due:?} is {expired:?}");
+                return self.object(text);
+            }
             if self.alone.delivers && (number != expired.attempt || !is_again) {
                 let text =
                     format!("attempt {number} of lease {lease}, after {again:?}, is {expired:?}");
@@ -132,7 +157,9 @@ impl Host {
                 }
                 let attempt = Attempt {
                     number,
+                    at: now,
                     again: None,
+                    is_exact: false,
                 };
                 self.deliveries.attempts.insert(lease, attempt);
             }
@@ -164,13 +191,43 @@ impl Host {
             return;
         }
         loop {
-            let taken = take(&expired, self.steps);
+            let taken = match (self.steps / 8) % 2 {
+                0 => take(&expired, self.steps),
+                _ => self.receive(&expired),
+            };
             let must = self.deliveries.waiting.pop_front();
             if taken.as_ref() != must.as_ref().map(|(batch, _)| batch) {
                 return self.object(format!("the host takes {taken:?}, and not {must:?}"));
             }
             let Some((batch, grants)) = must else { break };
             self.taken(&batch, &grants);
+            // Now and then one at a time: what comes next may be of another promotion.
+            if self.steps.is_multiple_of(3) {
+                break;
+            }
+        }
+    }
+
+    /// A task that has waited for a batch since an earlier step.
+    fn receive(&mut self, expired: &ExpiredLeases) -> Option<ExpiredBatch> {
+        let new = || {
+            let expired = expired.clone();
+            let receiving: Receiving = Box::pin(async move { expired.recv_async().await });
+            (receiving, Sleeper::default())
+        };
+        let (receiving, sleeper) = self.deliveries.receiving.get_or_insert_with(new);
+        let (polled, overslept) = sleeper.poll(receiving.as_mut());
+        if polled.is_ready() {
+            self.deliveries.receiving = None;
+        }
+        if overslept {
+            self.object(format!(
+                "who waits for what expires is not woken for {polled:?}"
+            ));
+        }
+        match polled {
+            Poll::Ready(received) => received.ok(),
+            Poll::Pending => None,
         }
     }
 
@@ -188,6 +245,7 @@ impl Host {
             let earlier = now.plus(if is_failed { retry_ms / 4 } else { retry_ms });
             if let Some(attempt) = it.attempts.get_mut(&lease.id.get()) {
                 attempt.again = Some(earlier);
+                attempt.is_exact = attempt.at == now;
             }
         }
         if is_failed || is_lost {
@@ -223,7 +281,10 @@ impl Host {
                 false => Revoked::Stale,
             };
             match must {
-                Revoked::Stale => probe::mark("alone: what has expired before is taken too late"),
+                Revoked::Stale => {
+                    probe::mark("alone: what has expired before is taken too late");
+                    self.counts.stale_revokes += u64::from(answer == Ok(must));
+                }
                 _ => {
                     if !is_of_now {
                         probe::mark("alone: what has expired is revoked before the next promotion");
@@ -270,26 +331,26 @@ impl Host {
         let grant = self.held.get(&lease).map_or(0, |held| held.grant);
         let lessor = std::sync::Arc::clone(&self.lessor);
         let renewal = Box::pin(async move { lessor.renew_async(id).await });
-        self.renewals.push((grant, lease, renewal));
+        let sleeper = Sleeper::default();
+        self.renewals.push((grant, lease, renewal, sleeper));
     }
 
     /// A renewal that waits ends with its lease, and not before.
     pub(super) fn look_at_renewals(&mut self) {
-        let mut cx = Context::from_waker(noop_waker_ref());
-        for (grant, lease, mut renewal) in std::mem::take(&mut self.renewals) {
+        for (grant, lease, mut renewal, mut sleeper) in std::mem::take(&mut self.renewals) {
             let is_there = |held: &Held| held.grant == grant;
             let is_there = self.held.get(&lease).is_some_and(is_there);
             let must = match is_there {
                 true => Poll::Pending,
                 false => Poll::Ready(Err(LeaseError::LeaseNotFound)),
             };
-            let polled = renewal.as_mut().poll(&mut cx);
-            if polled != must {
+            let (polled, overslept) = sleeper.poll(renewal.as_mut());
+            if polled != must || overslept {
                 self.object(format!(
-                    "a renewal that waits for lease {lease}: {polled:?}"
+                    "a renewal that waits for lease {lease}: {polled:?}, not woken: {overslept}"
                 ));
             } else if is_there {
-                self.renewals.push((grant, lease, renewal));
+                self.renewals.push((grant, lease, renewal, sleeper));
             } else {
                 probe::mark("alone: a renewal waits for the end of its lease");
             }
@@ -298,12 +359,11 @@ impl Host {
 
     /// Without a promotion no renewal waits.
     pub(super) fn end_renewals(&mut self) {
-        let mut cx = Context::from_waker(noop_waker_ref());
-        for (_, lease, mut renewal) in std::mem::take(&mut self.renewals) {
-            let polled = renewal.as_mut().poll(&mut cx);
-            if polled != Poll::Ready(Err(LeaseError::NotPrimary)) {
+        for (_, lease, mut renewal, mut sleeper) in std::mem::take(&mut self.renewals) {
+            let (polled, overslept) = sleeper.poll(renewal.as_mut());
+            if polled != Poll::Ready(Err(LeaseError::NotPrimary)) || overslept {
                 self.object(format!(
-                    "without a primary a renewal of lease {lease} has {polled:?}"
+                    "without a primary a renewal of lease {lease} has {polled:?}, not woken: {overslept}"
                 ));
             }
         }
@@ -347,6 +407,11 @@ impl Host {
             self.object(text);
         }
     }
+}
+
+/// How many milliseconds have passed since then, however the time is counted.
+fn since(then: OwnTime, now: OwnTime) -> RangeInclusive<u64> {
+    now.from_ms.saturating_sub(then.to_ms)..=now.to_ms.saturating_sub(then.from_ms)
 }
 
 /// The ways to take a batch.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lease_core::{
     AttemptOutcome, Command, Epoch, ExpiredBatch, Grant, LeaseId, LessorConfig, LessorCore,
-    ProposalOutcome, Renewal, Revocation, Timestamp, Ttl, WriteBatch, probe,
+    Promotion, ProposalOutcome, Renewal, Revocation, Timestamp, Ttl, WriteBatch, probe,
 };
 
 use super::Host;
@@ -14,12 +14,14 @@ use super::drawn::Drawn;
 /// A state machine by itself that may have few batches of expired leases on their way, with a time of its own.
 pub(super) struct Expiries {
     core: LessorCore,
-    now_ms: u64,
+    now: Timestamp,
     held: BTreeMap<LeaseId, Held>,
     /// What was delivered, oldest first, and whether the host has taken it.
     batches: VecDeque<(ExpiredBatch, bool)>,
     /// The number of the last batch of all.
     last: u64,
+    /// What an earlier promotion has delivered last, which the host may still take.
+    earlier: Option<ExpiredBatch>,
     /// When checkpoints came, in the last second.
     checkpoints: VecDeque<u64>,
     drawn: Drawn,
@@ -64,6 +66,7 @@ impl Held {
     }
 }
 
+const NANOS_PER_MS: u64 = 1_000_000;
 const LEASES: u64 = 8;
 const BATCHES: usize = 2;
 const RETRY_MS: u64 = 1_000;
@@ -77,6 +80,9 @@ const ACTIONS: usize = 6;
 /// After so many calls all that is due has come: a call looks at one lease at least.
 const CALLS: usize = 100;
 
+/// The same of the parts of a table, of which a call counts one at least.
+const SLICES: usize = 1_000;
+
 impl Host {
     /// Some leases of the machine beside the lessor expire.
     pub(super) fn look_at_expiries(&mut self) {
@@ -88,7 +94,7 @@ impl Host {
             batches: BATCHES,
             ..knobs
         });
-        let wrong = self.expiries.go();
+        let wrong = self.beside.expiries.go();
         probe::set_knobs(knobs);
         if let Some(wrong) = wrong {
             self.object(wrong);
@@ -114,10 +120,11 @@ impl Expiries {
         }
         Self {
             core,
-            now_ms: 0,
+            now: Timestamp::ZERO,
             held: BTreeMap::new(),
             batches: VecDeque::new(),
             last: 0,
+            earlier: None,
             checkpoints: VecDeque::new(),
             drawn: Drawn(seed),
         }
@@ -127,7 +134,7 @@ impl Expiries {
     fn go(&mut self) -> Option<String> {
         for _ in 0..ACTIONS {
             let id = id_of(1 + self.drawn.below(LEASES).cast_signed());
-            match self.drawn.below(6) {
+            match self.drawn.below(8) {
                 0 => self.revoke(id),
                 1 => {
                     if let Some(wrong) = self.renew(id) {
@@ -136,9 +143,19 @@ impl Expiries {
                 }
                 2 => self.take(),
                 3 => self.fail(id),
+                4 => self.take_earlier(),
+                5 => {
+                    if let Some(wrong) = self.promote() {
+                        return Some(wrong);
+                    }
+                }
                 _ => self.grant(id),
             }
-            self.now_ms += self.drawn.below(700);
+            // Not always a whole millisecond, and seldom the next part of the same one.
+            let past_us = [0, 300, 700][self.drawn.below(3) as usize];
+            let past_ms = self.drawn.below(8).min(1) * self.drawn.below(700);
+            let past = Duration::from_micros(past_ms * 1_000 + past_us);
+            self.now = self.now.saturating_add(past);
             let wrong = self.poll().or_else(|| self.poll_checkpoints());
             if wrong.is_some() {
                 return wrong;
@@ -148,13 +165,19 @@ impl Expiries {
         None
     }
 
-    fn now(&self) -> Timestamp {
-        Timestamp::from_millis(self.now_ms)
+    /// The millisecond that has begun: what is due then is due.
+    const fn floor_ms(&self) -> u64 {
+        self.now.as_nanos() / NANOS_PER_MS
+    }
+
+    /// The one from which on it is counted how long something lasts.
+    const fn ceil_ms(&self) -> u64 {
+        self.now.as_nanos().div_ceil(NANOS_PER_MS)
     }
 
     fn execute(&mut self, command: &Command) {
-        let now = self.now();
-        self.core.execute(now, command, &mut WriteBatch::default());
+        self.core
+            .execute(self.now, command, &mut WriteBatch::default());
     }
 
     fn grant(&mut self, id: LeaseId) {
@@ -163,7 +186,7 @@ impl Expiries {
             self.execute(&Grant::new(id, ttl).into());
             let held = Held {
                 ttl,
-                due_ms: self.now_ms + ttl.as_secs() * 1_000,
+                due_ms: self.ceil_ms() + ttl.as_secs() * 1_000,
                 delivered: None,
             };
             self.held.insert(id, held);
@@ -176,25 +199,67 @@ impl Expiries {
     }
 
     fn renew(&mut self, id: LeaseId) -> Option<String> {
-        let (now, now_ms) = (self.now(), self.now_ms);
+        let (floor_ms, ceil_ms) = (self.floor_ms(), self.ceil_ms());
         let held = self.held.get_mut(&id)?;
         // Also one that is due, and that no batch has room for.
-        let must = match held.delivered.is_some() || held.is_due(now_ms) {
+        let must = match held.delivered.is_some() || held.is_due(floor_ms) {
             true => Renewal::Expiring,
             false => {
-                held.due_ms = now_ms + held.ttl.as_secs() * 1_000;
+                held.due_ms = ceil_ms + held.ttl.as_secs() * 1_000;
                 Renewal::Renewed(held.ttl)
             }
         };
-        let renewed = self.core.renew(now, id);
+        let renewed = match self.drawn.below(2) {
+            0 => self.core.renew(self.now, id),
+            _ => self.core.renew_many(self.now, &[id]).remove(0),
+        };
         let is_wrong = renewed.as_ref() != Ok(&must);
         is_wrong.then(|| format!("lease {id} is renewed: {renewed:?}, and not {must:?}"))
     }
 
+    /// The lessor is promoted again, seldom. All leases are counted anew, and nothing is delivered.
+    fn promote(&mut self) -> Option<String> {
+        if self.drawn.below(8) > 0 {
+            return None;
+        }
+        let next = self.core.primary_epoch().map_or(Epoch::new(1), Epoch::next);
+        let promotion = self.core.promote(self.now, next, Duration::ZERO);
+        // Until all are counted it is to be driven at once.
+        for _ in 0..SLICES {
+            if self.core.next_expiry() == Some(Timestamp::ZERO) {
+                self.core.handle_timeout(self.now);
+            }
+        }
+        let ceil_ms = self.ceil_ms();
+        for held in self.held.values_mut() {
+            held.due_ms = ceil_ms + held.ttl.as_secs() * 1_000;
+            held.delivered = None;
+        }
+        self.earlier = self.batches.pop_back().map(|(batch, _)| batch);
+        self.batches.clear();
+        self.checkpoints.clear();
+        let is_changed = matches!(promotion, Promotion::Changed(_));
+        (!is_changed).then(|| format!("the promotion to {next:?} is {promotion:?}"))
+    }
+
+    /// The host takes what an earlier promotion has delivered, and fails: that says nothing of this one.
+    fn take_earlier(&mut self) {
+        if let Some(batch) = &self.earlier {
+            probe::mark("alone: a batch of an earlier promotion is taken late");
+            self.core.handle_taken(self.now, batch);
+            for revocation in batch.revocations() {
+                let fence = revocation.fence.expect("it is an expiry");
+                let outcome = AttemptOutcome::Failed;
+                self.core
+                    .handle_attempt(self.now, revocation.id, fence, outcome);
+            }
+        }
+    }
+
     /// The host takes the first batch that it has not taken.
     fn take(&mut self) {
-        let now = self.now();
-        let again_ms = self.now_ms + RETRY_MS;
+        let now = self.now;
+        let again_ms = self.floor_ms() + RETRY_MS;
         let Some((batch, is_taken)) = self.batches.iter_mut().find(|(_, is_taken)| !is_taken)
         else {
             return;
@@ -210,7 +275,7 @@ impl Expiries {
 
     /// The host says that its last attempt at a lease has failed.
     fn fail(&mut self, id: LeaseId) {
-        let (now, soon_ms) = (self.now(), self.now_ms + RETRY_MS / 4);
+        let (now, soon_ms) = (self.now, self.ceil_ms() + RETRY_MS / 4);
         let held = self.held.get_mut(&id);
         let Some(delivered) = held.and_then(|held| held.delivered.as_mut()) else {
             return;
@@ -230,7 +295,7 @@ impl Expiries {
 
     /// What is due is delivered, unless too many batches are on their way.
     fn poll(&mut self) -> Option<String> {
-        let now = self.now();
+        let now = self.now;
         // A call does a bounded number of steps.
         for _ in 0..CALLS {
             match self.core.poll_expired(now) {
@@ -243,15 +308,15 @@ impl Expiries {
                 None => return self.wrong_rest(),
             }
         }
-        let (now_ms, held) = (self.now_ms, &self.held);
+        let held = &self.held;
         Some(format!(
-            "at {now_ms} ms something is due, and does not come: {held:?}"
+            "at {now:?} something is due, and does not come: {held:?}"
         ))
     }
 
     /// No more come within a second than may. All of them fail, so that no renewal needs a reset.
     fn poll_checkpoints(&mut self) -> Option<String> {
-        let now = self.now();
+        let (now, now_ms) = (self.now, self.floor_ms());
         for _ in 0..CALLS {
             let Some(batch) = self.core.poll_checkpoints(now) else {
                 let next = self.core.next_checkpoint();
@@ -266,8 +331,7 @@ impl Expiries {
             self.core
                 .handle_checkpoints(now, &batch, ProposalOutcome::Failed);
             self.checkpoints
-                .extend(batch.records.iter().map(|_| self.now_ms));
-            let now_ms = self.now_ms;
+                .extend(batch.records.iter().map(|_| now_ms));
             self.checkpoints.retain(|at_ms| now_ms < at_ms + 1_000);
             if self.checkpoints.len() > CHECKPOINTS {
                 return Some(format!("checkpoints come at {:?} ms", self.checkpoints));
@@ -276,14 +340,11 @@ impl Expiries {
                 probe::mark("alone: as many checkpoints come as may");
             }
         }
-        Some(format!(
-            "at {} ms checkpoints are due, and do not come",
-            self.now_ms
-        ))
+        Some(format!("at {now:?} checkpoints are due, and do not come"))
     }
 
     fn delivered(&mut self, batch: ExpiredBatch) -> Option<String> {
-        let now_ms = self.now_ms;
+        let now_ms = self.floor_ms();
         if self.on_their_way() >= BATCHES {
             return Some(format!("{batch:?} is one more than {BATCHES} batches"));
         }
@@ -313,7 +374,7 @@ impl Expiries {
 
     /// What is due and was not delivered has no room, and is said to be due when there is some.
     fn wrong_rest(&mut self) -> Option<String> {
-        let now_ms = self.now_ms;
+        let now_ms = self.floor_ms();
         let held = &self.held;
         self.batches
             .retain(|(batch, _)| held.values().any(|held| held.is_in(batch.number)));
@@ -345,7 +406,7 @@ impl Expiries {
     fn on_their_way(&self) -> usize {
         let waits = |delivered: &Delivered| {
             let again_ms = delivered.again_ms.unwrap_or(u64::MAX);
-            !delivered.has_failed && again_ms > self.now_ms
+            !delivered.has_failed && again_ms > self.floor_ms()
         };
         let delivered = self.held.values().filter_map(|held| held.delivered);
         let first = delivered.filter(waits).map(|it| it.batch).min();

@@ -2,13 +2,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lease_core::{
-    BackendLessor, LeaseError, LeaseId, LeaseItem, LeaseRow, Lessor, TableDeleter, probe,
-};
+use lease_core::{BackendLessor, LeaseError, LeaseId, LeaseItem, LeaseRow, Lessor, probe};
 
+use super::keeper::has_held_on;
 use super::ledger::Ledger;
 use super::office::Office;
-use super::rows::kept;
 use super::start::{Ports, start};
 use super::watch::Notice;
 use super::{DISTURBED_MS, Held, Host};
@@ -161,10 +159,8 @@ impl Host {
             return;
         }
         probe::mark("alone: a lessor reads its store again");
-        let deleter = self
-            .alone
-            .keeps_rows
-            .then(|| Arc::new(TableDeleter::new(kept())) as _);
+        let keeps_rows = self.alone.keeps_rows;
+        let deleter = keeps_rows.then(|| Arc::clone(&self.rows.keeper) as _);
         let was_primary = self.lessor.primary_epoch().is_some();
         let recovered = self.lessor.recover(Arc::clone(&self.backend) as _, deleter);
         if self.expect("a recovery", &recovered, None) {
@@ -304,6 +300,9 @@ impl Host {
                 since_ms: self.own_ms(),
                 items,
             };
+            if has_held_on(&held.items) {
+                self.rows.held_on.insert(held.grant);
+            }
             self.held.insert(row.id.get(), held);
         }
         self.look_at_items();
@@ -361,6 +360,7 @@ impl Host {
             Ports {
                 watch: &self.watch,
                 pusher: &self.pusher,
+                keeper: &self.rows.keeper,
             },
             self.suspended_until_ms.is_some(),
         )

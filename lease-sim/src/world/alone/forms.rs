@@ -10,12 +10,19 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::Host;
+use super::messages::wrong_message;
+
+/// How often it is looked at.
+const LOOKED_AT_EVERY: u64 = 4;
 
 /// What of a lease is written, now and then, as a host writes it that keeps or sends it.
 impl Host {
     pub(super) fn look_at_forms(&mut self) {
+        if !self.steps.is_multiple_of(LOOKED_AT_EVERY) {
+            return;
+        }
         let leases = self.lessor.leases();
-        let chosen = self.steps as usize % leases.len().max(1);
+        let chosen = (self.steps / LOOKED_AT_EVERY) as usize % leases.len().max(1);
         let Some(lease) = leases.get(chosen) else {
             return;
         };
@@ -44,9 +51,12 @@ impl Host {
         if read.ok().as_ref() != Some(lease) {
             return Some(format!("{lease:?} is not read with its items turned round"));
         }
-        // Some are no text, and some have what escapes others.
+        // Some are no text, some have what escapes others, and some begin a character and do not end it.
         let byte = self.steps as u8;
-        let item = LeaseItem::from(&[b'\\', b'x', byte, b'a', byte ^ 0xff, b'\\'][..]);
+        let items = [
+            LeaseItem::from(&[b'\\', b'x', byte, b'a', byte ^ 0xff, b'\\'][..]),
+            LeaseItem::from(&[0xe2, 0x82, byte, 0xf0, 0x9f, 0x98][..]),
+        ];
         let revocation = Revocation::by_user(id);
         let checkpoint = Checkpoint::new(id, Some(Ttl::MIN));
         let commands = [
@@ -54,9 +64,11 @@ impl Host {
             Command::Checkpoint(vec![checkpoint]),
             Command::Revoke(vec![revocation]),
         ];
+        let generation = [0, 1, u32::MAX][self.steps as usize % 3];
         wrong_number(lease)
+            .or_else(|| wrong_message(lease, self.lessor.epoch(), generation))
             .or_else(|| comes_back(lease))
-            .or_else(|| comes_back(&item))
+            .or_else(|| items.iter().find_map(comes_back))
             .or_else(|| comes_back(&lease.incarnation()))
             .or_else(|| comes_back(&self.lessor.epoch()))
             .or_else(|| comes_back(&self.lessor.stats()))
@@ -94,6 +106,11 @@ fn wrong_number(lease: &Lease) -> Option<String> {
         && Ttl::try_from(ttl.get()) == Ok(ttl)
         && [ttl.into(), span.into(), begun.into()].map(RequestedTtl::as_secs) == [ttl.get(); 3]
         && ttl.to_string() == format!("{} s", ttl.get());
+    // What is longer than can be told is as long as can be.
+    let most = Duration::from_secs(i64::MAX.unsigned_abs() - ttl.as_secs());
+    let longest = [Duration::MAX, most + span, most + span + span, most];
+    let longest = longest.map(|span| RequestedTtl::from(span).as_secs());
+    let is_longest = longest == [i64::MAX, i64::MAX, i64::MAX, i64::MAX - ttl.get()];
     let is_told = (told.ttl(), told.remaining()) == (ttl, lease.remaining())
         && lease.demoted() == lease.remaining().is_none();
     let at = Timestamp::from_secs(ttl.as_secs());
@@ -102,7 +119,7 @@ fn wrong_number(lease: &Lease) -> Option<String> {
         && at.to_string() == format!("{}.000000000s", at.as_nanos() / 1_000_000_000)
         && Timestamp::ZERO.saturating_add(span) == at
         && at.saturating_duration_since(Timestamp::ZERO) == Duration::from_nanos(at.as_nanos());
-    if !is_id || !is_ttl || !is_told || !is_time {
+    if !is_id || !is_ttl || !is_longest || !is_told || !is_time {
         return Some(format!("{lease:?} has {id} and {ttl}, and {told:?}"));
     }
     wrong_incarnation(lease).or_else(|| lease.keys().iter().find_map(wrong_item))

@@ -24,7 +24,7 @@ struct Kept {
 }
 
 /// How often a backend was given something to keep.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub(super) struct Commits {
     done: u64,
     failed: u64,

@@ -22,6 +22,8 @@ pub(super) struct Machine {
     counted: Counted,
     drawn: Drawn,
     tickets: Tickets,
+    // Leases that have had an item, and may be gone: until that is freed it counts as theirs.
+    former: BTreeMap<LeaseItem, BTreeSet<LeaseId>>,
     // The last epoch that it was promoted to, or demoted from.
     settled: Epoch,
     // What decides over those who wait, and over the role.
@@ -40,6 +42,7 @@ struct Counted {
 
 /// A command that is decided, and what it keeps others from.
 struct Decided {
+    command: Command,
     decision: Decision,
     // Whether the state that it was decided upon is no more.
     is_void: bool,
@@ -51,6 +54,9 @@ struct Decided {
     // Whether it has an effect only because the epoch is what it is.
     is_fenced: bool,
 }
+
+/// The leases that a command touches, and the items of no lease that it attaches.
+type Claims = (Vec<LeaseId>, Vec<LeaseItem>);
 
 /// How many leases and items there are.
 const LEASES: u64 = 5;
@@ -67,7 +73,7 @@ impl Host {
         }
         probe::mark("alone: commands are decided before others are applied");
         let at = self.clock.latest();
-        if let Some(wrong) = self.machine.go(at) {
+        if let Some(wrong) = self.beside.machine.go(at) {
             self.object(wrong);
         }
     }
@@ -86,6 +92,7 @@ impl Machine {
             counted: Counted::default(),
             drawn: Drawn(hash_seed),
             tickets: Tickets::default(),
+            former: BTreeMap::new(),
             settled: Epoch::ZERO,
             drawn_aside: Drawn(!hash_seed),
         }
@@ -97,7 +104,10 @@ impl Machine {
         let mut open = VecDeque::new();
         let mut left = 2 + self.drawn.below(5);
         while left > 0 || !open.is_empty() {
-            let wrong = if left > 0 && self.drawn.below(3) > 0 {
+            let wrong = if left > 0 && open.is_empty() && self.drawn_aside.below(4) == 0 {
+                left -= 1;
+                self.execute(now)
+            } else if left > 0 && self.drawn.below(3) > 0 {
                 left -= 1;
                 self.decide(&mut open)
             } else if let Some(first) = open.pop_front() {
@@ -122,7 +132,9 @@ impl Machine {
                 return wrong;
             }
         }
-        let wrong = self.change_role(now);
+        let wrong = self
+            .change_role(now)
+            .or_else(|| self.pass_the_last_epoch(now));
         self.core.check_invariants();
         let wrong = wrong.or_else(|| self.tickets.wrong_told(&mut self.core));
         let wrong = wrong.or_else(|| self.wrong_count());
@@ -178,6 +190,25 @@ impl Machine {
         wrong
     }
 
+    /// Nobody is promoted beyond the last epoch; a demotion beyond it is one from whatever runs.
+    fn pass_the_last_epoch(&mut self, now: Timestamp) -> Option<String> {
+        if self.drawn_aside.below(16) > 0 {
+            return None;
+        }
+        let beyond = Epoch::MAX.next();
+        let promotion = self.core.promote(now, beyond, Duration::ZERO);
+        let running = self.core.primary_epoch();
+        let demotion = self.core.demote(beyond);
+        self.tickets.changed(&demotion);
+        self.settled = self.settled.max(running.unwrap_or_default());
+        let mut other = LessorCore::new(LessorConfig::default());
+        let last = other.promote(now, Epoch::MAX, Duration::ZERO);
+        let is_changed = [promotion, demotion, last].map(|it| matches!(it, Promotion::Changed(_)));
+        let must = [false, running.is_some(), true];
+        (is_changed != must)
+            .then(|| format!("at the last epoch roles change {is_changed:?}, and not {must:?}"))
+    }
+
     fn decide(&mut self, open: &mut VecDeque<Decided>) -> Option<String> {
         let command = self.draw_command();
         let must_wait = self.is_in_the_way(open, &command);
@@ -190,8 +221,7 @@ impl Machine {
                 None
             }
             Err(Busy(back)) if must_wait && back == command && rows.is_empty() => None,
-            // An item of a lease that has just gone may count as its.
-            Err(_) if matches!(command, Command::Attach { .. }) && !open.is_empty() => None,
+            Err(_) if self.may_be_in_the_way(open, &command) => None,
             Ok(decision) => {
                 drop(self.core.abandon(decision));
                 Some(format!(
@@ -200,6 +230,19 @@ impl Machine {
             }
             Err(busy) => Some(format!("{busy:?} waits for nothing")),
         }
+    }
+
+    /// A command is decided and applied at once.
+    fn execute(&mut self, now: Timestamp) -> Option<String> {
+        let command = self.draw_command();
+        let claims = self.claims_of(&command);
+        if matches!(command, Command::Revoke(_)) {
+            self.note_former(&command, &claims.0);
+        }
+        let mut rows = WriteBatch::default();
+        let answer = self.core.execute(now, &command, &mut rows);
+        let (leases, _) = with_effect(claims, &answer);
+        self.applied(&answer, &rows, &leases)
     }
 
     fn end(&mut self, now: Timestamp, first: Decided) -> Option<String> {
@@ -234,24 +277,35 @@ impl Machine {
 
     fn apply(&mut self, now: Timestamp, one: Decided) -> Option<String> {
         let answer = one.decision.answer().clone();
+        self.note_former(&one.command, &one.leases);
         let applied = self.core.apply(now, one.decision);
         if applied != answer {
             return Some(format!(
                 "what was decided as {answer:?} is applied as {applied:?}"
             ));
         }
-        for write in one.rows.leases() {
+        self.applied(&applied, &one.rows, &one.leases)
+    }
+
+    /// A command has become part of the state, with an effect on these leases.
+    fn applied(
+        &mut self,
+        answer: &Answer,
+        rows: &WriteBatch,
+        leases: &[LeaseId],
+    ) -> Option<String> {
+        for write in rows.leases() {
             match write {
                 LeaseWrite::Put(row) => drop(self.rows.insert(row.id, *row)),
                 LeaseWrite::Delete(id) => drop(self.rows.remove(id)),
             }
         }
-        self.counted.add(&applied);
-        if matches!(applied, Answer::Revoked(_)) {
-            one.leases.iter().for_each(|id| self.tickets.revoked(*id));
+        self.counted.add(answer);
+        if matches!(answer, Answer::Revoked(_)) {
+            leases.iter().for_each(|id| self.tickets.revoked(*id));
         }
-        match applied {
-            Answer::Granted(Ok(incarnation)) if !self.granted.insert(incarnation) => {
+        match answer {
+            Answer::Granted(Ok(incarnation)) if !self.granted.insert(*incarnation) => {
                 Some(format!("a second grant is {incarnation:?}"))
             }
             _ => None,
@@ -317,8 +371,35 @@ impl Machine {
         })
     }
 
-    /// The leases that a command touches, and the items of no lease that it attaches.
-    fn claims_of(&self, command: &Command) -> (Vec<LeaseId>, Vec<LeaseItem>) {
+    /// Whether a command attaches an item of a lease that is gone, whose id is decided over.
+    fn may_be_in_the_way(&self, open: &VecDeque<Decided>, command: &Command) -> bool {
+        let Command::Attach { items, .. } = command else {
+            return false;
+        };
+        let of_items = items.iter().filter_map(|item| self.former.get(item));
+        let mut former = of_items.flatten();
+        former.any(|id| open.iter().any(|one| one.leases.contains(id)))
+    }
+
+    /// Leases may be on their way out, and their items with them.
+    fn note_former(&mut self, command: &Command, leases: &[LeaseId]) {
+        match command {
+            Command::Revoke(_) => {
+                for id in leases {
+                    for item in self.core.items(*id) {
+                        self.former.entry(item).or_default().insert(*id);
+                    }
+                }
+            }
+            // Whose they were is freed before.
+            Command::Attach { items, .. } if !leases.is_empty() => {
+                items.iter().for_each(|item| drop(self.former.remove(item)));
+            }
+            _ => {}
+        }
+    }
+
+    fn claims_of(&self, command: &Command) -> Claims {
         match command {
             Command::Grant(grant) => (vec![grant.id], Vec::new()),
             Command::Revoke(all) => (all.iter().map(|one| one.id).collect(), Vec::new()),
@@ -415,20 +496,26 @@ impl Counted {
     }
 }
 
+/// What of a command's leases and items it has an effect on.
+fn with_effect(claims: Claims, answer: &Answer) -> Claims {
+    let (mut leases, mut items) = claims;
+    let has_effect: Vec<_> = match answer {
+        Answer::Revoked(all) => all.iter().map(|one| *one == Ok(Revoked::Done)).collect(),
+        Answer::Checkpointed(all) => all.clone(),
+        answer => vec![!answer.is_refusal(); leases.len()],
+    };
+    let mut effects = has_effect.iter();
+    leases.retain(|_| effects.next() == Some(&true));
+    if answer.is_refusal() {
+        items.clear();
+    }
+    (leases, items)
+}
+
 impl Decided {
-    fn of(command: &Command, claims: (Vec<LeaseId>, Vec<LeaseItem>), decision: Decision) -> Self {
-        let (mut leases, mut items) = claims;
+    fn of(command: &Command, claims: Claims, decision: Decision) -> Self {
         let answer = decision.answer();
-        let has_effect: Vec<_> = match answer {
-            Answer::Revoked(all) => all.iter().map(|one| *one == Ok(Revoked::Done)).collect(),
-            Answer::Checkpointed(all) => all.clone(),
-            answer => vec![!answer.is_refusal(); leases.len()],
-        };
-        let mut effects = has_effect.iter();
-        leases.retain(|_| effects.next() == Some(&true));
-        if answer.is_refusal() {
-            items.clear();
-        }
+        let (leases, items) = with_effect(claims, answer);
         let has_fence = match command {
             Command::Revoke(all) => all.iter().any(|one| one.fence.is_some()),
             Command::Checkpoint(all) => all.iter().any(|one| one.fence.is_some()),
@@ -440,6 +527,7 @@ impl Decided {
             leases,
             items,
             is_void: false,
+            command: command.clone(),
             decision,
             rows: WriteBatch::default(),
         }

@@ -81,6 +81,7 @@ impl Host {
             Notice::Overlooked(Oversight::NotPromoted) => self.told_not_promoted(),
             Notice::Failed(_) if self.now_ms() < self.disturbed_until_ms => {}
             Notice::Failed(what) if what.starts_with("Checkpointer") => self.told_refused += 1,
+            Notice::Failed(what) if what.starts_with("RangeDeleter") => self.rows.told_refused += 1,
             notice => self.object(format!("the observer was told {notice:?}")),
         }
     }

@@ -42,8 +42,8 @@ impl Host {
         if !self.steps.is_multiple_of(LOOKED_AT_EVERY) {
             return;
         }
-        let wrong = self.plain.wrong_shown();
-        if let Some(wrong) = wrong.or_else(|| (0..3).find_map(|_| self.plain.ask())) {
+        let wrong = self.beside.plain.wrong_shown();
+        if let Some(wrong) = wrong.or_else(|| (0..3).find_map(|_| self.beside.plain.ask())) {
             self.object(wrong);
         }
     }

@@ -28,8 +28,8 @@ impl Host {
             let at = Timestamp::from_millis(now_ms.saturating_add(left_ms));
             Some((lease.id().get(), at))
         });
-        let wrong = self.queues.follow(timed.collect());
-        let wrong = wrong.or_else(|| self.queues.look(self.steps));
+        let wrong = self.beside.queues.follow(timed.collect());
+        let wrong = wrong.or_else(|| self.beside.queues.look(self.steps));
         if let Some(wrong) = wrong {
             self.object(wrong);
         }

@@ -1,11 +1,11 @@
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::Poll;
 
-use futures::task::noop_waker_ref;
 use lease_core::{LeaseError, Ttl, probe};
 
 use super::Host;
 use super::clients::id_of;
+use super::sleeper::Sleeper;
 
 /// A renewal of a task's, which waits for a reset, with the lease.
 pub(super) struct Resetting {
@@ -14,11 +14,21 @@ pub(super) struct Resetting {
     // Whether the host only says that it has reset the checkpoint.
     is_pretended: bool,
     renewal: Pin<Box<dyn Future<Output = Result<Ttl, LeaseError>> + Send>>,
+    sleeper: Sleeper,
 }
 
+/// So many tasks renew a lease at once, now and then.
+const CROWD: usize = 20;
+
 impl Host {
-    /// A task renews a lease. If a reset is needed it is there as soon as the lessor has been driven.
-    pub(super) fn renew_in_task(&mut self, lease: i64) {
+    /// A task renews a lease, or very many do. If a reset is needed it is there as soon as the lessor has been driven.
+    pub(super) fn renew_in_tasks(&mut self, lease: i64) {
+        let is_crowd = (self.steps / 6).is_multiple_of(3);
+        (0..if is_crowd { CROWD } else { 1 }).for_each(|_| self.renew_in_task(lease));
+        self.poll_resetting(false);
+    }
+
+    fn renew_in_task(&mut self, lease: i64) {
         let id = id_of(lease);
         let lessor = std::sync::Arc::clone(&self.lessor);
         let renewal = Box::pin(async move { lessor.renew_async(id).await });
@@ -29,8 +39,8 @@ impl Host {
             grant,
             is_pretended: is_pretended && self.alone.pushes_checkpoints,
             renewal,
+            sleeper: Sleeper::default(),
         });
-        self.poll_resetting(false);
     }
 
     /// The resets that renewals wait for have been brought.
@@ -40,10 +50,18 @@ impl Host {
     }
 
     fn poll_resetting(&mut self, is_brought: bool) {
-        let mut cx = Context::from_waker(noop_waker_ref());
+        // Of whom one is told all are told.
+        let is_refused = !self.resetting.is_empty() && self.pusher.take_refused_resets() > 0;
         for mut waiting in std::mem::take(&mut self.resetting) {
-            match waiting.renewal.as_mut().poll(&mut cx) {
-                Poll::Ready(renewed) => self.look_at_reset(&waiting, renewed),
+            let (polled, overslept) = waiting.sleeper.poll(waiting.renewal.as_mut());
+            if overslept {
+                let lease = waiting.lease;
+                self.object(format!(
+                    "a renewal of lease {lease} is not woken for {polled:?}"
+                ));
+            }
+            match polled {
+                Poll::Ready(renewed) => self.look_at_reset(&waiting, renewed, is_refused),
                 Poll::Pending => {
                     probe::mark("alone: a task waits for the reset of a checkpoint");
                     if is_brought && !self.may_go_on(&waiting) {
@@ -66,11 +84,15 @@ impl Host {
         self.deliveries.has(waiting.lease) || self.now_ms() < self.disturbed_until_ms
     }
 
-    fn look_at_reset(&mut self, waiting: &Resetting, renewed: Result<Ttl, LeaseError>) {
+    fn look_at_reset(
+        &mut self,
+        waiting: &Resetting,
+        renewed: Result<Ttl, LeaseError>,
+        is_refused: bool,
+    ) {
         let lease = waiting.lease;
         let is_there = |held: &super::Held| held.grant == waiting.grant;
         let is_there = self.held.get(&lease).is_some_and(is_there);
-        let is_refused = self.pusher.take_refused_resets() > 0;
         let is_disturbed = self.now_ms() < self.disturbed_until_ms;
         match renewed {
             Ok(_) if is_there => self.renewed(lease),

@@ -1,8 +1,11 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use lease_core::{Backend, LeaseError, LeaseItem, Table, WriteBatch, probe};
 
 use super::Host;
+use super::keeper::Keeper;
+use super::strange::stored_items;
 
 /// The host's rows, as far as it knows them.
 pub(super) struct Rows {
@@ -12,14 +15,23 @@ pub(super) struct Rows {
     table: BTreeMap<Vec<u8>, Vec<u8>>,
     /// The items that have a row which goes with their lease.
     kept: Option<BTreeSet<LeaseItem>>,
+    /// What deletes those.
+    pub(super) keeper: Arc<Keeper>,
+    /// The grants of which it may have refused the revoke.
+    pub(super) held_on: BTreeSet<u64>,
+    /// How often it was told that it has refused.
+    pub(super) told_refused: u64,
 }
 
 impl Rows {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(keeper_refuses: bool) -> Self {
         Self {
             written: Some(0),
             table: BTreeMap::new(),
             kept: Some(BTreeSet::new()),
+            keeper: Arc::new(Keeper::new(keeper_refuses)),
+            held_on: BTreeSet::new(),
+            told_refused: 0,
         }
     }
 
@@ -169,6 +181,22 @@ impl Host {
         self.look_at_rows();
     }
 
+    /// Of the items that the lessor stores each has a row, and none else.
+    pub(super) fn look_at_stored_items(&mut self) {
+        if self.alone.replays_items || self.undone.is_lost() {
+            return;
+        }
+        let found = self.scan(&stored_items());
+        let held = self.held.values().flat_map(|held| &held.items);
+        let held: BTreeSet<_> = held.map(|item| item.as_bytes().to_vec()).collect();
+        if !held.iter().eq(found.keys()) && self.now_ms() >= self.disturbed_until_ms {
+            self.object(format!(
+                "the items {:?} are stored of {held:?}",
+                found.keys()
+            ));
+        }
+    }
+
     /// What is stored is known again.
     pub(super) fn read_rows(&mut self) {
         let found = self.scan(&kept()).into_keys().map(LeaseItem::new);
@@ -204,6 +232,18 @@ impl Host {
         match (&mut self.rows.kept, done) {
             (Some(kept), Ok(())) => kept.extend(items.iter().cloned()),
             _ => self.rows.kept = None,
+        }
+    }
+
+    /// Somebody is told when the rows of an item cannot be deleted, once for its lease: if others were to go with
+    /// that, they go without it.
+    pub(super) fn look_at_keeper(&mut self) {
+        let refused = self.rows.keeper.take_refused();
+        let told = std::mem::take(&mut self.rows.told_refused);
+        if told > refused || told == 0 && refused > 1 {
+            self.object(format!(
+                "{refused} revokes were refused, and {told} of them told"
+            ));
         }
     }
 

@@ -6,13 +6,13 @@ use lease_backend::testing::SimDisk;
 use lease_backend::{MemoryBackend, RedbBackend};
 use lease_core::{
     Backend, BackendLessor, CheckpointMode, Driver, Durability, ExpiryMode, ItemMode, LeaseError,
-    Lessor, LessorConfig, LessorEvent, Observer, TableDeleter, Ttl, probe,
+    Lessor, LessorConfig, LessorEvent, Observer, Ttl, probe,
 };
 
 use super::checkpointer::Pusher;
 use super::ids::ids_of_member;
+use super::keeper::Keeper;
 use super::ledger::Ledger;
-use super::rows::kept;
 use super::watch::{Plain, Watch};
 use crate::plan::{Alone, Parameters};
 use crate::world::clock::SimClock;
@@ -21,6 +21,7 @@ use crate::world::clock::SimClock;
 pub(super) struct Ports<'a> {
     pub(super) watch: &'a Arc<Watch>,
     pub(super) pusher: &'a Arc<Pusher>,
+    pub(super) keeper: &'a Arc<Keeper>,
 }
 
 /// A lessor on what is stored, and its backend.
@@ -30,7 +31,11 @@ pub(super) fn start(
     clock: &SimClock,
     disk: &SimDisk,
     memory: &Arc<MemoryBackend>,
-    Ports { watch, pusher }: Ports<'_>,
+    Ports {
+        watch,
+        pusher,
+        keeper,
+    }: Ports<'_>,
     is_suspended: bool,
 ) -> Result<(Arc<Ledger>, Arc<BackendLessor>), LeaseError> {
     let backend: Arc<dyn Backend> = if alone.in_memory {
@@ -63,7 +68,8 @@ pub(super) fn start(
             max_writes: NonZeroUsize::new(alone.max_writes).unwrap_or(MAX_WRITES),
         }
     };
-    let observer: Arc<dyn Observer> = match watch.tells_items() {
+    let wants = watch.wants();
+    let observer: Arc<dyn Observer> = match wants.items || wants.attachments {
         true => Arc::clone(watch) as _,
         false => Arc::new(Plain(Arc::clone(watch))),
     };
@@ -103,14 +109,19 @@ pub(super) fn start(
     }
     let lessor = Arc::new(builder.build()?);
     if alone.keeps_rows && !probe::is_planted("alone-rows-outlive-their-lease") {
-        lessor.set_range_deleter(Arc::new(TableDeleter::new(kept())));
+        lessor.set_range_deleter(Arc::clone(keeper) as _);
     }
     if alone.pushes_checkpoints && is_set_later {
         lessor.set_checkpointer(Arc::clone(pusher) as _);
     }
     pusher.set_lessor(&lessor);
     // The observer is told of items also if nobody else is, and a stream also if the observer is not.
-    watch.follow(&lessor, parameters.hash_seed % 4 <= 1);
+    let rest = parameters.hash_seed / 4;
+    watch.follow(
+        &lessor,
+        parameters.hash_seed % 4 <= 1,
+        !rest.is_multiple_of(3),
+    );
     Ok((backend, lessor))
 }
 

@@ -17,8 +17,10 @@ pub(super) struct Followed {
 #[derive(Clone, Copy)]
 pub(super) struct Wants {
     pub(super) renewals: bool,
-    /// Else it tells of no items, though there are some.
+    /// Else it tells of no items of what is gone, though there are some.
     pub(super) items: bool,
+    /// What is attached and detached.
+    pub(super) attachments: bool,
 }
 
 /// Whom a stream wakes that nobody asks any more: nobody.
@@ -38,7 +40,10 @@ impl Followed {
             events = events.with_renewals();
         }
         if wants.items {
-            events = events.with_items().with_attachments();
+            events = events.with_items();
+        }
+        if wants.attachments {
+            events = events.with_attachments();
         }
         Self { events, wants }
     }
@@ -58,11 +63,13 @@ impl Followed {
 impl Wants {
     /// What of this is to be told to whoever wants that.
     pub(super) fn part_of(self, done: &[Told]) -> Vec<Told> {
-        let is_wanted = |told: &&Told| self.renewals || !told.is_renewal();
+        let is_wanted = |told: &&Told| {
+            (self.renewals || !told.is_renewal()) && (self.attachments || !told.is_of_items())
+        };
         let done = done.iter().filter(is_wanted);
         match self.items {
             true => done.cloned().collect(),
-            false => done.filter_map(Told::without_items).collect(),
+            false => done.map(Told::without_items).collect(),
         }
     }
 }

@@ -8,8 +8,8 @@ use super::Host;
 use super::ledger::Commits;
 
 /// What the lessor does when nobody asks.
-#[derive(PartialEq, Eq, Debug)]
-struct Work {
+#[derive(PartialEq, Eq, Hash, Debug)]
+pub(super) struct Work {
     commits: Commits,
     expired: u64,
     revoked: u64,
@@ -31,7 +31,9 @@ impl Host {
         let now = self.clock.latest();
         let is_due = due.is_some_and(|due| due <= now);
         let before = self.work();
+        self.rows.keeper.set_driven(true);
         let next = self.lessor.tick();
+        self.rows.keeper.set_driven(false);
         let after = self.work();
         if !is_due && before != after {
             self.object(format!(
@@ -55,7 +57,7 @@ impl Host {
         moved.poll(&mut cx).is_ready()
     }
 
-    fn work(&self) -> Work {
+    pub(super) fn work(&self) -> Work {
         let stats = self.lessor.stats();
         Work {
             commits: self.backend.commits(),

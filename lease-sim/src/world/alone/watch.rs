@@ -11,8 +11,7 @@ use super::stream::{Followed, Wants};
 
 /// What the observer of the lessor is told, until somebody asks.
 pub(super) struct Watch {
-    /// Whether it wants to be told of items too.
-    tells_items: bool,
+    wants: Wants,
     told: Mutex<Heard>,
     metrics: Metrics,
     followed: Mutex<Vec<Followed>>,
@@ -68,17 +67,22 @@ enum Deed {
 }
 
 impl Watch {
-    pub(super) fn new(tells_items: bool) -> Self {
+    pub(super) fn new(items: bool, hash_seed: u64) -> Self {
         Self {
-            tells_items,
+            wants: Wants {
+                renewals: true,
+                items,
+                // Seldom the one and not the other.
+                attachments: items != hash_seed.is_multiple_of(7),
+            },
             told: Mutex::default(),
             metrics: Metrics::new(),
             followed: Mutex::default(),
         }
     }
 
-    pub(super) const fn tells_items(&self) -> bool {
-        self.tells_items
+    pub(super) const fn wants(&self) -> Wants {
+        self.wants
     }
 
     pub(super) const fn metrics(&self) -> &Metrics {
@@ -86,15 +90,17 @@ impl Watch {
     }
 
     /// Follows a lessor that has just started.
-    pub(super) fn follow(&self, lessor: &BackendLessor, wants_items: bool) {
+    pub(super) fn follow(&self, lessor: &BackendLessor, items: bool, attachments: bool) {
         let wants = [
             Wants {
                 renewals: true,
-                items: wants_items,
+                items,
+                attachments,
             },
             Wants {
                 renewals: false,
                 items: false,
+                attachments: false,
             },
         ];
         *self.followed() = wants.map(|wants| Followed::of(lessor, wants)).into();
@@ -103,11 +109,7 @@ impl Watch {
     /// What was told since, and how it differs from what clients have done.
     pub(super) fn take(&self, done: &[Told]) -> Heard {
         let mut heard = std::mem::take(&mut *self.lock());
-        let wants = Wants {
-            renewals: true,
-            items: self.tells_items,
-        };
-        let must = wants.part_of(done);
+        let must = self.wants.part_of(done);
         if heard.told != must {
             heard.otherwise = Some((std::mem::take(&mut heard.told), must));
         }
@@ -162,10 +164,16 @@ impl Told {
         Self::of(Deed::Detach, lease, 0).with(items)
     }
 
-    /// The same for who wants no items, if he is told of it.
-    pub(super) fn without_items(&self) -> Option<Self> {
-        let is_told = !matches!(self.deed, Deed::Attach | Deed::Detach);
-        is_told.then(|| Self::of(self.deed, self.lease, self.ttl_ms))
+    /// The same for who wants no items of what is gone.
+    pub(super) fn without_items(&self) -> Self {
+        match self.is_of_items() {
+            true => self.clone(),
+            false => Self::of(self.deed, self.lease, self.ttl_ms),
+        }
+    }
+
+    pub(super) const fn is_of_items(&self) -> bool {
+        matches!(self.deed, Deed::Attach | Deed::Detach)
     }
 
     pub(super) fn is_renewal(&self) -> bool {
@@ -248,10 +256,10 @@ impl Observer for Watch {
     }
 
     fn wants_items(&self) -> bool {
-        self.tells_items && !probe::is_planted("alone-told-without-items")
+        self.wants.items && !probe::is_planted("alone-told-without-items")
     }
 
     fn wants_attachments(&self) -> bool {
-        self.tells_items && !probe::is_planted("alone-told-of-no-attachments")
+        self.wants.attachments && !probe::is_planted("alone-told-of-no-attachments")
     }
 }
