@@ -6,11 +6,12 @@ use openraft::EntryPayload;
 use openraft::impls::BasicNode;
 use tokio::runtime::Runtime;
 use tokio::task::spawn_blocking;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::network::{Cluster, PATIENCE, eventually, known};
-use crate::MembershipError;
+use crate::raft::OpenraftEngine;
 use crate::raft::config::Membership;
+use crate::{MemberId, MembershipError};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn members_are_replaced_removed_and_told() {
@@ -126,17 +127,27 @@ async fn leadership_is_handed_over() {
     assert!(matches!(refused, Err(MembershipError::Refused(_))));
     let refused = cluster.engine(new).transfer_leadership(new).await;
     assert!(matches!(refused, Err(MembershipError::NotLeader { .. })));
-    cluster
-        .engine(old)
-        .transfer_leadership(new)
-        .await
-        .expect("it is asked");
+    hand_over(&cluster.engine(old), new).await;
     eventually("the new one leads", || {
         known(&cluster.engine(new)) == Some(new)
     })
     .await;
     cluster.propose("after").await;
     assert_eq!(cluster.agreed().await, ["before", "after"]);
+}
+
+/// As soon as the heir knows that it is a voter.
+async fn hand_over(engine: &OpenraftEngine, heir: MemberId) {
+    let asked = async {
+        loop {
+            match engine.transfer_leadership(heir).await {
+                Err(MembershipError::Lagging { .. }) => sleep(Duration::from_millis(10)).await,
+                asked => return asked,
+            }
+        }
+    };
+    let asked = timeout(PATIENCE, asked).await;
+    asked.expect("it catches up").expect("it is asked");
 }
 
 /// It looks at what openraft tells while openraft tells it, in a runtime that is not waited for: who is held up so
@@ -220,7 +231,7 @@ async fn voters_of_which_too_many_are_silent_are_refused() {
         match engine.remove(alive).await {
             Err(MembershipError::Refused(text)) => break text,
             // It has only begun to lead.
-            Err(MembershipError::InProgress) => tokio::time::sleep(PAUSE).await,
+            Err(MembershipError::InProgress) => sleep(PAUSE).await,
             other => panic!("{other:?}"),
         }
     };
