@@ -240,7 +240,9 @@ impl Host {
     pub(super) fn look_at_keeper(&mut self) {
         let refused = self.rows.keeper.take_refused();
         let told = std::mem::take(&mut self.rows.told_refused);
-        if told > refused || told == 0 && refused > 1 {
+        // Of what fails while the disk does nobody keeps count.
+        let is_disturbed = self.now_ms() < self.disturbed_until_ms;
+        if !is_disturbed && (told > refused || told == 0 && refused > 1) {
             self.object(format!(
                 "{refused} revokes were refused, and {told} of them told"
             ));
