@@ -2,8 +2,6 @@ use core::time::Duration;
 
 use lease_queue::Timestamp;
 
-use crate::probe::planted;
-
 /// Keeps the time that callers bring from going back.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clockwork {
@@ -90,11 +88,10 @@ impl Clockwork {
         let from = last.as_nanos().saturating_sub(lag);
         let from = from.min(self.now.floor_ms * NANOS_PER_MS);
         // At a whole millisecond the next reading is rounded up to another one.
-        let is_whole = self.now.floor_ms == self.now.ceil_ms;
-        let until = if is_whole && !planted!("alone-a-millisecond-is-one-moment") {
+        let until = if self.now.floor_ms == self.now.ceil_ms {
             last.as_nanos()
         } else {
-            let next = (self.now.floor_ms + 1).checked_mul(NANOS_PER_MS);
+            let next = self.now.ceil_ms.checked_mul(NANOS_PER_MS);
             next.map_or(u64::MAX, |next| next - 1)
         };
         self.alike = (Timestamp::from_nanos(from), Timestamp::from_nanos(until));

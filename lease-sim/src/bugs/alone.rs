@@ -191,10 +191,6 @@ pub(super) const BUGS: &[Bug] = &[
         "the items of an attach that is abandoned keep other commands from being decided",
     ),
     bug(
-        "alone-a-millisecond-is-one-moment",
-        "a lease that is renewed twice in a millisecond lasts from its beginning",
-    ),
-    bug(
         "alone-taken-of-any-promotion",
         "a batch of an earlier promotion that is taken late is taken for one of this promotion",
     ),

@@ -3,8 +3,8 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use lease_core::{
-    AttemptOutcome, Command, Epoch, ExpiredBatch, Grant, LeaseId, LessorConfig, LessorCore,
-    Promotion, ProposalOutcome, Renewal, Revocation, Timestamp, Ttl, WriteBatch, probe,
+    AttemptOutcome, Command, Epoch, ExpiredBatch, ExpiryFence, Grant, LeaseId, LessorConfig,
+    LessorCore, Promotion, ProposalOutcome, Renewal, Revocation, Timestamp, Ttl, WriteBatch, probe,
 };
 
 use super::Host;
@@ -22,6 +22,8 @@ pub(super) struct Expiries {
     last: u64,
     /// What an earlier promotion has delivered last, which the host may still take.
     earlier: Option<ExpiredBatch>,
+    /// The last grants that have expired, of which the host may still say that it has failed to revoke them.
+    expired: VecDeque<(LeaseId, ExpiryFence)>,
     /// When checkpoints came, in the last second.
     checkpoints: VecDeque<u64>,
     drawn: Drawn,
@@ -69,6 +71,7 @@ impl Held {
 const NANOS_PER_MS: u64 = 1_000_000;
 const LEASES: u64 = 8;
 const BATCHES: usize = 2;
+const FORMER: usize = 20;
 const RETRY_MS: u64 = 1_000;
 const CHECKPOINT_MS: u64 = 400;
 const CHECKPOINTS: usize = 2;
@@ -125,6 +128,7 @@ impl Expiries {
             batches: VecDeque::new(),
             last: 0,
             earlier: None,
+            expired: VecDeque::new(),
             checkpoints: VecDeque::new(),
             drawn: Drawn(seed),
         }
@@ -143,7 +147,10 @@ impl Expiries {
                 }
                 2 => self.take(),
                 3 => self.fail(id),
-                4 => self.take_earlier(),
+                4 => {
+                    self.take_earlier();
+                    self.fail_former();
+                }
                 5 => {
                     if let Some(wrong) = self.promote() {
                         return Some(wrong);
@@ -256,6 +263,18 @@ impl Expiries {
         }
     }
 
+    /// The host says of a grant that is no more that it has failed to revoke it: that says nothing of another one.
+    fn fail_former(&mut self) {
+        let is_former = |(id, fence): &&(LeaseId, ExpiryFence)| {
+            let found = self.core.lookup(self.now, *id);
+            found.is_none_or(|lease| lease.incarnation() != fence.incarnation)
+        };
+        if let Some((id, fence)) = self.expired.iter().find(is_former).copied() {
+            let outcome = AttemptOutcome::Failed;
+            self.core.handle_attempt(self.now, id, fence, outcome);
+        }
+    }
+
     /// The host takes the first batch that it has not taken.
     fn take(&mut self) {
         let now = self.now;
@@ -348,6 +367,12 @@ impl Expiries {
         if self.on_their_way() >= BATCHES {
             return Some(format!("{batch:?} is one more than {BATCHES} batches"));
         }
+        for revocation in batch.revocations() {
+            let fence = revocation.fence.expect("it is an expiry");
+            self.expired.push_back((revocation.id, fence));
+        }
+        self.expired
+            .drain(..self.expired.len().saturating_sub(FORMER));
         for expired in &batch.leases {
             let held = self.held.get_mut(&expired.id);
             let is_its_time = held.as_ref().is_some_and(|held| {

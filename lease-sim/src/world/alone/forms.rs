@@ -101,10 +101,12 @@ fn wrong_number(lease: &Lease) -> Option<String> {
         && i64::from(id) == id.get()
         && format!("{id:?}") == format!("LeaseId({:016x})", id.get());
     let begun = span.saturating_sub(Duration::from_nanos(1));
+    let barely = span.saturating_sub(Duration::from_secs(1)) + Duration::from_nanos(1);
     let is_ttl = [ttl.as_duration(), Duration::from(ttl)] == [span, span]
         && [span, begun].map(Ttl::try_from) == [Ok(ttl), Ok(ttl)]
         && Ttl::try_from(ttl.get()) == Ok(ttl)
-        && [ttl.into(), span.into(), begun.into()].map(RequestedTtl::as_secs) == [ttl.get(); 3]
+        && [ttl.into(), span.into(), begun.into(), barely.into()].map(RequestedTtl::as_secs)
+            == [ttl.get(); 4]
         && ttl.to_string() == format!("{} s", ttl.get());
     // What is longer than can be told is as long as can be.
     let most = Duration::from_secs(i64::MAX.unsigned_abs() - ttl.as_secs());

@@ -19,6 +19,7 @@ pub(super) struct Machine {
     rows: BTreeMap<LeaseId, LeaseRow>,
     // All that were ever granted.
     granted: BTreeSet<Incarnation>,
+    is_limited: bool,
     counted: Counted,
     drawn: Drawn,
     tickets: Tickets,
@@ -58,8 +59,9 @@ struct Decided {
 /// The leases that a command touches, and the items of no lease that it attaches.
 type Claims = (Vec<LeaseId>, Vec<LeaseItem>);
 
-/// How many leases and items there are.
+/// How many leases and items there are, and how many leases at a time, if there is a limit.
 const LEASES: u64 = 5;
+const MOST: usize = 3;
 const ITEMS: u64 = 120;
 
 /// How often it is looked at.
@@ -83,12 +85,14 @@ impl Machine {
     pub(super) fn new(hash_seed: u64) -> Self {
         let config = LessorConfig {
             hash_seed: Some(hash_seed),
+            max_leases: Some(MOST).filter(|_| hash_seed.is_multiple_of(2)),
             ..LessorConfig::default()
         };
         Self {
             core: LessorCore::new(config),
             rows: BTreeMap::new(),
             granted: BTreeSet::new(),
+            is_limited: hash_seed.is_multiple_of(2),
             counted: Counted::default(),
             drawn: Drawn(hash_seed),
             tickets: Tickets::default(),
@@ -241,8 +245,9 @@ impl Machine {
         }
         let mut rows = WriteBatch::default();
         let answer = self.core.execute(now, &command, &mut rows);
+        let wrong = wrong_answer(&command, &answer);
         let (leases, _) = with_effect(claims, &answer);
-        self.applied(&answer, &rows, &leases)
+        wrong.or_else(|| self.applied(&answer, &rows, &leases))
     }
 
     fn end(&mut self, now: Timestamp, first: Decided) -> Option<String> {
@@ -284,7 +289,8 @@ impl Machine {
                 "what was decided as {answer:?} is applied as {applied:?}"
             ));
         }
-        self.applied(&applied, &one.rows, &one.leases)
+        let wrong = wrong_answer(&one.command, &applied);
+        wrong.or_else(|| self.applied(&applied, &one.rows, &one.leases))
     }
 
     /// A command has become part of the state, with an effect on these leases.
@@ -308,6 +314,10 @@ impl Machine {
             Answer::Granted(Ok(incarnation)) if !self.granted.insert(*incarnation) => {
                 Some(format!("a second grant is {incarnation:?}"))
             }
+            Answer::Granted(Ok(_)) if self.is_limited && self.rows.len() > MOST => Some(format!(
+                "there are more than {MOST} leases: {:?}",
+                self.rows
+            )),
             _ => None,
         }
     }
@@ -371,10 +381,13 @@ impl Machine {
         })
     }
 
-    /// Whether a command attaches an item of a lease that is gone, whose id is decided over.
+    /// Whether a command attaches an item of a lease that is gone, whose id is decided over, or grants a lease while
+    /// others may take the last place.
     fn may_be_in_the_way(&self, open: &VecDeque<Decided>, command: &Command) -> bool {
-        let Command::Attach { items, .. } = command else {
-            return false;
+        let items = match command {
+            Command::Attach { items, .. } => items,
+            Command::Grant(_) => return self.is_limited && !open.is_empty(),
+            _ => return false,
         };
         let of_items = items.iter().filter_map(|item| self.former.get(item));
         let mut former = of_items.flatten();
@@ -457,18 +470,32 @@ impl Machine {
                     epoch,
                     generation,
                 };
-                let remaining = (self.drawn.below(2) == 0).then_some(Ttl::MIN);
-                let fence = Some(fence);
-                Command::Checkpoint(vec![Checkpoint {
+                let lasts = [None, Some(Ttl::MIN)];
+                let first = self.drawn.below(2) as usize;
+                let checkpoint = |at: usize| Checkpoint {
                     id,
-                    remaining,
-                    fence,
-                }])
+                    remaining: lasts[at % 2],
+                    fence: Some(fence),
+                };
+                let count = 1 + self.drawn_aside.below(4) as usize / 3;
+                Command::Checkpoint((first..first + count).map(checkpoint).collect())
             }
             (7, _) => Command::BeginEpoch(self.core.next_epoch()),
             _ => Grant::new(id, Ttl::new(1_000).expect("in range")).into(),
         }
     }
+}
+
+/// A reset makes void what comes behind it of the same lease, with the same fence.
+fn wrong_answer(command: &Command, answer: &Answer) -> Option<String> {
+    let (Command::Checkpoint(all), Answer::Checkpointed(effects)) = (command, answer) else {
+        return None;
+    };
+    let ([first, second], [true, true]) = (&all[..], &effects[..]) else {
+        return None;
+    };
+    let is_reset = first.remaining.is_none() && first.fence == second.fence;
+    is_reset.then(|| format!("both have an effect of {command:?}"))
 }
 
 /// They are of different lengths.

@@ -35,14 +35,15 @@ impl Host {
         };
         let answers = match self.lessor.revoke_many(given) {
             Ok(mut answers) => {
-                answers.resize(ids.len().max(answers.len()), Ok(()));
+                if answers.len() != given.len() {
+                    let count = given.len();
+                    self.object(format!("{count} leases are answered {answers:?}"));
+                }
+                answers.resize(ids.len(), Ok(()));
                 answers
             }
             Err(error) => vec![Err(error); ids.len()],
         };
-        if answers.len() != ids.len() {
-            self.object(format!("{} leases are answered {answers:?}", ids.len()));
-        }
         for (id, answer) in ids.iter().zip(answers) {
             let lease = id.get();
             let want = self.refusal(lease);

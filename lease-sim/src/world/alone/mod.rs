@@ -408,6 +408,11 @@ impl Host {
                 "a stream of events has {streamed:?}, and not {must:?}"
             ));
         }
+        if let Some(both) = self.watch.miscounted() {
+            self.object(format!(
+                "of what happens a stream has told or missed {both:?}"
+            ));
+        }
         self.told_refused = 0;
         heard.notices.into_iter().for_each(|it| self.note(it));
         let refused = self.pusher.take_refused();

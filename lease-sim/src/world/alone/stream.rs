@@ -11,6 +11,8 @@ use super::watch::{Gone, Told};
 pub(super) struct Followed {
     events: LeaseEvents,
     pub(super) wants: Wants,
+    /// How much has happened that it tells of, also what it has told too late.
+    pub(super) happened: u64,
 }
 
 /// What an observer or a stream has to tell beside the rest.
@@ -31,11 +33,14 @@ impl Wake for Nobody {
 }
 
 /// More than happen between two looks.
-const CAPACITY: usize = 1 << 16;
+pub(super) const CAPACITY: usize = 1 << 16;
+
+/// Fewer than that.
+pub(super) const FEW: usize = 3;
 
 impl Followed {
-    pub(super) fn of(lessor: &BackendLessor, wants: Wants) -> Self {
-        let mut events = lessor.events(CAPACITY);
+    pub(super) fn of(lessor: &BackendLessor, wants: Wants, capacity: usize) -> Self {
+        let mut events = lessor.events(capacity);
         if wants.renewals || probe::is_planted("alone-renewals-always-streamed") {
             events = events.with_renewals();
         }
@@ -45,7 +50,11 @@ impl Followed {
         if wants.attachments {
             events = events.with_attachments();
         }
-        Self { events, wants }
+        Self {
+            events,
+            wants,
+            happened: 0,
+        }
     }
 
     /// What clients have done since it was asked last, and what has expired.
@@ -53,6 +62,10 @@ impl Followed {
         let (mut done, mut all_gone) = (Vec::new(), Vec::new());
         let received = std::iter::from_fn(|| self.events.next().now_or_never().flatten());
         for event in received {
+            self.happened += match &event {
+                LeaseEvent::Lagged(missed) => *missed,
+                _ => 1,
+            };
             done.extend(told(&event));
             all_gone.extend(gone(&event));
         }

@@ -7,7 +7,7 @@ use lease_core::{
 };
 
 use super::metrics::Metrics;
-use super::stream::{Followed, Wants};
+use super::stream::{CAPACITY, FEW, Followed, Wants};
 
 /// What the observer of the lessor is told, until somebody asks.
 pub(super) struct Watch {
@@ -15,6 +15,8 @@ pub(super) struct Watch {
     told: Mutex<Heard>,
     metrics: Metrics,
     followed: Mutex<Vec<Followed>>,
+    /// A stream that nobody reads in time.
+    late: Mutex<Option<Followed>>,
 }
 
 /// All that the observer was told, of each kind in its order.
@@ -78,6 +80,7 @@ impl Watch {
             told: Mutex::default(),
             metrics: Metrics::new(),
             followed: Mutex::default(),
+            late: Mutex::default(),
         }
     }
 
@@ -103,7 +106,8 @@ impl Watch {
                 attachments: false,
             },
         ];
-        *self.followed() = wants.map(|wants| Followed::of(lessor, wants)).into();
+        *self.late() = Some(Followed::of(lessor, wants[1], FEW));
+        *self.followed() = wants.map(|it| Followed::of(lessor, it, CAPACITY)).into();
     }
 
     /// What was told since, and how it differs from what clients have done.
@@ -122,6 +126,19 @@ impl Watch {
             }
         }
         heard
+    }
+
+    /// How much has happened, and how much that is for a stream that nobody reads in time, if it is otherwise.
+    pub(super) fn miscounted(&self) -> Option<(u64, u64)> {
+        let mut late = self.late();
+        let late = late.as_mut()?;
+        late.take();
+        let happened = self.followed().get(1)?.happened;
+        (happened != late.happened).then_some((happened, late.happened))
+    }
+
+    fn late(&self) -> MutexGuard<'_, Option<Followed>> {
+        self.late.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn followed(&self) -> MutexGuard<'_, Vec<Followed>> {
