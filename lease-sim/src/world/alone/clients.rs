@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use lease_core::{Lease, LeaseError, LeaseId, LeaseItem, Lessor, TicketOutcome, probe};
 
-use super::keeper::{has_held_on, held_on};
+use super::deleter::{has_held_on, held_on};
 use super::watch::Told;
 use super::{Held, Holder, Host};
 use crate::world::clock::Round;
@@ -20,7 +20,7 @@ impl Host {
             self.burst(ttl);
         }
         let granted = self.grant_as(Some(lease).filter(|_| !is_drawn), ttl);
-        if self.rows.keeper.refuses() && granted.is_some() && self.steps.is_multiple_of(3) {
+        if self.rows.deleter.refuses() && granted.is_some() && self.steps.is_multiple_of(3) {
             // Another one ends with it, whose rows are not deleted at once.
             if let Some(other) = self.grant_as(None, ttl) {
                 self.attach_or_detach(other, &[held_on()], false);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lease_core::{BackendLessor, LeaseError, LeaseId, LeaseItem, LeaseRow, Lessor, probe};
 
-use super::keeper::has_held_on;
+use super::deleter::has_held_on;
 use super::ledger::Ledger;
 use super::office::Office;
 use super::start::{Ports, start};
@@ -160,7 +160,7 @@ impl Host {
         }
         probe::mark("alone: a lessor reads its store again");
         let keeps_rows = self.alone.keeps_rows;
-        let deleter = keeps_rows.then(|| Arc::clone(&self.rows.keeper) as _);
+        let deleter = keeps_rows.then(|| Arc::clone(&self.rows.deleter) as _);
         let was_primary = self.lessor.primary_epoch().is_some();
         let recovered = self.lessor.recover(Arc::clone(&self.backend) as _, deleter);
         if self.expect("a recovery", &recovered, None) {
@@ -360,7 +360,7 @@ impl Host {
             Ports {
                 watch: &self.watch,
                 pusher: &self.pusher,
-                keeper: &self.rows.keeper,
+                deleter: &self.rows.deleter,
             },
             self.suspended_until_ms.is_some(),
         )

@@ -126,11 +126,16 @@ fn wrong_refusal(row: &LeaseRow, checkpoint: &Checkpoint, expiry: &Revocation) -
             ..ordered()
         },
     ];
-    let row = rows.iter().find(|it| LeaseRow::try_from(*it).is_ok());
-    let sent = checkpoints
+    taken::<_, LeaseRow>(&rows)
+        .or_else(|| taken::<_, Checkpoint>(&checkpoints))
+        .or_else(|| taken::<_, Revocation>(&revokes))
+}
+
+/// A message that is taken for something.
+fn taken<M: Debug, T: for<'m> TryFrom<&'m M> + Debug>(all: &[M]) -> Option<String> {
+    let mut read = all
         .iter()
-        .find(|it| Checkpoint::try_from(*it).is_ok());
-    let ordered = revokes.iter().find(|it| Revocation::try_from(*it).is_ok());
-    let is_right = row.is_none() && sent.is_none() && ordered.is_none();
-    (!is_right).then(|| format!("{row:?}, {sent:?} or {ordered:?} is taken for something"))
+        .filter_map(|it| T::try_from(it).ok().zip(Some(it)));
+    let (read, message) = read.next()?;
+    Some(format!("{message:?} is taken for {read:?}"))
 }

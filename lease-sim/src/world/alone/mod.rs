@@ -8,6 +8,7 @@ mod calls;
 mod checkpointer;
 mod clients;
 mod counts;
+mod deleter;
 mod deliveries;
 mod drawn;
 mod expiries;
@@ -15,7 +16,6 @@ mod facade;
 mod faults;
 mod forms;
 mod ids;
-mod keeper;
 mod ledger;
 mod machine;
 mod many;
@@ -51,10 +51,10 @@ use madsim::time::{TimeHandle, sleep};
 use self::beside::Beside;
 use self::checkpointer::Pusher;
 use self::counts::Counts;
+use self::deleter::HELD_ON_MS;
 use self::deliveries::Deliveries;
 use self::faults::Exit;
 use self::ids::Drawn;
-use self::keeper::HELD_ON_MS;
 use self::ledger::{Ledger, Undone};
 use self::office::Office;
 use self::polled::Polled;
@@ -215,7 +215,7 @@ impl Host {
             Ports {
                 watch: &watch,
                 pusher: &pusher,
-                keeper: &rows.keeper,
+                deleter: &rows.deleter,
             },
             false,
         );
@@ -378,7 +378,7 @@ impl Host {
         self.look_at_waits();
         self.look_at_renewals();
         self.look_at_counts();
-        self.look_at_keeper();
+        self.look_at_deleter();
         if looks_at_all {
             self.look_at_forms();
             self.look_at_queues();

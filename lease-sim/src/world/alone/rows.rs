@@ -4,7 +4,7 @@ use std::sync::Arc;
 use lease_core::{Backend, LeaseError, LeaseItem, Table, WriteBatch, probe};
 
 use super::Host;
-use super::keeper::Keeper;
+use super::deleter::Deleter;
 use super::strange::stored_items;
 
 /// The host's rows, as far as it knows them.
@@ -16,7 +16,7 @@ pub(super) struct Rows {
     /// The items that have a row which goes with their lease.
     kept: Option<BTreeSet<LeaseItem>>,
     /// What deletes those.
-    pub(super) keeper: Arc<Keeper>,
+    pub(super) deleter: Arc<Deleter>,
     /// The grants of which it may have refused the revoke.
     pub(super) held_on: BTreeSet<u64>,
     /// How often it was told that it has refused.
@@ -24,12 +24,12 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    pub(super) fn new(keeper_refuses: bool) -> Self {
+    pub(super) fn new(deleter_refuses: bool) -> Self {
         Self {
             written: Some(0),
             table: BTreeMap::new(),
             kept: Some(BTreeSet::new()),
-            keeper: Arc::new(Keeper::new(keeper_refuses)),
+            deleter: Arc::new(Deleter::new(deleter_refuses)),
             held_on: BTreeSet::new(),
             told_refused: 0,
         }
@@ -237,8 +237,8 @@ impl Host {
 
     /// Somebody is told when the rows of an item cannot be deleted, once for its lease: if others were to go with
     /// that, they go without it.
-    pub(super) fn look_at_keeper(&mut self) {
-        let refused = self.rows.keeper.take_refused();
+    pub(super) fn look_at_deleter(&mut self) {
+        let refused = self.rows.deleter.take_refused();
         let told = std::mem::take(&mut self.rows.told_refused);
         // Of what fails while the disk does nobody keeps count.
         let is_disturbed = self.now_ms() < self.disturbed_until_ms;

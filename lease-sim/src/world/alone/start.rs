@@ -10,8 +10,8 @@ use lease_core::{
 };
 
 use super::checkpointer::Pusher;
+use super::deleter::Deleter;
 use super::ids::ids_of_member;
-use super::keeper::Keeper;
 use super::ledger::Ledger;
 use super::watch::{Plain, Watch};
 use crate::plan::{Alone, Parameters};
@@ -21,7 +21,7 @@ use crate::world::clock::SimClock;
 pub(super) struct Ports<'a> {
     pub(super) watch: &'a Arc<Watch>,
     pub(super) pusher: &'a Arc<Pusher>,
-    pub(super) keeper: &'a Arc<Keeper>,
+    pub(super) deleter: &'a Arc<Deleter>,
 }
 
 /// A lessor on what is stored, and its backend.
@@ -34,7 +34,7 @@ pub(super) fn start(
     Ports {
         watch,
         pusher,
-        keeper,
+        deleter,
     }: Ports<'_>,
     is_suspended: bool,
 ) -> Result<(Arc<Ledger>, Arc<BackendLessor>), LeaseError> {
@@ -109,7 +109,7 @@ pub(super) fn start(
     }
     let lessor = Arc::new(builder.build()?);
     if alone.keeps_rows && !probe::is_planted("alone-rows-outlive-their-lease") {
-        lessor.set_range_deleter(Arc::clone(keeper) as _);
+        lessor.set_range_deleter(Arc::clone(deleter) as _);
     }
     if alone.pushes_checkpoints && is_set_later {
         lessor.set_checkpointer(Arc::clone(pusher) as _);

@@ -31,9 +31,9 @@ impl Host {
         let now = self.clock.latest();
         let is_due = due.is_some_and(|due| due <= now);
         let before = self.work();
-        self.rows.keeper.set_driven(true);
+        self.rows.deleter.set_driven(true);
         let next = self.lessor.tick();
-        self.rows.keeper.set_driven(false);
+        self.rows.deleter.set_driven(false);
         let after = self.work();
         if !is_due && before != after {
             self.object(format!(

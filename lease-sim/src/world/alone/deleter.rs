@@ -9,7 +9,7 @@ use super::rows::kept;
 
 /// Deletes the rows of items with their lease. Of an item that it holds on to it does so only when it has been
 /// asked several times, if the lessor asks by itself.
-pub(super) struct Keeper {
+pub(super) struct Deleter {
     table: TableDeleter,
     // Whether it holds on to anything in this world.
     refuses: bool,
@@ -36,7 +36,7 @@ pub(super) fn has_held_on(items: &BTreeSet<LeaseItem>) -> bool {
     items.contains(HELD_ON)
 }
 
-impl Keeper {
+impl Deleter {
     pub(super) fn new(refuses: bool) -> Self {
         Self {
             table: TableDeleter::new(kept()),
@@ -67,25 +67,25 @@ impl Keeper {
     }
 }
 
-impl RangeDeleter for Keeper {
+impl RangeDeleter for Deleter {
     fn begin<'t>(&'t self, batch: &'t mut WriteBatch) -> Result<Box<dyn TxnDelete + 't>, BoxError> {
         Ok(Box::new(Txn {
-            keeper: self,
+            deleter: self,
             inner: self.table.begin(batch)?,
         }))
     }
 }
 
 struct Txn<'t> {
-    keeper: &'t Keeper,
+    deleter: &'t Deleter,
     inner: Box<dyn TxnDelete + 't>,
 }
 
 impl TxnDelete for Txn<'_> {
     fn delete_range(&mut self, key: &[u8], end: Option<&[u8]>) -> Result<Deleted, BoxError> {
-        if self.keeper.holds_on(key) {
+        if self.deleter.holds_on(key) {
             probe::mark("alone: a range deleter refuses what has expired");
-            self.keeper.refused.fetch_add(1, Ordering::Relaxed);
+            self.deleter.refused.fetch_add(1, Ordering::Relaxed);
             return Err("it is still in use".into());
         }
         self.inner.delete_range(key, end)
